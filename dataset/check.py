@@ -1,0 +1,164 @@
+"""What is wrong with a data set, and what is in it: python -m dataset.check --dataroot FOLDER [any other option]
+
+Goes over train and val on all cores, never stops at the first problem, and ends with exit status 1 if there was one.
+"""
+import contextlib
+import functools
+import multiprocessing
+import os
+import signal
+import sys
+from collections import defaultdict, namedtuple
+
+import numpy as np
+from tqdm import tqdm
+
+from dataset.classes import COCO_STUFF
+from dataset.files import DataError, check_same_size, load_instance, load_label, load_photo, pair_files, split_folders
+from dataset.labelled_images import check_sizes, draw_geometry
+from model.errors import InputError, shown_in_one_line
+from model.init import OPT
+
+SHOWN = 20  # problems of each kind on the screen; --report FILE has all
+
+# problems [(kind, line)]; size (width, height); counts: pixels of each id; grey: a photo without colour; None if unreadable
+Found = namedtuple('Found', 'problems size counts grey')
+
+
+def examine(sample, opt, crop):
+    """Found: all that is wrong with the files of one sample (`crop`: with its size for training too), and what is in them."""
+    problems, read = [], {}
+
+    @contextlib.contextmanager
+    def noted():
+        try:
+            yield
+        except DataError as error:
+            problems.append((error.kind, str(error)))
+
+    with noted():
+        read[sample.label] = load_label(sample.label, opt)
+    if sample.instance:
+        with noted():
+            read[sample.instance] = load_instance(sample.instance)
+    if sample.photo:
+        with noted():
+            read[sample.photo] = np.asarray(load_photo(sample.photo))
+    sizes = {path: array.shape[1::-1] for path, array in read.items()}
+    size = next(iter(sizes.values()), None)
+    with noted():
+        check_same_size(sizes)
+        if crop and size:
+            draw_geometry(opt, *size, np.random.default_rng(0), sample.photo)
+    counts = np.bincount(read[sample.label].ravel(), minlength=opt.label_nc + 1) if sample.label in read else None
+    return Found(problems, size, counts, is_grey(read[sample.photo]) if sample.photo in read else None)
+
+
+def is_grey(photo):
+    """Whether the channels of a photo (H, W, 3) are equal: first on a few pixels, which settles it for nearly all."""
+    return all(bool((part[..., :1] == part[..., 1:]).all()) for part in (photo[::16, ::16], photo))
+
+
+class Tally:
+    """What the samples of a split hold, added up; `lines` says it."""
+
+    def __init__(self, opt):
+        self.opt, self.samples, self.photos, self.grey = opt, 0, 0, 0
+        self.pixels = np.zeros(opt.label_nc + 1, np.int64)
+        self.least = self.most = None  # (width, height)
+
+    def add(self, found):
+        self.samples += 1
+        self.photos += found.grey is not None
+        self.grey += bool(found.grey)
+        if found.counts is not None:
+            self.pixels += found.counts
+        if found.size:
+            self.least = np.minimum(found.size, found.size if self.least is None else self.least)
+            self.most = np.maximum(found.size, found.size if self.most is None else self.most)
+
+    def lines(self):
+        yield f'{self.samples} samples'
+        if self.most is not None:
+            yield f'width {self.least[0]} .. {self.most[0]}, height {self.least[1]} .. {self.most[1]} pixels'
+        if self.pixels.any():
+            unused = np.flatnonzero(self.pixels[:-1] == 0)
+            yield f'classes used: {self.opt.label_nc - len(unused)} of {self.opt.label_nc}{self._names(unused)}'
+            yield f'unlabelled pixels: {self.pixels[-1] / self.pixels.sum():.2%}'
+        if self.photos:
+            yield f'grey photos: {self.grey} of {self.photos} ({self.grey / self.photos:.2%})'
+
+    def _names(self, unused, most=10):
+        named = self.opt.label_nc == len(COCO_STUFF)
+        names = [f'{index} {COCO_STUFF[index]}' if named else str(index) for index in unused[:most]]
+        return '; not used: ' + ', '.join(names) + (', ...' if len(unused) > most else '') if names else ''
+
+
+def check_split(opt, split, pool, crop):
+    """(problems [(kind, line)], lines about what is in the split); None if none of its folders exist."""
+    folders = split_folders(opt, split)
+    if not any(map(os.path.isdir, folders.values())):
+        return None
+    photos = split == 'train' or os.path.isdir(folders['photo'])
+    samples, problems = pair_files(opt, split, photos)
+    problems = [(error.kind, str(error)) for error in problems]
+    if split == 'train' and 0 < len(samples) < opt.batchSize:
+        problems.append(('fewer samples than one batch', f'{folders["label"]}: {len(samples)} complete samples, batchSize '
+                         f'{opt.batchSize}: add samples or set a smaller --batchSize'))
+    work = functools.partial(examine, opt=opt, crop=crop and split == 'train')
+    tally = Tally(opt)
+    for found in tqdm(pool.imap(work, samples, chunksize=8), split, len(samples), unit=' samples', disable=None):
+        problems += found.problems
+        tally.add(found)
+    lines = list(tally.lines())
+    return problems, lines if photos else lines + [f'no folder {folders["photo"]}: styles can only be random, no scores']
+
+
+def show(problems, report=None):
+    """Print problems [(kind, line)] by kind, the first SHOWN of each; all of them into the file `report`."""
+    kinds = defaultdict(list)
+    for kind, line in problems:
+        kinds[kind].append(line)
+    for kind, lines in kinds.items():
+        print(f'\n{kind} ({len(lines)}):')
+        print('\n'.join(f'  {line}' for line in lines[:SHOWN]))
+        if len(lines) > SHOWN:
+            print(f'  ... and {len(lines) - SHOWN} more (all with --report FILE)')
+    if report:
+        try:
+            with open(report, 'w') as file:
+                file.writelines(f'{kind}: {line}\n' for kind, lines in kinds.items() for line in lines)
+        except OSError as error:
+            raise InputError(f'--report {report}: cannot write it: {error.strerror}') from None
+    print('\nproblems: ' + (', '.join(f'{len(lines)} x {kind}' for kind, lines in kinds.items()) or 'none'))
+
+
+def main():
+    parser = OPT.parser('Checks a data set: folders, pairs, readability, sizes, ids; says what is in it.')
+    parser.add_argument('--report', help='file for all problems, one a line')
+    arguments = parser.parse_args()
+    opt, report = OPT().update(arguments), getattr(arguments, 'report', None)
+    problems, contents = [], {}
+    try:
+        check_sizes(opt)
+    except DataError as error:
+        problems.append((error.kind, str(error)))
+    crop = not problems
+    # Ctrl-C is for the parent: it ends the pool, without a traceback from each worker.
+    with multiprocessing.Pool(initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
+        for split in ('train', 'val'):
+            contents[split] = check_split(opt, split, pool, crop)
+    if not any(contents.values()):
+        raise InputError(f'{opt.dataroot}: no data set: neither train_label, train_img, ... nor val_label, val_img, ... exist '
+                         'there: put them there or name another --dataroot')
+    for split, content in contents.items():
+        found, lines = content or ([], [f'absent: {opt.dataroot!r} has no {split}_label, {split}_inst, {split}_img'])
+        problems += found
+        print(f'{split}: ' + '\n       '.join(lines))
+    show(problems, report)
+    sys.exit(bool(problems))
+
+
+if __name__ == '__main__':
+    with shown_in_one_line():
+        main()

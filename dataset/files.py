@@ -1,0 +1,214 @@
+"""Files of a data set: found, paired by name, read and checked; an error says in one line which file is wrong and how."""
+import hashlib
+import os
+from collections import namedtuple
+
+import numpy as np
+from PIL import Image
+
+from model.errors import InputError
+from model.init import DONTCARE
+
+Sample = namedtuple('Sample', 'stem label instance photo')  # paths; None for what is not read
+
+ENDINGS = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
+ID_MODES = ('1', 'L', 'P', 'I', 'I;16', 'I;16B', 'I;16L', 'I;16N')
+STRETCH = {'L;2': 85, 'L;4': 17}  # Pillow spreads the values of 2-bit and 4-bit grey over 0 .. 255
+
+
+class DataError(InputError):
+    """Something wrong with the data; `kind` is its heading in the summary of dataset.check."""
+
+    def __init__(self, message, kind='other'):
+        super().__init__(message)
+        self.kind = kind
+
+
+# ---- Finding the files
+
+def split_folders(opt, split, photos=True):
+    """dict: 'label', 'instance', 'photo' -> the folders that `split` ('train' or 'val') is read from."""
+    names = {'label': 'label', 'instance': None if opt.no_instance else 'inst', 'photo': 'img' if photos else None}
+    return {part: os.path.join(opt.dataroot, f'{split}_{name}') for part, name in names.items() if name}
+
+
+def find_samples(opt, split, photos=True):
+    """list of Sample, sorted by stem, the first max_dataset_size of them; DataError for the first wrong folder or name."""
+    samples, problems = pair_files(opt, split, photos)
+    if problems:
+        raise problems[0]
+    return samples
+
+
+def pair_files(opt, split, photos=True):
+    """(samples that are complete, DataErrors of all that is wrong with folders and names)."""
+    files, problems = {}, []
+    for part, folder in split_folders(opt, split, photos).items():
+        try:
+            files[part], twice = _listing(folder)
+            problems += twice
+        except FileNotFoundError:
+            problems.append(_missing_folder(opt, folder, part))
+        except OSError as error:
+            problems.append(DataError(f'{folder}: cannot list the folder (dataroot): {error.strerror}', 'missing folder'))
+        except DataError as error:
+            problems.append(error)
+    if len(files) < len(split_folders(opt, split, photos)):
+        return [], problems
+    problems += _unpaired(opt, split, files)
+    stems = sorted(set.intersection(*map(set, files.values())))[:opt.max_dataset_size]
+    return [Sample(stem, *(files[part][stem] if part in files else None for part in Sample._fields[1:]))
+            for stem in stems], problems
+
+
+def _listing(folder):
+    """(dict: stem -> path of the images in `folder`, DataErrors of stems that occur twice)."""
+    files, twice, others = {}, [], 0
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            stem, ending = os.path.splitext(entry.name)
+            if entry.name.startswith('.') or ending.lower() not in ENDINGS or not entry.is_file():
+                others += 1
+            elif stem in files:
+                twice.append(DataError(f'{entry.path}: {os.path.basename(files[stem])} beside it has the same name but for the '
+                                       'ending, and files are paired by name: remove one of them', 'same name twice'))
+            else:
+                files[stem] = entry.path
+    if not files:
+        raise DataError(f'{folder}: no images in this folder (dataroot; {others} other files), expected files that end in '
+                        f'{" ".join(ENDINGS)}: put the images there or name another --dataroot', 'empty folder')
+    return files, twice
+
+
+def _missing_folder(opt, folder, part):
+    remedy = {'instance': ', or train without instance maps: --no_instance true'}.get(part, '')
+    what = {'label': 'label maps', 'instance': 'instance maps', 'photo': 'photos'}[part]
+    return DataError(f'{folder}: missing folder; dataroot is {opt.dataroot!r} and must hold the {what} there: '
+                     f'put them there or name another --dataroot{remedy}', 'missing folder')
+
+
+def _unpaired(opt, split, files):
+    """DataErrors for photos or label maps that have no partner, and label maps without instance map."""
+    problems, folders = [], split_folders(opt, split)
+    sides = [('label', 'photo', 'label maps without photo'), ('photo', 'label', 'photos without label map'),
+             ('label', 'instance', 'label maps without instance map')]
+    for one, other, what in sides:
+        if one in files and other in files:
+            alone = sorted(set(files[one]) - set(files[other]))
+            if alone:
+                names = ', '.join(alone[:3]) + (', ...' if len(alone) > 3 else '')
+                remedy = ', or train without instance maps: --no_instance true' if other == 'instance' else ''
+                problems.append(DataError(f'{folders[one]}: {len(alone)} {what} in {folders[other]}: {names}; files are paired '
+                                          f'by name without ending: add what is missing or remove these{remedy}',
+                                          'unpaired files'))
+    return problems
+
+
+def fingerprint(samples):
+    """Short hex string that tells data sets apart: of all stems and of the bytes of up to 16 label files."""
+    digest = hashlib.sha256('\0'.join(sample.stem for sample in samples).encode())
+    for index in np.unique(np.linspace(0, len(samples) - 1, min(16, len(samples))).round().astype(int)):
+        try:
+            with open(samples[index].label, 'rb') as file:
+                digest.update(file.read())
+        except OSError as error:
+            raise _unreadable(samples[index].label, error) from None
+    return digest.hexdigest()[:16]
+
+
+# ---- Reading a file
+
+def _unreadable(path, error):
+    reason = 'not an image that Pillow knows' if isinstance(error, Image.UnidentifiedImageError) else \
+        getattr(error, 'strerror', None) or ' '.join(str(error).split()) or type(error).__name__
+    return DataError(f'{path}: unreadable or truncated image ({reason}): replace the file', 'unreadable image')
+
+
+def _decoded(path):
+    """(image, raw mode) of the whole file, as stored: EXIF orientation is ignored, since label maps fit the raw pixels."""
+    try:
+        with Image.open(path) as image:
+            raw_mode = image.tile[0][3] if image.tile else None
+            image.load()
+            return image, raw_mode
+    except Exception as error:  # broken files make Pillow raise nearly anything: SyntaxError, struct.error, ...
+        raise _unreadable(path, error) from None
+
+
+def _read_ids(path, what):
+    """(H, W) integers as stored: grey values, or the indices of a palette image."""
+    image, raw_mode = _decoded(path)
+    if image.mode not in ID_MODES:
+        raise DataError(f'{path}: {what} coded in colours (mode {image.mode}), expected one number per pixel (8-bit, 16-bit or '
+                        'palette PNG): colours must be mapped to ids first', 'colour-coded map')
+    if image.format == 'JPEG':
+        raise DataError(f'{path}: {what} stored as JPEG, which changes ids, expected a lossless file: make PNG files of the '
+                        'original maps', 'lossy map')
+    ids = np.array(image)
+    return ids // STRETCH[raw_mode] if image.mode == 'L' and raw_mode in STRETCH else ids
+
+
+def load_label(path, opt):
+    """(H, W) uint8, or int32 if label_nc > 255: class ids, unlabelled pixels (255) as label_nc; DataError for other values.
+
+    With contain_dontcare_label 255 is never a class, however large label_nc is.
+    """
+    label = _read_ids(path, 'label map')
+    label = label.astype(np.uint8 if label.dtype.itemsize == 1 and opt.label_nc <= 255 else np.int32)
+    top = opt.label_nc if opt.contain_dontcare_label else opt.label_nc - 1
+    bad = (label < 0) | (label > top)
+    if opt.contain_dontcare_label:
+        bad &= label != DONTCARE
+    if bad.any():
+        raise _wrong_values(path, opt, label[bad])
+    if opt.contain_dontcare_label:
+        label[label == DONTCARE] = opt.label_nc
+    return label.astype(np.uint8 if opt.label_nc <= 255 else np.int32)
+
+
+def _wrong_values(path, opt, values):
+    ids, counts = np.unique(values, return_counts=True)
+    found = ', '.join(f'{value} ({count} pixels)' for value, count in list(zip(ids, counts))[:3])
+    more = f' and {len(ids) - 3} more' if len(ids) > 3 else ''
+    allowed = f'0 .. {opt.label_nc - 1}'
+    remedies = ['map the ids to that range or set --label_nc'] if (ids != DONTCARE).any() else []
+    if opt.contain_dontcare_label:
+        allowed += f', and {opt.label_nc} or {DONTCARE} for unlabelled pixels'
+    elif DONTCARE in ids:
+        remedies.append(f'if {DONTCARE} marks unlabelled pixels: --contain_dontcare_label true')
+    return DataError(f'{path}: label value {found}{more}; allowed: {allowed}; {"; ".join(remedies)}', 'label value')
+
+
+def load_instance(path):
+    """(H, W) int32 instance ids of any range; only where neighbours differ matters."""
+    return _read_ids(path, 'instance map').astype(np.int32)
+
+
+def load_photo(path):
+    """RGB image of a photo of any mode; DataError if it cannot be read to its end."""
+    image, _ = _decoded(path)
+    if image.mode.startswith('I'):  # Pillow would clip 16-bit grey at 255
+        image = Image.fromarray((np.clip(np.asarray(image), 0, 65535) >> 8).astype(np.uint8))
+    return image.convert('RGB')
+
+
+def check_same_size(sizes):
+    """DataError unless all values of `sizes`, a dict: path -> (width, height), are equal."""
+    if len(set(sizes.values())) > 1:
+        found = ', '.join(f'{path} is {width} wide and {height} high' for path, (width, height) in sizes.items())
+        raise DataError(f'different sizes: {found}; label map, instance map and photo must have the same size: '
+                        'replace the wrong one', 'different sizes')
+
+
+def load_images(sample, opt):
+    """dict: 'label', 'instance' (without no_instance), 'image' (with a photo) -> Pillow images of one size; else DataError."""
+    images = {'label': Image.fromarray(load_label(sample.label, opt))}
+    sizes = {sample.label: images['label'].size}
+    if not opt.no_instance:
+        images['instance'] = Image.fromarray(load_instance(sample.instance))
+        sizes[sample.instance] = images['instance'].size
+    if sample.photo:
+        images['image'] = load_photo(sample.photo)
+        sizes[sample.photo] = images['image'].size
+    check_same_size(sizes)
+    return images

@@ -1,0 +1,171 @@
+"""Samples for training and validation: label map, instance map and photo with one crop and one flip.
+
+    data = LabelledImages(OPT(dataroot='dataset/coco_stuff/'))
+    data[epoch, index]      # {'label': (H, W) int32, 'instance': (H, W) int32, 'image': (3, H, W) float32 in [-1, 1]}
+
+Numpy and Pillow only: worker processes need no Paddle. Both data sets are map-style for paddle.io.DataLoader.
+"""
+import contextlib
+from collections import namedtuple
+
+import numpy as np
+from PIL import Image
+
+from dataset.files import (DataError, Sample, find_samples, fingerprint, load_images, load_instance, load_label,  # noqa: F401
+                           load_photo, split_folders)
+
+Geometry = namedtuple('Geometry', 'width height left top flip')  # size after resizing, then corner of the crop, in pixels
+
+MULTIPLE = 32       # preprocess_mode none: sides are rounded to multiples of it (official __make_power_2)
+ORDER, CROP = 0, 1  # separate streams of random numbers
+
+
+# ---- Sizes, crop and flip (official data/base_dataset.py)
+
+def check_sizes(opt):
+    """InputError if no image of any shape could fill the crop; needs no file."""
+    height, width = opt.picture_size
+    needed = {'resize_and_crop': max(height, width), 'scale_width_and_crop': width,
+              'scale_shortside_and_crop': min(height, width)}.get(opt.preprocess_mode, 0)
+    if needed > opt.load_size:
+        raise DataError(f'load_size {opt.load_size} is too small for pictures {width} wide and {height} high (crop_size '
+                        f'{opt.crop_size}, aspect_ratio {opt.aspect_ratio:g}) with preprocess_mode {opt.preprocess_mode}: '
+                        f'set --load_size to at least {needed} or choose a smaller --crop_size', 'too small for the crop')
+
+
+def resized_size(opt, width, height):
+    """(width, height) that a training sample of that size has before the crop."""
+    if opt.preprocess_mode == 'resize_and_crop':
+        return opt.load_size, opt.load_size
+    if opt.preprocess_mode == 'scale_width_and_crop':
+        return opt.load_size, int(opt.load_size * height / width)
+    if opt.preprocess_mode == 'scale_shortside_and_crop':
+        longer = int(opt.load_size * max(width, height) / min(width, height))
+        return (opt.load_size, longer) if width <= height else (longer, opt.load_size)
+    if opt.preprocess_mode == 'fixed':
+        return opt.picture_size[::-1]
+    return int(round(width / MULTIPLE) * MULTIPLE), int(round(height / MULTIPLE) * MULTIPLE)
+
+
+def draw_geometry(opt, width, height, rng, path):
+    """Geometry of one training sample of that size, drawn from `rng`; DataError naming `path` if it cannot fill the picture.
+
+    The official scale_shortside_and_crop draws its corner from a wrong size, and may crop beyond the border (black photo,
+    class 0); this one never does. Official crops are square; these have the picture's size.
+    """
+    crop_height, crop_width = opt.picture_size
+    new_width, new_height = resized_size(opt, width, height)
+    cropped = opt.preprocess_mode.endswith('crop')
+    if (new_width < crop_width or new_height < crop_height) if cropped else (new_height, new_width) != opt.picture_size:
+        remedy = 'choose a smaller --crop_size, a larger --load_size or --preprocess_mode resize_and_crop' if cropped else \
+            'the generator paints one size: choose --preprocess_mode fixed, or --crop_size and --aspect_ratio to fit'
+        raise DataError(f'{path}: {width} wide and {height} high becomes {new_width} x {new_height} with preprocess_mode '
+                        f'{opt.preprocess_mode}, load_size {opt.load_size}; pictures are {crop_width} x {crop_height} '
+                        f'(crop_size {opt.crop_size}, aspect_ratio {opt.aspect_ratio:g}): {remedy}',
+                        'too small for the crop' if cropped else 'not the size of the picture')
+    left, top, flip = rng.integers([new_width - crop_width + 1, new_height - crop_height + 1, 2])
+    return Geometry(new_width, new_height, int(left), int(top), bool(flip) and not opt.no_flip)
+
+
+def transformed(images, opt, geometry):
+    """The images of `load_images`, resized, cropped and flipped alike."""
+    height, width = opt.picture_size
+    left, top = geometry.left, geometry.top
+    result = {}
+    for name, image in images.items():
+        image = _resized(name, image, (geometry.width, geometry.height)).crop((left, top, left + width, top + height))
+        result[name] = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if geometry.flip else image
+    return result
+
+
+def _resized(name, image, size):
+    return image.resize(size, Image.Resampling.BICUBIC if name == 'image' else Image.Resampling.NEAREST)
+
+
+def as_arrays(images):
+    """dict of arrays: 'label' and 'instance' (H, W) int32, 'image' (3, H, W) float32 in [-1, 1]."""
+    arrays = {name: np.array(image, np.int32) for name, image in images.items() if name != 'image'}
+    if 'image' in images:
+        photo = np.asarray(images['image'], np.float32).transpose(2, 0, 1)
+        arrays['image'] = np.ascontiguousarray(photo / np.float32(255) * 2 - 1)
+    return arrays
+
+
+def whole_picture(images, opt):
+    """Arrays of `images` as validation sees them: the whole image resized to the size of the picture."""
+    return as_arrays({name: _resized(name, image, opt.picture_size[::-1]) for name, image in images.items()})
+
+
+def prepared(opt, label, instance=None, photo=None):
+    """Arrays for one prediction from paths; the style photo may have any size. DataError as for a data set."""
+    if not opt.no_instance and not instance:
+        raise DataError(f'{label}: its instance map is missing, and these options have no_instance false (the network was made '
+                        'for instance maps): name one with --instance', 'unpaired files')
+    images = load_images(Sample('', label, instance, None), opt)
+    if photo:
+        images['image'] = load_photo(photo)
+    return whole_picture(images, opt)
+
+
+# ---- The two data sets
+
+class LabelledImages:
+    """Training samples. [epoch, index] -> arrays; crop and flip are functions of (opt.seed, epoch, index) alone."""
+
+    def __init__(self, opt, split='train'):
+        check_sizes(opt)
+        self.opt, self.samples = opt, find_samples(opt, split)
+        if len(self.samples) < opt.batchSize:
+            raise DataError(f'{split_folders(opt, split)["label"]}: fewer samples than one batch: {len(self.samples)} samples, '
+                            f'batchSize {opt.batchSize}: add samples or set --batchSize to at most {len(self.samples)}')
+
+    def __len__(self):
+        return len(self.samples)
+
+    def __getitem__(self, key):
+        epoch, index = key
+        sample = self.samples[index]
+        images = load_images(sample, self.opt)
+        rng = _random(self.opt, CROP, epoch, index)
+        geometry = draw_geometry(self.opt, *images['label'].size, rng, sample.photo)
+        return as_arrays(transformed(images, self.opt, geometry))
+
+
+class ValidationImages:
+    """Validation samples: [index] -> arrays of the whole image at the picture's size, not flipped; 'image' only with photos."""
+
+    def __init__(self, opt, split='val', photos=True):
+        self.opt, self.samples = opt, find_samples(opt, split, photos)
+
+    def __len__(self):
+        return len(self.samples)
+
+    def __getitem__(self, index):
+        return whole_picture(load_images(self.samples[index], self.opt), self.opt)
+
+
+def _random(opt, *key):
+    return np.random.default_rng(np.random.SeedSequence(opt.seed, spawn_key=key))
+
+
+def epoch_order(opt, count, epoch):
+    """(count,) indices in the order of that epoch, a function of (opt.seed, epoch)."""
+    return _random(opt, ORDER, epoch).permutation(count)
+
+
+def batches(opt, count, epoch, seen=0):
+    """list of batches, lists of batchSize keys (epoch, index): the epoch without its first `seen` samples and last few."""
+    order = epoch_order(opt, count, epoch)[seen:].tolist()
+    return [[(epoch, index) for index in order[start:start + opt.batchSize]]
+            for start in range(0, len(order) - opt.batchSize + 1, opt.batchSize)]
+
+
+@contextlib.contextmanager
+def worker_errors():
+    """Around the loop over a DataLoader: takes Paddle's traceback off the one line of a DataError raised in a worker."""
+    try:
+        yield
+    except DataError as error:
+        if not str(error).startswith('DataLoader worker'):
+            raise
+        raise DataError(str(error).rstrip().splitlines()[-1].split('DataError: ', 1)[-1]) from None

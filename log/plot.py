@@ -1,0 +1,158 @@
+"""python -m log.plot [--log log/]: the seven losses of log.npy, raw and smoothed, as log.png beside it."""
+import argparse
+import os
+
+import matplotlib
+matplotlib.use('Agg')
+import matplotlib.pyplot as plt
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+import numpy
+
+from model.errors import InputError, shown_in_one_line
+
+# The columns of log.npy (model.train_step.LOG_COLUMNS, not imported: drawing needs no Paddle) and what they are.
+CURVES = {
+    'g_loss_gan': 'generator: adversarial',
+    'g_loss_feat': 'generator: feature matching',
+    'g_loss_vgg': 'generator: perceptual (VGG19)',
+    'g_loss_vae': 'style encoder: KL divergence',
+    'd_loss': 'discriminator: fake + real',
+    'd_loss_f': 'discriminator: fake',
+    'd_loss_r': 'discriminator: real',
+}
+SMOOTH_PARTS = 50     # the smoothing window is this part of the run
+BINS = 600            # intervals of the raw envelope, about one per two pixels of a panel
+GENERATOR, DISCRIMINATOR, INK, FAINT = '#1f5fa8', '#b8432f', '#333333', '#8a8a8a'
+
+
+def plot(rows, path):
+    """Draw `rows` (steps, 7) into the picture `path`; InputError if there is no row."""
+    rows = numpy.asarray(rows, float)
+    if rows.ndim != 2 or rows.shape[1] != len(CURVES):
+        raise InputError(f'log has shape {rows.shape}, expected (steps, {len(CURVES)})')
+    if not len(rows):
+        raise InputError('the log has no rows yet: nothing to draw; train.py writes one a step')
+    window = smoothing_window(len(rows))
+    figure, axes = plt.subplots(2, 4, figsize=(17, 7.6), constrained_layout=True)
+    smoothed = [smooth(column, window) for column in rows.T]
+    for (name, title), axis, raw, mean in zip(CURVES.items(), axes.flat, rows.T, smoothed):
+        colour = GENERATOR if name.startswith('g_') else DISCRIMINATOR
+        _panel(axis, name, title, colour)
+        if raw.any():
+            _curve(axis, raw, mean, colour)
+        else:
+            axis.set_yticks([])
+            axis.text(0.5, 0.5, 'off', transform=axis.transAxes, ha='center', va='center', fontsize=15, color=FAINT)
+        axis.set_xlim(0.5, len(rows) + 0.5)
+    _summary(axes.flat[-1], rows, smoothed, window)
+    partial = f'{os.path.splitext(path)[0]}.partial.png'
+    try:
+        figure.savefig(partial, dpi=110)
+        os.replace(partial, path)
+    except OSError as error:
+        raise InputError(f'{path}: cannot write the picture: {error.strerror or error}') from None
+    finally:
+        plt.close(figure)
+
+
+def smoothing_window(steps):
+    """Odd number of steps that a smoothed value is the mean of."""
+    return max(1, steps // SMOOTH_PARTS) // 2 * 2 + 1
+
+
+def smooth(column, window):
+    """Centred moving mean (steps,) over `window` (odd); towards the ends over the steps there are; NaN is left out."""
+    finite = numpy.isfinite(column)
+    total = numpy.concatenate([[0.0], numpy.cumsum(numpy.where(finite, column, 0.0))])
+    count = numpy.concatenate([[0], numpy.cumsum(finite)])
+    middle = numpy.arange(len(column))
+    first, last = numpy.maximum(middle - window // 2, 0), numpy.minimum(middle + window // 2 + 1, len(column))
+    counted = count[last] - count[first]
+    return numpy.where(counted > 0, total[last] - total[first], numpy.nan) / numpy.maximum(counted, 1)
+
+
+def envelope(column, bins=BINS):
+    """(steps, lowest, tenth, ninetieth, highest), each (bins,): what `column` spans in `bins` equal intervals of its length.
+
+    steps are the middles, counted from 1; tenth and ninetieth are percentiles.
+    """
+    edges = numpy.linspace(0, len(column), bins + 1).astype(int)
+    lowest = numpy.fmin.reduceat(column, edges[:-1])
+    highest = numpy.fmax.reduceat(column, edges[:-1])
+    inside = column[edges[:-1, None] + numpy.arange(len(column) // bins)]   # (bins, the values that every interval has)
+    tenth, ninetieth = numpy.percentile(inside, [10, 90], axis=1)
+    return (edges[:-1] + edges[1:] + 1) / 2, lowest, tenth, ninetieth, highest
+
+
+def _panel(axis, name, title, colour):
+    axis.set_title(name, loc='left', fontsize=11, fontweight='bold', color=colour)
+    axis.set_title(title, loc='right', fontsize=9, color=FAINT)
+    for side in ('top', 'right'):
+        axis.spines[side].set_visible(False)
+    for side in ('left', 'bottom'):
+        axis.spines[side].set_color('#bbbbbb')
+    axis.tick_params(colors=INK, labelsize=9, length=3, color='#bbbbbb')
+    axis.grid(axis='y', color='#ececec', linewidth=0.8)
+    axis.set_axisbelow(True)
+    axis.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f'{step:,.0f}'))
+    axis.set_xlabel('step', fontsize=9, color=INK)
+
+
+def _curve(axis, raw, mean, colour):
+    """Raw values faint, as bands where they are too many to draw one by one, and the smoothed line over them."""
+    steps = numpy.arange(1, len(raw) + 1)
+    if len(raw) > 2 * BINS:
+        at, lowest, tenth, ninetieth, highest = envelope(raw)
+        axis.fill_between(at, lowest, highest, color=colour, alpha=0.13, linewidth=0)
+        axis.fill_between(at, tenth, ninetieth, color=colour, alpha=0.25, linewidth=0)
+    else:
+        axis.plot(steps, raw, color=colour, alpha=0.3, linewidth=0.8, marker='.' if len(raw) < 30 else None)
+    drawn = numpy.unique(numpy.linspace(0, len(raw) - 1, 4 * BINS).astype(int))
+    axis.plot(steps[drawn], mean[drawn], color=colour, linewidth=1.8)
+    # A few outliers, mostly of the first steps, must not flatten the rest of the curve.
+    shown = numpy.concatenate([raw, mean[drawn]])
+    shown = shown[numpy.isfinite(shown)]
+    if shown.size:
+        low, high = numpy.percentile(shown, [0.5, 99.5])
+        margin = 0.06 * (high - low) or 0.1 * abs(high) or 0.1
+        axis.set_ylim(low - margin, high + margin)
+
+
+def _summary(axis, rows, smoothed, window):
+    """What the eighth panel says: how to read the others, and the last smoothed value of each."""
+    axis.axis('off')
+    axis.text(0, 1.0, f'{len(rows):,} steps', fontsize=15, fontweight='bold', color=INK, va='top', transform=axis.transAxes)
+    lines = [f'line: mean over {window:,} step{"s" * (window > 1)}',
+             'bands: 80 % of the steps; all steps' if len(rows) > 2 * BINS else 'faint: single steps',
+             'axes leave out the extreme 1 % of values']
+    axis.text(0, 0.87, '\n'.join(lines), fontsize=9.5, color=INK, va='top', linespacing=1.5, transform=axis.transAxes)
+    axis.text(0, 0.56, 'at the end (smoothed)', fontsize=9.5, color=FAINT, va='top', transform=axis.transAxes)
+    for row, (name, column, mean) in enumerate(zip(CURVES, rows.T, smoothed)):
+        height, colour = 0.47 - 0.067 * row, GENERATOR if name.startswith('g_') else DISCRIMINATOR
+        axis.text(0, height, name, fontsize=9.5, color=colour, va='top', transform=axis.transAxes)
+        axis.text(0.6, height, f'{mean[-1]:.4g}' if column.any() else 'off', fontsize=9.5, color=INK, va='top', ha='right',
+                  transform=axis.transAxes)
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog='python -m log.plot', description='Draw log.npy as log.png beside it.')
+    parser.add_argument('--log', default='log/', help='folder of log.npy [log/]')
+    folder = parser.parse_args(arguments).log
+    source, picture = os.path.join(folder, 'log.npy'), os.path.join(folder, 'log.png')
+    try:
+        rows = numpy.load(source)
+    except FileNotFoundError:
+        raise InputError(f'{source}: no such file; train.py writes it, --log names its folder') from None
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f'{source}: cannot read the log: {error}') from None
+    try:
+        plot(rows, picture)
+    except InputError as error:
+        raise InputError(f'{source}: {error}' if picture not in str(error) else str(error)) from None
+    print(f'{len(rows):,} steps drawn: {picture}')
+
+
+if __name__ == '__main__':
+    with shown_in_one_line():
+        main()

@@ -1,0 +1,292 @@
+"""Checkpoints: networks, optimizers, options and counters, written as one set that no kill can tear.
+
+    output/checkpoints/000007/   one generation: n_g.pdparams n_d.pdparams n_e.pdparams n_g.pdopt n_d.pdopt
+                                 opt.json progress.json current_epoch.npy
+    output/model                 link to the newest generation, swapped by one rename
+    output/current_epoch.npy     link through it
+    output/epoch_10/             a copy of weights and options that is kept
+"""
+import io
+import json
+import os
+import pickle
+import re
+import shutil
+from contextlib import contextmanager
+
+import numpy as np
+import paddle
+
+from model.errors import InputError
+
+NETWORKS = {'n_g.pdparams': 'generator', 'n_d.pdparams': 'discriminator', 'n_e.pdparams': 'encoder'}
+ADAM_STATE = re.compile(r'(.+)_(moment1|moment2|beta1_pow_acc|beta2_pow_acc)_0')
+
+
+# ---- Weights in a file
+
+def save_weights(state, path):
+    """Write a dict of name -> array or tensor as a .pdparams file, which paddle.load reads too."""
+    arrays = {name: value.numpy() if isinstance(value, paddle.Tensor) else np.asarray(value) for name, value in state.items()}
+    with open(path, 'wb') as file:
+        pickle.dump(arrays, file, protocol=4)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def load_weights(layer, path):
+    """Set all of `layer`'s state from a .pdparams file; InputError lists what is missing, unexpected or wrongly shaped."""
+    set_weights(layer, read_weights(path), path)
+
+
+def set_weights(layer, arrays, source):
+    """Set all of `layer`'s state from a dict of name -> array; `source` names it in the InputError."""
+    state = layer.state_dict()
+    problems = []
+    for title, names in (('missing', [name for name in state if name not in arrays]),
+                         ('unexpected', [name for name in arrays if name not in state]),
+                         ('wrongly shaped', [f'{name} {list(arrays[name].shape)} for {list(state[name].shape)}' for name in state
+                                             if name in arrays and list(arrays[name].shape) != list(state[name].shape)])):
+        if names:
+            problems.append(f'{len(names)} {title}: {", ".join(names[:3])}{", ..." if len(names) > 3 else ""}')
+    if problems:
+        raise InputError(f'{source} does not fit these networks; {"; ".join(problems)}. Use the options it was trained with')
+    for name, tensor in state.items():
+        tensor.set_value(arrays[name].astype(str(tensor.dtype).split('.')[-1]))
+
+
+def read_weights(path):
+    """dict of name -> array in a .pdparams or .pdopt file, read without running what a hostile pickle might hold."""
+    try:
+        with open(path, 'rb') as file:
+            state = _ArraysOnly(io.BytesIO(file.read())).load()
+    except FileNotFoundError:
+        raise InputError(f'{path}: the weights are missing') from None
+    except (OSError, EOFError, pickle.UnpicklingError, ValueError, AttributeError, ImportError, IndexError, KeyError,
+            MemoryError, TypeError, UnicodeDecodeError) as error:
+        raise InputError(f'{path}: cannot be read as Paddle weights: {error}') from None
+    if not isinstance(state, dict):
+        raise InputError(f'{path}: holds a {type(state).__name__}, expected a dict of arrays')
+    state.pop('StructuredToParameterName@@', None)  # paddle.save's table of its internal names
+    wrong = [name for name, value in state.items() if not isinstance(value, np.ndarray)]
+    if wrong:
+        raise InputError(f'{path}: {wrong[0]!r} is a {type(state[wrong[0]]).__name__}, expected an array')
+    return state
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """Admits what numpy arrays are pickled with, and nothing else."""
+
+    ADMITTED = {('numpy', 'ndarray'), ('numpy', 'dtype')} | {
+        (module, name) for module in ('numpy.core.multiarray', 'numpy._core.multiarray', 'numpy.core.numeric',
+                                      'numpy._core.numeric') for name in ('_reconstruct', 'scalar', '_frombuffer')}
+
+    def find_class(self, module, name):
+        if (module, name) in self.ADMITTED:
+            return super().find_class(module, name)
+        if (module, name) == ('_codecs', 'encode'):  # how numpy's bytes were pickled by Python 2 protocols
+            return super().find_class(module, name)
+        raise pickle.UnpicklingError(f'it would call {module}.{name}, which no weights file needs: do not trust it')
+
+
+# ---- The set
+
+def folder_of(path, which_epoch=None):
+    """The folder with the weights: `path`/model, or with `which_epoch` `path`/epoch_<n>, or `path` itself.
+
+    Links are resolved, so that reading from it is not disturbed by a training that saves meanwhile.
+    """
+    candidates = [os.path.join(path, 'model'), path] if which_epoch is None else [os.path.join(path, f'epoch_{which_epoch}')]
+    for candidate in candidates:
+        if os.path.isfile(os.path.join(candidate, 'n_g.pdparams')):
+            return os.path.realpath(candidate)
+    raise InputError(f'{candidates[0]}: no n_g.pdparams there; train first (python train.py), or name the folder of the run '
+                     'with --lastoutput')
+
+
+def load_networks(owner, folder, optional=()):
+    """Load each of NETWORKS that `owner` has from `folder`; a missing file is an error unless its name is in `optional`.
+
+    Returns the names of the files left out.
+    """
+    left_out = []
+    for file, name in NETWORKS.items():
+        network = getattr(owner, name, None)
+        if network is None:
+            continue
+        path = os.path.join(folder, file)
+        if file in optional and not os.path.exists(path):
+            left_out.append(file)
+        else:
+            load_weights(network, path)
+    return left_out
+
+
+class Checkpoint:
+    """The checkpoint of a run in the folder `output`."""
+
+    def __init__(self, output):
+        self.output = output
+        self.link = os.path.join(output, 'model')
+        self.generations = os.path.join(output, 'checkpoints')
+
+    def progress(self):
+        """Counters of the newest generation, a dict; None if there is none. InputError for weights without counters."""
+        if not os.path.lexists(self.link):
+            self._recover()
+        if not os.path.lexists(self.link):
+            return None
+        path = os.path.join(self.link, 'progress.json')
+        try:
+            with open(path) as file:
+                return json.load(file)
+        except FileNotFoundError:
+            raise InputError(f'{self.link} holds weights without a training state: start from them with --init_from '
+                             f'{self.output} and another --output and --log, or begin anew with --restart') from None
+        except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f'{path}: cannot be read: {error}') from None
+
+    def load(self, train_step):
+        """Set networks, optimizers and counters of `train_step`."""
+        load_networks(train_step, os.path.realpath(self.link))
+        for file, optimizer, names in _optimizers(train_step):
+            arrays = read_weights(os.path.join(self.link, file))
+            internal = {structured: name for name, structured in names.items()}
+            state = {}
+            for key, value in arrays.items():
+                structured, kind = key.rsplit('/', 1)
+                if structured not in internal:
+                    raise InputError(f'{os.path.join(self.link, file)}: state of an unknown weight {structured}')
+                state[f'{internal[structured]}_{kind}_0'] = paddle.to_tensor(value)
+            optimizer.set_state_dict(state)
+        progress = self.progress()
+        train_step.steps, train_step.g_losses = progress['step'], progress['g_losses']
+
+    def save(self, train_step, opt, progress, keep_epoch=None):
+        """Write a generation and swap the link to it; with `keep_epoch` copy its weights to epoch_<n> before that.
+
+        progress: dict of counters with 'epoch'; the state of `train_step` is added. InputError, with the previous
+        checkpoint intact, if it cannot be written.
+        """
+        progress = {**progress, 'step': train_step.steps, 'g_losses': train_step.g_losses}
+        with _writing(self.output):
+            os.makedirs(self.generations, exist_ok=True)
+            self._adopt_plain_folder()
+            number = max(self._numbers(), default=0) + 1
+            folder = os.path.join(self.generations, f'{number:06d}')
+            unfinished = folder + '.unfinished'
+            _remove_folders(self.generations, lambda name: name.endswith('.unfinished'))
+            try:
+                self._write(unfinished, train_step, opt, progress)
+                os.rename(unfinished, folder)
+                if keep_epoch is not None:
+                    self._keep(folder, keep_epoch)
+                _link(os.path.join('checkpoints', os.path.basename(folder)), self.link)
+            except BaseException:
+                shutil.rmtree(unfinished, ignore_errors=True)
+                raise
+            _link(os.path.join('model', 'current_epoch.npy'), os.path.join(self.output, 'current_epoch.npy'))
+            # One generation before stays, for a reader who has just opened it.
+            _remove_folders(self.generations, lambda name: name.isdigit() and int(name) < number - 1)
+
+    def clear(self):
+        """Remove the run's copies of epochs and its pictures (--restart); the checkpoint stays until the next `save`."""
+        with _writing(self.output):
+            _remove_folders(self.output, lambda name: re.fullmatch(r'epoch_\d+', name))
+            pictures = os.path.join(self.output, 'pics')
+            for name in os.listdir(pictures) if os.path.isdir(pictures) else []:
+                if re.fullmatch(r'(\d+_\d+|val_\d+)\.jpg', name):
+                    os.remove(os.path.join(pictures, name))
+
+    def _write(self, folder, train_step, opt, progress):
+        os.makedirs(folder)
+        for file, name in NETWORKS.items():
+            network = getattr(train_step, name)
+            if network is not None:
+                save_weights(network.state_dict(), os.path.join(folder, file))
+        for file, optimizer, names in _optimizers(train_step):
+            state = {}
+            for key, value in optimizer.state_dict().items():
+                match = ADAM_STATE.fullmatch(key)
+                if match:
+                    state[f'{names[match[1]]}/{match[2]}'] = value
+            save_weights(state, os.path.join(folder, file))
+        opt.save(os.path.join(folder, 'opt.json'))
+        np.save(os.path.join(folder, 'current_epoch.npy'), progress['epoch'])
+        with open(os.path.join(folder, 'progress.json'), 'w') as file:
+            json.dump(progress, file, indent=2)
+        for name in ('opt.json', 'current_epoch.npy', 'progress.json', '.'):
+            _sync(os.path.join(folder, name))
+
+    def _keep(self, folder, epoch):
+        """Copy weights and options, by hard links where the file system has them."""
+        kept = os.path.join(self.output, f'epoch_{epoch}')
+        shutil.rmtree(kept + '.unfinished', ignore_errors=True)
+        shutil.copytree(folder, kept + '.unfinished', copy_function=_link_or_copy,
+                        ignore=shutil.ignore_patterns('*.pdopt', 'progress.json'))
+        shutil.rmtree(kept, ignore_errors=True)
+        os.rename(kept + '.unfinished', kept)
+
+    def _numbers(self):
+        return [int(name) for name in os.listdir(self.generations) if name.isdigit()]
+
+    def _adopt_plain_folder(self):
+        """A copied run may have lost its link and hold a folder instead: make it a generation like any other."""
+        if os.path.isdir(self.link) and not os.path.islink(self.link):
+            os.rename(self.link, os.path.join(self.generations, f'{max(self._numbers(), default=0) + 1:06d}'))
+
+    def _recover(self):
+        """Set the link that a kill inside _adopt_plain_folder, or a copy without links, has lost."""
+        numbers = self._numbers() if os.path.isdir(self.generations) else []
+        if numbers:
+            with _writing(self.output):
+                _link(os.path.join('checkpoints', f'{max(numbers):06d}'), self.link)
+
+
+def _optimizers(train_step):
+    """(file, optimizer, dict of Paddle's counted parameter name -> structured name) for G with E, and for D."""
+    def names(**networks):
+        return {parameter.name: f'{network}.{name}' for network, layer in networks.items() if layer is not None
+                for name, parameter in layer.named_parameters()}
+    return (('n_g.pdopt', train_step.optimizer_g, names(generator=train_step.generator, encoder=train_step.encoder)),
+            ('n_d.pdopt', train_step.optimizer_d, names(discriminator=train_step.discriminator)))
+
+
+@contextmanager
+def _writing(path):
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f'{error.filename or path}: cannot be written: {error.strerror or error}; '
+                         'the previous checkpoint, if any, is intact') from None
+
+
+def _link(target, path):
+    """Make `path` a link to `target` by one rename."""
+    unfinished = path + '.unfinished'
+    if os.path.lexists(unfinished):
+        os.remove(unfinished)
+    os.symlink(target, unfinished)
+    os.replace(unfinished, path)
+    _sync(os.path.dirname(path) or '.')
+
+
+def _link_or_copy(source, target):
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _sync(path):
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_folders(parent, chosen):
+    for name in os.listdir(parent):
+        if chosen(name):
+            shutil.rmtree(os.path.join(parent, name), ignore_errors=True)

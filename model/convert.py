@@ -1,0 +1,169 @@
+"""Weights from elsewhere -> ours. PyTorch need not be installed.
+
+    python -m model.convert nvlabs CHECKPOINT_DIR OUTPUT_DIR [--preset NAME] [--crop_size 256 ...]
+    python -m model.convert vgg19 SOURCE vgg/vgg19pretrain.pdparams
+
+One function per source reads names and shapes; every tensor must then find its place (model.checkpoint.set_weights).
+"""
+import argparse
+import os
+import shutil
+import sys
+
+import numpy
+
+from model.checkpoint import read_weights, save_weights, set_weights
+from model.discriminator import MultiscaleDiscriminator
+from model.errors import InputError, OptionError, shown_in_one_line
+from model.generator import SPADEGenerator
+from model.init import OPT
+from model.official_options import READERS, official_options
+from model.presets import PRESETS
+from model.torch_files import is_torch_file, read_state_dict
+from model.vae_encoder import VAEEncoder
+
+RENAMED = {'running_mean': '_mean', 'running_var': '_variance'}   # batch-norm statistics: PyTorch's name -> Paddle's
+DROPPED = 'num_batches_tracked'                                   # counts batches for a momentum that nothing here uses
+OFFICIAL_NETWORKS = {'G': ('n_g.pdparams', SPADEGenerator), 'D': ('n_d.pdparams', MultiscaleDiscriminator),
+                     'E': ('n_e.pdparams', VAEEncoder)}
+LICENCE = 'The weights keep their licence: NVlabs publishes its models under CC BY-NC-SA 4.0, for non-commercial use.'
+
+
+# ---- Names and tensors
+
+def from_torch(state):
+    """dict of our names -> float32 arrays: batch-norm statistics renamed, linear weights (out, in) turned to (in, out)."""
+    prefix = 'module.' if all(name.startswith('module.') for name in state) else ''   # DataParallel's
+    converted = {}
+    for name, array in state.items():
+        *path, last = name[len(prefix):].split('.')
+        if last != DROPPED:
+            array = array.T if last == 'weight' and array.ndim == 2 else array
+            converted['.'.join([*path, RENAMED.get(last, last)])] = numpy.ascontiguousarray(array, numpy.float32)
+    return converted
+
+
+# ---- The sources
+
+def nvlabs(words):
+    """CHECKPOINT_DIR/<epoch>_net_{G,D,E}.pth of the official code -> OUTPUT_DIR/model/, weights and opt.json."""
+    parser = OPT.parser('Official SPADE checkpoints -> ours. Flags say what the shapes cannot: crop_size, aspect_ratio, '
+                        'num_upsampling_layers, and how label channels split into labels, unlabelled and instance edges.')
+    parser.prog = 'python -m model.convert nvlabs'
+    parser.add_argument('checkpoint_dir', help='folder of latest_net_G.pth (and latest_net_D.pth, latest_net_E.pth)')
+    parser.add_argument('output_dir', help='new folder; val.py and predict.py take it as --lastoutput')
+    parser.add_argument('--preset', help=f'settings to start from: {", ".join(PRESETS)}')
+    parser.add_argument('--which_epoch', default='latest', help='<which_epoch>_net_G.pth is read [latest]')
+    arguments = parser.parse_args(words)
+    target = os.path.join(arguments.output_dir, 'model')
+    _refuse_existing(target)
+
+    states, read, lines = {}, {}, []
+    for network in OFFICIAL_NETWORKS:
+        source = os.path.join(arguments.checkpoint_dir, f'{arguments.which_epoch}_net_{network}.pth')
+        if not os.path.exists(source):
+            if network == 'G':
+                raise InputError(f'{source}: no such file; CHECKPOINT_DIR is the folder that holds it, --which_epoch its first word')
+            continue
+        if network == 'E' and not read['use_vae']:
+            lines.append(f'left out: {source}, since the generator takes no style')
+            continue
+        states[network] = source, from_torch(read_state_dict(source))
+        found = READERS[network]({name: array.shape for name, array in states[network][1].items()}, source)
+        for name in set(found) & set(read):
+            if found[name] != read[name]:
+                raise InputError(f'{source}: {name} {found[name]}, but {states["G"][0]} has {read[name]}: not of one training')
+        read.update(found)
+
+    area = states['G'][1]['fc.weight'].shape[1] // (16 * read['ngf']) if read['use_vae'] else None
+    opt, explained = official_options(read, area, arguments)
+    for network, (source, state) in states.items():
+        set_weights(OFFICIAL_NETWORKS[network][1](opt), state, source)
+        lines.append(f'converted: {source}, {len(state)} tensors, all accounted for')
+    absent = [network for network in ('D', 'E') if network not in states and (network == 'D' or opt.use_vae)]
+    lines += [f'not there: {arguments.which_epoch}_net_{network}.pth' for network in absent]
+
+    def write(folder):
+        os.mkdir(folder)
+        for network, (_, state) in states.items():
+            save_weights(state, os.path.join(folder, OFFICIAL_NETWORKS[network][0]))
+        opt.save(os.path.join(folder, 'opt.json'))
+
+    _write(target, write)
+    print('\n'.join([*explained, *lines, LICENCE, f'written: {target}']))
+
+
+def vgg19(words):
+    """torchvision's vgg19 .pth or Paddle's vgg19 .pdparams -> the layers of the perceptual loss."""
+    from vgg.vgg19 import VGG19Features
+    parser = argparse.ArgumentParser(prog='python -m model.convert vgg19', description=vgg19.__doc__)
+    parser.add_argument('source', help='vgg19-dcbb9e9d.pth of torchvision, or vgg19.pdparams of paddle.vision.models')
+    parser.add_argument('output', help='where the perceptual loss reads it: vgg/vgg19pretrain.pdparams')
+    arguments = parser.parse_args(words)
+    _refuse_existing(arguments.output)
+    state, features = _read_any(arguments.source), VGG19Features()
+    kept = {name: numpy.ascontiguousarray(state[name], numpy.float32) for name in features.state_dict() if name in state}
+    missing = [name for name in features.state_dict() if name not in state]
+    if missing:
+        raise InputError(f'{arguments.source}: no VGG19 (without batch norm): {len(missing)} tensors are missing, the first '
+                         f'{missing[0]}; found {len(state)}, the first {", ".join(list(state)[:3])}')
+    set_weights(features, kept, arguments.source)
+    _write(arguments.output, lambda path: save_weights(kept, path))
+    print(f'kept: {len(kept)} tensors, features.0 to features.28 (relu1_1 to relu5_1)\n'
+          f'left out: {len(state) - len(kept)} tensors, of later layers and the classifier\nwritten: {arguments.output}')
+
+
+SOURCES = {'nvlabs': nvlabs, 'vgg19': vgg19}
+
+
+# ---- Files
+
+def _read_any(path):
+    """dict of name -> array, of a PyTorch or a Paddle file."""
+    try:
+        of_torch = is_torch_file(path)
+    except OSError as error:
+        raise InputError(f'{path}: cannot read the file: {error.strerror or error}') from None
+    return read_state_dict(path) if of_torch else read_weights(path)
+
+
+def _refuse_existing(path):
+    if os.path.lexists(path):
+        raise InputError(f'{path} exists and is left as it is: remove it or choose another place')
+
+
+def _write(path, write):
+    """Let `write(name)` make the file or folder `path` under a name beside it, then rename: it is whole or not there."""
+    unfinished = f'{path}.unfinished'
+    try:
+        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+        _remove(unfinished)
+        write(unfinished)
+        os.rename(unfinished, path)
+    except BaseException as error:
+        _remove(unfinished)
+        if isinstance(error, OSError):
+            raise InputError(f'{path}: cannot be written: {error.strerror or error}') from None
+        raise
+
+
+def _remove(path):
+    if os.path.isdir(path):
+        shutil.rmtree(path, ignore_errors=True)
+    elif os.path.lexists(path):
+        os.remove(path)
+
+
+def main(words=None):
+    words = sys.argv[1:] if words is None else words
+    if words[:1] in ([], ['-h'], ['--help']):
+        print(__doc__.strip())
+    elif words[0] not in SOURCES:
+        raise OptionError(f'source: found {words[0]!r}, allowed: {", ".join(SOURCES)}')
+    else:
+        SOURCES[words[0]](words[1:])
+
+
+if __name__ == '__main__':
+    with shown_in_one_line():
+        main()

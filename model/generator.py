@@ -1,0 +1,88 @@
+"""SPADE generator (paper, section 3 and appendix A; official models/networks/generator.py and architecture.py)."""
+import paddle
+import paddle.nn.functional as F
+from paddle import nn
+from paddle.nn.utils import spectral_norm
+
+from model.initialization import initialize
+from model.normalization import SPADE
+
+
+class SPADEResnetBlock(nn.Layer):
+    """Residual block whose norms are SPADE; the shortcut is learned where the number of channels changes."""
+
+    def __init__(self, in_channels, out_channels, opt):
+        super().__init__()
+        middle = min(in_channels, out_channels)
+        wrap = spectral_norm if opt.generator_norm.spectral else lambda layer: layer
+        self.conv_0 = wrap(nn.Conv2D(in_channels, middle, 3, padding=1))
+        self.conv_1 = wrap(nn.Conv2D(middle, out_channels, 3, padding=1))
+        self.norm_0 = SPADE(in_channels, opt)
+        self.norm_1 = SPADE(middle, opt)
+        self.learned_shortcut = in_channels != out_channels
+        if self.learned_shortcut:
+            self.conv_s = wrap(nn.Conv2D(in_channels, out_channels, 1, bias_attr=False))
+            self.norm_s = SPADE(in_channels, opt)
+
+    def forward(self, x, semantics):
+        """x (N, in_channels, H, W) -> (N, out_channels, H, W)."""
+        shortcut = self.conv_s(self.norm_s(x, semantics)) if self.learned_shortcut else x
+        y = self.conv_0(F.leaky_relu(self.norm_0(x, semantics), 0.2))
+        y = self.conv_1(F.leaky_relu(self.norm_1(y, semantics), 0.2))
+        return shortcut + y
+
+
+class SPADEGenerator(nn.Layer):
+    """SemanticMap, and a style vector with use_vae -> picture in [-1, 1]."""
+
+    def __init__(self, opt):
+        super().__init__()
+        self.opt = opt
+        ngf = opt.ngf
+        height, width = self.latent_size = opt.latent_size
+        if opt.use_vae:
+            self.fc = nn.Linear(opt.z_dim, 16 * ngf * height * width)
+        else:
+            self.fc = nn.Conv2D(opt.semantic_nc, 16 * ngf, 3, padding=1)
+        self.head_0 = SPADEResnetBlock(16 * ngf, 16 * ngf, opt)
+        self.G_middle_0 = SPADEResnetBlock(16 * ngf, 16 * ngf, opt)
+        self.G_middle_1 = SPADEResnetBlock(16 * ngf, 16 * ngf, opt)
+        self.up_0 = SPADEResnetBlock(16 * ngf, 8 * ngf, opt)
+        self.up_1 = SPADEResnetBlock(8 * ngf, 4 * ngf, opt)
+        self.up_2 = SPADEResnetBlock(4 * ngf, 2 * ngf, opt)
+        self.up_3 = SPADEResnetBlock(2 * ngf, ngf, opt)
+        last = ngf
+        if opt.num_upsampling_layers == 'most':
+            last = ngf // 2
+            self.up_4 = SPADEResnetBlock(ngf, last, opt)
+        self.conv_img = nn.Conv2D(last, opt.output_nc, 3, padding=1)
+        initialize(self)
+
+    def forward(self, semantics, z=None):
+        """SemanticMap of N maps; z (N, z_dim), standard normal if None -> (N, output_nc, height, width)."""
+        upsamplings = self.opt.num_upsampling_layers
+        x = self.head_0(self._first_features(semantics, z), semantics)
+        x = self.G_middle_0(upsample(x), semantics)
+        x = self.G_middle_1(upsample(x) if upsamplings != 'normal' else x, semantics)
+        x = self.up_0(upsample(x), semantics)
+        x = self.up_1(upsample(x), semantics)
+        x = self.up_2(upsample(x), semantics)
+        x = self.up_3(upsample(x), semantics)
+        if upsamplings == 'most':
+            x = self.up_4(upsample(x), semantics)
+        return F.tanh(self.conv_img(F.leaky_relu(x, 0.2)))
+
+    def _first_features(self, semantics, z):
+        """(N, 16 * ngf, *latent_size): from the style with use_vae, else from the label map."""
+        if not self.opt.use_vae:
+            return self.fc(semantics.one_hot(self.latent_size))
+        if z is None:
+            z = paddle.randn([len(semantics), self.opt.z_dim])
+        return self.fc(z).reshape([len(semantics), -1, *self.latent_size])
+
+
+def upsample(x):
+    """(N, C, H, W) -> (N, C, 2H, 2W), nearest; several times faster than Paddle's interpolate on a CPU."""
+    n, channels, height, width = x.shape
+    doubled = x.reshape([n, channels, height, 1, width, 1]).expand([n, channels, height, 2, width, 2])
+    return doubled.reshape([n, channels, 2 * height, 2 * width])

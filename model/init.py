@@ -1,0 +1,316 @@
+"""OPT: every setting of SPADE, with its unit, its source and where paper, official code and ctkindle/SPADE-Paddle differ.
+
+    opt = OPT(crop_size=128)            # the official COCO-Stuff defaults, but for what is named
+    opt = OPT.preset('coco_stuff_paper', batchSize=4)
+    opt.no_vgg_loss = False             # checks the name and the type
+"""
+import argparse
+import difflib
+import json
+import math
+import numbers
+import os
+import re
+from collections import namedtuple
+
+from model.errors import InputError, OptionError
+from model.presets import PRESETS
+
+SpadeNorm = namedtuple('SpadeNorm', 'spectral kind kernel_size')  # kind: 'batch', 'syncbatch' or 'instance'
+LayerNorm = namedtuple('LayerNorm', 'spectral kind')              # kind: 'none', 'batch', 'syncbatch' or 'instance'
+
+UPSAMPLINGS = {'normal': 5, 'more': 6, 'most': 7}  # times the generator doubles the size of its first feature map
+DONTCARE = 255                                     # the value of an unlabelled pixel in a label file
+
+SPADE_NORM = re.compile(r'(spectral)?spade(batch|syncbatch|instance)([35])x\3')
+LAYER_NORM = re.compile(r'(spectral)?(none|batch|sync_?batch|instance)')
+
+
+class Option:
+    """One setting: a typed, documented attribute of OPT. A callable default is computed from the other settings."""
+
+    def __init__(self, default, help, kind=None, choices=None, minimum=None, pattern=None, group=None):
+        self.default, self.help, self.choices, self.minimum, self.pattern = default, help, choices, minimum, pattern
+        self.kind = kind or type(default)
+        self.group = group
+
+    def __set_name__(self, owner, name):
+        self.name = name
+
+    def __get__(self, opt, owner=None):
+        if opt is None:
+            return self
+        default = self.default(opt) if callable(self.default) else self.default
+        return opt.__dict__.get(self.name, default)
+
+    def __set__(self, opt, value):
+        opt.__dict__[self.name] = self.checked(value)
+
+    def checked(self, value):
+        """`value` as this option's type; OptionError if it is of another type or out of range."""
+        accepted = {int: numbers.Integral, float: numbers.Real, bool: bool, str: (str, os.PathLike)}[self.kind]
+        if not isinstance(value, accepted) or (isinstance(value, bool) and self.kind is not bool):
+            raise OptionError(f'option {self.name}: found {value!r} ({type(value).__name__}), '
+                              f'expected {self.kind.__name__}: {self.help}')
+        value = os.fspath(value) if self.kind is str else self.kind(value)
+        if self.choices and value not in self.choices:
+            raise OptionError(f'option {self.name}: found {value!r}, allowed: {", ".join(self.choices)}')
+        if self.minimum is not None and not value >= self.minimum:
+            raise OptionError(f'option {self.name}: found {value}, must be at least {self.minimum}')
+        if self.kind is float and not math.isfinite(value):
+            raise OptionError(f'option {self.name}: found {value}, must be a finite number')
+        if self.pattern and not self.pattern.fullmatch(value):
+            raise OptionError(f'option {self.name}: unknown norm {value!r}, allowed: {self.help}')
+        return value
+
+    def parsed(self, text):
+        """The value that `text`, from the command line, stands for."""
+        words = {'true': True, 'yes': True, '1': True, 'false': False, 'no': False, '0': False}
+        try:
+            return self.checked(words[text.lower()] if self.kind is bool else self.kind(text))
+        except (KeyError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            kind = {bool: 'true or false', int: 'a whole number', float: 'a number'}[self.kind]
+            raise OptionError(f'option --{self.name}: found {text!r}, expected {kind}: {self.help}') from None
+
+
+def _group(title):
+    """`Option` with its heading in --help filled in."""
+    def option(default, help, **rules):
+        return Option(default, help, group=title, **rules)
+    return option
+
+
+class OPT:
+    """Settings of one run. Defaults are the official code's for COCO-Stuff, except use_vae and no_vgg_loss.
+
+    Assignment raises OptionError for an unknown name (naming the nearest), a wrong type or a value out of range; rules
+    across fields raise InputError where they are used.
+    """
+    # ---- What shapes the networks. A checkpoint can only go on with the same values.
+    _n = _group('networks')
+    label_nc = _n(182, 'number of label classes; ids 0 .. label_nc - 1 in the label files', minimum=1)
+    contain_dontcare_label = _n(True, 'one class more, label_nc, for unlabelled pixels (255 in the label files)')
+    no_instance = _n(False, 'no instance maps: the generator then gets no instance-edge channel')
+    output_nc = _n(3, 'channels of the picture', minimum=1)
+    crop_size = _n(256, 'width of the picture, in pixels', minimum=1)
+    aspect_ratio = _n(1.0, 'width / height of the picture (Cityscapes: 2.0)', minimum=1e-3)
+    ngf = _n(64, 'channels of the generator before its last layer, and of the style encoder\'s first', minimum=1)
+    num_upsampling_layers = _n('normal', 'doublings of the size in the generator: normal 5, more 6, most 7 (and a block)',
+                               choices=tuple(UPSAMPLINGS))
+    # Paper and official code: synchronized batch norm, which in a single process is plain batch norm. ctkindle:
+    # 'spectralspadebatch3x3'. With 'spectral', convolutions of the residual blocks start uniform in +-1/sqrt(fan_in):
+    # official GPU training leaves them so, because its Xavier initialization fills a detached copy of the weight there
+    # (measured standard deviation 0.0120 against 0.0004). All other weights start Xavier-normal with gain 0.02.
+    norm_G = _n('spectralspadesyncbatch3x3', '[spectral]spade(batch|syncbatch|instance)(3x3|5x5)', pattern=SPADE_NORM)
+    ndf = _n(64, 'channels of the discriminator\'s first layer', minimum=1)
+    num_D = _n(2, 'number of discriminators, each at half the scale of the one before', minimum=1)
+    n_layers_D = _n(4, 'layers of each discriminator before its prediction', minimum=1)
+    norm_D = _n('spectralinstance', '[spectral](none|batch|syncbatch|sync_batch|instance)', pattern=LAYER_NORM)
+    # Paper and official default: no style encoder. On here, as in ctkindle.
+    use_vae = _n(True, 'style encoder: the generator starts from a style vector instead of the label map')
+    z_dim = _n(256, 'length of the style vector', minimum=1)
+    norm_E = _n('spectralinstance', '[spectral](none|batch|syncbatch|sync_batch|instance)', pattern=LAYER_NORM)
+
+    # ---- Losses (paper, appendix A; official models/pix2pix_model.py)
+    _l = _group('losses')
+    gan_mode = _l('hinge', 'GAN loss: hinge, least squares, cross-entropy or Wasserstein',
+                  choices=('hinge', 'ls', 'original', 'w'))
+    no_ganFeat_loss = _l(False, 'no feature-matching loss')
+    lambda_feat = _l(10.0, 'weight of the feature-matching loss', minimum=0)
+    # Off here because it needs a weights file; on in the paper and in the official code. ctkindle: lambda_vgg 0.4 in its
+    # first version, read but not defined in its last.
+    no_vgg_loss = _l(True, 'no perceptual loss; false switches it on and needs vggwpath')
+    lambda_vgg = _l(10.0, 'weight of the perceptual loss', minimum=0)
+    vggwpath = _l('vgg/vgg19pretrain.pdparams', 'VGG19 weights, made by: python -m model.convert vgg19 SOURCE THIS_FILE')
+    lambda_kld = _l(0.05, 'weight of the KL divergence of the style encoder', minimum=0)
+
+    # ---- Optimization
+    _o = _group('optimization')
+    batchSize = _o(1, 'samples per update, in each process (paper: 32 in all; the official flag is the total)', minimum=1)
+    # Paper: COCO-Stuff 100 epochs; ADE20K and Cityscapes 100 and then 100 with decay. Official default: 50.
+    niter = _o(50, 'epochs at the full learning rate', minimum=0)
+    niter_decay = _o(0, 'epochs after those, over which the learning rate falls linearly to zero', minimum=0)
+    lr = _o(0.0002, 'learning rate; with TTUR G takes half of it and D twice (ctkindle: 0.0001)', minimum=0)
+    no_TTUR = _o(False, 'same learning rate for G and D; turns the betas\' defaults into 0.5 and 0.999')
+    beta1 = _o(lambda opt: 0.5 if opt.no_TTUR else 0.0, 'Adam: decay of the first moment (0 with TTUR, else 0.5)',
+               kind=float, minimum=0)
+    # Official code 0.9 with TTUR; paper and ctkindle 0.999.
+    beta2 = _o(lambda opt: 0.999 if opt.no_TTUR else 0.9, 'Adam: decay of the second moment (0.9 with TTUR, else 0.999)',
+               kind=float, minimum=0)
+    D_steps_per_G = _o(1, 'D updates for every G update', minimum=1)
+    seed = _o(0, 'all randomness: weights, order, crops, flips and style noise are functions of it', minimum=0)
+
+    # ---- Data
+    _d = _group('data')
+    dataroot = _d('dataset/coco_stuff/', 'folder that holds train_label, train_inst, train_img, val_label, ...')
+    # ctkindle: short-side crops.
+    preprocess_mode = _d('resize_and_crop', 'how a training sample gets its size: resize_and_crop (both sides to load_size), '
+                         'scale_width_and_crop, scale_shortside_and_crop, fixed (to the picture size), none',
+                         choices=('resize_and_crop', 'scale_width_and_crop', 'scale_shortside_and_crop', 'fixed', 'none'))
+    load_size = _d(286, 'size before the crop, in pixels', minimum=1)
+    no_flip = _d(False, 'no random horizontal flip in training')
+    nThreads = _d(0, 'worker processes that load data; 0 loads in the training process', minimum=0)
+    max_dataset_size = _d(2 ** 63 - 1, 'use at most this many samples, the first by name', minimum=1)
+
+    # ---- Files and reports
+    _f = _group('files and reports')
+    output = _f('output/', 'folder for checkpoints (model/) and training pictures (pics/)')
+    lastoutput = _f(lambda opt: opt.output, 'where val.py and predict.py read the checkpoint; default: output', kind=str)
+    log = _f('log/', 'folder of log.npy')
+    print_freq = _f(100, 'steps between two printed lines, where output is no terminal', minimum=1)
+    display_freq = _f(100, 'steps between two training pictures', minimum=1)
+    save_latest_freq = _f(5000, 'steps between two checkpoints within an epoch', minimum=1)
+    save_epoch_freq = _f(10, 'epochs between two copies that are kept, in output/epoch_<n>/', minimum=1)
+
+    def __init__(self, **settings):
+        derived = settings.pop('semantic_nc', None)
+        for name, value in settings.items():
+            setattr(self, name, value)
+        if derived is not None:
+            self.semantic_nc = derived
+
+    def __setattr__(self, name, value):
+        if name == 'semantic_nc':
+            if value != self.semantic_nc:
+                raise OptionError(f'option semantic_nc: found {value}, but label_nc, contain_dontcare_label and no_instance '
+                                  f'give {self.semantic_nc}; it is derived: leave it out')
+        elif name not in self.fields():
+            raise OptionError(unknown(name, self.fields()))
+        else:
+            object.__setattr__(self, name, value)
+
+    def __repr__(self):
+        given = ', '.join(f'{name}={value!r}' for name, value in self.__dict__.items())
+        return f'OPT({given})'
+
+    @classmethod
+    def fields(cls):
+        """dict: name -> Option, in the order they are written down."""
+        return {name: option for name, option in vars(cls).items() if isinstance(option, Option)}
+
+    @classmethod
+    def network_fields(cls):
+        """Names of the settings that shape the networks."""
+        return [name for name, option in cls.fields().items() if option.group == 'networks']
+
+    # ---- Derived
+
+    @property
+    def semantic_nc(self):
+        """Channels of the one-hot label map with its instance edges."""
+        return self.label_nc + self.contain_dontcare_label + (not self.no_instance)
+
+    @property
+    def picture_size(self):
+        """(height, width) in pixels."""
+        return round(self.crop_size / self.aspect_ratio), self.crop_size
+
+    @property
+    def latent_size(self):
+        """(height, width) of the generator's first feature map; InputError if doubling it does not give the picture."""
+        scale = 2 ** UPSAMPLINGS[self.num_upsampling_layers]
+        height, width = self.picture_size
+        if height % scale or width % scale or not height:
+            raise InputError(f'crop_size {self.crop_size} with aspect_ratio {self.aspect_ratio} makes pictures {width} wide and '
+                             f'{height} high; num_upsampling_layers {self.num_upsampling_layers!r} needs both to be multiples '
+                             f'of {scale}: choose another --crop_size or --aspect_ratio')
+        return height // scale, width // scale
+
+    @property
+    def generator_norm(self):
+        spectral, kind, kernel_size = SPADE_NORM.fullmatch(self.norm_G).groups()
+        return SpadeNorm(bool(spectral), kind, int(kernel_size))
+
+    @property
+    def discriminator_norm(self):
+        return _layer_norm(self.norm_D)
+
+    @property
+    def encoder_norm(self):
+        return _layer_norm(self.norm_E)
+
+    @property
+    def epochs(self):
+        return self.niter + self.niter_decay
+
+    # ---- Presets, files, command line
+
+    @classmethod
+    def preset(cls, name, **settings):
+        """OPT with the settings of a named preset (model/presets.py), then `settings`."""
+        if name not in PRESETS:
+            raise OptionError(f'preset: found {name!r}, allowed: {", ".join(PRESETS)}')
+        return cls(**{**PRESETS[name], **settings})
+
+    def differences(self, other):
+        """dict: name -> (own value, other's), for the settings that change what is learned."""
+        return {name: (getattr(self, name), getattr(other, name)) for name, option in self.fields().items()
+                if option.group != 'files and reports' and name not in ('dataroot', 'vggwpath', 'nThreads', 'seed')
+                and getattr(self, name) != getattr(other, name)}
+
+    def as_dict(self):
+        return {name: getattr(self, name) for name in self.fields()}
+
+    def save(self, path):
+        with open(path, 'w') as file:
+            json.dump(self.as_dict(), file, indent=2)
+
+    @classmethod
+    def load(cls, path):
+        """OPT from the JSON file that `save` wrote; InputError if it is missing or not such a file."""
+        try:
+            with open(path) as file:
+                return cls(**json.load(file))
+        except FileNotFoundError:
+            raise InputError(f'{path}: the options of the checkpoint are missing; they are saved beside its weights') from None
+        except (OSError, json.JSONDecodeError, TypeError, UnicodeDecodeError) as error:
+            raise InputError(f'{path}: cannot read the options of the checkpoint: {error}') from None
+
+    @classmethod
+    def parser(cls, description):
+        """Command-line parser with a flag for every setting; a script adds its own before `from_arguments`."""
+        parser = _Parser(description=description, allow_abbrev=False, argument_default=argparse.SUPPRESS,
+                         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=120))
+        groups = {}
+        for name, option in cls.fields().items():
+            group = groups.setdefault(option.group, None) or parser.add_argument_group(option.group)
+            groups[option.group] = group
+            default = '' if callable(option.default) or name == 'max_dataset_size' else f' [{option.default}]'
+            switch = {'nargs': '?', 'const': 'true'} if option.kind is bool else {}
+            group.add_argument(f'--{name}', help=option.help + default, metavar=option.kind.__name__.upper(), **switch)
+        return parser
+
+    def update(self, arguments):
+        """Set the settings given on the command line, in the namespace that `parser` made; returns self."""
+        for name, option in self.fields().items():
+            if name in arguments:
+                setattr(self, name, option.parsed(getattr(arguments, name)))
+        return self
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line: the usage of sixty flags would bury it."""
+
+    def parse_args(self, args=None, namespace=None):
+        arguments, unknown_flags = self.parse_known_args(args, namespace)
+        if unknown_flags:
+            flags = [flag.lstrip('-') for flag in self._option_string_actions]
+            self.error(unknown(unknown_flags[0].split('=')[0].lstrip('-'), flags))
+        return arguments
+
+    def error(self, message):
+        self.exit(2, f'error: {message}; {self.prog} --help lists all\n')
+
+
+def unknown(name, known):
+    """What to say of an option that does not exist."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5) or \
+        [word for word in known if word.lower().startswith(name.lower())][:1]
+    return f'unknown option {name!r}' + (f'; did you mean {near[0]!r}?' if near else '')
+
+
+def _layer_norm(text):
+    spectral, kind = LAYER_NORM.fullmatch(text).groups()
+    return LayerNorm(bool(spectral), kind.replace('_', ''))

@@ -1,0 +1,154 @@
+"""The options of official SPADE weights: read off the shapes, completed by a preset or flags, every assumption told."""
+import math
+import re
+
+from model.errors import InputError
+from model.init import OPT, UPSAMPLINGS
+from model.presets import PRESETS
+
+OFFICIAL_CHANNELS = {184: 'coco_stuff_paper', 151: 'ade20k_paper', 36: 'cityscapes_paper'}   # semantic_nc -> preset
+
+
+class _Shapes(dict):
+    """Name -> shape of a converted network; a name that is not there means that the file `source` is something else."""
+
+    def __init__(self, shapes, source, network):
+        super().__init__(shapes)
+        self.source, self.network = source, network
+
+    def __missing__(self, name):
+        raise InputError(f'{self.source}: no {self.network} of the official SPADE: {name} is missing; found {len(self)} tensors, '
+                         f'the first {", ".join(list(self)[:3])}')
+
+    def convolution(self, name):
+        """(shape, 'spectral' or '') of the convolution `name`."""
+        return (self[f'{name}.weight_orig'], 'spectral') if f'{name}.weight_orig' in self else (self[f'{name}.weight'], '')
+
+    def norm(self, name):
+        """norm_D or norm_E, from the layer `name`: a norm wraps convolution and itself; instance norm has no tensors."""
+        if f'{name}.weight' in self or f'{name}.weight_orig' in self:
+            return self.convolution(name)[1] + 'none'
+        return self.convolution(f'{name}.0')[1] + ('syncbatch' if f'{name}.1._mean' in self else 'instance')
+
+
+def generator_settings(shapes):
+    """dict of the settings, semantic_nc among them, that the shapes of a generator tell."""
+    block, spectral = shapes.convolution('head_0.conv_0')
+    _, semantic_nc, kernel_size, _ = shapes['head_0.norm_0.mlp_shared.0.weight']
+    batch = 'head_0.norm_0.param_free_norm._mean' in shapes
+    settings = {'ngf': block[0] // 16, 'output_nc': shapes['conv_img.weight'][0], 'semantic_nc': semantic_nc,
+                'use_vae': len(shapes['fc.weight']) == 2,
+                'norm_G': f'{spectral}spade{"syncbatch" if batch else "instance"}{kernel_size}x{kernel_size}'}
+    if settings['use_vae']:
+        settings['z_dim'] = shapes['fc.weight'][0]
+    if any(name.startswith('up_4.') for name in shapes):
+        settings['num_upsampling_layers'] = 'most'
+    return settings
+
+
+def discriminator_settings(shapes):
+    """dict of the settings that the shapes of a multiscale discriminator tell."""
+    places = [re.match(r'discriminator_(\d+)\.model(\d+)\.', name) for name in shapes]
+    settings = {'ndf': shapes['discriminator_0.model0.0.weight'][0],
+                'num_D': 1 + max(int(place[1]) for place in places if place),
+                'n_layers_D': max(int(place[2]) for place in places if place)}
+    if settings['n_layers_D'] > 1:   # the first and the last layer have no norm
+        settings['norm_D'] = shapes.norm('discriminator_0.model1.0')
+    return settings
+
+
+def encoder_settings(shapes):
+    """dict of the settings that the shapes of a style encoder tell."""
+    return {'norm_E': shapes.norm('layer1'), 'z_dim': shapes['fc_mu.weight'][1]}
+
+
+def _reader(network, settings):
+    """(dict of shapes, source) -> dict of settings; InputError naming `source` if it is no such network."""
+    def read(shapes, source):
+        try:
+            return settings(_Shapes(shapes, source, network))
+        except InputError:
+            raise
+        except (ValueError, IndexError, TypeError):
+            raise InputError(f'{source}: the names are those of a {network} of the official SPADE, the shapes are not') from None
+    return read
+
+
+READERS = {'G': _reader('generator', generator_settings), 'D': _reader('discriminator', discriminator_settings),
+           'E': _reader('style encoder', encoder_settings)}
+
+
+def official_options(read, area, arguments):
+    """(OPT, list of lines that say where each setting comes from) for official networks.
+
+    read: settings read off the shapes; area: pixels of the first feature map with a style encoder, else None;
+    arguments: the command line's namespace. InputError for flags or a preset that contradict the shapes.
+    """
+    read = dict(read)
+    channels = read.pop('semantic_nc')
+    given = OPT().update(arguments)
+    flags = [name for name in OPT.fields() if name in arguments]
+    preset = getattr(arguments, 'preset', None)
+    guessed = preset or OFFICIAL_CHANNELS.get(channels)
+    opt = OPT.preset(guessed) if guessed else OPT()
+    for name in flags:
+        if name in read and _plain(getattr(given, name)) != _plain(read[name]):
+            raise InputError(f'--{name} {getattr(given, name)} contradicts the weights, whose shapes say {read[name]}')
+        setattr(opt, name, getattr(given, name))
+    for name in set(read) - set(flags):
+        setattr(opt, name, read[name])
+    if opt.num_upsampling_layers == 'most' and 'num_upsampling_layers' not in read:
+        raise InputError(f'{"preset " + preset if preset else "--num_upsampling_layers"}: num_upsampling_layers most contradicts '
+                         f'the weights, which have no up_4: normal or more')
+    lines = ['read off the shapes: ' + ', '.join(f'{name} {value}' for name, value in read.items())]
+    if guessed and not preset:
+        lines.append(f'assumed: preset {guessed}, since {channels} label channels are those of that data set')
+    _split_channels(opt, channels, fixed='label_nc' in flags or preset is not None)
+    if area is not None:
+        _fit_latent_size(opt, area, fixed='crop_size' in flags)
+    opt.latent_size   # raises for sizes that do not fit together
+    sources = {name: 'flag' if name in flags else f'preset {guessed}' if name in PRESETS.get(guessed, ()) else 'default'
+               for name in ('crop_size', 'aspect_ratio', 'num_upsampling_layers', 'label_nc', 'contain_dontcare_label',
+                            'no_instance')}
+    if area is not None and 'crop_size' not in flags:
+        sources['crop_size'] = f'from the {area} pixels of the first feature map'
+    if opt.label_nc != PRESETS.get(guessed, {}).get('label_nc', OPT().label_nc) and 'label_nc' not in flags:
+        sources['label_nc'] = f'what is left of {channels} label channels'
+    lines += [f'{"given" if source == "flag" else "assumed"}: {name} {getattr(opt, name)} ({source})'
+              for name, source in sources.items() if name not in read]
+    lines += [f'assumed: syncbatch in {name}, which shapes cannot tell from batch; the pictures are the same'
+              for name in ('norm_G', 'norm_D', 'norm_E') if 'sync' in read.get(name, '') and name not in flags]
+    return opt, lines
+
+
+def _plain(value):
+    """`value` without the difference between a norm over one process and over all."""
+    return re.sub('sync_?', '', value) if isinstance(value, str) else value
+
+
+def _split_channels(opt, channels, fixed):
+    """Set label_nc so that semantic_nc is `channels`; InputError if it must not be changed and does not fit."""
+    if opt.semantic_nc == channels:
+        return
+    others = f'contain_dontcare_label {opt.contain_dontcare_label}, no_instance {opt.no_instance}'
+    if fixed or channels <= opt.semantic_nc - opt.label_nc:
+        raise InputError(f'the weights take {channels} label channels, but label_nc {opt.label_nc}, {others} make '
+                         f'{opt.semantic_nc}: choose other --label_nc, --contain_dontcare_label, --no_instance or --preset')
+    opt.label_nc += channels - opt.semantic_nc
+
+
+def _fit_latent_size(opt, area, fixed):
+    """Set crop_size so that the first feature map has `area` pixels; InputError if none fits or it must not be changed."""
+    def fits():
+        try:
+            return math.prod(opt.latent_size) == area
+        except InputError:
+            return False
+
+    crop_size = opt.crop_size
+    if not fits() and not fixed:
+        opt.crop_size = max(1, round(math.sqrt(area * opt.aspect_ratio))) * 2 ** UPSAMPLINGS[opt.num_upsampling_layers]
+    if not fits():
+        raise InputError(f'fc.weight makes a first feature map of {area} pixels, which crop_size {crop_size}, aspect_ratio '
+                         f'{opt.aspect_ratio} and num_upsampling_layers {opt.num_upsampling_layers} do not give'
+                         f'{"" if fixed else ", nor does any other crop_size"}: choose others')

@@ -1,0 +1,57 @@
+"""Painter: generator and style encoder in eval mode; what training, val.py and predict.py draw with."""
+import contextlib
+
+import numpy as np
+import paddle
+
+from model.vae_encoder import reparameterize
+
+
+class Painter:
+    """Pictures of label maps; train or eval mode of the networks is as before after each call."""
+
+    def __init__(self, opt, generator, encoder=None):
+        self.opt, self.generator, self.encoder = opt, generator, encoder
+
+    @paddle.no_grad()
+    def paint(self, semantics, image=None, z=None, noise=None):
+        """SemanticMap of N maps -> (N, output_nc, H, W) in [-1, 1].
+
+        With use_vae the style is z (N, z_dim); else that of the photos `image`: mu, or a draw with `noise` (N, z_dim) as in
+        the official test; else `noise`, and without it a normal draw that opt.seed decides.
+        """
+        with _eval_mode(self.generator, self.encoder):
+            return self.generator(semantics, self._style(len(semantics), image, z, noise))
+
+    def _style(self, count, image, z, noise):
+        if self.encoder is None:
+            return None
+        if z is not None:
+            return paddle.to_tensor(z, dtype=paddle.get_default_dtype())
+        if noise is not None:
+            noise = paddle.to_tensor(noise, dtype=paddle.get_default_dtype())
+        if image is not None:
+            mu, logvar = self.encoder(paddle.to_tensor(image, dtype=paddle.get_default_dtype()))
+            return mu if noise is None else reparameterize(mu, logvar, noise)
+        if noise is not None:
+            return noise
+        return normal_draws((count, self.opt.z_dim), self.opt.seed)
+
+
+def normal_draws(shape, *key):
+    """Standard normal tensor that is a function of the integers in `key` alone."""
+    draws = np.random.default_rng(key).standard_normal(shape)
+    return paddle.to_tensor(draws, dtype=paddle.get_default_dtype())
+
+
+@contextlib.contextmanager
+def _eval_mode(*networks):
+    layers = [layer for network in networks if network is not None for layer in network.sublayers(include_self=True)]
+    modes = [layer.training for layer in layers]
+    for layer in layers:
+        layer.training = False
+    try:
+        yield
+    finally:
+        for layer, training in zip(layers, modes):
+            layer.training = training

@@ -1,0 +1,94 @@
+"""SemanticMap: label and instance maps -> what the networks read, one-hot only on demand."""
+import numpy as np
+import paddle
+
+from model.errors import InputError
+from model.init import DONTCARE
+
+
+class SemanticMap:
+    """Labels and instance edges of a batch (official models/pix2pix_model.py, preprocess_input and get_edges).
+
+    label, instance: integer arrays or tensors, (N, H, W) or (N, 1, H, W); instance is None with no_instance.
+    label holds 0 .. label_nc - 1; with contain_dontcare_label also label_nc, and 255 becomes label_nc; else InputError.
+    """
+
+    def __init__(self, label, instance, opt):
+        self.channels = opt.semantic_nc
+        self.label = _checked_label(_batch_of_maps(label, 'label'), opt)    # (N, H, W) int64
+        self.edge = None                                                    # (N, H, W) bool: another instance adjoins
+        if opt.no_instance:
+            if instance is not None:
+                raise InputError('instance maps given, but no_instance is true: pass None, or set --no_instance false')
+        elif instance is None:
+            raise InputError('instance maps are missing: pass them, or set --no_instance true')
+        else:
+            instance = _batch_of_maps(instance, 'instance')
+            if instance.shape != self.label.shape:
+                raise InputError(f'label {self.label.shape} and instance {instance.shape} differ in shape')
+            self.edge = instance_edges(instance)
+        self._one_hot = {}
+
+    def __len__(self):
+        return len(self.label)
+
+    @property
+    def size(self):
+        """(height, width) in pixels."""
+        return self.label.shape[1:]
+
+    def one_hot(self, size=None):
+        """(N, semantic_nc, height, width) in the default dtype: classes, then the edge; `size` is reached by nearest pixel.
+
+        Kept for the next caller: all SPADE layers of one resolution share it.
+        """
+        size = tuple(size or self.size)
+        key = size, paddle.get_default_dtype()
+        if key not in self._one_hot:
+            classes = paddle.arange(self.channels - (self.edge is not None), dtype='int64').reshape([1, -1, 1, 1])
+            planes = paddle.to_tensor(nearest(self.label, size)).unsqueeze(1) == classes
+            if self.edge is not None:
+                planes = paddle.concat([planes, paddle.to_tensor(nearest(self.edge, size)).unsqueeze(1)], axis=1)
+            self._one_hot[key] = planes.astype(paddle.get_default_dtype())
+        return self._one_hot[key]
+
+
+def instance_edges(instance):
+    """bool (N, H, W): True where one of the four neighbours has another id, in integers (N, H, W)."""
+    edge = np.zeros(instance.shape, bool)
+    across = instance[:, :, 1:] != instance[:, :, :-1]
+    down = instance[:, 1:] != instance[:, :-1]
+    edge[:, :, 1:] |= across
+    edge[:, :, :-1] |= across
+    edge[:, 1:] |= down
+    edge[:, :-1] |= down
+    return edge
+
+
+def nearest(maps, size):
+    """(N, H, W) -> (N, *size), pixel floor(i * H / height) as torch's and Paddle's nearest interpolation take it."""
+    (height, width), (old_height, old_width) = size, maps.shape[1:]
+    rows, columns = np.arange(height) * old_height // height, np.arange(width) * old_width // width
+    return maps[:, rows[:, None], columns]
+
+
+def _batch_of_maps(maps, name):
+    maps = maps.numpy() if isinstance(maps, paddle.Tensor) else np.asarray(maps)
+    if maps.ndim == 4 and maps.shape[1] == 1:
+        maps = maps[:, 0]
+    if maps.ndim != 3 or maps.dtype.kind not in 'iu':
+        raise InputError(f'{name}: found shape {maps.shape} of {maps.dtype}, expected integers (N, H, W) or (N, 1, H, W)')
+    return maps
+
+
+def _checked_label(label, opt):
+    label = label.astype(np.int64)
+    if opt.contain_dontcare_label:
+        label[label == DONTCARE] = opt.label_nc
+    highest = opt.label_nc - (not opt.contain_dontcare_label)
+    wrong = label[(label < 0) | (label > highest)]
+    if wrong.size:
+        hint = '; for unlabelled pixels set --contain_dontcare_label true' if wrong[0] == DONTCARE else ''
+        raise InputError(f'label: found {wrong[0]} in {np.sum(label == wrong[0])} pixels, allowed are 0 .. {highest}'
+                         f'{" and 255" if opt.contain_dontcare_label else ""}{hint}')
+    return label

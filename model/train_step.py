@@ -1,0 +1,143 @@
+"""One training step as the official trainer does it: a G update, then a D update on a fake of the updated G.
+
+Official trainers/pix2pix_trainer.py and models/pix2pix_model.py; paper, appendix A.
+"""
+import math
+
+import paddle
+
+from model.discriminator import MultiscaleDiscriminator, halves
+from model.errors import InputError
+from model.generator import SPADEGenerator
+from model.losses import feature_matching, gan_loss, kl_divergence, perceptual
+from model.painter import Painter, normal_draws
+from model.semantics import SemanticMap
+from model.vae_encoder import VAEEncoder, reparameterize
+from vgg.vgg19 import VGG19Features
+
+LOG_COLUMNS = ('g_loss_gan', 'g_loss_feat', 'g_loss_vgg', 'g_loss_vae', 'd_loss', 'd_loss_f', 'd_loss_r')
+G_COLUMNS, D_COLUMNS = LOG_COLUMNS[:4], LOG_COLUMNS[4:]
+
+
+class TrainStep:
+    """The networks, their losses and their optimizers. The initial weights follow from opt.seed."""
+
+    def __init__(self, opt):
+        paddle.seed(opt.seed)
+        self.opt = opt
+        self.vgg = None if opt.no_vgg_loss else VGG19Features(opt.vggwpath)
+        self.generator = SPADEGenerator(opt)
+        self.discriminator = MultiscaleDiscriminator(opt)
+        self.encoder = VAEEncoder(opt) if opt.use_vae else None
+        self.painter = Painter(opt, self.generator, self.encoder)
+        painters = self.generator.parameters() + (self.encoder.parameters() if opt.use_vae else [])
+        self.optimizer_g, self.optimizer_d = (
+            paddle.optimizer.Adam(beta1=opt.beta1, beta2=opt.beta2, epsilon=1e-8, parameters=parameters)
+            for parameters in (painters, self.discriminator.parameters()))
+        self.steps = 0                              # done so far
+        self.g_losses = dict.fromkeys(G_COLUMNS, 0.0)  # of the last G update
+        self.set_epoch(1)
+
+    def set_epoch(self, epoch):
+        """Set the learning rates of `epoch`, counted from 1."""
+        lr = learning_rate(self.opt, epoch)
+        self.optimizer_g.set_lr(lr if self.opt.no_TTUR else lr / 2)
+        self.optimizer_d.set_lr(lr if self.opt.no_TTUR else lr * 2)
+
+    def step(self, label, instance, image, noise=None):
+        """One D update, and before it a G update in every D_steps_per_G-th step -> dict keyed by LOG_COLUMNS, floats.
+
+        label, instance: as for SemanticMap, or a SemanticMap and None; image (N, output_nc, H, W) in [-1, 1]; noise: the
+        normal draws (N, z_dim) of the G and of the D update, by default functions of (opt.seed, step).
+        Afterwards `.grad` holds the G update's gradients of G and E, and the D update's of D.
+        InputError if a loss is not finite.
+        """
+        semantics = label if isinstance(label, SemanticMap) else SemanticMap(label, instance, self.opt)
+        image = paddle.to_tensor(image, dtype=paddle.get_default_dtype())
+        if tuple(image.shape) != (len(semantics), self.opt.output_nc, *semantics.size):
+            raise InputError(f'image: found shape {tuple(image.shape)}, expected '
+                             f'{(len(semantics), self.opt.output_nc, *semantics.size)} to fit the label maps')
+        updates_g = self.steps % self.opt.D_steps_per_G == 0
+        losses = self._update_g(semantics, image, self._noise(noise, 0, len(semantics))) if updates_g else {}
+        losses.update(self._update_d(semantics, image, self._noise(noise, 1, len(semantics))))
+        losses = self._as_floats(losses)
+        self.g_losses.update((name, losses[name]) for name in G_COLUMNS if name in losses)
+        self.steps += 1
+        return {**self.g_losses, **{name: losses[name] for name in D_COLUMNS}}
+
+    def generate(self, label, instance, image=None, z=None):
+        """Pictures (N, output_nc, H, W) in [-1, 1], eval mode, no gradient; the style as in Painter.paint."""
+        semantics = label if isinstance(label, SemanticMap) else SemanticMap(label, instance, self.opt)
+        return self.painter.paint(semantics, image, z)
+
+    def _update_g(self, semantics, image, noise):
+        """G and E against a D whose weights need no gradient -> the weighted losses of G_COLUMNS, as tensors."""
+        opt = self.opt
+        self.optimizer_g.clear_grad()
+        _require_gradients(self.discriminator, False)
+        fake, divergence = self._fake(semantics, image, noise)
+        fake_features, real_features = halves(self.discriminator(semantics, paddle.concat([fake, image])))
+        losses = {'g_loss_gan': gan_loss(_predictions(fake_features), True, opt.gan_mode, for_discriminator=False)}
+        if not opt.no_ganFeat_loss:
+            losses['g_loss_feat'] = opt.lambda_feat * feature_matching(fake_features, real_features)
+        if self.vgg is not None:
+            losses['g_loss_vgg'] = opt.lambda_vgg * perceptual(self.vgg(fake), self.vgg(image))
+        if divergence is not None:
+            losses['g_loss_vae'] = opt.lambda_kld * divergence
+        sum(losses.values()).backward()
+        _require_gradients(self.discriminator, True)
+        self.optimizer_g.step()
+        return losses
+
+    def _update_d(self, semantics, image, noise):
+        """D on the photo and on a fake that carries no gradient -> the losses of D_COLUMNS, as tensors."""
+        self.optimizer_d.clear_grad()
+        with paddle.no_grad():
+            fake, _ = self._fake(semantics, image, noise)
+        fake_features, real_features = halves(self.discriminator(semantics, paddle.concat([fake, image])))
+        d_loss_f = gan_loss(_predictions(fake_features), False, self.opt.gan_mode)
+        d_loss_r = gan_loss(_predictions(real_features), True, self.opt.gan_mode)
+        d_loss = d_loss_f + d_loss_r
+        d_loss.backward()
+        self.optimizer_d.step()
+        return {'d_loss': d_loss, 'd_loss_f': d_loss_f, 'd_loss_r': d_loss_r}
+
+    def _fake(self, semantics, image, noise):
+        """Generated pictures, and the KL divergence of the style (None without encoder)."""
+        if self.encoder is None:
+            return self.generator(semantics), None
+        mu, logvar = self.encoder(image)
+        return self.generator(semantics, reparameterize(mu, logvar, noise)), kl_divergence(mu, logvar)
+
+    def _noise(self, noise, update, count):
+        """Style noise (count, z_dim) of update 0 (G) or 1 (D) of this step."""
+        if self.encoder is None:
+            return None
+        if noise is not None:
+            return paddle.to_tensor(noise[update], dtype=paddle.get_default_dtype())
+        return normal_draws((count, self.opt.z_dim), self.opt.seed, self.steps, update)
+
+    def _as_floats(self, losses):
+        """Scalars as floats, read from the device in one go; InputError if one is not finite."""
+        values = paddle.stack([loss.detach().reshape([]) for loss in losses.values()]).tolist()
+        for name, value in zip(losses, values):
+            if not math.isfinite(value):
+                raise InputError(f'{name} is {value} in step {self.steps + 1}: training has diverged and stops here; the last '
+                                 'checkpoint stays. Go on from it with a lower --lr, or begin anew with --restart')
+        return dict(zip(losses, values))
+
+
+def _predictions(features):
+    return [scale[-1] for scale in features]
+
+
+def _require_gradients(network, wanted):
+    """Whether backward() computes gradients of the weights; they flow through to the input either way."""
+    for parameter in network.parameters():
+        parameter.stop_gradient = not wanted
+
+
+def learning_rate(opt, epoch):
+    """opt.lr, linearly to zero in the niter_decay epochs after niter (official update_learning_rate, its off-by-one too)."""
+    decayed = max(0, epoch - 1 - opt.niter)
+    return opt.lr * (1 - decayed / opt.niter_decay) if decayed else opt.lr

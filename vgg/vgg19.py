@@ -1,0 +1,54 @@
+"""VGG19 (Simonyan and Zisserman, arXiv 1409.1556) up to relu5_1: the features that the perceptual loss compares."""
+import os
+
+from paddle import nn
+
+from model.errors import InputError
+
+# Channels of the convolutions up to conv5_1, P for 2x2 max pooling: configuration E of the paper. Counting a ReLU after
+# each convolution, the positions are the layer numbers of torchvision's and Paddle's vgg19, which name the weights.
+LAYERS = (64, 64, 'P', 128, 128, 'P', 256, 256, 256, 256, 'P', 512, 512, 512, 512, 'P', 512)
+TAPS = (1, 6, 11, 20, 29)   # positions of relu1_1, relu2_1, relu3_1, relu4_1, relu5_1
+
+
+class VGG19Features(nn.Layer):
+    """image (N, 3, H, W) in [-1, 1] -> [relu1_1, relu2_1, relu3_1, relu4_1, relu5_1], (N, 64, H, W) ... (N, 512, H/16, W/16).
+
+    The image goes in as it is: the official VGGLoss feeds [-1, 1] without ImageNet's mean and deviation, and so do we.
+    Weights from the file `path` (random ones without); they are never trained, gradients reach the image only.
+    Names of the weights: features.0.weight ... features.28.bias, as in torchvision.
+    """
+
+    def __init__(self, path=None):
+        super().__init__()
+        layers, channels = [], 3
+        for layer in LAYERS:
+            if layer == 'P':
+                layers.append(nn.MaxPool2D(2, 2))
+            else:
+                layers += [nn.Conv2D(channels, layer, 3, padding=1), nn.ReLU()]
+                channels = layer
+        self.features = nn.Sequential(*layers)
+        if path is not None:
+            self._load(path)
+        for parameter in self.parameters():
+            parameter.stop_gradient = True
+        self.eval()
+
+    def forward(self, image):
+        maps = []
+        for position, layer in enumerate(self.features):
+            image = layer(image)
+            if position in TAPS:
+                maps.append(image)
+        return maps
+
+    def _load(self, path):
+        if not os.path.isfile(path):
+            raise InputError(
+                f'{path}: the VGG19 weights of the perceptual loss are missing. Make the file with '
+                f'`python -m model.convert vgg19 SOURCE {path}`, where SOURCE is torchvision\'s vgg19 '
+                f'(vgg19-dcbb9e9d.pth from download.pytorch.org/models) or the .pdparams that '
+                f'paddle.vision.models.vgg19(pretrained=True) downloads; or switch the loss off with --no_vgg_loss true')
+        from model.checkpoint import load_weights
+        load_weights(self, path)
