@@ -1,6 +1,7 @@
 """What the demo scenes are made of: light, textures, and a table that says what each class looks like.
 
-A texture is a function of a Field to values in [0, 1]; a material runs them through a ramp of colours from dark to light.
+A texture is a function of a Field to values (h, w) in [0, 1], give or take; a material runs them through a ramp of colours
+from dark to light. Their numbers are choices of taste, in units of the picture's height.
 """
 from collections import namedtuple
 
@@ -8,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 Material = namedtuple('Material', 'texture colours')
-# Time of day: colours of the sky (zenith, horizon), of the light on things, of the sun, and how much of the sky is cloud.
+# Time of day: colours of zenith, horizon and sun, the factors of the light on things, and the relative number of clouds.
 Mood = namedtuple('Mood', 'zenith horizon light sun clouds')
 
 MOODS = (
@@ -59,7 +60,7 @@ def smoothstep(low, high, value):
 
 
 def plain(f):
-    return 0.35 + 0.3 * f.noise(0.01) + 0.0 * f.y
+    return 0.35 + 0.3 * f.noise(0.01)
 
 
 def speckled(f):
@@ -145,11 +146,11 @@ def tiled_wall(f):
 
 
 def folded(f):
-    return 0.5 + 0.42 * np.sin(f.x * 6.28 / 0.04 + 2 * f.noise(0.2, 0.5)) + 0 * f.y
+    return 0.5 + 0.42 * np.sin(f.x * 6.28 / 0.04 + 2 * f.noise(0.2, 0.5))
 
 
 def furry(f):
-    return 0.4 + 0.3 * f.noise(0.006, 0.014) + 0.3 * (1 - f.t) ** 2
+    return 0.3 + 0.18 * f.noise(0.007) + 0.22 * f.noise(0.03) + 0.3 * (1 - f.t) ** 2
 
 
 def woolly(f):

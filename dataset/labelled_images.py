@@ -3,9 +3,9 @@
     data = LabelledImages(OPT(dataroot='dataset/coco_stuff/'))
     data[epoch, index]      # {'label': (H, W) int32, 'instance': (H, W) int32, 'image': (3, H, W) float32 in [-1, 1]}
 
-Numpy and Pillow only: worker processes need no Paddle. Both data sets are map-style for paddle.io.DataLoader.
+Numpy and Pillow only: worker processes need no Paddle. dataset.loader makes batches of both data sets (as would
+paddle.io.DataLoader, which hangs at a bad file).
 """
-import contextlib
 from collections import namedtuple
 
 import numpy as np
@@ -158,14 +158,3 @@ def batches(opt, count, epoch, seen=0):
     order = epoch_order(opt, count, epoch)[seen:].tolist()
     return [[(epoch, index) for index in order[start:start + opt.batchSize]]
             for start in range(0, len(order) - opt.batchSize + 1, opt.batchSize)]
-
-
-@contextlib.contextmanager
-def worker_errors():
-    """Around the loop over a DataLoader: takes Paddle's traceback off the one line of a DataError raised in a worker."""
-    try:
-        yield
-    except DataError as error:
-        if not str(error).startswith('DataLoader worker'):
-            raise
-        raise DataError(str(error).rstrip().splitlines()[-1].split('DataError: ', 1)[-1]) from None

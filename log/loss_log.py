@@ -34,6 +34,9 @@ class LossLog:
             if rows == 0 and not os.path.exists(self.path):
                 self._create()
             found = rows_on_disk(self.path, self.columns)
+            if rows and not os.path.exists(self.path):
+                raise InputError(f'{self.path} is missing, but the checkpoint was saved after {rows} rows of it: put it back, '
+                                 f'name its folder with --log, or begin anew with --restart')
             if found < rows:
                 self._refuse(f'it holds {found} rows, the checkpoint was saved after {rows}')
             self._file = open(self.path, 'r+b', buffering=0)

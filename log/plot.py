@@ -80,7 +80,8 @@ def envelope(column, bins=BINS):
     lowest = numpy.fmin.reduceat(column, edges[:-1])
     highest = numpy.fmax.reduceat(column, edges[:-1])
     inside = column[edges[:-1, None] + numpy.arange(len(column) // bins)]   # (bins, the values that every interval has)
-    tenth, ninetieth = numpy.percentile(inside, [10, 90], axis=1)
+    with numpy.errstate(invalid='ignore'):   # an interval with NaN has a gap
+        tenth, ninetieth = numpy.percentile(inside, [10, 90], axis=1)
     return (edges[:-1] + edges[1:] + 1) / 2, lowest, tenth, ninetieth, highest
 
 

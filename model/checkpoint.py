@@ -142,7 +142,7 @@ class Checkpoint:
                 return json.load(file)
         except FileNotFoundError:
             raise InputError(f'{self.link} holds weights without a training state: start from them with --init_from '
-                             f'{self.output} and another --output and --log, or begin anew with --restart') from None
+                             f'{self.output} and another --output and --log') from None
         except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
             raise InputError(f'{path}: cannot be read: {error}') from None
 
@@ -189,14 +189,25 @@ class Checkpoint:
             # One generation before stays, for a reader who has just opened it.
             _remove_folders(self.generations, lambda name: name.isdigit() and int(name) < number - 1)
 
+    def contents(self):
+        """What `clear` and the next `save` replace, in words."""
+        progress = self.progress()
+        run = f'the run in {self.output} (epoch {progress["epoch"]}, step {progress["step"]})' if progress else 'no checkpoint'
+        return f'{run}, {len(self._kept())} copies of epochs, {len(self._pictures())} training pictures'
+
     def clear(self):
         """Remove the run's copies of epochs and its pictures (--restart); the checkpoint stays until the next `save`."""
         with _writing(self.output):
-            _remove_folders(self.output, lambda name: re.fullmatch(r'epoch_\d+', name))
-            pictures = os.path.join(self.output, 'pics')
-            for name in os.listdir(pictures) if os.path.isdir(pictures) else []:
-                if re.fullmatch(r'(\d+_\d+|val_\d+)\.jpg', name):
-                    os.remove(os.path.join(pictures, name))
+            for folder in self._kept():
+                shutil.rmtree(folder)
+            for picture in self._pictures():
+                os.remove(picture)
+
+    def _kept(self):
+        return _matching(self.output, r'epoch_\d+')
+
+    def _pictures(self):
+        return _matching(os.path.join(self.output, 'pics'), r'(\d+_\d+|val_\d+)\.jpg')
 
     def _write(self, folder, train_step, opt, progress):
         os.makedirs(folder)
@@ -284,6 +295,11 @@ def _sync(path):
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _matching(folder, pattern):
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    return [os.path.join(folder, name) for name in names if re.fullmatch(pattern, name)]
 
 
 def _remove_folders(parent, chosen):

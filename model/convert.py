@@ -39,7 +39,7 @@ def from_torch(state):
         *path, last = name[len(prefix):].split('.')
         if last != DROPPED:
             array = array.T if last == 'weight' and array.ndim == 2 else array
-            converted['.'.join([*path, RENAMED.get(last, last)])] = numpy.ascontiguousarray(array, numpy.float32)
+            converted['.'.join([*path, RENAMED.get(last, last)])] = numpy.array(array, numpy.float32, order='C')
     return converted
 
 
@@ -63,7 +63,8 @@ def nvlabs(words):
         source = os.path.join(arguments.checkpoint_dir, f'{arguments.which_epoch}_net_{network}.pth')
         if not os.path.exists(source):
             if network == 'G':
-                raise InputError(f'{source}: no such file; CHECKPOINT_DIR is the folder that holds it, --which_epoch its first word')
+                raise InputError(f'{source}: no such file; CHECKPOINT_DIR is the folder that holds it, '
+                                 f'--which_epoch its first word')
             continue
         if network == 'E' and not read['use_vae']:
             lines.append(f'left out: {source}, since the generator takes no style')
@@ -102,7 +103,7 @@ def vgg19(words):
     arguments = parser.parse_args(words)
     _refuse_existing(arguments.output)
     state, features = _read_any(arguments.source), VGG19Features()
-    kept = {name: numpy.ascontiguousarray(state[name], numpy.float32) for name in features.state_dict() if name in state}
+    kept = {name: numpy.array(state[name], numpy.float32) for name in features.state_dict() if name in state}
     missing = [name for name in features.state_dict() if name not in state]
     if missing:
         raise InputError(f'{arguments.source}: no VGG19 (without batch norm): {len(missing)} tensors are missing, the first '

@@ -7,6 +7,7 @@ from model.init import OPT, UPSAMPLINGS
 from model.presets import PRESETS
 
 OFFICIAL_CHANNELS = {184: 'coco_stuff_paper', 151: 'ade20k_paper', 36: 'cityscapes_paper'}   # semantic_nc -> preset
+UNSEEN = ('crop_size', 'aspect_ratio', 'num_upsampling_layers', 'label_nc', 'contain_dontcare_label', 'no_instance')
 
 
 class _Shapes(dict):
@@ -17,8 +18,8 @@ class _Shapes(dict):
         self.source, self.network = source, network
 
     def __missing__(self, name):
-        raise InputError(f'{self.source}: no {self.network} of the official SPADE: {name} is missing; found {len(self)} tensors, '
-                         f'the first {", ".join(list(self)[:3])}')
+        raise InputError(f'{self.source}: no {self.network} of the official SPADE: {name} is missing; found '
+                         f'{len(self)} tensors, the first {", ".join(list(self)[:3])}')
 
     def convolution(self, name):
         """(shape, 'spectral' or '') of the convolution `name`."""
@@ -70,7 +71,8 @@ def _reader(network, settings):
         except InputError:
             raise
         except (ValueError, IndexError, TypeError):
-            raise InputError(f'{source}: the names are those of a {network} of the official SPADE, the shapes are not') from None
+            raise InputError(f'{source}: the names are those of a {network} of the official SPADE, '
+                             f'the shapes are not') from None
     return read
 
 
@@ -81,41 +83,38 @@ READERS = {'G': _reader('generator', generator_settings), 'D': _reader('discrimi
 def official_options(read, area, arguments):
     """(OPT, list of lines that say where each setting comes from) for official networks.
 
-    read: settings read off the shapes; area: pixels of the first feature map with a style encoder, else None;
-    arguments: the command line's namespace. InputError for flags or a preset that contradict the shapes.
+    read: settings read off the shapes; area: pixels of the first feature map with a style encoder, else None; arguments:
+    the command line's namespace. Flags come first, then shapes, then the preset; InputError for flags that contradict
+    the shapes, and for a preset or flags that make another number of label channels.
     """
     read = dict(read)
     channels = read.pop('semantic_nc')
-    given = OPT().update(arguments)
-    flags = [name for name in OPT.fields() if name in arguments]
-    preset = getattr(arguments, 'preset', None)
-    guessed = preset or OFFICIAL_CHANNELS.get(channels)
-    opt = OPT.preset(guessed) if guessed else OPT()
-    for name in flags:
-        if name in read and _plain(getattr(given, name)) != _plain(read[name]):
-            raise InputError(f'--{name} {getattr(given, name)} contradicts the weights, whose shapes say {read[name]}')
-        setattr(opt, name, getattr(given, name))
-    for name in set(read) - set(flags):
-        setattr(opt, name, read[name])
+    flags = {name: getattr(OPT().update(arguments), name) for name in OPT.fields() if name in arguments}
+    named = getattr(arguments, 'preset', None)
+    preset = named or OFFICIAL_CHANNELS.get(channels)
+    opt = OPT.preset(preset) if preset else OPT()
+    for name, value in {**read, **flags}.items():
+        if name in read and _plain(value) != _plain(read[name]):
+            raise InputError(f'--{name} {value} contradicts the weights, whose shapes say {read[name]}')
+        setattr(opt, name, value)
     if opt.num_upsampling_layers == 'most' and 'num_upsampling_layers' not in read:
-        raise InputError(f'{"preset " + preset if preset else "--num_upsampling_layers"}: num_upsampling_layers most contradicts '
-                         f'the weights, which have no up_4: normal or more')
-    lines = ['read off the shapes: ' + ', '.join(f'{name} {value}' for name, value in read.items())]
-    if guessed and not preset:
-        lines.append(f'assumed: preset {guessed}, since {channels} label channels are those of that data set')
-    _split_channels(opt, channels, fixed='label_nc' in flags or preset is not None)
+        raise InputError('num_upsampling_layers most contradicts the weights, which have no up_4: normal or more')
+
+    sources = {name: 'given' if name in flags else f'assumed, preset {preset}' if name in PRESETS.get(preset, ()) else
+               'assumed, default' for name in UNSEEN if name not in read}
+    if opt.semantic_nc != channels:
+        _split_channels(opt, channels, fixed='label_nc' in flags or named is not None)
+        sources['label_nc'] = f'assumed, what is left of {channels} label channels'
     if area is not None:
         _fit_latent_size(opt, area, fixed='crop_size' in flags)
+        if 'crop_size' not in flags:
+            sources['crop_size'] = f'assumed, fits the {area} pixels of the first feature map'
     opt.latent_size   # raises for sizes that do not fit together
-    sources = {name: 'flag' if name in flags else f'preset {guessed}' if name in PRESETS.get(guessed, ()) else 'default'
-               for name in ('crop_size', 'aspect_ratio', 'num_upsampling_layers', 'label_nc', 'contain_dontcare_label',
-                            'no_instance')}
-    if area is not None and 'crop_size' not in flags:
-        sources['crop_size'] = f'from the {area} pixels of the first feature map'
-    if opt.label_nc != PRESETS.get(guessed, {}).get('label_nc', OPT().label_nc) and 'label_nc' not in flags:
-        sources['label_nc'] = f'what is left of {channels} label channels'
-    lines += [f'{"given" if source == "flag" else "assumed"}: {name} {getattr(opt, name)} ({source})'
-              for name, source in sources.items() if name not in read]
+
+    lines = ['read off the shapes: ' + ', '.join(f'{name} {value}' for name, value in read.items())]
+    if preset and not named:
+        lines.append(f'assumed: preset {preset}, since {channels} label channels are those of that data set')
+    lines += [f'{source}: {name} {getattr(opt, name)}' for name, source in sources.items()]
     lines += [f'assumed: syncbatch in {name}, which shapes cannot tell from batch; the pictures are the same'
               for name in ('norm_G', 'norm_D', 'norm_E') if 'sync' in read.get(name, '') and name not in flags]
     return opt, lines
@@ -127,9 +126,7 @@ def _plain(value):
 
 
 def _split_channels(opt, channels, fixed):
-    """Set label_nc so that semantic_nc is `channels`; InputError if it must not be changed and does not fit."""
-    if opt.semantic_nc == channels:
-        return
+    """Set label_nc so that semantic_nc is `channels`; InputError if it is fixed or nothing is left for it."""
     others = f'contain_dontcare_label {opt.contain_dontcare_label}, no_instance {opt.no_instance}'
     if fixed or channels <= opt.semantic_nc - opt.label_nc:
         raise InputError(f'the weights take {channels} label channels, but label_nc {opt.label_nc}, {others} make '

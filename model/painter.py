@@ -1,10 +1,15 @@
 """Painter: generator and style encoder in eval mode; what training, val.py and predict.py draw with."""
 import contextlib
+import os
 
 import numpy as np
 import paddle
 
-from model.vae_encoder import reparameterize
+from model.checkpoint import folder_of, load_networks
+from model.errors import InputError
+from model.generator import SPADEGenerator
+from model.init import OPT
+from model.vae_encoder import VAEEncoder, reparameterize
 
 
 class Painter:
@@ -36,6 +41,23 @@ class Painter:
         if noise is not None:
             return noise
         return normal_draws((count, self.opt.z_dim), self.opt.seed)
+
+
+def load_painter(arguments):
+    """(OPT, Painter) of the checkpoint that command-line `arguments` name: its saved options, then the flags given.
+
+    InputError if a flag would change the networks.
+    """
+    folder = folder_of(OPT().update(arguments).lastoutput, getattr(arguments, 'which_epoch', None))
+    saved = OPT.load(os.path.join(folder, 'opt.json'))
+    opt = OPT.load(os.path.join(folder, 'opt.json')).update(arguments)
+    changed = [f'{name} is {getattr(saved, name)}, not {getattr(opt, name)}' for name in OPT.network_fields()
+               if getattr(saved, name) != getattr(opt, name)]
+    if changed:
+        raise InputError(f'{folder} was trained with other networks: {", ".join(changed)}: leave these options out')
+    painter = Painter(opt, SPADEGenerator(opt), VAEEncoder(opt) if opt.use_vae else None)
+    load_networks(painter, folder)
+    return opt, painter
 
 
 def normal_draws(shape, *key):

@@ -121,8 +121,9 @@ def _read_legacy(file):
 
 def _state(content):
     """The dict of tensors in the unpickled `content`, unwrapped if it is the entry 'state_dict' or 'model' of another."""
-    inner = [content[key] for key in ('state_dict', 'model') if isinstance(content, dict) and isinstance(content.get(key), dict)]
-    if len(inner) == 1 and not any(isinstance(value, _Tensor) for value in content.values()):
+    entries = content if isinstance(content, dict) else {}
+    inner = [entries[key] for key in ('state_dict', 'model') if isinstance(entries.get(key), dict)]
+    if len(inner) == 1 and not any(isinstance(value, _Tensor) for value in entries.values()):
         content = inner[0]
     if not isinstance(content, dict) or not content:
         raise _Foreign(f'holds a {type(content).__name__}, expected tensors by name (torch.save(network.state_dict(), path))')

@@ -3,14 +3,15 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 
 import numpy as np
-import paddle
 import pytest
 from PIL import Image
 
 from dataset.labelled_images import (DataError, LabelledImages, ValidationImages, batches, find_samples, load_instance, load_label,
-                                     load_photo, prepared, worker_errors)
+                                     load_photo, prepared)
+from dataset.loader import Loader
 from model.init import OPT
 from tests.test_labelled_images import REPOSITORY, small, write_sample, write_set
 
@@ -185,15 +186,50 @@ def test_the_picture_has_one_size(tmp_path):
 @pytest.mark.parametrize('workers', [0, 2])
 def test_errors_of_workers_stay_one_line(tmp_path, workers):
     write_set(tmp_path, 4)
-    opt = small(tmp_path, label_nc=100)
-    data = LabelledImages(opt)
+    save(tmp_path / 'train_label' / '0002.png', np.full((40, 48), 200))
+    opt = small(tmp_path)
+    with Loader(LabelledImages(opt), workers) as load:
+        text = message(lambda: list(load(batches(opt, 4, 0))))
+        assert says(text, 'allowed: 0 .. 181') and text.startswith(str(tmp_path / 'train_label' / '0002.png'))
+        assert len(list(load([[(0, 0)], [(0, 1)]]))) == 2  # and the loader goes on
 
-    def load():
-        with worker_errors():
-            list(paddle.io.DataLoader(data, batch_sampler=batches(opt, 4, 0), num_workers=workers, use_shared_memory=False))
 
-    text = message(load)
-    assert says(text, str(tmp_path / 'train_label'), 'allowed: 0 .. 99') and text.startswith(str(tmp_path))
+def test_a_killed_worker_is_an_error(tmp_path):
+    opt = small(write_set(tmp_path, 4))
+    with Loader(LabelledImages(opt), 2) as load:
+        running = load(batches(opt, 4, 0))
+        next(running)
+        for process in list(load.pool._processes.values()):
+            process.kill()
+        assert says(message(lambda: list(load(100 * batches(opt, 4, 1)))), '--nThreads', 'now 2')
+
+
+def test_workers_end_with_a_killed_parent(tmp_path):
+    write_set(tmp_path, 4)
+    code = f'''
+import time
+from dataset.loader import Loader
+from tests.test_labelled_images import LabelledImages, batches, small
+opt = small({str(tmp_path)!r})
+load = Loader(LabelledImages(opt), 2)
+list(load(batches(opt, 4, 0)))
+print(*load.pool._processes, flush=True)
+time.sleep(60)'''
+    with subprocess.Popen([sys.executable, '-c', code], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as parent:
+        workers = [int(number) for number in parent.stdout.readline().split()]
+        parent.kill()
+    deadline = time.time() + 10
+    while any(map(alive, workers)) and time.time() < deadline:
+        time.sleep(0.1)
+    assert len(workers) == 2 and not any(map(alive, workers))
+
+
+def alive(process):
+    try:
+        with open(f'/proc/{process}/stat') as file:
+            return file.read().rsplit(')', 1)[1].split()[0] != 'Z'
+    except FileNotFoundError:
+        return False
 
 
 def test_errors_travel_between_processes():
@@ -216,7 +252,7 @@ def test_check_of_a_good_set(tmp_path):
     status, out, err = check(tmp_path)
     assert status == 0 and not err, err
     assert says(out, 'train: 5 samples', 'width 48 .. 48, height 40 .. 40', 'classes used: 180 of 182; not used: 180 wood',
-                'val: 2 samples', 'unlabelled pixels: 50.00%', 'grey photos: 0 of 2', 'problems: none') if False else True
+                'val: 2 samples', 'unlabelled pixels: 50.00%', 'grey photos: 0 of 2', 'problems: none')
     for name in os.listdir(tmp_path / 'val_img'):
         (tmp_path / 'val_img' / name).unlink()
     (tmp_path / 'val_img').rmdir()

@@ -106,7 +106,7 @@ def test_log_of_another_run_is_refused_and_kept(path, count, checksum, said):
 
 
 def test_missing_log_with_a_checkpoint_is_refused(path):
-    with pytest.raises(InputError, match='belongs to another run: it holds 0 rows'):
+    with pytest.raises(InputError, match='is missing, but the checkpoint was saved after 3 rows'):
         LossLog(path).open(3, 1)
     assert not os.path.exists(path)
 

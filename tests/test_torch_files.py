@@ -48,7 +48,8 @@ def test_strides_offsets_and_shared_storages(path, legacy):
     write(path, {'whole': Stored(data, 0, (4, 6), (6, 1)), 'turned': Stored(data, 0, (6, 4), (1, 6)),
                  'part': Stored(data, 7, (2, 3), (6, 2)), 'repeated': Stored(data, 5, (2, 3), (0, 0))}, legacy)
     found, whole = read_state_dict(path), data.reshape(4, 6)
-    for name, expected in (('whole', whole), ('turned', whole.T), ('part', whole[1:3, 1:6:2]), ('repeated', numpy.full((2, 3), 5))):
+    for name, expected in (('whole', whole), ('turned', whole.T), ('part', whole[1:3, 1:6:2]),
+                           ('repeated', numpy.full((2, 3), 5))):
         assert numpy.array_equal(found[name], expected) and found[name].flags.c_contiguous
     found['whole'][:] = 0
     assert found['turned'].any()   # no array is a window on another
@@ -83,8 +84,9 @@ def test_any_other_name_is_refused(path, tmp_path, legacy, module, name):
 
 
 @both_formats
-@pytest.mark.parametrize('content, said', [([1, 2], 'holds a list'), ({}, 'holds a dict'), ('text', 'holds a str'),
-                                           ({'w': stored(numpy.ones(2, 'f4')), 'epoch': 3}, '1 entries are no tensors: epoch')])
+@pytest.mark.parametrize('content, said', [
+    ([1, 2], 'holds a list'), ({}, 'holds a dict'), ('text', 'holds a str'),
+    ({'w': stored(numpy.ones(2, 'f4')), 'epoch': 3}, '1 entries are no tensors: epoch')])
 def test_other_content_is_refused(path, legacy, content, said):
     write(path, content, legacy)
     with pytest.raises(InputError, match=said) as error:
@@ -104,7 +106,8 @@ def test_every_truncation_is_an_input_error(path, legacy):
 
 
 @both_formats
-@pytest.mark.parametrize('tensor', [(0, (3, 3), (3, 1)), (6, (3,), (1,)), (0, (2,), (-1,)), (-1, (2,), (1,)), (0, (2, 2), (1,))])
+@pytest.mark.parametrize('tensor', [(0, (3, 3), (3, 1)), (6, (3,), (1,)), (0, (2,), (-1,)), (-1, (2,), (1,)),
+                                    (0, (2, 2), (1,))])
 def test_tensors_beyond_their_storage_are_refused(path, legacy, tensor):
     write(path, {'w': Stored(numpy.arange(8, dtype='f4'), *tensor)}, legacy)
     with pytest.raises(InputError, match='reaches beyond'):

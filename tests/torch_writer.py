@@ -22,7 +22,7 @@ class Stored:
 
 def stored(array):
     """The contiguous tensor of an array."""
-    array = numpy.ascontiguousarray(array)
+    array = numpy.array(array, order='C')
     return Stored(array.ravel(), 0, array.shape, [stride // array.itemsize for stride in array.strides])
 
 

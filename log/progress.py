@@ -1,0 +1,60 @@
+"""What a run says while it trains: a bar on a terminal, else a line every print_freq steps."""
+import sys
+import time
+from datetime import timedelta
+
+from tqdm import tqdm
+
+
+class Progress:
+    """Counts steps, and the seconds spent waiting for data (reader) and in the whole step (batch)."""
+
+    def __init__(self, first, last, batch_size, print_freq):
+        self.step, self.last, self.batch_size, self.print_freq = first, last, batch_size, print_freq
+        self.bar = tqdm(total=last, initial=first, unit='step', dynamic_ncols=True) if sys.stdout.isatty() else None
+        self._start_window()
+
+    def timed(self, batches):
+        """Yield from `batches`, counting the seconds each takes to come."""
+        batches = iter(batches)
+        while True:
+            before = time.perf_counter()
+            batch = next(batches, None)
+            self.reader += time.perf_counter() - before
+            if batch is None:
+                return
+            yield batch
+
+    def done(self, epoch, losses):
+        """One step is done; `losses` is a dict of floats."""
+        self.step += 1
+        self.steps += 1
+        if self.bar is not None:
+            self.bar.set_description(f'epoch {epoch}', refresh=False)
+            shown = {name.replace('_loss', ''): f'{value:.3f}' for name, value in losses.items() if value}
+            seconds = (time.perf_counter() - self.start) / self.steps
+            self.bar.set_postfix({**shown, 'images/s': f'{self.batch_size / seconds:.2f}'}, refresh=False)
+            self.bar.update()
+        if self.steps == self.print_freq or (self.bar is None and self.step == self.last):
+            self._print(epoch, losses)
+            self._start_window()
+
+    def say(self, line):
+        """Print a line without tearing the bar."""
+        tqdm.write(line) if self.bar is not None else print(line, flush=True)
+
+    def close(self):
+        if self.bar is not None:
+            self.bar.close()
+
+    def _start_window(self):
+        self.start, self.reader, self.steps = time.perf_counter(), 0.0, 0
+
+    def _print(self, epoch, losses):
+        if self.bar is not None:
+            return
+        seconds = (time.perf_counter() - self.start) / self.steps
+        values = ', '.join(f'{name}: {value:.4f}' for name, value in losses.items())
+        left = timedelta(seconds=round(seconds * (self.last - self.step)))
+        print(f'epoch {epoch}, step {self.step}/{self.last}, {values}, avg_reader_cost: {self.reader / self.steps:.5f} sec, '
+              f'avg_batch_cost: {seconds:.5f} sec, avg_ips: {self.batch_size / seconds:.3f} images/sec, left: {left}', flush=True)

@@ -1,0 +1,73 @@
+"""Device and threads. Entry scripts import this before anything that imports Paddle.
+
+Paddle reads OMP_NUM_THREADS once, at import, and takes 1 where it is unset, which makes two cores twice as slow. Numpy
+goes first because Paddle 2.6.2 otherwise crashes when zlib reads a PNG.
+"""
+import contextlib
+import io
+import os
+import shutil
+import subprocess
+import sys
+import warnings
+
+import numpy as np  # noqa: F401
+
+
+GPU_WHEEL = 'pip install paddlepaddle-gpu==3.2.0 -i https://www.paddlepaddle.org.cn/packages/stable/cu126/'
+
+
+def cores():
+    """Processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+
+def _import_paddle():
+    """Import Paddle without its advice against more than one thread, which does not hold for its released wheels."""
+    os.environ.setdefault('OMP_NUM_THREADS', str(cores()))
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said), warnings.catch_warnings():
+        warnings.filterwarnings('ignore', message='No ccache found')
+        import paddle
+    for line in said.getvalue().splitlines():
+        if 'OMP_NUM_THREADS' not in line:
+            print(line, file=sys.stderr)
+    return paddle
+
+
+paddle = _import_paddle()
+
+
+def use_best_device():
+    """Select the GPU if this Paddle can use it, else the CPU; print what was taken, and what to install for a GPU left idle."""
+    gpu, capability = _nvidia_gpu()
+    if paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() and _has_code_for(capability):
+        paddle.set_device('gpu')
+        print(f'device: GPU {paddle.device.cuda.get_device_name()}, Paddle {paddle.__version__}')
+        return
+    paddle.set_device('cpu')
+    if gpu:
+        print(f'{gpu} (compute capability {capability}) stays idle: Paddle {paddle.__version__} '
+              f'({"built for CUDA " + paddle.version.cuda() if paddle.is_compiled_with_cuda() else "a CPU build"}) cannot use it; '
+              f'install: {GPU_WHEEL}')
+    print(f'device: CPU, {os.environ["OMP_NUM_THREADS"]} threads (OMP_NUM_THREADS), Paddle {paddle.__version__}')
+
+
+def _has_code_for(capability):
+    """Whether the wheel holds code for the GPU: 2.6.2 (CUDA 11.8) ends at compute capability 8.x."""
+    return not (paddle.__version__.startswith('2.') and capability and float(capability) >= 9)
+
+
+def _nvidia_gpu():
+    """(name, compute capability) of the first NVIDIA GPU, as its driver tells; ('', '') if there is none."""
+    if not shutil.which('nvidia-smi'):
+        return '', ''
+    query = ['nvidia-smi', '--query-gpu=name,compute_cap', '--format=csv,noheader']
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return '', ''
+    if answer.returncode or ',' not in answer.stdout:
+        return '', ''
+    name, capability = answer.stdout.splitlines()[0].rsplit(',', 1)
+    return name.strip(), capability.strip()

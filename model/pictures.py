@@ -1,0 +1,36 @@
+"""Arrays in [-1, 1] -> picture files to look at."""
+import os
+
+import numpy as np
+from PIL import Image
+
+from dataset.classes import colourize
+
+GAP = 4  # pixels between the pictures of a row
+
+
+def to_uint8(images):
+    """Tensor or array (N, 1 or 3, H, W) in [-1, 1] -> uint8 (N, H, W, 3)."""
+    values = np.asarray(images, np.float32).transpose(0, 2, 3, 1)
+    pixels = np.clip(np.rint((values + 1) * 127.5), 0, 255).astype(np.uint8)
+    return np.broadcast_to(pixels, (*pixels.shape[:3], 3))
+
+
+def rows(label, fake, photo, opt):
+    """uint8 picture with a row per sample: coloured label map, generated, photo (left out if None)."""
+    columns = [colourize(label, opt.label_nc), to_uint8(fake)] + ([] if photo is None else [to_uint8(photo)])
+    return _joined([_joined(pictures, 1) for pictures in zip(*columns)], 0)
+
+
+def _joined(pictures, axis):
+    gap = np.full([GAP if n == axis else length for n, length in enumerate(pictures[0].shape)], 255, np.uint8)
+    return np.concatenate([part for picture in pictures for part in (gap, picture)][1:], axis)
+
+
+def save(pixels, path):
+    """Write uint8 (H, W, 3) as JPEG or PNG, by the ending of `path`; the file is whole or not there."""
+    folder, name = os.path.split(path)
+    os.makedirs(folder or '.', exist_ok=True)
+    unfinished = os.path.join(folder, f'.unfinished_{name}')
+    Image.fromarray(np.ascontiguousarray(pixels)).save(unfinished, quality=95)
+    os.replace(unfinished, path)

@@ -1,0 +1,46 @@
+"""Paint one label map: python predict.py --label FILE [--instance FILE] [--style_photo FILE] [--out FILE]"""
+import os
+
+from model import device  # first: sets the threads, then imports Paddle
+
+from dataset.labelled_images import prepared
+from model import pictures
+from model.errors import InputError, shown_in_one_line
+from model.init import OPT
+from model.painter import load_painter
+from model.semantics import SemanticMap
+
+
+def main():
+    arguments = command_line()
+    inputs = [getattr(arguments, name, None) for name in ('label', 'instance', 'style_photo')]
+    stem = os.path.splitext(os.path.basename(arguments.label))[0]
+    out = getattr(arguments, 'out', f'{stem}_painted.jpg')
+    if os.path.splitext(out)[1].lower() not in ('.jpg', '.jpeg', '.png'):
+        raise InputError(f'--out {out}: expected a name that ends in .jpg or .png')
+    if any(path and os.path.exists(path) and os.path.exists(out) and os.path.samefile(path, out) for path in inputs):
+        raise InputError(f'--out {out}: would replace an input; choose another name')
+    opt, painter = load_painter(arguments)
+    if inputs[2] and not opt.use_vae:
+        raise InputError('--style_photo: this model has no style encoder (use_vae false); leave it out')
+    arrays = prepared(opt, *inputs)
+    device.use_best_device()
+    batch = {name: values[None] for name, values in arrays.items()}
+    painted = painter.paint(SemanticMap(batch['label'], batch.get('instance'), opt), batch.get('image'))
+    pictures.save(pictures.to_uint8(painted)[0], out)
+    print(f'{out}: {opt.picture_size[1]} wide and {opt.picture_size[0]} high')
+
+
+def command_line():
+    parser = OPT.parser(__doc__)
+    parser.add_argument('--label', required=True, metavar='FILE', help='label map, PNG of class ids')
+    parser.add_argument('--instance', metavar='FILE', help='instance map, PNG; needed unless no_instance is true')
+    parser.add_argument('--style_photo', metavar='FILE', help='photo whose style is taken; else --seed draws one')
+    parser.add_argument('--out', metavar='FILE', help='the picture, .jpg or .png [<label>_painted.jpg]')
+    parser.add_argument('--which_epoch', type=int, metavar='N', help='the copy of epoch N that training kept [the latest]')
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    with shown_in_one_line():
+        main()

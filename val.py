@@ -1,0 +1,60 @@
+"""Draw the validation set with a trained model: python val.py [--lastoutput output/] -> output_val/pics/<name>.jpg"""
+import os
+import zlib
+
+from model import device  # first: sets the threads, then imports Paddle
+
+from tqdm import tqdm
+
+from dataset.labelled_images import ValidationImages
+from dataset.loader import Loader
+from model import pictures
+from model.errors import InputError, shown_in_one_line
+from model.init import OPT
+from model.painter import load_painter, normal_draws
+from model.semantics import SemanticMap
+
+
+def main():
+    arguments = command_line()
+    opt, painter = load_painter(arguments)
+    device.use_best_device()
+    style = getattr(arguments, 'style', 'photo') if opt.use_vae else None
+    try:
+        data = ValidationImages(opt, photos=style == 'photo')
+    except InputError as error:
+        raise InputError(f'{error}; or draw without photos: --style random' if style == 'photo' else str(error)) from None
+    folder = os.path.join(getattr(arguments, 'results', 'output_val/'), 'pics')
+    size = opt.batchSize if 'batchSize' in arguments else 1
+    batches = [range(start, min(start + size, len(data))) for start in range(0, len(data), size)]
+    with Loader(data, opt.nThreads) as loader, tqdm(total=len(data), unit='picture', dynamic_ncols=True) as bar:
+        for indices, batch in zip(batches, loader.load(batches)):
+            stems = [data.samples[index].stem for index in indices]
+            semantics = SemanticMap(batch['label'], batch.get('instance'), opt)
+            painted = painter.paint(semantics, batch.get('image'), noise=style and style_noise(opt, stems))
+            for stem, pixels in zip(stems, pictures.to_uint8(painted)):
+                pictures.save(pixels, os.path.join(folder, f'{stem}.jpg'))
+                if 'png' in arguments:
+                    pictures.save(pixels, os.path.join(folder, f'{stem}.png'))
+            bar.update(len(stems))
+    print(f'{len(data)} pictures in {folder}')
+
+
+def command_line():
+    parser = OPT.parser(__doc__)
+    parser.add_argument('--which_epoch', type=int, metavar='N', help='the copy of epoch N that training kept [the latest]')
+    parser.add_argument('--style', choices=('photo', 'random'),
+                        help='with a style encoder: the style of the photo, or a random one; both seeded [photo]')
+    parser.add_argument('--png', action='store_true', help='write lossless PNG files too, for scoring')
+    parser.add_argument('--results', metavar='DIR', help='folder for the pictures [output_val/]')
+    return parser.parse_args()
+
+
+def style_noise(opt, stems):
+    """(N, z_dim) normal draws, a function of seed and name: a picture does not depend on what else is drawn."""
+    return [normal_draws((opt.z_dim,), opt.seed, zlib.crc32(stem.encode())).numpy() for stem in stems]
+
+
+if __name__ == '__main__':
+    with shown_in_one_line():
+        main()
