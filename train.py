@@ -42,6 +42,8 @@ def main():
           f'{len(data) - steps_per_epoch * opt.batchSize} samples left out of each epoch (the last incomplete batch)')
     train_step = TrainStep(opt)
     if progress:
+        if 'init_from' in arguments:
+            print('--init_from is left aside: this run has begun already')
         resume.go_on(opt, log, train_step, progress)
     else:
         progress = resume.new_progress(dataset, len(data))
@@ -87,20 +89,20 @@ class Training:
         self.opt, self.train_step, self.loader, self.log, self.progress = opt, train_step, loader, log, progress
         self.checkpoint = Checkpoint(opt.output)
         self.stop_signal = None
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._stop)
 
     def run(self):
         opt, progress = self.opt, self.progress
         count = len(self.loader.data)
         steps = opt.epochs * (count // opt.batchSize)
         self.report = Progress(self.train_step.steps, steps, opt.batchSize, opt.print_freq)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._stop)
         self.watched = self._watched_maps()
         for epoch in range(progress['epoch'], opt.epochs + 1):
             seen = progress['seen'] if epoch == progress['epoch'] else 0
             progress.update(epoch=epoch, seen=seen)
             self.train_step.set_epoch(epoch)
-            for batch in self.report.timed(self.loader.load(batches(opt, count, epoch, seen))):
+            for batch in self.report.timed(self.loader(batches(opt, count, epoch, seen))):
                 self._step(epoch, batch)
             self._draw_watched(epoch)
             self._save(keep_epoch=epoch if epoch % opt.save_epoch_freq == 0 else None)

@@ -28,7 +28,7 @@ def main():
     size = opt.batchSize if 'batchSize' in arguments else 1
     batches = [range(start, min(start + size, len(data))) for start in range(0, len(data), size)]
     with Loader(data, opt.nThreads) as loader, tqdm(total=len(data), unit='picture', dynamic_ncols=True) as bar:
-        for indices, batch in zip(batches, loader.load(batches)):
+        for indices, batch in zip(batches, loader(batches)):
             stems = [data.samples[index].stem for index in indices]
             semantics = SemanticMap(batch['label'], batch.get('instance'), opt)
             painted = painter.paint(semantics, batch.get('image'), noise=style and style_noise(opt, stems))

@@ -4,11 +4,10 @@ Goes over train and val on all cores, never stops at the first problem, and ends
 """
 import contextlib
 import functools
-import multiprocessing
 import os
-import signal
 import sys
 from collections import defaultdict, namedtuple
+from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 from tqdm import tqdm
@@ -16,6 +15,7 @@ from tqdm import tqdm
 from dataset.classes import COCO_STUFF
 from dataset.files import DataError, check_same_size, load_instance, load_label, load_photo, pair_files, split_folders
 from dataset.labelled_images import check_sizes, draw_geometry
+from dataset.loader import worker_pool
 from model.errors import InputError, shown_in_one_line
 from model.init import OPT
 
@@ -107,9 +107,12 @@ def check_split(opt, split, pool, crop):
                          f'{opt.batchSize}: add samples or set a smaller --batchSize'))
     work = functools.partial(examine, opt=opt, crop=crop and split == 'train')
     tally = Tally(opt)
-    for found in tqdm(pool.imap(work, samples, chunksize=8), split, len(samples), unit=' samples', disable=None):
-        problems += found.problems
-        tally.add(found)
+    try:
+        for found in tqdm(pool.map(work, samples, chunksize=8), split, len(samples), unit=' samples', disable=None):
+            problems += found.problems
+            tally.add(found)
+    except BrokenProcessPool:
+        raise InputError(f'{opt.dataroot}: a process that checks {split} was killed, perhaps for want of memory') from None
     lines = list(tally.lines())
     return problems, lines if photos else lines + [f'no folder {folders["photo"]}: styles can only be random, no scores']
 
@@ -144,8 +147,7 @@ def main():
     except DataError as error:
         problems.append((error.kind, str(error)))
     crop = not problems
-    # Ctrl-C is for the parent: it ends the pool, without a traceback from each worker.
-    with multiprocessing.Pool(initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
+    with worker_pool(os.cpu_count()) as pool:
         for split in ('train', 'val'):
             contents[split] = check_split(opt, split, pool, crop)
     if not any(contents.values()):

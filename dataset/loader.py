@@ -31,10 +31,7 @@ class Loader:
 
     def __init__(self, data, workers=0):
         self.data, self.workers = data, workers
-        # Forked workers start at once and share the list of samples; they touch no Paddle.
-        method = 'fork' if 'fork' in multiprocessing.get_all_start_methods() else None
-        self.pool = ProcessPoolExecutor(workers, multiprocessing.get_context(method), _start_worker,
-                                        (data, os.getpid())) if workers else None
+        self.pool = worker_pool(workers, data) if workers else None
 
     def __enter__(self):
         return self
@@ -56,10 +53,17 @@ class Loader:
                 yield arrays
         except BrokenProcessPool:
             raise DataError('a process that loads data was killed, perhaps for want of memory: set a smaller --nThreads '
-                            f'(now {self.workers})') from None
+                            f'(now {self.workers})', 'killed process') from None
         finally:
             for future in pending:
                 future.cancel()
+
+
+def worker_pool(workers, data=None):
+    """ProcessPoolExecutor whose processes leave signals to their parent, and end with it however it ends."""
+    # Forked workers start at once and share the list of samples; they touch no Paddle.
+    method = 'fork' if 'fork' in multiprocessing.get_all_start_methods() else None
+    return ProcessPoolExecutor(workers, multiprocessing.get_context(method), _start_worker, (data, os.getpid()))
 
 
 def stacked(data, batch):

@@ -142,9 +142,10 @@ class Checkpoint:
                 return json.load(file)
         except FileNotFoundError:
             raise InputError(f'{self.link} holds weights without a training state: start from them with --init_from '
-                             f'{self.output} and another --output and --log') from None
+                             f'{self.output} and another --output and --log, or replace them with --restart') from None
         except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise InputError(f'{path}: cannot be read: {error}') from None
+            raise InputError(f'{path}: cannot be read: {error}; begin anew with --restart, or name another --output and '
+                             '--log') from None
 
     def load(self, train_step):
         """Set networks, optimizers and counters of `train_step`."""
@@ -191,8 +192,11 @@ class Checkpoint:
 
     def contents(self):
         """What `clear` and the next `save` replace, in words."""
-        progress = self.progress()
-        run = f'the run in {self.output} (epoch {progress["epoch"]}, step {progress["step"]})' if progress else 'no checkpoint'
+        try:
+            progress = self.progress()
+            run = f'the run in {self.output} (epoch {progress["epoch"]}, step {progress["step"]})' if progress else 'no checkpoint'
+        except InputError:
+            run = f'weights in {self.link} that no run can go on from'
         return f'{run}, {len(self._kept())} copies of epochs, {len(self._pictures())} training pictures'
 
     def clear(self):

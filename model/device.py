@@ -25,6 +25,8 @@ def cores():
 def _import_paddle():
     """Import Paddle without its advice against more than one thread, which does not hold for its released wheels."""
     os.environ.setdefault('OMP_NUM_THREADS', str(cores()))
+    # Two OpenMP runtimes share the cores (Paddle's and oneDNN's): one whose threads spin while they wait starves the other.
+    os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
     said = io.StringIO()
     with contextlib.redirect_stderr(said), warnings.catch_warnings():
         warnings.filterwarnings('ignore', message='No ccache found')

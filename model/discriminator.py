@@ -17,14 +17,14 @@ class PatchDiscriminator(nn.Layer):
         super().__init__()
         plain = LayerNorm(spectral=False, kind='none')
         channels = opt.ndf
-        first = normalized_convolution(opt.semantic_nc + opt.output_nc, channels, KERNEL, 2, PADDING, plain)
+        first = normalized_convolution(opt.semantic_nc + opt.output_nc, channels, KERNEL, 2, PADDING, plain, opt)
         blocks = [nn.Sequential(first, nn.LeakyReLU(0.2))]
         for n in range(1, opt.n_layers_D):
             before, channels = channels, min(2 * channels, MOST_CHANNELS)
             stride = 1 if n == opt.n_layers_D - 1 else 2
-            convolution = normalized_convolution(before, channels, KERNEL, stride, PADDING, opt.discriminator_norm)
+            convolution = normalized_convolution(before, channels, KERNEL, stride, PADDING, opt.discriminator_norm, opt)
             blocks.append(nn.Sequential(convolution, nn.LeakyReLU(0.2)))
-        blocks.append(nn.Sequential(normalized_convolution(channels, 1, KERNEL, 1, PADDING, plain)))
+        blocks.append(nn.Sequential(normalized_convolution(channels, 1, KERNEL, 1, PADDING, plain, opt)))
         self.depth = len(blocks)
         for n, block in enumerate(blocks):
             self.add_sublayer(f'model{n}', block)

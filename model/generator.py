@@ -4,6 +4,7 @@ import paddle.nn.functional as F
 from paddle import nn
 from paddle.nn.utils import spectral_norm
 
+from model.convolution import Convolution
 from model.initialization import initialize
 from model.normalization import SPADE
 
@@ -15,20 +16,20 @@ class SPADEResnetBlock(nn.Layer):
         super().__init__()
         middle = min(in_channels, out_channels)
         wrap = spectral_norm if opt.generator_norm.spectral else lambda layer: layer
-        self.conv_0 = wrap(nn.Conv2D(in_channels, middle, 3, padding=1))
-        self.conv_1 = wrap(nn.Conv2D(middle, out_channels, 3, padding=1))
+        self.conv_0 = wrap(Convolution(in_channels, middle, 3, opt, padding=1))
+        self.conv_1 = wrap(Convolution(middle, out_channels, 3, opt, padding=1))
         self.norm_0 = SPADE(in_channels, opt)
         self.norm_1 = SPADE(middle, opt)
         self.learned_shortcut = in_channels != out_channels
         if self.learned_shortcut:
-            self.conv_s = wrap(nn.Conv2D(in_channels, out_channels, 1, bias_attr=False))
+            self.conv_s = wrap(Convolution(in_channels, out_channels, 1, opt, bias=False))
             self.norm_s = SPADE(in_channels, opt)
 
     def forward(self, x, semantics):
         """x (N, in_channels, H, W) -> (N, out_channels, H, W)."""
         shortcut = self.conv_s(self.norm_s(x, semantics)) if self.learned_shortcut else x
-        y = self.conv_0(F.leaky_relu(self.norm_0(x, semantics), 0.2))
-        y = self.conv_1(F.leaky_relu(self.norm_1(y, semantics), 0.2))
+        y = self.conv_0(self.norm_0(x, semantics, slope=0.2))
+        y = self.conv_1(self.norm_1(y, semantics, slope=0.2))
         return shortcut + y
 
 
@@ -43,7 +44,7 @@ class SPADEGenerator(nn.Layer):
         if opt.use_vae:
             self.fc = nn.Linear(opt.z_dim, 16 * ngf * height * width)
         else:
-            self.fc = nn.Conv2D(opt.semantic_nc, 16 * ngf, 3, padding=1)
+            self.fc = Convolution(opt.semantic_nc, 16 * ngf, 3, opt, padding=1)
         self.head_0 = SPADEResnetBlock(16 * ngf, 16 * ngf, opt)
         self.G_middle_0 = SPADEResnetBlock(16 * ngf, 16 * ngf, opt)
         self.G_middle_1 = SPADEResnetBlock(16 * ngf, 16 * ngf, opt)
@@ -55,7 +56,7 @@ class SPADEGenerator(nn.Layer):
         if opt.num_upsampling_layers == 'most':
             last = ngf // 2
             self.up_4 = SPADEResnetBlock(ngf, last, opt)
-        self.conv_img = nn.Conv2D(last, opt.output_nc, 3, padding=1)
+        self.conv_img = Convolution(last, opt.output_nc, 3, opt, padding=1)
         initialize(self)
 
     def forward(self, semantics, z=None):

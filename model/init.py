@@ -142,6 +142,14 @@ class OPT:
     D_steps_per_G = _o(1, 'D updates for every G update', minimum=1)
     seed = _o(0, 'all randomness: weights, order, crops, flips and style noise are functions of it', minimum=0)
 
+    # ---- Speed: the same result, to rounding
+    _s = _group('speed')
+    modulation = _s('auto', 'how SPADE finds gamma and beta: windows (each distinct label window once), dense (the plain '
+                    'convolutions), auto (the faster)', choices=('auto', 'windows', 'dense'))
+    cpu_kernels = _s(True, 'compiled convolutions and SPADE on the CPU; false: Paddle\'s own operators')
+    cpu_precision = _s('float32', 'multiplications of the compiled convolutions: float32, or bfloat16 where the processor has it',
+                       choices=('float32', 'bfloat16'))
+
     # ---- Data
     _d = _group('data')
     dataroot = _d('dataset/coco_stuff/', 'folder that holds train_label, train_inst, train_img, val_label, ...')
@@ -247,7 +255,7 @@ class OPT:
     def differences(self, other):
         """dict: name -> (own value, other's), for the settings that change what is learned."""
         return {name: (getattr(self, name), getattr(other, name)) for name, option in self.fields().items()
-                if option.group != 'files and reports' and name not in ('dataroot', 'vggwpath', 'nThreads', 'seed')
+                if option.group not in ('speed', 'files and reports') and name not in ('dataroot', 'vggwpath', 'nThreads', 'seed')
                 and getattr(self, name) != getattr(other, name)}
 
     def as_dict(self):

@@ -1,10 +1,15 @@
 """SPADE, the norms without parameters under it, and the norms of discriminator and encoder."""
 import paddle
+import paddle.nn.functional as F
 from paddle import nn
 from paddle.nn.utils import spectral_norm
 
+from model.convolution import Convolution
+from model.cpu import operators
+
 HIDDEN = 128  # channels between the label map and gamma, beta (official models/networks/normalization.py)
 EPSILON = 1e-5
+HIGHEST_SHARE = 1.0  # of distinct windows up to which they are faster than the dense convolutions
 
 
 class SPADE(nn.Layer):
@@ -13,16 +18,76 @@ class SPADE(nn.Layer):
     def __init__(self, channels, opt):
         super().__init__()
         norm = opt.generator_norm
-        padding = norm.kernel_size // 2
+        self.opt, self.kernel_size, padding = opt, norm.kernel_size, norm.kernel_size // 2
         self.param_free_norm = parameter_free_norm(norm.kind, channels)
-        self.mlp_shared = nn.Sequential(nn.Conv2D(opt.semantic_nc, HIDDEN, norm.kernel_size, padding=padding), nn.ReLU())
-        self.mlp_gamma = nn.Conv2D(HIDDEN, channels, norm.kernel_size, padding=padding)
-        self.mlp_beta = nn.Conv2D(HIDDEN, channels, norm.kernel_size, padding=padding)
+        self.mlp_shared = nn.Sequential(Convolution(opt.semantic_nc, HIDDEN, norm.kernel_size, opt, padding=padding), nn.ReLU())
+        self.mlp_gamma = Convolution(HIDDEN, channels, norm.kernel_size, opt, padding=padding)
+        self.mlp_beta = Convolution(HIDDEN, channels, norm.kernel_size, opt, padding=padding)
 
-    def forward(self, x, semantics):
-        """x (N, channels, H, W), a SemanticMap of N maps of any size -> (N, channels, H, W)."""
-        hidden = self.mlp_shared(semantics.one_hot(x.shape[2:]))
-        return self.param_free_norm(x) * (1 + self.mlp_gamma(hidden)) + self.mlp_beta(hidden)
+    def forward(self, x, semantics, slope=1.0):
+        """x (N, channels, H, W), a SemanticMap of N maps of any size -> (N, channels, H, W), leaky ReLU of `slope` applied."""
+        compiled = self.opt.cpu_kernels and operators.usable(x)
+        windows = self._windows(semantics, x.shape[2:])
+        if not compiled:
+            gamma, beta = self._dense(semantics, x.shape[2:]) if windows is None else self._of_windows(windows, semantics)
+            y = self.param_free_norm(x) * (1 + gamma) + beta
+            return y if slope == 1 else F.leaky_relu(y, slope)
+        if windows is None:
+            table, pixel = paddle.concat(self._dense(semantics, x.shape[2:]), axis=1), None
+        else:
+            table, pixel = self._table(windows, semantics), windows.pixel
+        mean, variance, own = self.param_free_norm.statistics(x)
+        scale = (variance + EPSILON) ** -0.5
+        return operators.Modulate.apply(x, table, mean, scale, pixel, isinstance(self.param_free_norm, InstanceNorm), own, slope)
+
+    def _windows(self, semantics, size):
+        """Distinct windows of the label map at that size, None where the dense convolutions are to be used."""
+        if self.opt.modulation == 'dense' or (self.opt.modulation == 'auto' and not paddle.get_device().startswith('cpu')):
+            return None
+        windows = semantics.windows(size, self.kernel_size)
+        return windows if self.opt.modulation == 'windows' or windows.share <= HIGHEST_SHARE else None
+
+    def _dense(self, semantics, size):
+        """gamma, beta (N, channels, *size) by the plain formula."""
+        hidden = self.mlp_shared(semantics.one_hot(size))
+        return self.mlp_gamma(hidden), self.mlp_beta(hidden)
+
+    def _of_windows(self, windows, semantics):
+        """The same from distinct windows (model/windows.py): each is computed once and then dealt out to its pixels."""
+        shared = self.mlp_shared[0]
+        sums = F.embedding(paddle.to_tensor(windows.positions), code_table(shared.weight, windows, semantics)).sum(1)
+        hidden = with_zero_row(F.relu(sums + shared.bias))                                              # (A + 1, HIDDEN)
+        neighbourhoods = F.embedding(paddle.to_tensor(windows.second), hidden).flatten(1)               # (B, K * HIDDEN)
+        weight = paddle.concat([self.mlp_gamma.weight, self.mlp_beta.weight])                           # (2C, HIDDEN, k, k)
+        weight = weight.transpose([2, 3, 1, 0]).reshape([neighbourhoods.shape[1], -1])                  # (K * HIDDEN, 2C)
+        both = neighbourhoods @ weight + paddle.concat([self.mlp_gamma.bias, self.mlp_beta.bias])       # (B, 2C)
+        pixels = F.embedding(paddle.to_tensor(windows.pixel), both).transpose([0, 3, 1, 2])             # (N, 2C, H, W)
+        return paddle.split(pixels, 2, axis=1)
+
+    def _table(self, windows, semantics):
+        """gamma and beta of distinct windows, (2 * channels, B), by the CPU kernels."""
+        shared, gamma, beta = self.mlp_shared[0], self.mlp_gamma, self.mlp_beta
+        hidden = operators.WindowSums.apply(code_table(shared.weight, windows, semantics), shared.bias, windows.positions)
+        return operators.WindowProduct.apply(hidden, gamma.weight, gamma.bias, beta.weight, beta.bias, windows.second)
+
+
+def code_table(weight, windows, semantics):
+    """What each code adds to the convolution of the one-hot map at each offset: (K * C + 1, out), the last row for outside.
+
+    weight (out, label_channels + edge, k, k); windows.positions names the rows.
+    """
+    offsets, codes = weight.shape[2] * weight.shape[3], paddle.to_tensor(windows.codes)
+    rows = weight.transpose([2, 3, 1, 0]).reshape([offsets, weight.shape[1], -1])
+    table = F.embedding(codes // 2 + weight.shape[1] * paddle.arange(offsets, dtype='int32').unsqueeze(1), rows.flatten(0, 1))
+    if semantics.edge is not None:
+        edge = rows[:, semantics.label_channels:semantics.label_channels + 1]
+        table = table + edge * (codes % 2).astype(weight.dtype).reshape([1, -1, 1])
+    return with_zero_row(table.flatten(0, 1))
+
+
+def with_zero_row(table):
+    """(rows, width) -> (rows + 1, width): the last stands for 'outside'."""
+    return paddle.concat([table, paddle.zeros([1, table.shape[1]], table.dtype)])
 
 
 class BatchNorm(nn.Layer):
@@ -45,18 +110,27 @@ class BatchNorm(nn.Layer):
         per_channel = [1, -1, 1, 1]
         if self.training:
             y, mean, variance = standardized(x, [0, 2, 3])
-            count = x.shape[0] * x.shape[2] * x.shape[3]
-            self._update(self._mean, mean)
-            self._update(self._variance, variance * (count / max(count - 1, 1)))
+            self._update(x, mean.flatten(), variance.flatten())
         else:
             y = (x - self._mean.reshape(per_channel)) * (self._variance.reshape(per_channel) + EPSILON) ** -0.5
         if self.weight is not None:
             y = y * self.weight.reshape(per_channel) + self.bias.reshape(per_channel)
         return y
 
+    def statistics(self, x):
+        """(mean, variance, whether they are x's own), each (C), for the CPU kernels; in training the running ones follow."""
+        if not self.training:
+            return self._mean, self._variance, False
+        mean, variance = operators.statistics(x, per_image=False)
+        self._update(x, mean, variance)
+        return mean, variance, True
+
     @paddle.no_grad()
-    def _update(self, running, value):
-        running.set_value(self.MOMENTUM * running + (1 - self.MOMENTUM) * value.flatten())
+    def _update(self, x, mean, variance):
+        count = x.shape[0] * x.shape[2] * x.shape[3]
+        unbiased = variance * (count / max(count - 1, 1))
+        for running, value in ((self._mean, mean), (self._variance, unbiased)):
+            running.set_value(self.MOMENTUM * running + (1 - self.MOMENTUM) * value)
 
 
 class InstanceNorm(nn.Layer):
@@ -64,6 +138,10 @@ class InstanceNorm(nn.Layer):
 
     def forward(self, x):
         return standardized(x, [2, 3])[0]
+
+    def statistics(self, x):
+        """(mean, variance, True), each (N * C), for the CPU kernels."""
+        return (*operators.statistics(x, per_image=True), True)
 
 
 def standardized(x, axes):
@@ -79,13 +157,13 @@ def parameter_free_norm(kind, channels):
     return InstanceNorm() if kind == 'instance' else BatchNorm(channels, affine=False)
 
 
-def normalized_convolution(in_channels, out_channels, kernel_size, stride, padding, norm):
+def normalized_convolution(in_channels, out_channels, kernel_size, stride, padding, norm, opt):
     """Convolution of discriminator and encoder with `norm` (a LayerNorm of model/init.py).
 
     As the official get_nonspade_norm_layer: a norm takes the bias away, batch norm is affine, instance norm is not.
     """
     plain = norm.kind == 'none'
-    convolution = nn.Conv2D(in_channels, out_channels, kernel_size, stride, padding, bias_attr=None if plain else False)
+    convolution = Convolution(in_channels, out_channels, kernel_size, opt, stride, padding, bias=plain)
     if norm.spectral:
         convolution = spectral_norm(convolution)
     if plain:

@@ -16,10 +16,10 @@ def stored_progress(opt, log_path, dataset, restart):
 
     dataset: fingerprint of the training samples.
     """
-    checkpoint = Checkpoint(opt.output)
-    progress = checkpoint.progress()
     if restart:
         return None
+    checkpoint = Checkpoint(opt.output)
+    progress = checkpoint.progress()
     if progress is None:
         rows = rows_on_disk(log_path)
         if rows:

@@ -4,6 +4,7 @@ import paddle
 
 from model.errors import InputError
 from model.init import DONTCARE
+from model.windows import distinct_windows
 
 
 class SemanticMap:
@@ -27,7 +28,8 @@ class SemanticMap:
             if instance.shape != self.label.shape:
                 raise InputError(f'label {self.label.shape} and instance {instance.shape} differ in shape')
             self.edge = instance_edges(instance)
-        self._one_hot = {}
+        self.label_channels = opt.semantic_nc - (self.edge is not None)
+        self._kept = {}
 
     def __len__(self):
         return len(self.label)
@@ -37,20 +39,41 @@ class SemanticMap:
         """(height, width) in pixels."""
         return self.label.shape[1:]
 
+    def codes(self, size):
+        """int64 (N, *size): 2 * label + edge, reached by nearest pixel."""
+        codes = 2 * nearest(self.label, size)
+        return codes if self.edge is None else codes + nearest(self.edge, size)
+
+    def windows(self, size, k):
+        """Distinct windows of the codes at `size` for kernel size k (model/windows.py); kept for the next caller."""
+        key = 'windows', tuple(size), k
+        if key not in self._kept:
+            self._kept[key] = distinct_windows(self.codes(size), k)
+        return self._kept[key]
+
     def one_hot(self, size=None):
         """(N, semantic_nc, height, width) in the default dtype: classes, then the edge; `size` is reached by nearest pixel.
 
         Kept for the next caller: all SPADE layers of one resolution share it.
         """
         size = tuple(size or self.size)
-        key = size, paddle.get_default_dtype()
-        if key not in self._one_hot:
-            classes = paddle.arange(self.channels - (self.edge is not None), dtype='int64').reshape([1, -1, 1, 1])
-            planes = paddle.to_tensor(nearest(self.label, size)).unsqueeze(1) == classes
+        key = 'one hot', size, paddle.get_default_dtype()
+        if key not in self._kept:
+            planes = paddle.to_tensor(nearest(self.label, size)).unsqueeze(1) == _classes(self.label_channels)
             if self.edge is not None:
                 planes = paddle.concat([planes, paddle.to_tensor(nearest(self.edge, size)).unsqueeze(1)], axis=1)
-            self._one_hot[key] = planes.astype(paddle.get_default_dtype())
-        return self._one_hot[key]
+            self._kept[key] = planes.astype(paddle.get_default_dtype())
+        return self._kept[key]
+
+    def prepare(self, sizes, k):
+        """Find the windows of all `sizes` now, in the process that calls; returns self."""
+        for size in sizes:
+            self.windows(size, k)
+        return self
+
+
+def _classes(count):
+    return paddle.arange(count, dtype='int64').reshape([1, -1, 1, 1])
 
 
 def instance_edges(instance):

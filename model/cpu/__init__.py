@@ -1,0 +1,110 @@
+"""CPU kernels in C++: convolutions over the oneDNN inside Paddle's wheel, and SPADE on label windows.
+
+They are compiled on first use, with the machine's g++, into the user's cache folder, and called through ctypes: no Paddle
+header, so a build takes two seconds and fits every Paddle version. Where that fails, plain Paddle takes over.
+"""
+import ctypes
+import functools
+import glob
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+import paddle
+
+FLAGS = ['-O3', '-march=native', '-fno-math-errno', '-fno-trapping-math', '-std=c++17', '-fopenmp', '-shared', '-fPIC']
+
+
+@functools.lru_cache(maxsize=None)
+def kernels():
+    """The compiled library, a ctypes.CDLL; None, after one line of warning, where it cannot be had."""
+    try:
+        library = ctypes.CDLL(_built())
+    except (OSError, subprocess.SubprocessError, _Unavailable) as error:
+        print(f'CPU kernels: not available ({error}); plain Paddle instead: the same results to rounding, several times slower',
+              file=sys.stderr, flush=True)
+        return None
+    library.spade_convolution.restype = ctypes.c_int
+    return library
+
+
+def in_use(opt):
+    """Whether networks of these options run on the kernels: what a run's bits depend on."""
+    return opt.cpu_kernels and paddle.get_device() == 'cpu' and paddle.get_default_dtype() == 'float32' and kernels() is not None
+
+
+@functools.lru_cache(maxsize=None)
+def has_bfloat16():
+    """Whether this processor has bfloat16 units."""
+    return any(flag in _processor_flags().split() for flag in ('avx512_bf16', 'amx_bf16'))
+
+
+class _Unavailable(Exception):
+    """Why the kernels cannot be built here."""
+
+
+def _built():
+    """Path of the library for these sources, this processor and this oneDNN; compiled now if it is not in the cache."""
+    onednn = os.path.join(os.path.dirname(paddle.__file__), 'libs', 'libdnnl.so.3')
+    if platform.machine() != 'x86_64' or not os.path.exists(onednn):
+        raise _Unavailable(f'this Paddle for {platform.system()} {platform.machine()} brings no oneDNN 3')
+    here = os.path.dirname(os.path.abspath(__file__))
+    sources = sorted(glob.glob(os.path.join(here, '*.cpp')))
+    digest = hashlib.sha256(f'{FLAGS} {_processor_flags()} {onednn} {os.path.getsize(onednn)}'.encode())
+    for path in sources + [os.path.join(here, 'onednn.h')]:
+        with open(path, 'rb') as file:
+            digest.update(file.read())
+    folder = _cache_folder()
+    path = os.path.join(folder, f'kernels-{digest.hexdigest()[:16]}.so')
+    if not os.path.exists(path):
+        _compile(sources, onednn, path)
+    return path
+
+
+def _compile(sources, onednn, path):
+    """Build into a file of our own and rename it: processes that start at once do not disturb each other."""
+    compiler = shutil.which(os.environ.get('CXX', 'g++'))
+    if compiler is None:
+        raise _Unavailable(f'no {os.environ.get("CXX", "g++")} on PATH')
+    began = time.perf_counter()
+    descriptor, unfinished = tempfile.mkstemp(suffix='.so', dir=os.path.dirname(path))
+    os.close(descriptor)
+    try:
+        libraries = os.path.dirname(onednn)
+        command = [compiler, *FLAGS, *sources, '-o', unfinished, f'-L{libraries}', '-l:libdnnl.so.3', f'-Wl,-rpath,{libraries}']
+        result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        if result.returncode:
+            errors = [line for line in result.stderr.splitlines() if 'error' in line] or result.stderr.splitlines() or ['?']
+            raise _Unavailable(f'{compiler}: {errors[0]}')
+        os.replace(unfinished, path)
+    finally:
+        if os.path.exists(unfinished):
+            os.remove(unfinished)
+    print(f'CPU kernels: built in {time.perf_counter() - began:.1f} s, kept in {os.path.dirname(path)}', flush=True)
+
+
+def _cache_folder():
+    """A folder that can be written and outlives the process; a temporary one if the user's cache cannot."""
+    for base in (os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache'), tempfile.gettempdir()):
+        folder = os.path.join(base, 'spade-paddle')
+        try:
+            os.makedirs(folder, exist_ok=True)
+            if os.access(folder, os.W_OK):
+                return folder
+        except OSError:
+            continue
+    raise _Unavailable('no folder to keep them in can be written')
+
+
+@functools.lru_cache(maxsize=None)
+def _processor_flags():
+    try:
+        with open('/proc/cpuinfo') as file:
+            return next((line.split(':')[1].strip() for line in file if line.startswith('flags')), '')
+    except OSError:
+        return ''

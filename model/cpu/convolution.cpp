@@ -1,0 +1,193 @@
+// Convolution forward and backward over oneDNN. Tensors are plain NCHW float32; oneDNN chooses its own layouts inside (in
+// bfloat16 where wanted), and what differs is reordered on the way in and out.
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <stdexcept>
+#include <tuple>
+#include <vector>
+
+#include "onednn.h"
+
+namespace {
+
+void check(int status, const char *what) {
+    if (status) throw std::runtime_error(what);
+}
+
+// One buffer for all reordered operands and scratch, as large as the largest call needed.
+struct Arena {
+    char *data = nullptr;
+    size_t size = 0;
+    char *reserve(size_t bytes) {
+        if (bytes > size) {
+            std::free(data);
+            data = static_cast<char *>(std::aligned_alloc(4096, (bytes + 4095) / 4096 * 4096));
+            if (!data) { size = 0; throw std::bad_alloc(); }
+            size = bytes;
+        }
+        return data;
+    }
+};
+
+struct Shape { int64_t n, c, h, w, out, kh, kw, stride, pad; };
+enum Pass { FORWARD, BACKWARD_DATA, BACKWARD_WEIGHTS };
+
+dnnl_engine_t engine() {
+    static dnnl_engine_t instance = [] {
+        dnnl_engine_t created;
+        check(dnnl_engine_create(&created, dnnl_cpu, 0), "engine");
+        return created;
+    }();
+    return instance;
+}
+
+dnnl_stream_t stream() {
+    static dnnl_stream_t instance = [] {
+        dnnl_stream_t created;
+        check(dnnl_stream_create(&created, engine(), dnnl_stream_default_flags), "stream");
+        return created;
+    }();
+    return instance;
+}
+
+dnnl_memory_desc_t plain(std::vector<int64_t> sizes) {
+    dnnl_dims_t dims = {}, strides = {};
+    int64_t step = 1;
+    for (int i = int(sizes.size()) - 1; i >= 0; --i) { dims[i] = sizes[i]; strides[i] = step; step *= sizes[i]; }
+    dnnl_memory_desc_t desc;
+    check(dnnl_memory_desc_create_with_strides(&desc, int(sizes.size()), dims, dnnl_f32, strides), "layout");
+    return desc;
+}
+
+dnnl_memory_desc_t any(std::vector<int64_t> sizes, int type) {
+    dnnl_dims_t dims = {};
+    for (size_t i = 0; i < sizes.size(); ++i) dims[i] = sizes[i];
+    dnnl_memory_desc_t desc;
+    check(dnnl_memory_desc_create_with_tag(&desc, int(sizes.size()), dims, type, dnnl_format_tag_any), "layout");
+    return desc;
+}
+
+// An operand: the caller's plain memory, oneDNN's own, and the reorder between them if they differ.
+struct Operand {
+    int arg;
+    bool output;
+    dnnl_memory_t outer = nullptr, inner = nullptr;
+    dnnl_primitive_t reorder = nullptr;
+    size_t bytes = 0;
+
+    Operand(int arg, bool output, dnnl_memory_desc_t outside, const_dnnl_memory_desc_t inside) : arg(arg), output(output) {
+        check(dnnl_memory_create(&outer, outside, engine(), nullptr), "memory");
+        inner = outer;
+        if (dnnl_memory_desc_equal(outside, inside)) return;
+        check(dnnl_memory_create(&inner, inside, engine(), nullptr), "memory");
+        bytes = (dnnl_memory_desc_get_size(inside) + 63) / 64 * 64;
+        dnnl_primitive_desc_t desc;
+        check(dnnl_reorder_primitive_desc_create(&desc, output ? inside : outside, engine(), output ? outside : inside, engine(),
+                                                 nullptr), "reorder");
+        check(dnnl_primitive_create(&reorder, desc), "reorder");
+    }
+
+    void convert() const {
+        dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, output ? inner : outer}, {DNNL_ARG_DST, output ? outer : inner}};
+        check(dnnl_primitive_execute(reorder, stream(), 2, args), "reorder");
+    }
+};
+
+// One pass of one convolution, ready to run.
+struct Plan {
+    dnnl_primitive_t primitive;
+    std::vector<Operand> operands;
+    dnnl_memory_t scratch = nullptr;
+    size_t scratch_bytes = 0;
+
+    Plan(const Shape &s, Pass pass, bool bias, bool bf16) {
+        const int64_t oh = (s.h + 2 * s.pad - s.kh) / s.stride + 1, ow = (s.w + 2 * s.pad - s.kw) / s.stride + 1;
+        const std::vector<int64_t> x = {s.n, s.c, s.h, s.w}, w = {s.out, s.c, s.kh, s.kw}, y = {s.n, s.out, oh, ow}, b = {s.out};
+        const int type = bf16 ? dnnl_bf16 : dnnl_f32;
+        const dnnl_dims_t strides = {s.stride, s.stride}, dilates = {0, 0}, pads = {s.pad, s.pad};
+        dnnl_primitive_attr_t attr;
+        check(dnnl_primitive_attr_create(&attr), "attributes");
+        check(dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user), "attributes");
+        dnnl_memory_desc_t no_bias = nullptr, with_bias = bias ? plain(b) : nullptr;
+        dnnl_primitive_desc_t forward, desc;
+        check(dnnl_convolution_forward_primitive_desc_create(&forward, engine(), dnnl_forward_training, dnnl_convolution_direct,
+              any(x, type), any(w, type), pass == FORWARD ? with_bias : no_bias, any(y, type), strides, dilates, pads, pads, attr),
+              "forward convolution");
+        desc = forward;
+        auto inside = [&](int what) { return dnnl_primitive_desc_query_md(desc, what, 0); };
+        if (pass == FORWARD) {
+            operands = {{DNNL_ARG_SRC, false, plain(x), inside(dnnl_query_src_md)},
+                        {DNNL_ARG_WEIGHTS, false, plain(w), inside(dnnl_query_weights_md)},
+                        {DNNL_ARG_DST, true, plain(y), inside(dnnl_query_dst_md)}};
+            if (bias) operands.emplace_back(DNNL_ARG_BIAS, false, with_bias, with_bias);
+        } else if (pass == BACKWARD_DATA) {
+            check(dnnl_convolution_backward_data_primitive_desc_create(&desc, engine(), dnnl_convolution_direct, any(x, type),
+                  any(w, type), any(y, type), strides, dilates, pads, pads, forward, attr), "convolution backward to data");
+            operands = {{DNNL_ARG_DIFF_DST, false, plain(y), inside(dnnl_query_diff_dst_md)},
+                        {DNNL_ARG_WEIGHTS, false, plain(w), inside(dnnl_query_weights_md)},
+                        {DNNL_ARG_DIFF_SRC, true, plain(x), inside(dnnl_query_diff_src_md)}};
+        } else {
+            // The weights' gradient is summed in float32 also from bfloat16 operands.
+            check(dnnl_convolution_backward_weights_primitive_desc_create(&desc, engine(), dnnl_convolution_direct, any(x, type),
+                  any(w, dnnl_f32), with_bias, any(y, type), strides, dilates, pads, pads, forward, attr),
+                  "convolution backward to weights");
+            operands = {{DNNL_ARG_DIFF_DST, false, plain(y), inside(dnnl_query_diff_dst_md)},
+                        {DNNL_ARG_SRC, false, plain(x), inside(dnnl_query_src_md)},
+                        {DNNL_ARG_DIFF_WEIGHTS, true, plain(w), inside(dnnl_query_diff_weights_md)}};
+            if (bias) operands.emplace_back(DNNL_ARG_DIFF_BIAS, true, with_bias, with_bias);
+        }
+        check(dnnl_primitive_create(&primitive, desc), "convolution");
+        const_dnnl_memory_desc_t scratch_desc = inside(dnnl_query_scratchpad_md);
+        scratch_bytes = (dnnl_memory_desc_get_size(scratch_desc) + 63) / 64 * 64;
+        check(dnnl_memory_create(&scratch, scratch_desc, engine(), nullptr), "memory");
+    }
+
+    void run(const std::vector<void *> &tensors, Arena &arena) const {
+        size_t total = scratch_bytes;
+        for (const Operand &operand : operands) total += operand.bytes;
+        char *free = arena.reserve(total);
+        std::vector<dnnl_exec_arg_t> args;
+        for (size_t i = 0; i < operands.size(); ++i) {
+            const Operand &operand = operands[i];
+            check(dnnl_memory_set_data_handle(operand.outer, tensors[i]), "memory");
+            if (operand.reorder) {
+                check(dnnl_memory_set_data_handle(operand.inner, free), "memory");
+                free += operand.bytes;
+                if (!operand.output) operand.convert();
+            }
+            args.push_back({operand.arg, operand.inner});
+        }
+        check(dnnl_memory_set_data_handle(scratch, free), "memory");
+        args.push_back({DNNL_ARG_SCRATCHPAD, scratch});
+        check(dnnl_primitive_execute(primitive, stream(), int(args.size()), args.data()), "convolution");
+        for (const Operand &operand : operands)
+            if (operand.reorder && operand.output) operand.convert();
+        check(dnnl_stream_wait(stream()), "convolution");
+    }
+};
+
+}  // namespace
+
+// pass 0: a = x, b = weights, c = y (out), d = bias. 1: a = dy, b = weights, c = dx (out). 2: a = dy, b = x, c = dweights
+// (out), d = dbias (out). d may be null. Returns 0, or 1 if oneDNN has no such convolution here.
+extern "C" int spade_convolution(int64_t pass, int bf16, int64_t n, int64_t c, int64_t h, int64_t w, int64_t out, int64_t kh,
+                                 int64_t kw, int64_t stride, int64_t pad, void *a, void *b, void *result, void *bias) {
+    static std::mutex mutex;
+    static std::map<std::tuple<int64_t, int, int, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t>,
+                    Plan> plans;
+    static Arena arena;
+    std::lock_guard<std::mutex> lock(mutex);
+    try {
+        const auto key = std::make_tuple(pass, bf16, int(bias != nullptr), n, c, h, w, out, kh, kw, stride, pad);
+        auto found = plans.find(key);
+        if (found == plans.end())
+            found = plans.emplace(key, Plan({n, c, h, w, out, kh, kw, stride, pad}, Pass(pass), bias, bf16)).first;
+        std::vector<void *> tensors = {a, b, result};
+        if (bias) tensors.push_back(bias);
+        found->second.run(tensors, arena);
+        return 0;
+    } catch (const std::exception &) {
+        return 1;
+    }
+}

@@ -1,0 +1,146 @@
+"""The C++ kernels as differentiable operators on float32 CPU tensors. Plain formulas of each stand in tests/test_kernels.py."""
+import ctypes
+
+import numpy as np
+import paddle
+from paddle.autograd import PyLayer
+
+from model.cpu import has_bfloat16, kernels  # noqa: F401
+
+
+def usable(x):
+    """Whether the kernels can take tensor `x`."""
+    return x.dtype == paddle.float32 and x.place.is_cpu_place() and kernels() is not None
+
+
+FORWARD, BACKWARD_DATA, BACKWARD_WEIGHTS = range(3)
+
+
+class Convolution(PyLayer):
+    """conv2d of x (N, C, H, W) with weight (O, C, k, k) and bias (O) or None; stride and padding alike in both directions."""
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, stride, padding, bfloat16):
+        x, weight = x.contiguous(), weight.contiguous()
+        ctx.saved, ctx.wanted = (x, weight), [not tensor.stop_gradient for tensor in (x, weight)]
+        ctx.biased, ctx.shape = bias is not None, (bfloat16, *x.shape, weight.shape[0], *weight.shape[2:], stride, padding)
+        height, width = ((x.shape[d] + 2 * padding - weight.shape[d]) // stride + 1 for d in (2, 3))
+        y = paddle.empty([x.shape[0], weight.shape[0], height, width])
+        _convolve(FORWARD, ctx.shape, x, weight, y, bias)
+        return y
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, weight = ctx.saved
+        dx = dweight = dbias = None
+        if ctx.wanted[0]:
+            dx = paddle.empty(x.shape)
+            _convolve(BACKWARD_DATA, ctx.shape, dy, weight, dx, None)
+        if ctx.wanted[1]:
+            dweight = paddle.empty(weight.shape)
+            dbias = paddle.empty([weight.shape[0]]) if ctx.biased else None
+            _convolve(BACKWARD_WEIGHTS, ctx.shape, dy, x, dweight, dbias)
+        return (dx, dweight, dbias) if ctx.biased else (dx, dweight)
+
+
+def _convolve(which, shape, a, b, result, bias):
+    if _call('spade_convolution', which, *shape, a, b, result, bias):
+        raise RuntimeError(f'oneDNN has no convolution for {shape} here: set --cpu_kernels false')
+
+
+class WindowSums(PyLayer):
+    """Sum of the rows of table (E, width) that each row of positions (A, K) names -> (A, width).
+
+    With a bias (width): relu(bias + sum), and one row of zeros more, for 'outside'.
+    """
+
+    @staticmethod
+    def forward(ctx, table, bias, positions):
+        rows, k = positions.shape
+        sums = paddle.zeros([rows + (bias is not None), table.shape[1]])
+        _call('spade_window_sums', table, positions, bias, sums, rows, k, table.shape[1])
+        ctx.sums, ctx.positions, ctx.entries = sums if bias is not None else None, positions, table.shape[0]
+        return sums
+
+    @staticmethod
+    def backward(ctx, dsums):
+        (rows, k), width = ctx.positions.shape, dsums.shape[1]
+        dtable, dbias = paddle.empty([ctx.entries, width]), None if ctx.sums is None else paddle.empty([width])
+        _call('spade_window_sums_backward', dsums, ctx.sums, ctx.positions, dtable, dbias, rows, k, width, ctx.entries)
+        return dtable if dbias is None else (dtable, dbias)
+
+
+class WindowProduct(PyLayer):
+    """gamma and beta of windows (B, K) of rows of hidden (A + 1, width), by weights (C, width, k, k) and biases -> (2C, B)."""
+
+    @staticmethod
+    def forward(ctx, hidden, gamma, gamma_bias, beta, beta_bias, windows):
+        rows, k = windows.shape
+        table = paddle.empty([2 * gamma.shape[0], rows])
+        _call('spade_window_product', hidden, windows, gamma, gamma_bias, beta, beta_bias, table, rows, k, hidden.shape[1],
+              gamma.shape[0])
+        ctx.saved, ctx.windows = (hidden, gamma, beta), windows
+        return table
+
+    @staticmethod
+    def backward(ctx, dtable):
+        (hidden, gamma, beta), (rows, k), out = ctx.saved, ctx.windows.shape, ctx.saved[1].shape[0]
+        dhidden, dweight, dbias = paddle.empty(hidden.shape), paddle.empty([2, *gamma.shape]), paddle.empty([2, out])
+        _call('spade_window_product_backward', hidden, ctx.windows, gamma, beta, dtable, dhidden, dweight, dbias, rows, k,
+              hidden.shape[1], out, hidden.shape[0])
+        return dhidden, dweight[0], dbias[0], dweight[1], dbias[1]
+
+
+def statistics(x, per_image):
+    """Mean and biased variance of x (N, C, H, W): (C) over the batch, or (N * C) per image; no gradient."""
+    n, channels, height, width = x.shape
+    mean, variance = (paddle.empty([n * channels if per_image else channels]) for _ in range(2))
+    _call('spade_statistics', x, n, channels, height * width, per_image, mean, variance)
+    return mean, variance
+
+
+class Modulate(PyLayer):
+    """leaky_relu((x - mean) * scale * (1 + gamma) + beta, slope) for x (N, C, H, W), in one pass.
+
+    table: gamma and beta as (2C, B) with pixel (N, H, W) naming columns, or as (N, 2C, H, W) with pixel None. mean and scale
+    (C) or, per_image, (N * C) carry no gradient of their own; `own` says that they are x's statistics, and then x's gradient
+    goes through them too.
+    """
+
+    @staticmethod
+    def forward(ctx, x, table, mean, scale, pixel, per_image, own, slope):
+        x, table = x.contiguous(), table.contiguous()
+        y = paddle.empty(x.shape)
+        n, channels, height, width = x.shape
+        ctx.sizes = n, channels, height * width, table.shape[-1]
+        ctx.saved, ctx.pixel, ctx.per_image, ctx.own, ctx.slope = (x, table, mean, scale), pixel, per_image, own, slope
+        _call('spade_modulate', x, mean, scale, table, pixel, y, *ctx.sizes, per_image, slope)
+        return y
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, table, mean, scale = ctx.saved
+        dtable, dx = paddle.empty(table.shape), paddle.empty(x.shape)
+        sums, products = np.empty(mean.shape[0]), np.empty(mean.shape[0])
+        _call('spade_modulate_backward', x, mean, scale, table, ctx.pixel, dy, dtable, dx, sums, products, *ctx.sizes,
+              ctx.per_image, ctx.slope)
+        count = np.prod(x.shape) / mean.shape[0]
+        means = [(values / count if ctx.own else np.zeros_like(values)).astype(np.float32) for values in (sums, products)]
+        _call('spade_normalize_backward', x, mean, scale, *means, dx, *ctx.sizes[:3], ctx.per_image)
+        return dx, dtable, None, None
+
+
+def _call(function, *arguments):
+    """Call a kernel: tensors and arrays as addresses (they live until it returns), None as null, numbers by their type."""
+    values = [argument.contiguous() if isinstance(argument, paddle.Tensor) else argument for argument in arguments]
+    return getattr(kernels(), function)(*map(_as_c, values))
+
+
+def _as_c(value):
+    if value is None:
+        return ctypes.c_void_p()
+    if isinstance(value, paddle.Tensor):
+        return ctypes.c_void_p(value.data_ptr())
+    if isinstance(value, np.ndarray):
+        return ctypes.c_void_p(value.ctypes.data)
+    return {bool: ctypes.c_int, int: ctypes.c_int64, float: ctypes.c_float}[type(value)](value)
