@@ -3,6 +3,7 @@
     python train.py                                       demo scenes, if there is no data set in dataset/coco_stuff
     python train.py --preset coco_stuff_paper --batchSize 4
 """
+import functools
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ from model.checkpoint import Checkpoint
 from model.errors import InputError, shown_in_one_line
 from model.init import OPT
 from model.presets import PRESETS
+from model.semantics import prepared
 from model.train_step import LOG_COLUMNS, TrainStep
 
 WATCHED = 4  # validation maps drawn after every epoch, and samples in a training picture
@@ -49,7 +51,7 @@ def main():
         progress = resume.new_progress(dataset, len(data))
         resume.start(opt, log, train_step, progress, getattr(arguments, 'init_from', None), 'restart' in arguments)
     progress.update(resume.surroundings())
-    with Loader(data, opt.nThreads) as loader:
+    with Loader(data, opt.nThreads, functools.partial(prepared, opt=opt)) as loader:
         Training(opt, train_step, loader, log, progress).run()
     print(f'done: {opt.epochs} epochs. Pictures: {os.path.join(opt.output, "pics")}; losses: python -m log.plot --log {opt.log}; '
           f'validation set: python val.py --lastoutput {opt.output}')
@@ -109,13 +111,13 @@ class Training:
         self.report.close()
 
     def _step(self, epoch, batch):
-        losses = self.train_step.step(batch['label'], batch.get('instance'), batch['image'])
+        losses = self.train_step.step(batch['semantics'], None, batch['image'])
         self.log.append([losses[name] for name in LOG_COLUMNS])
         self.progress['seen'] += len(batch['label'])
         step = self.train_step.steps
         self.report.done(epoch, losses)
         if step % self.opt.display_freq == 0:
-            batch = {name: values[:WATCHED] for name, values in batch.items()}
+            batch = {name: batch[name][:WATCHED] for name in ('label', 'instance', 'image') if name in batch}
             pictures.save(self._drawn(batch), os.path.join(self.opt.output, 'pics', f'{epoch}_{step}.jpg'))
         if self.stop_signal:
             self._save()

@@ -1,4 +1,5 @@
 """Draw the validation set with a trained model: python val.py [--lastoutput output/] -> output_val/pics/<name>.jpg"""
+import functools
 import os
 import zlib
 
@@ -12,7 +13,7 @@ from model import pictures
 from model.errors import InputError, shown_in_one_line
 from model.init import OPT
 from model.painter import load_painter, normal_draws
-from model.semantics import SemanticMap
+from model.semantics import prepared
 
 
 def main():
@@ -27,11 +28,10 @@ def main():
     folder = os.path.join(getattr(arguments, 'results', 'output_val/'), 'pics')
     size = opt.batchSize if 'batchSize' in arguments else 1
     batches = [range(start, min(start + size, len(data))) for start in range(0, len(data), size)]
-    with Loader(data, opt.nThreads) as loader, tqdm(total=len(data), unit='picture', dynamic_ncols=True) as bar:
+    with Loader(data, opt.nThreads, functools.partial(prepared, opt=opt)) as loader, tqdm(total=len(data), unit='picture', dynamic_ncols=True) as bar:
         for indices, batch in zip(batches, loader(batches)):
             stems = [data.samples[index].stem for index in indices]
-            semantics = SemanticMap(batch['label'], batch.get('instance'), opt)
-            painted = painter.paint(semantics, batch.get('image'), noise=style and style_noise(opt, stems))
+            painted = painter.paint(batch['semantics'], batch.get('image'), noise=style and style_noise(opt, stems))
             for stem, pixels in zip(stems, pictures.to_uint8(painted)):
                 pictures.save(pixels, os.path.join(folder, f'{stem}.jpg'))
                 if 'png' in arguments:

@@ -19,19 +19,20 @@ from dataset.files import DataError
 
 AHEAD = 2  # batches read ahead by each worker
 
-_data = None  # the data set of a worker process
+_work = None  # of a worker process: the data set, and what is done with a batch
 
 
 class Loader:
     """with Loader(data, workers) as load: for batch in load(keys): ...; workers 0 reads in this process, when asked.
 
     `keys` holds a list of keys of `data` for each batch; a batch is a dict of arrays, those of data[key] stacked, in the
-    order of `keys`. Raises what data[key] raises. The processes live as long as the loader, across epochs.
+    order of `keys`, or what `finish` makes of it, in the process that read it. Raises what data[key] raises. The processes
+    live as long as the loader, across epochs.
     """
 
-    def __init__(self, data, workers=0):
-        self.data, self.workers = data, workers
-        self.pool = worker_pool(workers, data) if workers else None
+    def __init__(self, data, workers=0, finish=None):
+        self.data, self.workers, self.finish = data, workers, finish
+        self.pool = worker_pool(workers, (data, finish)) if workers else None
 
     def __enter__(self):
         return self
@@ -42,7 +43,7 @@ class Loader:
 
     def __call__(self, keys):
         if not self.pool:
-            yield from (stacked(self.data, batch) for batch in keys)
+            yield from (_finished(self.data, batch, self.finish) for batch in keys)
             return
         keys, pending = iter(keys), deque()
         try:
@@ -59,11 +60,11 @@ class Loader:
                 future.cancel()
 
 
-def worker_pool(workers, data=None):
+def worker_pool(workers, work=None):
     """ProcessPoolExecutor whose processes leave signals to their parent, and end with it however it ends."""
     # Forked workers start at once and share the list of samples; they touch no Paddle.
     method = 'fork' if 'fork' in multiprocessing.get_all_start_methods() else None
-    return ProcessPoolExecutor(workers, multiprocessing.get_context(method), _start_worker, (data, os.getpid()))
+    return ProcessPoolExecutor(workers, multiprocessing.get_context(method), _start_worker, (work, os.getpid()))
 
 
 def stacked(data, batch):
@@ -72,13 +73,19 @@ def stacked(data, batch):
     return {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}
 
 
+def _finished(data, batch, finish):
+    arrays = stacked(data, batch)
+    return finish(arrays) if finish else arrays
+
+
 def _load(batch):
-    return stacked(_data, batch)
+    data, finish = _work
+    return _finished(data, batch, finish)
 
 
-def _start_worker(data, parent):
-    global _data
-    _data = data
+def _start_worker(work, parent):
+    global _work
+    _work = work
     for number in (signal.SIGINT, signal.SIGTERM):  # sent to all; the parent saves first, then ends its workers
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

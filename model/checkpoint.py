@@ -25,9 +25,14 @@ ADAM_STATE = re.compile(r'(.+)_(moment1|moment2|beta1_pow_acc|beta2_pow_acc)_0')
 
 # ---- Weights in a file
 
+def as_arrays(state):
+    """dict of name -> tensor or array, as arrays."""
+    return {name: value.numpy() if isinstance(value, paddle.Tensor) else np.asarray(value) for name, value in state.items()}
+
+
 def save_weights(state, path):
     """Write a dict of name -> array or tensor as a .pdparams file, which paddle.load reads too."""
-    arrays = {name: value.numpy() if isinstance(value, paddle.Tensor) else np.asarray(value) for name, value in state.items()}
+    arrays = as_arrays(state)
     with open(path, 'wb') as file:
         pickle.dump(arrays, file, protocol=4)
         file.flush()
@@ -68,9 +73,9 @@ def read_weights(path):
     if not isinstance(state, dict):
         raise InputError(f'{path}: holds a {type(state).__name__}, expected a dict of arrays')
     state.pop('StructuredToParameterName@@', None)  # paddle.save's table of its internal names
-    wrong = [name for name, value in state.items() if not isinstance(value, np.ndarray)]
-    if wrong:
-        raise InputError(f'{path}: {wrong[0]!r} is a {type(state[wrong[0]]).__name__}, expected an array')
+    for name, value in state.items():
+        if not isinstance(name, str) or not isinstance(value, np.ndarray) or value.dtype.hasobject:
+            raise InputError(f'{path}: {name!r} is a {type(value).__name__}, expected names with arrays of numbers')
     return state
 
 
@@ -182,11 +187,10 @@ class Checkpoint:
                 os.rename(unfinished, folder)
                 if keep_epoch is not None:
                     self._keep(folder, keep_epoch)
-                _link(os.path.join('checkpoints', os.path.basename(folder)), self.link)
+                self._point_to(number)
             except BaseException:
                 shutil.rmtree(unfinished, ignore_errors=True)
                 raise
-            _link(os.path.join('model', 'current_epoch.npy'), os.path.join(self.output, 'current_epoch.npy'))
             # One generation before stays, for a reader who has just opened it.
             _remove_folders(self.generations, lambda name: name.isdigit() and int(name) < number - 1)
 
@@ -218,7 +222,9 @@ class Checkpoint:
         for file, name in NETWORKS.items():
             network = getattr(train_step, name)
             if network is not None:
-                save_weights(network.state_dict(), os.path.join(folder, file))
+                arrays = as_arrays(network.state_dict())
+                _check_finite(arrays, name, train_step.steps)
+                save_weights(arrays, os.path.join(folder, file))
         for file, optimizer, names in _optimizers(train_step):
             state = {}
             for key, value in optimizer.state_dict().items():
@@ -255,7 +261,20 @@ class Checkpoint:
         numbers = self._numbers() if os.path.isdir(self.generations) else []
         if numbers:
             with _writing(self.output):
-                _link(os.path.join('checkpoints', f'{max(numbers):06d}'), self.link)
+                self._point_to(max(numbers))
+
+    def _point_to(self, number):
+        """Swap the links; current_epoch.npy first, for in a copied run it is a file that tells another epoch."""
+        _link(os.path.join('model', 'current_epoch.npy'), os.path.join(self.output, 'current_epoch.npy'))
+        _link(os.path.join('checkpoints', f'{number:06d}'), self.link)
+
+
+def _check_finite(arrays, network, step):
+    """The losses of a step are older than its weights: what it has spoilt must not replace a good checkpoint."""
+    for name, value in arrays.items():
+        if not np.isfinite(value).all():
+            raise InputError(f'{network}: {name} is not finite after step {step}: training has diverged and stops here; the '
+                             'last checkpoint stays. Go on from it with a lower --lr, or begin anew with --restart')
 
 
 def _optimizers(train_step):

@@ -1,7 +1,8 @@
-"""Convolution layer that runs on the CPU kernels where there are any, else on Paddle's own."""
+"""Convolution that runs on the CPU kernels where there are any, else on Paddle's own."""
+import paddle.nn.functional as F
 from paddle import nn
 
-from model.cpu import operators
+from model.cpu import has_bfloat16, operators
 
 
 class Convolution(nn.Conv2D):
@@ -13,11 +14,16 @@ class Convolution(nn.Conv2D):
 
     def forward(self, x):
         """(N, in_channels, H, W) -> (N, out_channels, h, w)."""
-        if not (self.opt.cpu_kernels and operators.usable(x)):
-            return super().forward(x)
-        return operators.Convolution.apply(x, self.weight, self.bias, self.step, self.margin, bfloat16(self.opt))
+        return convolve(x, self.weight, self.bias, self.opt, self.step, self.margin)
+
+
+def convolve(x, weight, bias, opt, stride=1, padding=0):
+    """conv2d of x (N, C, H, W) with weight (O, C, k, k) and bias (O) or None."""
+    if opt.cpu_kernels and operators.usable(x):
+        return operators.Convolution.apply(x, weight, bias, stride, padding, bfloat16(opt))
+    return F.conv2d(x, weight, bias, stride, padding)
 
 
 def bfloat16(opt):
     """Whether convolutions of these options multiply in bfloat16."""
-    return opt.cpu_precision == 'bfloat16' and operators.has_bfloat16()
+    return opt.cpu_precision == 'bfloat16' and has_bfloat16()

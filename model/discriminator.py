@@ -3,11 +3,14 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
-from model.initialization import initialize
+from model.convolution import convolve
 from model.init import LayerNorm
-from model.normalization import normalized_convolution
+from model.initialization import initialize
+from model.normalization import code_table, normalized_convolution, window_sums
+from model.semantics import FIRST_CONVOLUTION, by_windows
 
-KERNEL, PADDING, MOST_CHANNELS = 4, 2, 512
+KERNEL, STRIDE, PADDING = FIRST_CONVOLUTION
+MOST_CHANNELS = 512
 
 
 class PatchDiscriminator(nn.Layer):
@@ -17,25 +20,61 @@ class PatchDiscriminator(nn.Layer):
         super().__init__()
         plain = LayerNorm(spectral=False, kind='none')
         channels = opt.ndf
-        first = normalized_convolution(opt.semantic_nc + opt.output_nc, channels, KERNEL, 2, PADDING, plain, opt)
+        first = normalized_convolution(opt.semantic_nc + opt.output_nc, channels, KERNEL, STRIDE, PADDING, plain, opt)
         blocks = [nn.Sequential(first, nn.LeakyReLU(0.2))]
         for n in range(1, opt.n_layers_D):
             before, channels = channels, min(2 * channels, MOST_CHANNELS)
-            stride = 1 if n == opt.n_layers_D - 1 else 2
+            stride = 1 if n == opt.n_layers_D - 1 else STRIDE
             convolution = normalized_convolution(before, channels, KERNEL, stride, PADDING, opt.discriminator_norm, opt)
             blocks.append(nn.Sequential(convolution, nn.LeakyReLU(0.2)))
         blocks.append(nn.Sequential(normalized_convolution(channels, 1, KERNEL, 1, PADDING, plain, opt)))
-        self.depth = len(blocks)
+        self.opt, self.depth = opt, len(blocks)
         for n, block in enumerate(blocks):
             self.add_sublayer(f'model{n}', block)
 
-    def forward(self, x):
-        """(N, semantic_nc + output_nc, H, W) -> list of feature maps, the last the prediction (N, 1, h, w)."""
-        features = []
-        for n in range(self.depth):
+    def forward(self, semantics, image, scale):
+        """SemanticMap of N maps, images (N or 2N, output_nc, H, W) at 1 / 2 ** scale of their size -> list of feature maps.
+
+        The last is the prediction (N or 2N, 1, h, w). With 2N images, [fake; real], both halves see the same maps.
+        """
+        first, activation = self.model0
+        x = activation(first(_with_maps(semantics, image, scale)) if not by_windows(self.opt) else
+                       self._first_layer(first, semantics, image, scale))
+        features = [x]
+        for n in range(1, self.depth):
             x = getattr(self, f'model{n}')(x)
             features.append(x)
         return features
+
+    def _first_layer(self, first, semantics, image, scale):
+        """The first convolution, its semantic part computed once for fake and real, and without a one-hot map."""
+        of_maps, of_image = paddle.split(first.weight, [semantics.channels, image.shape[1]], axis=1)
+        if scale == 0:
+            maps = self._by_windows(of_maps, semantics)
+        else:
+            of_present = paddle.index_select(of_maps, paddle.to_tensor(semantics.present()), axis=1)
+            maps = convolve(semantics.pooled(scale), of_present, None, self.opt, STRIDE, PADDING)
+        seen = convolve(image, of_image, first.bias, self.opt, STRIDE, PADDING)
+        return seen + (maps if len(semantics) == len(seen) else paddle.concat([maps, maps]))
+
+    def _by_windows(self, weight, semantics):
+        """The convolution of the one-hot map (N, ndf, h, w): each distinct window once, then dealt out to its places."""
+        windows = semantics.windows(*FIRST_CONVOLUTION)
+        sums = window_sums(code_table(weight, windows, semantics), windows, self.opt)
+        return F.embedding(paddle.to_tensor(windows.pixel), sums).transpose([0, 3, 1, 2])
+
+
+def _with_maps(semantics, image, scale):
+    """[one-hot map, image] (N or 2N, semantic_nc + output_nc, h, w), the map pooled as the image was."""
+    maps = semantics.one_hot()
+    for _ in range(scale):
+        maps = _halved(maps)
+    joint = image.shape[0] // len(semantics)
+    return paddle.concat([paddle.concat([maps] * joint) if joint > 1 else maps, image], axis=1)
+
+
+def _halved(x):
+    return F.avg_pool2d(x, 3, stride=2, padding=1, exclusive=True)
 
 
 class MultiscaleDiscriminator(nn.Layer):
@@ -51,16 +90,13 @@ class MultiscaleDiscriminator(nn.Layer):
     def forward(self, semantics, image):
         """SemanticMap of N maps, images (N or 2N, output_nc, H, W) -> per scale, PatchDiscriminator's list.
 
-        With 2N images, [fake; real], both halves see the same maps in one pass, as in the official discriminate().
+        The joint pass over 2N images, [fake; real], is the official discriminate(): spectral norms advance once.
         """
-        maps = semantics.one_hot()
-        joint = image.shape[0] // len(semantics)
-        x = paddle.concat([paddle.concat([maps] * joint) if joint > 1 else maps, image], axis=1)
         results = []
         for scale in range(self.scales):
             if scale:
-                x = F.avg_pool2d(x, 3, stride=2, padding=1, exclusive=True)
-            results.append(getattr(self, f'discriminator_{scale}')(x))
+                image = _halved(image)
+            results.append(getattr(self, f'discriminator_{scale}')(semantics, image, scale))
         return results
 
 

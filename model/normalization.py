@@ -6,6 +6,7 @@ from paddle.nn.utils import spectral_norm
 
 from model.convolution import Convolution
 from model.cpu import operators
+from model.semantics import by_windows
 
 HIDDEN = 128  # channels between the label map and gamma, beta (official models/networks/normalization.py)
 EPSILON = 1e-5
@@ -42,9 +43,9 @@ class SPADE(nn.Layer):
 
     def _windows(self, semantics, size):
         """Distinct windows of the label map at that size, None where the dense convolutions are to be used."""
-        if self.opt.modulation == 'dense' or (self.opt.modulation == 'auto' and not paddle.get_device().startswith('cpu')):
+        if not by_windows(self.opt):
             return None
-        windows = semantics.windows(size, self.kernel_size)
+        windows = semantics.double_windows(size, self.kernel_size)
         return windows if self.opt.modulation == 'windows' or windows.share <= HIGHEST_SHARE else None
 
     def _dense(self, semantics, size):
@@ -55,7 +56,7 @@ class SPADE(nn.Layer):
     def _of_windows(self, windows, semantics):
         """The same from distinct windows (model/windows.py): each is computed once and then dealt out to its pixels."""
         shared = self.mlp_shared[0]
-        sums = F.embedding(paddle.to_tensor(windows.positions), code_table(shared.weight, windows, semantics)).sum(1)
+        sums = window_sums(code_table(shared.weight, windows, semantics), windows, self.opt)
         hidden = with_zero_row(F.relu(sums + shared.bias))                                              # (A + 1, HIDDEN)
         neighbourhoods = F.embedding(paddle.to_tensor(windows.second), hidden).flatten(1)               # (B, K * HIDDEN)
         weight = paddle.concat([self.mlp_gamma.weight, self.mlp_beta.weight])                           # (2C, HIDDEN, k, k)
@@ -83,6 +84,13 @@ def code_table(weight, windows, semantics):
         edge = rows[:, semantics.label_channels:semantics.label_channels + 1]
         table = table + edge * (codes % 2).astype(weight.dtype).reshape([1, -1, 1])
     return with_zero_row(table.flatten(0, 1))
+
+
+def window_sums(table, windows, opt):
+    """Convolution of the one-hot map at its distinct windows, (A, out): sums of K rows of a code_table."""
+    if opt.cpu_kernels and operators.usable(table):
+        return operators.WindowSums.apply(table, None, windows.positions)
+    return F.embedding(paddle.to_tensor(windows.positions), table).sum(1)
 
 
 def with_zero_row(table):

@@ -1,10 +1,13 @@
 """SemanticMap: label and instance maps -> what the networks read, one-hot only on demand."""
 import numpy as np
 import paddle
+import paddle.nn.functional as F
 
 from model.errors import InputError
-from model.init import DONTCARE
-from model.windows import distinct_windows
+from model.init import DONTCARE, UPSAMPLINGS
+from model.windows import distinct_double_windows, distinct_windows
+
+FIRST_CONVOLUTION = 4, 2, 2  # of the discriminator: kernel size, stride, padding
 
 
 class SemanticMap:
@@ -44,12 +47,29 @@ class SemanticMap:
         codes = 2 * nearest(self.label, size)
         return codes if self.edge is None else codes + nearest(self.edge, size)
 
-    def windows(self, size, k):
-        """Distinct windows of the codes at `size` for kernel size k (model/windows.py); kept for the next caller."""
-        key = 'windows', tuple(size), k
-        if key not in self._kept:
-            self._kept[key] = distinct_windows(self.codes(size), k)
-        return self._kept[key]
+    def double_windows(self, size, k):
+        """Distinct double windows of the codes at `size` under SPADE's two k x k convolutions; kept for the next caller."""
+        return self._once(('double windows', tuple(size), k), lambda: distinct_double_windows(self.codes(size), k))
+
+    def windows(self, k, stride, padding):
+        """Distinct windows of the codes at full size under one such convolution; kept for the next caller."""
+        return self._once(('windows', k, stride, padding), lambda: distinct_windows(self.codes(self.size), k, stride, padding))
+
+    def present(self):
+        """Channels of the one-hot map that are not zero throughout, int64 (P,): the classes that occur, and the edge."""
+        classes = np.unique(self.label)
+        return classes if self.edge is None else np.append(classes, self.label_channels)
+
+    def pooled(self, times):
+        """The channels `present` of the one-hot map after `times` average poolings 3x3 to half the size, (N, P, h, w)."""
+        def pool():
+            if times:
+                return F.avg_pool2d(self.pooled(times - 1), 3, stride=2, padding=1, exclusive=True)
+            planes = self.label[:, None] == self.present()[None, :, None, None]
+            if self.edge is not None:
+                planes[:, -1] = self.edge
+            return paddle.to_tensor(planes).astype(paddle.get_default_dtype())
+        return self._once(('pooled', times, paddle.get_default_dtype()), pool)
 
     def one_hot(self, size=None):
         """(N, semantic_nc, height, width) in the default dtype: classes, then the edge; `size` is reached by nearest pixel.
@@ -57,23 +77,38 @@ class SemanticMap:
         Kept for the next caller: all SPADE layers of one resolution share it.
         """
         size = tuple(size or self.size)
-        key = 'one hot', size, paddle.get_default_dtype()
-        if key not in self._kept:
-            planes = paddle.to_tensor(nearest(self.label, size)).unsqueeze(1) == _classes(self.label_channels)
+
+        def expand():
+            classes = paddle.arange(self.label_channels, dtype='int64').reshape([1, -1, 1, 1])
+            planes = paddle.to_tensor(nearest(self.label, size)).unsqueeze(1) == classes
             if self.edge is not None:
                 planes = paddle.concat([planes, paddle.to_tensor(nearest(self.edge, size)).unsqueeze(1)], axis=1)
-            self._kept[key] = planes.astype(paddle.get_default_dtype())
+            return planes.astype(paddle.get_default_dtype())
+        return self._once(('one hot', size, paddle.get_default_dtype()), expand)
+
+    def _once(self, key, make):
+        if key not in self._kept:
+            self._kept[key] = make()
         return self._kept[key]
 
-    def prepare(self, sizes, k):
-        """Find the windows of all `sizes` now, in the process that calls; returns self."""
-        for size in sizes:
-            self.windows(size, k)
-        return self
+
+def prepared(arrays, opt):
+    """A batch as the loader stacks it -> the same with its SemanticMap as 'semantics', windows found in the calling process.
+
+    arrays: dict with 'label' and, without no_instance, 'instance'.
+    """
+    semantics = SemanticMap(arrays['label'], arrays.get('instance'), opt)
+    if by_windows(opt):
+        height, width = opt.latent_size
+        for doubling in range(UPSAMPLINGS[opt.num_upsampling_layers] + 1):
+            semantics.double_windows((height << doubling, width << doubling), opt.generator_norm.kernel_size)
+        semantics.windows(*FIRST_CONVOLUTION)
+    return {**arrays, 'semantics': semantics}
 
 
-def _classes(count):
-    return paddle.arange(count, dtype='int64').reshape([1, -1, 1, 1])
+def by_windows(opt):
+    """Whether distinct label windows are looked for: not on a GPU unless asked for, where nobody has measured them."""
+    return opt.modulation == 'windows' or opt.modulation == 'auto' and paddle.get_device().startswith('cpu')
 
 
 def instance_edges(instance):

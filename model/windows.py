@@ -1,4 +1,4 @@
-"""Distinct label windows: the exact fast path of SPADE.
+"""Distinct label windows: the exact fast path of SPADE, and of the discriminator's first layer.
 
 gamma and beta of a pixel depend on the label map alone: on the k x k window of hidden vectors around it, each of which
 depends on the k x k window of class codes around its own pixel. Label maps are mostly flat, so few of these windows differ
@@ -17,14 +17,13 @@ TABLE_FACTOR = 64  # a lookup table may have that many entries per pixel; beyond
 
 @dataclass
 class Windows:
-    """Distinct windows of a batch of code maps (N, H, W); K = k * k, offsets row by row. All arrays are int32.
+    """Distinct k x k windows of a batch of code maps (N, H, W); K = k * k, offsets row by row. All arrays are int32.
 
-    codes (C,): the distinct codes. first (A, K): distinct windows of codes, as positions in `codes`; C is outside. second
-    (B, K): distinct windows of those, as rows of `first`; A is outside. pixel (N, H, W): each pixel's row of `second`.
+    codes (C,): the distinct codes. first (A, K): the distinct windows, as positions in `codes`; C is outside. pixel
+    (N, h, w): the row of `first` for each place of the kernel.
     """
     codes: np.ndarray
     first: np.ndarray
-    second: np.ndarray
     pixel: np.ndarray
 
     @functools.cached_property
@@ -34,33 +33,43 @@ class Windows:
         rows = np.where(self.first == count, offsets * count, self.first + count * np.arange(offsets))
         return rows.astype(np.int32)
 
+
+@dataclass
+class DoubleWindows(Windows):
+    """Distinct windows of those: second (B, K) holds rows of `first`, A is outside; pixel (N, H, W) names rows of `second`."""
+    second: np.ndarray
+
     @property
     def share(self):
-        """Distinct windows of windows per pixel, 0 .. 1: what of the dense computation is left."""
+        """Distinct double windows per pixel, 0 .. 1: what of the dense computation is left."""
         return len(self.second) / self.pixel.size
 
 
-def distinct_windows(codes, k):
-    """Windows of the class codes (N, H, W), non-negative integers, for an odd kernel size k."""
+def distinct_windows(codes, k, stride, padding):
+    """Windows that a convolution of these sizes sees of the class codes (N, H, W), non-negative integers."""
     values, position = _distinct(codes)
-    first, window = _distinct_neighbourhoods(position, len(values), k)
-    second, pixel = _distinct_neighbourhoods(window, len(first), k)
-    return Windows(values.astype(np.int32), first, second, pixel)
+    first, pixel = _distinct_neighbourhoods(position, len(values), k, stride, padding)
+    return Windows(values.astype(np.int32), first, pixel)
 
 
-def _distinct_neighbourhoods(ids, outside, k):
-    """Distinct k x k neighbourhoods of ids (N, H, W) < outside: (rows (A, k * k), each pixel's row (N, H, W)), int32."""
-    half = k // 2
-    count, height, width = ids.shape
-    padded = np.pad(ids, ((0, 0), (half, half), (half, half)), constant_values=outside)
-    along_rows = _chained([padded[:, :, x:x + width] for x in range(k)], outside + 1)
-    rows = along_rows.max() + 1
-    window = _chained([along_rows[:, y:y + height] for y in range(k)], rows)
+def distinct_double_windows(codes, k):
+    """DoubleWindows of the class codes (N, H, W) under two convolutions of odd size k that keep the size."""
+    single = distinct_windows(codes, k, 1, k // 2)
+    second, pixel = _distinct_neighbourhoods(single.pixel, len(single.first), k, 1, k // 2)
+    return DoubleWindows(single.codes, single.first, pixel, second)
+
+
+def _distinct_neighbourhoods(ids, outside, k, stride, padding):
+    """Distinct k x k neighbourhoods of ids (N, H, W) < outside: (rows (A, k * k), each place's row (N, h, w)), int32."""
+    padded = np.pad(ids, ((0, 0), (padding, padding), (padding, padding)), constant_values=outside)
+    height, width = ((side - k) // stride + 1 for side in padded.shape[1:])
+    along_rows = _chained([padded[:, :, x:x + stride * width:stride][:, :, :width] for x in range(k)], outside + 1)
+    window = _chained([along_rows[:, y:y + stride * height:stride][:, :height] for y in range(k)], along_rows.max() + 1)
     representative = np.empty(window.max() + 1, np.int64)
     representative[window.ravel()] = np.arange(window.size)
-    n, y, x = np.unravel_index(representative, ids.shape)
+    n, y, x = np.unravel_index(representative, window.shape)
     offsets = np.arange(k)
-    content = padded[n[:, None, None], y[:, None, None] + offsets[:, None], x[:, None, None] + offsets]
+    content = padded[n[:, None, None], stride * y[:, None, None] + offsets[:, None], stride * x[:, None, None] + offsets]
     return content.reshape(-1, k * k).astype(np.int32), window.astype(np.int32)
 
 

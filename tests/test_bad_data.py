@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset.labelled_images import (DataError, LabelledImages, ValidationImages, batches, find_samples, load_instance, load_label,
-                                     load_photo, prepared)
+from dataset.labelled_images import (DataError, LabelledImages, ValidationImages, batches, find_samples, load_instance,
+                                     load_label, load_photo, prepared)
 from dataset.loader import Loader
 from model.init import OPT
 from tests.test_labelled_images import REPOSITORY, small, write_sample, write_set
@@ -37,7 +37,8 @@ def save(path, values, kind=np.uint8):
 
 # ---- Folders and names
 
-@pytest.mark.parametrize('folder, what', [('train_label', 'label maps'), ('train_inst', '--no_instance true'), ('train_img', 'photos')])
+@pytest.mark.parametrize('folder, what', [('train_label', 'label maps'), ('train_inst', '--no_instance true'),
+                                          ('train_img', 'photos')])
 def test_missing_folder(tmp_path, folder, what):
     write_set(tmp_path, 1)
     (tmp_path / folder).rename(tmp_path / 'elsewhere')
@@ -52,7 +53,8 @@ def test_folder_that_is_a_file(tmp_path):
 def test_empty_folder(tmp_path):
     write_set(tmp_path, 1)
     (tmp_path / 'train_label' / '0000.png').rename(tmp_path / 'train_label' / '0000.txt')
-    assert says(message(LabelledImages, small(tmp_path)), tmp_path / 'train_label', 'no images', '1 other files', '.png', '--dataroot')
+    assert says(message(LabelledImages, small(tmp_path)), tmp_path / 'train_label', 'no images', '1 other files', '.png',
+                '--dataroot')
 
 
 def test_photos_without_label(tmp_path):
@@ -66,27 +68,30 @@ def test_photos_without_label(tmp_path):
 def test_labels_without_photo(tmp_path):
     write_set(tmp_path, 3)
     (tmp_path / 'train_img' / '0001.png').unlink()
-    assert says(message(find_samples, small(tmp_path), 'train'), '1 label maps without photo', ': 0001;', tmp_path / 'train_label')
+    assert says(message(find_samples, small(tmp_path), 'train'), '1 label maps without photo', ': 0001;',
+                tmp_path / 'train_label')
     assert len(find_samples(small(tmp_path), 'train', photos=False)) == 3
 
 
 def test_missing_instance_maps(tmp_path):
     write_set(tmp_path, 3)
     (tmp_path / 'train_inst' / '0002.png').unlink()
-    assert says(message(find_samples, small(tmp_path), 'train'), '1 label maps without instance map', '0002', '--no_instance true')
+    assert says(message(find_samples, small(tmp_path), 'train'), '1 label maps without instance map', '0002',
+                '--no_instance true')
     assert len(find_samples(small(tmp_path, no_instance=True), 'train')) == 3
 
 
 def test_same_stem_twice(tmp_path):
     write_set(tmp_path, 2)
     Image.new('RGB', (48, 40)).save(tmp_path / 'train_img' / '0001.jpg')
-    assert says(message(find_samples, small(tmp_path), 'train'), tmp_path / 'train_img', '0001.jpg', '0001.png', 'same name', 'remove')
+    assert says(message(find_samples, small(tmp_path), 'train'), tmp_path / 'train_img', '0001.jpg', '0001.png',
+                'same name', 'remove')
 
 
 def test_fewer_samples_than_one_batch(tmp_path):
     write_set(tmp_path, 3)
-    assert says(message(LabelledImages, small(tmp_path, batchSize=4)), 'fewer samples than one batch', '3 samples', 'batchSize 4',
-                'at most 3')
+    assert says(message(LabelledImages, small(tmp_path, batchSize=4)), 'fewer samples than one batch', '3 samples',
+                'batchSize 4', 'at most 3')
     assert len(LabelledImages(small(tmp_path, batchSize=3))) == 3
 
 
@@ -94,7 +99,8 @@ def test_fewer_samples_than_one_batch(tmp_path):
 
 def test_label_out_of_range(tmp_path):
     path = save(tmp_path / 'a.png', [[0, 183, 183, 254]])
-    assert says(message(load_label, path, OPT()), path, '183 (2 pixels), 254 (1 pixels)', '0 .. 181, and 182 or 255', '--label_nc')
+    assert says(message(load_label, path, OPT()), path, '183 (2 pixels), 254 (1 pixels)', '0 .. 181, and 182 or 255',
+                '--label_nc')
     path = save(tmp_path / 'b.png', [[10, 11, 12, 13, 14]])
     assert says(message(load_label, path, OPT(label_nc=10)), '11 (1 pixels)', 'and 1 more', '0 .. 9')
     path = save(tmp_path / 'c.png', [[65535]], np.uint16)
@@ -171,14 +177,15 @@ def test_crop_larger_than_load_needs_no_file(tmp_path, settings):
 def test_crop_larger_than_one_image(tmp_path):
     write_sample(tmp_path, 'a', width=100, height=50)
     data = LabelledImages(small(tmp_path, preprocess_mode='scale_width_and_crop'))
-    assert says(message(data.__getitem__, (0, 0)), tmp_path / 'train_img' / 'a.png', '100 wide and 50 high', '40 x 20', 'crop_size 32',
-                'load_size 40', '--load_size', 'resize_and_crop')
+    assert says(message(data.__getitem__, (0, 0)), tmp_path / 'train_img' / 'a.png', '100 wide and 50 high', '40 x 20',
+                'crop_size 32', 'load_size 40', '--load_size', 'resize_and_crop')
 
 
 def test_the_picture_has_one_size(tmp_path):
     write_sample(tmp_path, 'a', width=100, height=50)
     data = LabelledImages(small(tmp_path, preprocess_mode='none'))
-    assert says(message(data.__getitem__, (0, 0)), tmp_path / 'train_img' / 'a.png', '96 x 64', '32 x 32', '--preprocess_mode fixed')
+    assert says(message(data.__getitem__, (0, 0)), tmp_path / 'train_img' / 'a.png', '96 x 64', '32 x 32',
+                '--preprocess_mode fixed')
 
 
 # ---- In worker processes, and over a whole set
@@ -239,8 +246,8 @@ def test_errors_travel_between_processes():
 
 def check(root, *flags):
     """(exit status, stdout, stderr) of dataset.check on the set in `root`."""
-    run = subprocess.run([sys.executable, '-m', 'dataset.check', '--dataroot', str(root), '--crop_size', '32', '--load_size', '40',
-                          *flags], cwd=REPOSITORY, capture_output=True, text=True)
+    run = subprocess.run([sys.executable, '-m', 'dataset.check', '--dataroot', str(root), '--crop_size', '32',
+                          '--load_size', '40', *flags], cwd=REPOSITORY, capture_output=True, text=True)
     assert 'Traceback' not in run.stderr
     return run.returncode, run.stdout, run.stderr
 
@@ -251,8 +258,9 @@ def test_check_of_a_good_set(tmp_path):
     save(tmp_path / 'val_label' / '0001.png', np.full((32, 64), 255))
     status, out, err = check(tmp_path)
     assert status == 0 and not err, err
-    assert says(out, 'train: 5 samples', 'width 48 .. 48, height 40 .. 40', 'classes used: 180 of 182; not used: 180 wood',
-                'val: 2 samples', 'unlabelled pixels: 50.00%', 'grey photos: 0 of 2', 'problems: none')
+    assert says(out, 'train: 5 samples', 'width 48 .. 48, height 40 .. 40', 'val: 2 samples',
+                'classes used: 180 of 182; not used: 180 window-other, 181 wood',
+                'unlabelled pixels: 50.00%', 'grey photos: 0 of 2', 'problems: none')
     for name in os.listdir(tmp_path / 'val_img'):
         (tmp_path / 'val_img' / name).unlink()
     (tmp_path / 'val_img').rmdir()
@@ -271,8 +279,8 @@ def test_check_finds_every_problem(tmp_path):
     Image.new('L', (48, 40)).save(tmp_path / 'train_img' / '0026.png')
     status, out, err = check(tmp_path, '--report', str(tmp_path / 'report.txt'))
     assert status == 1 and not err, err
-    assert says(out, 'train: 29 samples', 'grey photos: 1 of 28', 'val: absent', 'label value (22)', 'and 2 more', '1 x unreadable image',
-                '1 x different sizes', '1 x colour-coded map', '1 x unpaired files', '22 x label value')
+    assert says(out, 'train: 29 samples', 'grey photos: 1 of 28', 'val: absent', 'label value (22)', 'and 2 more',
+                '1 x unreadable image', '1 x different sizes', '1 x colour-coded map', '1 x unpaired files', '22 x label value')
     report = (tmp_path / 'report.txt').read_text().splitlines()
     assert len(report) == 26 and sum(line.startswith('label value: ') for line in report) == 22
 

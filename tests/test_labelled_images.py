@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from PIL import Image
 
+from dataset.labelled_images import (LabelledImages, ValidationImages, as_arrays, batches, draw_geometry, epoch_order,
+                                     find_samples, fingerprint, load_instance, load_label, load_photo, prepared, resized_size,
+                                     transformed)
 from dataset.loader import Loader
-from dataset.labelled_images import (LabelledImages, ValidationImages, as_arrays, batches, draw_geometry, epoch_order, find_samples,
-                                     fingerprint, load_instance, load_label, load_photo, prepared, resized_size, transformed)
 from model.errors import InputError
 from model.init import OPT
 

@@ -5,7 +5,7 @@ import numpy as np
 import paddle
 from paddle.autograd import PyLayer
 
-from model.cpu import has_bfloat16, kernels  # noqa: F401
+from model.cpu import kernels
 
 
 def usable(x):

@@ -1,0 +1,135 @@
+"""What several test files share: a tiny data set, and train.py, val.py and predict.py run on it as real processes."""
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from model import device  # noqa: F401  first: sets the threads, then imports numpy and Paddle in the order that works
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.golden.fixture import inputs
+
+REPOSITORY = Path(__file__).parents[1]
+TINY = dict(label_nc=9, crop_size=32, load_size=36, ngf=2, ndf=2, z_dim=8, use_vae='false', batchSize=2, niter=2,
+            save_latest_freq=2, display_freq=5, print_freq=1)
+TRAINING, VALIDATION = 13, 3  # samples; batches of 2 leave one out
+STEPS = 6                     # of an epoch
+
+
+def write_tiny_set(root, seed=1):
+    for split, count, first in (('train', TRAINING, seed), ('val', VALIDATION, seed + 900)):
+        labels, instances, photos = inputs(first, count, 40, 48, TINY['label_nc'])
+        parts = {'label': labels, 'inst': instances, 'img': np.uint8((photos + 1) * 127.5).transpose(0, 2, 3, 1)}
+        for part, pictures in parts.items():
+            folder = Path(root, f'{split}_{part}')
+            folder.mkdir(parents=True)
+            for index, pixels in enumerate(pictures):
+                Image.fromarray(pixels).save(folder / f'{index:03d}.png')
+    return Path(root)
+
+
+class Scripts:
+    """The entry scripts on the tiny data set, in one thread: two would only wait for each other at this size."""
+
+    REPOSITORY, TINY, STEPS, TRAINING, VALIDATION = REPOSITORY, TINY, STEPS, TRAINING, VALIDATION
+
+    def __init__(self, data):
+        self.data = data
+        self.environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONUNBUFFERED': '1'}
+
+    def run(self, *command, cwd=REPOSITORY):
+        """CompletedProcess of `python *command`."""
+        return subprocess.run([sys.executable, *map(str, command)], cwd=cwd, env=self.environment, capture_output=True,
+                              text=True, timeout=240)
+
+    def training(self, folder, *flags, **settings):
+        """Arguments of python that train the tiny networks, with outputs in folder/output and folder/log."""
+        settings = {'dataroot': self.data, 'output': Path(folder, 'output'), 'log': Path(folder, 'log'), **TINY, **settings}
+        return ['train.py', *(f'--{name}={value}' for name, value in settings.items()), *map(str, flags)]
+
+    def train(self, folder, *flags, **settings):
+        return self.run(*self.training(folder, *flags, **settings))
+
+    def trained(self, folder, *flags, **settings):
+        """What a training that must succeed has printed."""
+        process = self.train(folder, *flags, **settings)
+        assert process.returncode == 0, process.stdout + process.stderr
+        return process.stdout
+
+    def start(self, folder, *flags, **settings):
+        """Popen of a training in a process group of its own; stdout and stderr go to folder/said."""
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with open(Path(folder, 'said'), 'w') as said:
+            return subprocess.Popen([sys.executable, *self.training(folder, *flags, **settings)], cwd=REPOSITORY,
+                                    env=self.environment, stdout=said, stderr=said, start_new_session=True)
+
+    def refusal(self, *command, **options):
+        """The message of a script that must fail: one line on stderr, an exit status, no traceback."""
+        process = self.run(*command, **options)
+        assert process.returncode not in (0, None), process.stdout
+        assert process.stderr.startswith('error: ') and process.stderr.count('\n') == 1, process.stderr
+        assert 'Traceback' not in process.stdout
+        return process.stderr[len('error: '):-1]
+
+    def train_refusal(self, folder, *flags, **settings):
+        return self.refusal(*self.training(folder, *flags, **settings))
+
+
+def until(condition, seconds=60, process=None):
+    """Wait for a true value of condition() and return it; fails after `seconds` or if `process` ends before."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        assert process is None or process.poll() is None, f'the process ended with status {process.returncode}'
+        time.sleep(0.005)
+    raise AssertionError(f'did not happen within {seconds} s')
+
+
+def kill(process, number=signal.SIGKILL):
+    """Send a signal to the process group, as a terminal does, and return the exit status."""
+    os.killpg(process.pid, number)
+    return process.wait(timeout=60)
+
+
+def contents(folder):
+    """dict: path below `folder` -> bytes of the file, links followed; to see that nothing was written."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(Path(folder).rglob('*')) if path.is_file()}
+
+
+def says(text, *parts):
+    missing = [str(part) for part in parts if str(part) not in text]
+    assert not missing, f'{missing} not in: {text}'
+    return True
+
+
+@pytest.fixture(scope='session')
+def tiny_set(tmp_path_factory):
+    return write_tiny_set(tmp_path_factory.mktemp('tiny') / 'set')
+
+
+@pytest.fixture(scope='session')
+def scripts(tiny_set):
+    return Scripts(tiny_set)
+
+
+@pytest.fixture(scope='session')
+def trained(scripts, tmp_path_factory):
+    """Folder of a finished run without style encoder: output/ with a copy of epoch 1, and log/."""
+    folder = tmp_path_factory.mktemp('trained')
+    (folder / 'said').write_text(scripts.trained(folder, save_epoch_freq=1))
+    return folder
+
+
+@pytest.fixture(scope='session')
+def trained_vae(scripts, tmp_path_factory):
+    """The same with style encoder."""
+    folder = tmp_path_factory.mktemp('trained_vae')
+    (folder / 'said').write_text(scripts.trained(folder, use_vae='true', niter=1))
+    return folder

@@ -1,0 +1,289 @@
+"""An interrupted run equals an uninterrupted one, bit for bit; and what a run refuses to go on from."""
+import json
+import os
+import random
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from log.loss_log import LossLog, rows_on_disk
+from model import resume
+from model.checkpoint import Checkpoint, read_weights
+from model.init import OPT
+from model.train_step import TrainStep
+from tests.conftest import contents, kill, says, until, write_tiny_set
+
+KILLS = 20
+FILES = ('n_g.pdparams', 'n_d.pdparams', 'n_e.pdparams', 'n_g.pdopt', 'n_d.pdopt')
+
+
+def rows(folder):
+    """Rows that numpy.load finds in the log; 0 before there is one."""
+    path = Path(folder, 'log', 'log.npy')
+    return len(np.load(path)) if path.exists() else 0
+
+
+def counters(folder):
+    return json.loads(Path(folder, 'output', 'model', 'progress.json').read_text())
+
+
+def assert_same_run(one, other):
+    """Log, weights, optimizers and counters of two runs are equal to the last bit."""
+    assert Path(one, 'log/log.npy').read_bytes() == Path(other, 'log/log.npy').read_bytes()
+    assert counters(one) == counters(other)
+    compared = 0
+    for name in FILES:
+        paths = [Path(folder, 'output', 'model', name) for folder in (one, other)]
+        assert paths[0].exists() == paths[1].exists()
+        if paths[0].exists():
+            arrays, others = map(read_weights, paths)
+            assert arrays.keys() == others.keys()
+            for key in arrays:
+                assert arrays[key].dtype == others[key].dtype and arrays[key].tobytes() == others[key].tobytes(), (name, key)
+            compared += len(arrays)
+    assert compared > 100
+
+
+def assert_whole_generation(folder, files):
+    """What the fixed names resolve to is complete and of one moment, and the log has its rows."""
+    output = Path(folder, 'output')
+    if not os.path.lexists(output / 'model'):
+        assert rows(folder) == 0        # killed before the first checkpoint
+        return
+    progress = counters(folder)
+    assert set(files) < set(os.listdir(output / 'model'))
+    assert int(np.load(output / 'model' / 'current_epoch.npy')) == progress['epoch']
+    if os.path.lexists(output / 'current_epoch.npy'):
+        assert int(np.load(output / 'current_epoch.npy')) == progress['epoch']
+    assert rows(folder) >= progress['log_rows'] == progress['step']
+    updates = set()
+    for name in files:
+        arrays = read_weights(output / 'model' / name)
+        if name.endswith('.pdopt') and arrays:
+            powers = [value for key, value in arrays.items() if key.endswith('beta2_pow_acc')]
+            updates |= {round(float(np.log(power.item()) / np.log(0.9))) for power in powers}
+    # Paddle stores beta2 ** (updates + 1): the optimizers are as old as the counters say.
+    assert updates == ({progress['step'] + 1} if progress['step'] else set())
+
+
+@pytest.fixture(scope='module')
+def left_alone(scripts, tmp_path_factory):
+    """A run with style encoder, nobody disturbed it; with the seconds to its first row and of a step."""
+    folder = tmp_path_factory.mktemp('left_alone')
+    begin = time.monotonic()
+    process = scripts.start(folder, use_vae='true', niter=9)
+    until(lambda: rows(folder), process=process)
+    first, count = time.monotonic(), rows(folder)
+    assert process.wait(timeout=120) == 0, (folder / 'said').read_text()
+    return folder, first - begin, (time.monotonic() - first) / (rows(folder) - count)
+
+
+def test_twenty_kills_change_nothing(scripts, left_alone, tmp_path):
+    reference, start_up, step = left_alone
+    draw = random.Random(2019)
+    advanced = 0
+    for attempt in range(KILLS):
+        already = rows(tmp_path)
+        process = scripts.start(tmp_path, use_vae='true', niter=9)
+        if attempt % 5 == 0:
+            time.sleep(draw.uniform(0, 0.9 * start_up))
+        else:
+            if os.path.lexists(tmp_path / 'output' / 'model'):     # then the log is cut to the checkpoint first
+                until(lambda: 'goes on from' in (tmp_path / 'said').read_text(), process=process)
+            known = rows(tmp_path)
+            until(lambda: rows(tmp_path) > known, process=process)
+            time.sleep(draw.uniform(0, 3 * step))
+        assert process.poll() is None, f'ended before kill {attempt + 1}: ' + (tmp_path / 'said').read_text()
+        assert kill(process) == -signal.SIGKILL
+        assert_whole_generation(tmp_path, FILES)
+        advanced += rows(tmp_path) > already
+    assert advanced >= 5
+    assert 0 < counters(tmp_path)['step'] < 9 * scripts.STEPS
+    assert 'goes on from' in scripts.trained(tmp_path, use_vae='true', niter=9)
+    assert_whole_generation(tmp_path, FILES)
+    assert_same_run(reference, tmp_path)
+
+
+@pytest.mark.parametrize('number, status', [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_polite_end_saves_first(scripts, tmp_path, number, status):
+    """With D_steps_per_G 2, stopped between the two D updates of a G update; and with worker processes."""
+    settings = dict(D_steps_per_G=2, save_latest_freq=1000)
+    scripts.trained(tmp_path / 'alone', **settings)
+    folder = tmp_path / 'stopped'
+    process = scripts.start(folder, nThreads=2, **settings)
+    until(lambda: rows(folder) >= 2, process=process)
+    assert kill(process, number) == status
+    said = (folder / 'said').read_text()
+    step = counters(folder)['step']
+    assert says(said, 'stopping: this step is finished', f'stopped and saved after step {step}; the same command goes on')
+    assert 'Traceback' not in said
+    assert rows(folder) == step >= 3
+    while step % 2 == 0:    # go on by single steps until a resume falls between two G updates
+        process = scripts.start(folder, nThreads=2, **settings)
+        until(lambda: rows(folder) > step, process=process)
+        assert kill(process, number) in (status, 0)
+        step = counters(folder)['step']
+    assert f'step {step}' in scripts.trained(folder, **settings)
+    assert_same_run(tmp_path / 'alone', folder)
+
+
+def test_workers_change_nothing_and_leave_no_orphans(scripts, tmp_path):
+    scripts.trained(tmp_path / 'none', nThreads=0, niter=1)
+    folder = tmp_path / 'two'
+    process = scripts.start(folder, nThreads=2, niter=1)
+    until(lambda: rows(folder) >= 3, process=process)
+    workers = [int(pid) for pid in Path(f'/proc/{process.pid}/task/{process.pid}/children').read_text().split()]
+    assert len(workers) == 2
+    os.kill(process.pid, signal.SIGKILL)    # it alone, not its group
+    process.wait(timeout=30)
+    until(lambda: not any(running(pid) for pid in workers), seconds=10)
+    scripts.trained(folder, nThreads=2, niter=1)
+    assert_same_run(tmp_path / 'none', folder)
+
+
+def running(pid):
+    try:
+        return Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()[0] not in 'ZX'
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+# ---- Runs that are complete, begun anew or refused
+
+@pytest.fixture
+def copied(trained, tmp_path):
+    """A finished run of two epochs that the test may spoil."""
+    for name in ('output', 'log'):
+        shutil.copytree(trained / name, tmp_path / 'run' / name, symlinks=True)
+    return tmp_path / 'run'
+
+
+def test_a_complete_run_says_so(scripts, copied):
+    before = contents(copied)
+    assert says(scripts.trained(copied, save_epoch_freq=1), 'already complete: 2 epochs', '--niter', '--restart', 'val.py')
+    assert contents(copied) == before
+
+
+def test_more_epochs_go_on(scripts, copied):
+    said = scripts.trained(copied, niter=3)
+    assert says(said, 'changed since the checkpoint: niter was 2, now 3', 'goes on from', 'step 12', 'step 18/18')
+    assert rows(copied) == 18 and int(np.load(copied / 'output/current_epoch.npy')) == 3
+
+
+def test_restart_says_what_it_replaces(scripts, copied):
+    (copied / 'output' / 'notes.txt').write_text('mine')
+    said = scripts.trained(copied, '--restart', niter=1)
+    assert says(said, 'epoch 2, step 12', '2 copies of epochs', '4 training pictures', f'12 rows of {copied}/log/log.npy')
+    assert rows(copied) == counters(copied)['step'] == 6
+    assert sorted(os.listdir(copied / 'output' / 'pics')) == ['1_5.jpg', 'val_0001.jpg']
+    assert sorted(os.listdir(copied / 'output')) == ['checkpoints', 'current_epoch.npy', 'model', 'notes.txt', 'pics']
+
+
+BOTH_WAYS_OUT = ('--restart', 'another --output and --log')
+
+
+@pytest.mark.parametrize('changed, said', [
+    (dict(ngf=3), 'ngf was 2, now 3'), (dict(use_vae='true'), 'use_vae was False, now True'),
+    (dict(norm_D='spectralbatch', num_D=1), "num_D was 2, now 1, norm_D was spectralinstance, now spectralbatch"),
+    (dict(no_instance='true'), 'no_instance was False, now True')])
+def test_other_networks_are_refused(scripts, copied, changed, said):
+    before = contents(copied)
+    assert says(scripts.train_refusal(copied, **changed), copied / 'output' / 'model', said, *BOTH_WAYS_OUT)
+    assert contents(copied) == before
+
+
+def test_another_data_set_is_refused(scripts, copied, tmp_path):
+    before = contents(copied)
+    other = write_tiny_set(tmp_path / 'other', seed=7)
+    assert says(scripts.train_refusal(copied, dataroot=other), 'another data set', scripts.data, '13 samples', other,
+                *BOTH_WAYS_OUT)
+    assert contents(copied) == before
+
+
+@pytest.mark.parametrize('spoil, said', [
+    (lambda log: np.save(log, np.load(log) + 1), 'not those of the checkpoint'),
+    (lambda log: np.save(log, np.load(log)[:5]), 'holds 5 rows, the checkpoint was saved after 12'),
+    (lambda log: log.unlink(), 'is missing, but the checkpoint was saved after 12 rows'),
+    (lambda log: log.write_text('notes'), 'no log of losses')])
+def test_the_log_of_another_run_is_refused(scripts, copied, spoil, said):
+    spoil(copied / 'log' / 'log.npy')
+    before = contents(copied)
+    assert says(scripts.train_refusal(copied, niter=3), copied / 'log' / 'log.npy', said, '--log')
+    assert contents(copied) == before
+
+
+def test_a_log_without_a_checkpoint_is_refused(scripts, copied):
+    shutil.rmtree(copied / 'output')
+    assert says(scripts.train_refusal(copied), copied / 'log' / 'log.npy', '12 rows of another run', copied / 'output',
+                *BOTH_WAYS_OUT)
+    assert not (copied / 'output').exists()
+
+
+def test_weights_without_training_state_are_not_replaced(scripts, copied):
+    for path in (copied / 'output/model/progress.json', copied / 'output/model/n_g.pdopt', copied / 'log/log.npy'):
+        path.unlink()
+    before = contents(copied)
+    assert says(scripts.train_refusal(copied), copied / 'output' / 'model', 'weights without a training state', '--init_from')
+    assert contents(copied) == before
+
+
+@pytest.mark.parametrize('spoil, said, replaced', [
+    (lambda model: (model / 'progress.json').write_text('{'), 'progress.json: cannot be read', 'no run can go on from'),
+    (lambda model: (model / 'progress.json').unlink(), 'weights without a training state', 'no run can go on from'),
+    (lambda model: (model / 'opt.json').write_text('{'), 'opt.json: cannot read', 'epoch 2, step 12')])
+def test_restart_replaces_even_what_cannot_go_on(scripts, copied, spoil, said, replaced):
+    """It is the way out of every refusal, so it works where nothing else does."""
+    spoil(copied / 'output' / 'model')
+    assert says(scripts.train_refusal(copied), copied / 'output' / 'model', said)
+    assert replaced in scripts.trained(copied, '--restart', niter=1, ngf=3)
+    assert rows(copied) == counters(copied)['step'] == 6
+
+
+# ---- --init_from
+
+def test_init_from_begins_with_other_weights(scripts, trained, tmp_path):
+    """At learning rate 0 the weights stay those of the first run, and the counters begin anew."""
+    said = scripts.trained(tmp_path, '--init_from', trained / 'output', niter=1, lr=0, seed=5)
+    assert says(said, f'weights from {trained}/output', 'step 6/6')
+    for name in ('n_g.pdparams', 'n_d.pdparams'):
+        ours, theirs = (read_weights(folder / 'output/model' / name) for folder in (tmp_path, trained))
+        for key in theirs:
+            if not key.endswith(('_u', '_v', '_mean', '_variance')):
+                assert np.array_equal(ours[key], theirs[key]), key
+    assert counters(tmp_path)['step'] == 6
+
+
+@pytest.mark.parametrize('with_d', [True, False])
+def test_init_from_without_discriminator(trained, tmp_path, capsys, with_d):
+    """What the first checkpoint holds: optimizers that have seen nothing, D from the file or newly initialized."""
+    weights = tmp_path / 'weights'
+    weights.mkdir()
+    for name in ['n_g.pdparams'] + ['n_d.pdparams'] * with_d:
+        shutil.copy(trained / 'output/model' / name, weights)
+    saved = OPT.load(trained / 'output/model/opt.json').as_dict()
+    opt = OPT(**{**saved, 'seed': 3, 'output': tmp_path / 'output', 'lastoutput': tmp_path / 'output'})
+    train_step = TrainStep(opt)
+    fresh = {name: value.numpy() for name, value in train_step.discriminator.state_dict().items()}
+    resume.start(opt, LossLog(tmp_path / 'log/log.npy'), train_step, resume.new_progress('set', 13), init_from=str(weights))
+    said = capsys.readouterr().out
+    assert said.strip() == f'weights from {weights}' + ('' if with_d else '; not there, so newly initialized: n_d.pdparams')
+    expected = read_weights(trained / 'output/model/n_d.pdparams') if with_d else fresh
+    found = read_weights(tmp_path / 'output/model/n_d.pdparams')
+    assert all(np.array_equal(found[name], expected[name]) for name in expected)
+    assert read_weights(tmp_path / 'output/model/n_g.pdopt') == {} and Checkpoint(tmp_path / 'output').progress()['step'] == 0
+    assert rows_on_disk(tmp_path / 'log/log.npy') == 0
+
+
+def test_init_from_nowhere_is_refused(scripts, tmp_path):
+    assert says(scripts.train_refusal(tmp_path, '--init_from', tmp_path / 'nowhere'), tmp_path / 'nowhere', 'n_g.pdparams')
+    assert contents(tmp_path) == {}
+
+
+def test_the_same_command_with_init_from_goes_on(scripts, copied, tmp_path):
+    """The other weights are not read again, and may be gone."""
+    said = scripts.trained(copied, '--init_from', tmp_path / 'gone', niter=3)
+    assert says(said, '--init_from', 'has begun already', 'goes on from', 'step 18/18')

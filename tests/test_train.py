@@ -1,0 +1,220 @@
+"""train.py from outside: what it prints and leaves behind, and one line for each kind of bad input."""
+import os
+import re
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from model.checkpoint import load_networks, read_weights, save_weights
+from model.init import OPT
+from model.train_step import LOG_COLUMNS, TrainStep
+from tests.conftest import contents, says
+from vgg.vgg19 import VGG19Features
+
+
+@pytest.fixture
+def data(tiny_set, tmp_path):
+    """A copy of the data set that the test may spoil."""
+    shutil.copytree(tiny_set, tmp_path / 'set')
+    return tmp_path / 'set'
+
+
+# ---- A good run
+
+def test_what_a_run_prints(trained, scripts):
+    lines = (trained / 'said').read_text().splitlines()
+    assert says(lines[0], 'settings: preset demo (', 'different here: ', 'label_nc 9 (preset: 182)', 'batchSize 2 (preset: 4)')
+    assert says(lines[1], 'device: ', 'threads', 'Paddle')
+    assert says(lines[2], f'data: 13 samples in {scripts.data}; pictures 32 wide and 32 high')
+    assert says(lines[3], 'plan: 2 epochs of 6 steps, batch 2; 1 samples left out of each epoch')
+    steps = [line for line in lines if line.startswith('epoch ')]
+    assert len(steps) == 12
+    number = r'-?\d+\.\d+'
+    losses = ', '.join(f'{name}: {number}' for name in LOG_COLUMNS)
+    assert re.fullmatch(rf'epoch 2, step 12/12, {losses}, avg_reader_cost: {number} sec, avg_batch_cost: {number} sec, '
+                        rf'avg_ips: {number} images/sec, left: 0:00:00', steps[-1])
+    assert says(lines[-1], 'done: 2 epochs', trained / 'output/pics', 'python -m log.plot', 'python val.py')
+    assert len(lines) == 17
+
+
+def test_print_freq(scripts, tmp_path):
+    """A line every print_freq steps, and one at the end."""
+    said = scripts.trained(tmp_path, niter=1, print_freq=4)
+    assert re.findall(r'step (\d+)/6', said) == ['4', '6']
+
+
+def test_what_a_run_leaves(trained):
+    output = trained / 'output'
+    assert sorted(os.listdir(output)) == ['checkpoints', 'current_epoch.npy', 'epoch_1', 'epoch_2', 'model', 'pics']
+    assert sorted(os.listdir(output / 'pics')) == ['1_5.jpg', '2_10.jpg', 'val_0001.jpg', 'val_0002.jpg']
+    # label map, generated, photo: three columns with gaps of 4 pixels; a row for each sample
+    assert Image.open(output / 'pics/1_5.jpg').size == (3 * 32 + 2 * 4, 2 * 32 + 4)
+    assert Image.open(output / 'pics/val_0001.jpg').size == (3 * 32 + 2 * 4, 3 * 32 + 2 * 4)
+    log = np.load(trained / 'log/log.npy')
+    assert log.shape == (12, len(LOG_COLUMNS)) and np.isfinite(log).all()
+    assert np.allclose(log[:, 4], log[:, 5] + log[:, 6], atol=1e-5) and not log[:, 2:4].any() and log[:, 1].all()
+    assert np.load(output / 'current_epoch.npy') == 2
+
+
+def test_the_printed_losses_are_those_of_the_log(trained):
+    said = re.findall(r'd_loss: (\S+),', (trained / 'said').read_text())
+    assert said == [f'{value:.4f}' for value in np.load(trained / 'log/log.npy')[:, 4]]
+
+
+def test_the_seed_decides(scripts, trained, tmp_path):
+    scripts.trained(tmp_path / 'same', niter=1, print_freq=3)
+    scripts.trained(tmp_path / 'other', niter=1, seed=1)
+    logs = [np.load(folder / 'log/log.npy')[:6] for folder in (trained, tmp_path / 'same', tmp_path / 'other')]
+    assert np.array_equal(logs[0], logs[1]) and not np.isclose(logs[0], logs[2])[:, 4].any()
+
+
+def test_without_validation_set(scripts, data, tmp_path):
+    for part in ('label', 'inst', 'img'):
+        shutil.rmtree(data / f'val_{part}')
+    said = scripts.trained(tmp_path, dataroot=data, niter=1, max_dataset_size=4)
+    assert says(said, 'no validation pictures while training', data / 'val_label', '4 samples')
+    assert not list((tmp_path / 'output').glob('pics/val*'))
+
+
+def test_perceptual_loss(scripts, tmp_path):
+    """With random VGG weights: the column is no longer zero."""
+    save_weights(VGG19Features().state_dict(), tmp_path / 'vgg.pdparams')
+    scripts.trained(tmp_path, niter=1, max_dataset_size=2, no_vgg_loss='false', vggwpath=tmp_path / 'vgg.pdparams')
+    log = np.load(tmp_path / 'log/log.npy')
+    assert log.shape == (1, 7) and log[0, 2] > 0
+
+
+def test_presets_are_named(scripts, tmp_path):
+    said = scripts.train_refusal(tmp_path, '--preset', 'coco_stuff_papr')
+    assert says(said, '--preset', 'coco_stuff_papr', 'coco_stuff_paper', 'demo')
+    process = scripts.run('train.py', '--preset', 'coco_stuff_paper', '--dataroot', tmp_path / 'nowhere', '--output', tmp_path,
+                          '--log', tmp_path)
+    assert says(process.stdout, 'settings: preset coco_stuff_paper (', 'beta2 0.999', 'batchSize 32', 'nothing changed')
+    process = scripts.run('train.py', '--preset', 'coco_stuff_paper', '--lr', '1e-3', '--dataroot', tmp_path / 'nowhere')
+    assert says(process.stdout, 'preset coco_stuff_paper', 'different here: lr 0.001 (preset: 0.0002)')
+    assert process.returncode == 1 and not os.listdir(tmp_path)
+
+
+def test_help_explains_every_setting(scripts):
+    process = scripts.run('train.py', '--help')
+    assert process.returncode == 0 and says(process.stdout, *(f'--{name} ' for name in OPT.fields()), '--restart', '--preset',
+                                            '--init_from')
+
+
+def test_a_copy_without_data_trains_on_demo_scenes(scripts, tmp_path):
+    """python train.py in a fresh clone: says so, makes the scenes, trains the small preset; a second run makes none."""
+    for name in ('model', 'dataset', 'log', 'vgg'):
+        shutil.copytree(scripts.REPOSITORY / name, tmp_path / name,
+                        ignore=lambda folder, names: [name for name in names if not name.endswith(('.py', '.cpp', '.h'))
+                                                      and not os.path.isdir(os.path.join(folder, name))
+                                                      or name in ('demo', '__pycache__')])
+    shutil.copy(scripts.REPOSITORY / 'train.py', tmp_path)
+    flags = ('--niter', 1, '--ngf', 2, '--ndf', 2, '--crop_size', 32, '--load_size', 36, '--max_dataset_size', 8)
+    process = scripts.run('train.py', *flags, cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    assert says(process.stdout, 'no data set in dataset/coco_stuff/ and none named with --dataroot', '--preset demo',
+                'settings: preset demo', 'data: 8 samples in dataset/demo/', 'step 2/2', 'done: 1 epochs')
+    assert np.load(tmp_path / 'log/log.npy').shape == (2, 7)
+    assert (tmp_path / 'output/pics/val_0001.jpg').exists() and (tmp_path / 'dataset/demo/sheet.jpg').exists()
+    before = contents(tmp_path / 'dataset')
+    process = scripts.run('train.py', *flags, cwd=tmp_path)
+    assert process.returncode == 0 and 'already complete' in process.stdout
+    assert contents(tmp_path / 'dataset') == before
+
+
+# ---- Bad input
+
+def refused(scripts, tmp_path, *flags, **settings):
+    """The message of a run that must not begin, and must leave nothing behind."""
+    said = scripts.train_refusal(tmp_path / 'run', *flags, **settings)
+    assert not (tmp_path / 'run').exists()
+    return said
+
+
+@pytest.mark.parametrize('part, said', [('label', 'label maps'), ('img', 'photos'), ('inst', '--no_instance true')])
+def test_a_missing_folder(scripts, data, tmp_path, part, said):
+    shutil.rmtree(data / f'train_{part}')
+    assert says(refused(scripts, tmp_path, dataroot=data), data / f'train_{part}', 'missing folder', said, '--dataroot')
+
+
+def test_a_missing_data_set(scripts, tmp_path):
+    assert says(refused(scripts, tmp_path, dataroot=tmp_path / 'nowhere'), tmp_path / 'nowhere', 'missing folder')
+
+
+def test_unpaired_files(scripts, data, tmp_path):
+    for index in range(4):
+        (data / f'train_label/00{index}.png').unlink()
+    assert says(refused(scripts, tmp_path, dataroot=data), '4 photos without label map', '000, 001, 002, ...')
+
+
+def test_a_wrong_label_stops_the_run_with_its_name(scripts, data, tmp_path):
+    """Found when the sample is read: the checkpoint from the beginning is there, and whole."""
+    path = data / 'train_label/004.png'
+    Image.fromarray(np.full((40, 48), 77, np.uint8)).save(path)
+    said = scripts.train_refusal(tmp_path / 'run', dataroot=data)
+    assert says(said, path, 'label value 77 (', '0 .. 8', '--label_nc')
+    assert set(read_weights(tmp_path / 'run/output/model/n_g.pdparams'))
+
+
+def test_unlabelled_pixels_need_their_option(scripts, tmp_path):
+    said = scripts.train_refusal(tmp_path / 'run', contain_dontcare_label='false')
+    assert says(said, scripts.data, 'train_label', 'label value 255', '--contain_dontcare_label true')
+
+
+@pytest.mark.parametrize('nThreads', [0, 1])
+def test_an_unreadable_photo(scripts, data, tmp_path, nThreads):
+    path = data / 'train_img/007.png'
+    path.write_bytes(path.read_bytes()[:200])
+    said = scripts.train_refusal(tmp_path / 'run', dataroot=data, nThreads=nThreads)
+    assert says(said, path, 'unreadable or truncated')
+
+
+SETTINGS = [
+    (dict(load_size=30), ('load_size 30 is too small', '32 wide', '--crop_size')),
+    (dict(crop_size=40, load_size=44), ('crop_size 40', 'multiples of 32', "'normal'")),
+    (dict(num_upsampling_layers='most'), ('crop_size 32', 'multiples of 128')),
+    (dict(aspect_ratio=2), ('aspect_ratio 2.0', '32 wide and 16 high')),
+    (dict(norm_G='spectralspadegroup3x3'), ('norm_G', "unknown norm 'spectralspadegroup3x3'", 'syncbatch', '3x3|5x5')),
+    (dict(norm_D='spectrallayer'), ('norm_D', "unknown norm 'spectrallayer'", 'instance')),
+    (dict(crop_sise=64), ("unknown option 'crop_sise'", "'crop_size'", '--help')),
+    (dict(batchsize=64), ("unknown option 'batchsize'", "'batchSize'")),
+    (dict(niter='ten'), ('--niter', "'ten'", 'whole number')),
+    (dict(niter='1.5'), ('--niter', "'1.5'", 'whole number')),
+    (dict(use_vae='perhaps'), ('--use_vae', "'perhaps'", 'true or false')),
+    (dict(lr='nan'), ('lr', 'nan')),
+    (dict(batchSize=0), ('batchSize', 'at least 1')),
+    (dict(batchSize=14), ('13 samples', 'batchSize 14', 'train_label')),
+    (dict(gan_mode='hing'), ('gan_mode', "'hing'", 'hinge, ls, original, w')),
+    (dict(no_vgg_loss='false', vggwpath='nowhere/vgg.pdparams'),
+     ('nowhere/vgg.pdparams', 'model.convert vgg19', 'torchvision', '--no_vgg_loss true')),
+]
+
+
+@pytest.mark.parametrize('settings, said', SETTINGS, ids=[','.join(settings) for settings, _ in SETTINGS])
+def test_a_wrong_setting(scripts, tmp_path, settings, said):
+    assert says(refused(scripts, tmp_path, **settings), *said)
+
+
+def test_a_folder_that_is_a_file(scripts, tmp_path):
+    (tmp_path / 'file').write_text('')
+    for name in ('output', 'log'):
+        said = scripts.train_refusal(tmp_path / 'run', **{name: tmp_path / 'file' / 'below'})
+        assert says(said, tmp_path / 'file', 'cannot')
+    assert (tmp_path / 'file').read_text() == ''
+
+
+@pytest.mark.parametrize('settings', [dict(save_latest_freq=1), dict(save_latest_freq=1000, beta1=0.5), dict(gan_mode='w')])
+def test_a_run_that_diverges(scripts, tmp_path, settings):
+    """The loss or the weight is named, and the step; every row is finite; the checkpoint loads and is finite."""
+    said = scripts.train_refusal(tmp_path, lr='1e30', **settings)
+    step = int(re.search(r'(?:_loss_\w+ is (?:nan|inf|-inf) in|d_loss is \S+ in|not finite after) step (\d+)', said).group(1))
+    assert says(said, 'diverged', 'the last checkpoint stays', '--lr', '--restart')
+    log = np.load(tmp_path / 'log/log.npy')
+    assert len(log) in (step, step - 1) and np.isfinite(log).all()
+    train_step = TrainStep(OPT.load(tmp_path / 'output/model/opt.json'))
+    load_networks(train_step, tmp_path / 'output/model')
+    assert train_step.generator.state_dict() and all(
+        np.isfinite(value.numpy()).all() for network in (train_step.generator, train_step.discriminator)
+        for value in network.state_dict().values())
