@@ -81,12 +81,12 @@ class Case:
         return self.golden['eps'][index] if self.opt.use_vae else None
 
 
-def measure(path, dtype):
-    """List of (quantity, error, tolerance) for one golden file in 'float32' or 'float64'."""
+def measure(path, dtype, **options):
+    """List of (quantity, error, tolerance) for one golden file in 'float32' or 'float64', with `options` set in OPT."""
     before = paddle.get_default_dtype()
     paddle.set_default_dtype(dtype)
     try:
-        case = Case(path)
+        case = Case(path, **options)
         return (_float32_rows if dtype == 'float32' else _float64_rows)(case)
     finally:
         paddle.set_default_dtype(before)

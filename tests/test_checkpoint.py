@@ -294,7 +294,7 @@ def test_training_on_a_full_disk_ends_in_one_line(scripts, trained, tmp_path):
                f'resource.setrlimit(resource.RLIMIT_FSIZE, ({largest - 1}, {largest - 1})); '
                'sys.argv = sys.argv[1:]; sys.path.insert(0, ""); runpy.run_path("train.py", run_name="__main__")')
     before = contents(tmp_path / 'output/model')
-    said = scripts.refusal('-c', limited, *scripts.training(tmp_path, niter=3))
+    said = scripts.failure('-c', limited, *scripts.training(tmp_path, niter=3))
     assert says(said, tmp_path / 'output', 'cannot be written', 'File too large', 'intact')
     assert contents(tmp_path / 'output/model') == before
     assert 'goes on from' in scripts.trained(tmp_path, niter=3)

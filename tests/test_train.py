@@ -153,13 +153,13 @@ def test_a_wrong_label_stops_the_run_with_its_name(scripts, data, tmp_path):
     """Found when the sample is read: the checkpoint from the beginning is there, and whole."""
     path = data / 'train_label/004.png'
     Image.fromarray(np.full((40, 48), 77, np.uint8)).save(path)
-    said = scripts.train_refusal(tmp_path / 'run', dataroot=data)
+    said = scripts.train_failure(tmp_path / 'run', dataroot=data)
     assert says(said, path, 'label value 77 (', '0 .. 8', '--label_nc')
     assert set(read_weights(tmp_path / 'run/output/model/n_g.pdparams'))
 
 
 def test_unlabelled_pixels_need_their_option(scripts, tmp_path):
-    said = scripts.train_refusal(tmp_path / 'run', contain_dontcare_label='false')
+    said = scripts.train_failure(tmp_path / 'run', contain_dontcare_label='false')
     assert says(said, scripts.data, 'train_label', 'label value 255', '--contain_dontcare_label true')
 
 
@@ -167,7 +167,7 @@ def test_unlabelled_pixels_need_their_option(scripts, tmp_path):
 def test_an_unreadable_photo(scripts, data, tmp_path, nThreads):
     path = data / 'train_img/007.png'
     path.write_bytes(path.read_bytes()[:200])
-    said = scripts.train_refusal(tmp_path / 'run', dataroot=data, nThreads=nThreads)
+    said = scripts.train_failure(tmp_path / 'run', dataroot=data, nThreads=nThreads)
     assert says(said, path, 'unreadable or truncated')
 
 
@@ -197,6 +197,13 @@ def test_a_wrong_setting(scripts, tmp_path, settings, said):
     assert says(refused(scripts, tmp_path, **settings), *said)
 
 
+def test_refusals_end_the_process(scripts, tmp_path):
+    """What the tests above see from inside: one line on stderr and an exit status (asserted by `failure`)."""
+    assert 'crop_size' in scripts.train_failure(tmp_path / 'run', crop_sise=64)
+    assert 'load_size' in scripts.train_failure(tmp_path / 'run', load_size=30)
+    assert not (tmp_path / 'run').exists()
+
+
 def test_a_folder_that_is_a_file(scripts, tmp_path):
     (tmp_path / 'file').write_text('')
     for name in ('output', 'log'):
@@ -208,7 +215,7 @@ def test_a_folder_that_is_a_file(scripts, tmp_path):
 @pytest.mark.parametrize('settings', [dict(save_latest_freq=1), dict(save_latest_freq=1000, beta1=0.5), dict(gan_mode='w')])
 def test_a_run_that_diverges(scripts, tmp_path, settings):
     """The loss or the weight is named, and the step; every row is finite; the checkpoint loads and is finite."""
-    said = scripts.train_refusal(tmp_path, lr='1e30', **settings)
+    said = scripts.train_failure(tmp_path, lr='1e30', **settings)
     step = int(re.search(r'(?:_loss_\w+ is (?:nan|inf|-inf) in|d_loss is \S+ in|not finite after) step (\d+)', said).group(1))
     assert says(said, 'diverged', 'the last checkpoint stays', '--lr', '--restart')
     log = np.load(tmp_path / 'log/log.npy')

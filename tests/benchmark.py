@@ -1,0 +1,193 @@
+"""How fast, and with how much memory: plain dense Paddle against the default path. `python -m tests.benchmark [--full] [--plot]`.
+
+Generator forward in eval mode and full training step (no encoder, no VGG), ngf 64, 256x256, batch 1, on real COCO-Stuff maps
+(folder named by SPADE_COCO_SAMPLE) or else on demo maps with COCO-Stuff's 182 labels. All settings run in turn in one process;
+ratios are medians of paired runs. Peak memory is that of a process of its own, two training steps long. --full takes hours of
+the plain path: also encoder and VGG, batch 4, other resolutions, and maps from flat to random. Ends in one line of JSON.
+"""
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+from model import device  # first: sets the threads, then imports Paddle
+
+import numpy as np
+import paddle
+
+from dataset.demo import scene
+from dataset.labelled_images import ValidationImages
+from dataset.loader import stacked
+from model.checkpoint import save_weights
+from model.init import OPT
+from model.semantics import SemanticMap, prepared
+from model.train_step import TrainStep
+from vgg.vgg19 import VGG19Features
+
+SETTINGS = {'plain': dict(modulation='dense', cpu_kernels=False), 'windows': dict(modulation='windows', cpu_kernels=False),
+            'kernels': dict(modulation='dense', cpu_kernels=True), 'both': {}}
+RUNS = 5
+BASE = dict(use_vae=False, crop_size=256)
+
+
+def batches(opt, count=1):
+    """Endless batches of `count` samples: dicts of label, instance and image arrays."""
+    folder = os.environ.get('SPADE_COCO_SAMPLE')
+    if folder:
+        opt.dataroot = folder
+        data = ValidationImages(opt)
+        samples = [data[index] for index in range(len(data))]
+    else:
+        height, width = opt.picture_size
+        samples = []
+        for seed in range(8):
+            photo, label, instance = scene(seed, height, width)
+            samples.append(dict(label=np.where(label == 255, opt.label_nc, label).astype(np.int32), instance=instance.astype(np.int32),
+                                image=photo.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1))
+    start = 0
+    while True:
+        yield stacked(samples, [(start + n) % len(samples) for n in range(count)])
+        start += count
+
+
+def seconds(work):
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def compare(options, names, maps=None, train=True, count=1, runs=RUNS):
+    """Time the settings in turn: dict of 'generator_forward' and 'train_step' -> dict of setting -> list of seconds.
+
+    maps: a function of opt that gives batches, by default those of `batches`. Windows are found beforehand, as the loader's
+    workers do; table() prints what that costs. The first run of each is not counted.
+    """
+    steps = {name: TrainStep(OPT(**{**BASE, **options, **SETTINGS[name]})) for name in names}
+    source = (maps or batches)(next(iter(steps.values())).opt, count)
+    times = {what: {name: [] for name in names} for what in ['generator_forward'] + ['train_step'] * train}
+    for run in range(runs + 1):
+        batch = next(source)
+        for name, train_step in steps.items():
+            ready = prepared(batch, train_step.opt)['semantics']
+            work = {'generator_forward': lambda: train_step.painter.paint(ready),
+                    'train_step': lambda: train_step.step(ready, None, batch['image'])}
+            for what, taken in times.items():
+                once = seconds(work[what])
+                if run:
+                    taken[name].append(once)
+    return times
+
+
+def table(title, times):
+    """Print medians in seconds, and how many times as fast as the first setting; the median of paired runs."""
+    for what, taken in times.items():
+        plain = next(iter(taken.values()))
+        cells = ', '.join(f'{name} {statistics.median(values):.3f} s ({ratio(plain, values):.2f}x)' for name, values in taken.items())
+        print(f'{title:34} {what:18} {cells}', flush=True)
+
+
+def ratio(plain, other):
+    return statistics.median(a / b for a, b in zip(plain, other))
+
+
+def peak_memory(name):
+    """Peak resident memory in GB of a process that makes two training steps in that setting."""
+    command = [sys.executable, '-m', 'tests.benchmark', '--peak', name]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(result.stdout.splitlines()[-1])
+
+
+def print_peak(name):
+    train_step = TrainStep(OPT(**BASE, **SETTINGS[name]))
+    source = batches(train_step.opt)
+    for _ in range(2):
+        batch = next(source)
+        train_step.step(batch['label'], batch['instance'], batch['image'])
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)
+
+
+def window_cost():
+    """Print the seconds that finding all windows of an image takes."""
+    opt = OPT(**BASE)
+    source = batches(opt)
+    print(f'finding the windows: {statistics.median(seconds(lambda: prepared(next(source), opt)) for _ in range(20)):.3f} s an image')
+
+
+def full():
+    """Further tables; -> dict of title -> times."""
+    results = {}
+    with tempfile.TemporaryDirectory() as folder:
+        weights = os.path.join(folder, 'vgg19.pdparams')
+        save_weights(VGG19Features().state_dict(), weights)  # random weights cost the same
+        results['encoder and VGG'] = compare(dict(use_vae=True, no_vgg_loss=False, vggwpath=weights), ['plain', 'both'], runs=3)
+        table('encoder and VGG', results['encoder and VGG'])
+    for title, options, maps, train, count in [('batch 4', {}, None, True, 4)] + [
+            (f'{size} x {size}', dict(crop_size=size), None, True, 1) for size in (128, 512)] + [
+            (f'map of {cells} x {cells} cells', {}, lambda opt, count, cells=cells: checkers(opt, cells), False, 1)
+            for cells in (1, 4, 16, 64, 256)]:
+        results[title] = compare(options, SETTINGS, maps, train, count, runs=3)
+        table(title, results[title])
+    return results
+
+
+def checkers(opt, cells):
+    """Endless maps of cells x cells squares, each of a random class: one cell is flat, as many as pixels is random."""
+    rng = np.random.default_rng(0)
+    height, width = opt.picture_size
+    while True:
+        label = rng.integers(0, opt.label_nc, (1, cells, cells), dtype=np.int32)
+        label = label.repeat(height // cells, 1).repeat(width // cells, 2)
+        yield dict(label=label, instance=label, image=np.zeros((1, 3, height, width), np.float32))
+
+
+def plot(results, path):
+    """Draw how many times as fast as plain each setting is, for every table."""
+    import matplotlib
+    matplotlib.use('Agg')
+    from matplotlib import pyplot
+    bars = [(f'{title}\n{what}', taken) for title, times in results.items() for what, taken in times.items()]
+    figure, axes = pyplot.subplots(figsize=(10, 1 + 0.5 * len(bars)), layout='constrained')
+    for offset, name in enumerate(SETTINGS):
+        values = [ratio(taken['plain'], taken[name]) if name in taken else 0 for _, taken in bars]
+        axes.barh([row + 0.2 * offset for row in range(len(bars))], values, 0.18, label=name)
+    axes.set_yticks([row + 0.3 for row in range(len(bars))], [title for title, _ in bars])
+    axes.set_xlabel('times as fast as plain dense Paddle')
+    axes.invert_yaxis()
+    axes.legend()
+    figure.savefig(path, dpi=120)
+    print(f'drawn: {path}')
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--full', action='store_true', help='all tables, all settings')
+    parser.add_argument('--settings', nargs='+', default=['plain', 'both'], choices=SETTINGS, help='columns [plain both]')
+    parser.add_argument('--plot', metavar='FILE', help='draw the ratios')
+    parser.add_argument('--peak', choices=SETTINGS, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.peak:
+        return print_peak(arguments.peak)
+    device.use_best_device()
+    print(f'maps: {os.environ.get("SPADE_COCO_SAMPLE") or "demo scenes (name COCO-Stuff samples with SPADE_COCO_SAMPLE)"}')
+    window_cost()
+    names = list(SETTINGS) if arguments.full else arguments.settings
+    results = {'256 x 256, batch 1': compare({}, names)}
+    table('256 x 256, batch 1', results['256 x 256, batch 1'])
+    peak = {name: peak_memory(name) for name in ('plain', 'both')}
+    print(f'peak memory of a training step: plain {peak["plain"]:.2f} GB, both {peak["both"]:.2f} GB')
+    if arguments.full:
+        results.update(full())
+    if arguments.plot:
+        plot(results, arguments.plot)
+    summary = {what: dict(dense_s=statistics.median(taken['plain']), default_s=statistics.median(taken['both']),
+                          ratio=ratio(taken['plain'], taken['both'])) for what, taken in results['256 x 256, batch 1'].items()}
+    print(json.dumps({**summary, 'peak_memory_ratio': peak['both'] / peak['plain']}))
+
+
+if __name__ == '__main__':
+    main()

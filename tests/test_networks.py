@@ -1,0 +1,309 @@
+"""The networks: names, shapes, initial weights, statistics, and which gradients flow where."""
+import json
+import math
+import os
+
+import numpy as np
+import paddle
+import pytest
+
+from model.discriminator import MultiscaleDiscriminator, halves
+from model.generator import SPADEGenerator
+from model.init import OPT
+from model.normalization import BatchNorm
+from model.semantics import SemanticMap
+from model.train_step import LOG_COLUMNS, TrainStep
+from model.vae_encoder import VAEEncoder
+from tests.golden.fixture import inputs
+
+GOLDEN = os.path.join(os.path.dirname(__file__), 'golden')
+OFFICIAL = ('base_64', 'vgg_64', 'vae_256', 'most_128')     # ctkindle's variant has networks of its own
+NETWORKS = {'G': SPADEGenerator, 'D': MultiscaleDiscriminator, 'E': VAEEncoder}
+STATE = ('_u', '_v', '_mean', '_variance')                  # changed by a forward pass in training, not by an optimizer
+
+
+def tiny(**settings):
+    return OPT(**{**dict(label_nc=9, crop_size=32, load_size=36, ngf=2, ndf=2, z_dim=8, use_vae=False), **settings})
+
+
+def batch(opt, seed=0, count=2):
+    label, instance, image = inputs(seed, count, *opt.picture_size, opt.label_nc, opt.contain_dontcare_label)
+    return label, None if opt.no_instance else instance, image
+
+
+def arrays(*networks):
+    return [{name: value.numpy().copy() for name, value in network.state_dict().items()} for network in networks]
+
+
+def weights(network):
+    return {name: value for name, value in arrays(network)[0].items() if not name.endswith(STATE)}
+
+
+def equal(one, other):
+    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+
+
+# ---- Names, shapes, initial weights
+
+@pytest.mark.parametrize('case, letter', [(case, letter) for case in OFFICIAL for letter in 'GD'] + [('vae_256', 'E')])
+def test_names_and_shapes_are_the_official_ones(case, letter):
+    golden = np.load(os.path.join(GOLDEN, case + '.npz'))
+    opt = OPT(**{**json.loads(str(golden['opt'])), 'no_vgg_loss': True})
+    linear = ('fc_mu.weight', 'fc_var.weight') + ('fc.weight',) * opt.use_vae     # Paddle keeps (in, out)
+    expected = {}
+    for name, shape in zip(golden[letter + '_names'].tolist(), golden[letter + '_shapes']):
+        shape = json.loads(str(shape))
+        if not name.endswith('num_batches_tracked'):
+            name = name.replace('running_mean', '_mean').replace('running_var', '_variance')
+            expected[name] = shape[::-1] if name in linear else shape
+    assert {name: list(value.shape) for name, value in NETWORKS[letter](opt).state_dict().items()} == expected
+
+
+@pytest.mark.parametrize('network, settings', [
+    (SPADEGenerator, {}), (SPADEGenerator, dict(use_vae=True)), (SPADEGenerator, dict(norm_G='spadebatch3x3')),
+    (MultiscaleDiscriminator, dict(ndf=8)), (MultiscaleDiscriminator, dict(ndf=8, norm_D='batch')), (VAEEncoder, dict(ngf=4))])
+def test_initial_weights(network, settings):
+    """Spectral-normed weights uniform in +-1/sqrt(fan_in), others Xavier-normal with gain 0.02; biases zero."""
+    paddle.seed(0)
+    large = 0
+    for name, value in network(tiny(**{'ngf': 8, **settings})).state_dict().items():
+        value = value.numpy()
+        if name.endswith('bias') or name.endswith('_mean'):
+            assert not value.any(), name
+        elif name.endswith('_variance'):
+            assert (value == 1).all()
+        elif name.endswith(('_u', '_v')):
+            assert np.linalg.norm(value) == pytest.approx(1, rel=1e-3)
+        elif value.ndim == 1:
+            assert abs(value.mean() - 1) < 0.03 and value.std() < 0.04      # scales of batch norm, normal around 1
+        elif value.size > 2000:
+            receptive = int(np.prod(value.shape[2:]))
+            fans = value.shape[0] * receptive, value.shape[1] * receptive
+            large += 1
+            if name.endswith('weight_orig'):
+                bound = 1 / math.sqrt(fans[1])
+                assert 0.98 * bound < np.abs(value).max() <= bound * (1 + 1e-6), name
+                deviation = bound / math.sqrt(3)
+            else:
+                deviation = 0.02 * math.sqrt(2 / sum(fans))
+                assert np.abs(value).max() > 3 * deviation, name            # normal, not uniform
+            assert value.std() == pytest.approx(deviation, rel=0.05) and abs(value.mean()) < 0.1 * deviation, name
+    assert large > 2
+
+
+def test_the_seed_decides_the_initial_weights():
+    one, again, other = (arrays(TrainStep(tiny(seed=seed)).generator)[0] for seed in (1, 1, 2))
+    assert equal(one, again) and not np.array_equal(one['fc.weight'], other['fc.weight'])
+
+
+@pytest.mark.parametrize('norm_G, there, absent', [
+    ('spectralspadesyncbatch3x3', ('conv_0.weight_orig', 'param_free_norm._mean'), ()),
+    ('spadebatch3x3', ('conv_0.weight', 'param_free_norm._mean'), ('_orig', '_u')),
+    ('spectralspadeinstance3x3', ('conv_0.weight_orig',), ('_mean', '_variance')),
+    ('spadeinstance5x5', ('conv_0.weight',), ('_orig', '_mean'))])
+def test_norms_of_the_generator(norm_G, there, absent):
+    state = {name: list(value.shape) for name, value in SPADEGenerator(tiny(norm_G=norm_G)).state_dict().items()}
+    assert all(any(name.endswith(end) for name in state) for end in there)
+    assert not any(name.endswith(absent) for name in state)
+    size = int(norm_G[-1])
+    for name in ('mlp_shared.0', 'mlp_gamma', 'mlp_beta'):
+        assert state[f'head_0.norm_0.{name}.weight'][2:] == [size, size]
+
+
+# ---- Pictures
+
+@pytest.mark.parametrize('settings', [
+    {}, dict(aspect_ratio=2.0, crop_size=64), dict(aspect_ratio=0.5), dict(num_upsampling_layers='more', crop_size=64),
+    dict(num_upsampling_layers='most', crop_size=128), dict(norm_G='spectralspadeinstance3x3'), dict(norm_G='spadebatch5x5'),
+    dict(norm_D='none'), dict(norm_D='spectralsync_batch'), dict(no_instance=True), dict(contain_dontcare_label=False),
+    dict(use_vae=True, norm_E='spectralbatch'), dict(use_vae=True, crop_size=64, aspect_ratio=2.0), dict(gan_mode='ls'),
+    dict(gan_mode='w', no_ganFeat_loss=True), dict(gan_mode='original', num_D=3, n_layers_D=3), dict(output_nc=1)],
+    ids=lambda settings: ','.join(f'{name}={value}' for name, value in settings.items()) or 'default')
+def test_a_step_of_every_variant(settings):
+    opt = tiny(**settings)
+    train_step = TrainStep(opt)
+    label, instance, image = batch(opt)
+    image = image[:, :opt.output_nc]
+    before = weights(train_step.generator), weights(train_step.discriminator)
+    losses = train_step.step(label, instance, image)
+    assert tuple(losses) == LOG_COLUMNS and all(math.isfinite(value) for value in losses.values())
+    assert (losses['g_loss_feat'] == 0) == opt.no_ganFeat_loss and (losses['g_loss_vae'] != 0) == opt.use_vae
+    assert losses['d_loss'] == pytest.approx(losses['d_loss_f'] + losses['d_loss_r'], rel=1e-5, abs=1e-6)
+    for network, old in zip((train_step.generator, train_step.discriminator), before):
+        new = weights(network)
+        assert sum(np.array_equal(new[name], old[name]) for name in old) < 0.5 * len(old)
+    fake = train_step.generate(label, instance, image).numpy()
+    assert fake.shape == (2, opt.output_nc, *opt.picture_size) and np.abs(fake).max() <= 1
+
+
+@pytest.mark.parametrize('count', [1, 3])
+def test_the_batch_size_comes_from_the_data(count):
+    opt = tiny(batchSize=2)
+    assert TrainStep(opt).step(*batch(opt, count=count))
+
+
+def test_pictures_of_a_batch_do_not_depend_on_each_other():
+    opt = tiny()
+    train_step = TrainStep(opt)
+    label, instance, _ = batch(opt, count=3)
+    together = train_step.generate(label, instance).numpy()
+    for index in range(3):
+        alone = train_step.generate(label[index:index + 1], instance[index:index + 1]).numpy()
+        assert np.allclose(alone[0], together[index], atol=1e-5)
+
+
+def test_running_statistics_are_those_of_torch():
+    """Mean and unbiased variance, the new value with weight 0.1; in eval mode they normalize and stay."""
+    norm = BatchNorm(3, affine=False)
+    x = np.random.default_rng(0).standard_normal((2, 3, 4, 5)).astype(np.float32) * 3 + 1
+    y = norm(paddle.to_tensor(x)).numpy()
+    mean, unbiased = x.mean((0, 2, 3)), x.var((0, 2, 3), ddof=1)
+    assert np.allclose(norm._mean.numpy(), 0.1 * mean, atol=1e-6)
+    assert np.allclose(norm._variance.numpy(), 0.9 + 0.1 * unbiased, rtol=1e-5)
+    shape = [1, 3, 1, 1]
+    assert np.allclose(y, (x - mean.reshape(shape)) / np.sqrt(x.var((0, 2, 3)).reshape(shape) + 1e-5), atol=1e-5)
+    before = arrays(norm)[0]
+    norm.eval()
+    expected = (x - before['_mean'].reshape(shape)) / np.sqrt(before['_variance'].reshape(shape) + 1e-5)
+    assert np.allclose(norm(paddle.to_tensor(x)).numpy(), expected, atol=1e-5) and equal(arrays(norm)[0], before)
+
+
+def test_affine_batch_norm():
+    norm = BatchNorm(2, affine=True)
+    norm.weight.set_value(np.array([2.0, 3.0], np.float32))
+    norm.bias.set_value(np.array([-1.0, 5.0], np.float32))
+    y = norm(paddle.to_tensor(np.random.default_rng(0).standard_normal((4, 2, 8, 8)).astype(np.float32))).numpy()
+    assert np.allclose(y.mean((0, 2, 3)), [-1, 5], atol=1e-5) and np.allclose(y.std((0, 2, 3)), [2, 3], atol=1e-3)
+
+
+@pytest.mark.parametrize('norm_D', ['spectralinstance', 'spectralbatch'])
+def test_discriminator_on_one_and_on_two_pictures_for_a_map(norm_D):
+    opt = tiny(norm_D=norm_D)
+    label, instance, real = batch(opt)
+    fake = real[::-1].copy()
+    semantics = SemanticMap(label, instance, opt)
+    network = MultiscaleDiscriminator(opt)
+    network.eval()
+    joint = halves(network(semantics, paddle.to_tensor(np.concatenate([fake, real]))))
+    for half, image in zip(joint, (fake, real)):
+        alone = network(semantics, paddle.to_tensor(image))
+        assert [[list(feature.shape) for feature in scale] for scale in alone] == \
+            [[list(feature.shape) for feature in scale] for scale in half]
+        for one, other in zip(alone, half):
+            assert all(np.allclose(a.numpy(), b.numpy(), atol=1e-5) for a, b in zip(one, other))
+    assert [len(scale) for scale in joint[0]] == [opt.n_layers_D + 1] * opt.num_D
+    assert joint[0][0][-1].shape[:2] == [2, 1]
+
+
+# ---- Which gradients flow where
+
+@pytest.mark.parametrize('use_vae', [False, True])
+def test_each_update_leaves_the_other_network_alone(use_vae):
+    opt = tiny(use_vae=use_vae)
+    train_step = TrainStep(opt)
+    label, instance, image = batch(opt)
+    semantics, image = SemanticMap(label, instance, opt), paddle.to_tensor(image)
+    noise = paddle.ones([2, 8]) if use_vae else None
+    painters = [network for network in (train_step.generator, train_step.encoder) if network is not None]
+    discriminator = train_step.discriminator
+
+    before = weights(discriminator)
+    train_step._update_g(semantics, image, noise)
+    assert all(parameter.grad is None for parameter in discriminator.parameters())
+    assert equal(weights(discriminator), before)
+    gradients = [parameter.grad for network in painters for parameter in network.parameters()]
+    assert sum(gradient is not None and gradient.numpy().any() for gradient in gradients) > 0.5 * len(gradients)
+
+    def painters_grads():
+        return [None if parameter.grad is None else parameter.grad.numpy().copy()
+                for network in painters for parameter in network.parameters()]
+    before = [weights(network) for network in painters], painters_grads()
+    train_step._update_d(semantics, image, noise)
+    assert all(equal(weights(network), old) for network, old in zip(painters, before[0]))
+    assert all(new is old is None or np.array_equal(new, old) for new, old in zip(painters_grads(), before[1]))
+    assert all(parameter.grad is not None for name, parameter in discriminator.named_parameters() if not name.endswith(STATE))
+
+
+def test_the_discriminator_is_updated_on_a_fake_of_the_updated_generator():
+    """d_loss_f is that of the new G, in a forward pass of training."""
+    opt = tiny(norm_G='spadeinstance3x3', norm_D='instance', lr=0.01)     # no state that a forward pass would change
+    train_step, before = TrainStep(opt), MultiscaleDiscriminator(opt)
+    before.set_state_dict(train_step.discriminator.state_dict())
+    label, instance, image = batch(opt)
+    losses = train_step.step(label, instance, image)
+    semantics = SemanticMap(label, instance, opt)
+    fake, real = halves(before(semantics, paddle.concat([train_step.generator(semantics), paddle.to_tensor(image)])))
+    expected = np.mean([np.maximum(0, 1 + scale[-1].numpy()).mean() for scale in fake])
+    assert losses['d_loss_f'] == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_d_steps_per_g():
+    opt = tiny(D_steps_per_G=3)
+    train_step = TrainStep(opt)
+    logs, states = [], [weights(train_step.generator)]
+    for step in range(4):
+        logs.append(train_step.step(*batch(opt, step)))
+        states.append(weights(train_step.generator))
+    assert [equal(one, other) for one, other in zip(states, states[1:])] == [False, True, True, False]
+    assert logs[0]['g_loss_feat'] == logs[1]['g_loss_feat'] == logs[2]['g_loss_feat'] != logs[3]['g_loss_feat']
+    assert len({log['d_loss'] for log in logs}) == 4
+
+
+@pytest.mark.parametrize('no_TTUR, rates', [(False, (0.0001, 0.0004)), (True, (0.0002, 0.0002))])
+def test_learning_rates_of_both(no_TTUR, rates):
+    train_step = TrainStep(tiny(no_TTUR=no_TTUR, niter=1, niter_decay=2))
+    for epoch, factor in ((1, 1), (2, 1), (3, 0.5)):
+        train_step.set_epoch(epoch)
+        found = train_step.optimizer_g.get_lr(), train_step.optimizer_d.get_lr()
+        assert found == pytest.approx(tuple(rate * factor for rate in rates))
+
+
+@pytest.mark.parametrize('use_vae', [False, True])
+def test_generate_leaves_everything_as_it_was(use_vae):
+    opt = tiny(use_vae=use_vae)
+    train_step = TrainStep(opt)
+    label, instance, image = batch(opt)
+    train_step.step(label, instance, image)
+    networks = [network for network in (train_step.generator, train_step.discriminator, train_step.encoder) if network is not None]
+    train_step.generator.up_1.eval()        # a mixture of modes comes back too
+    layers = [layer for network in networks for layer in network.sublayers(include_self=True)]
+    modes, state = [layer.training for layer in layers], arrays(*networks)
+    fake = train_step.generate(label, instance, image)
+    assert fake.stop_gradient and np.array_equal(fake.numpy(), train_step.generate(label, instance, image).numpy())
+    assert [layer.training for layer in layers] == modes and len(set(modes)) == 2
+    assert all(equal(one, other) for one, other in zip(arrays(*networks), state))
+    with pytest.raises(ValueError):
+        train_step.generate(label + 50, instance)
+    assert [layer.training for layer in layers] == modes
+
+
+def test_which_style_wins():
+    """z, else the photo's mu, else a draw of the seed."""
+    opt = tiny(use_vae=True)
+    train_step = TrainStep(opt)
+    state = train_step.generator.state_dict()
+    state['fc.weight'].set_value(state['fc.weight'] * 100)      # so that the style shows
+    label, instance, image = batch(opt)
+    z = np.random.default_rng(7).standard_normal((2, 8)).astype(np.float32)
+
+    def same(one, other):
+        return np.array_equal(train_step.generate(label, instance, **one), train_step.generate(label, instance, **other))
+    train_step.encoder.eval()
+    mu = train_step.encoder(paddle.to_tensor(image))[0]
+    train_step.encoder.train()
+    assert same(dict(z=z, image=image), dict(z=z)) and same(dict(image=image), dict(z=mu.numpy())) and same({}, {})
+    assert not same(dict(z=z), dict(image=image)) and not same(dict(z=z), {}) and not same(dict(z=z), dict(z=z[::-1].copy()))
+
+
+def test_the_encoder_sees_any_size():
+    for size in (32, 64):
+        opt = tiny(use_vae=True, crop_size=size)
+        mu, logvar = VAEEncoder(opt)(paddle.to_tensor(batch(opt)[2]))
+        assert mu.shape == logvar.shape == [2, 8]
+
+
+def test_wrong_images_are_named():
+    opt = tiny()
+    label, instance, image = batch(opt)
+    with pytest.raises(ValueError, match=r'image: found shape \(2, 3, 16, 32\), expected \(2, 3, 32, 32\)'):
+        TrainStep(opt).step(label, instance, image[:, :, :16])

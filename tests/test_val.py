@@ -1,0 +1,212 @@
+"""val.py and predict.py on small trained models."""
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from model.checkpoint import read_weights, save_weights
+from tests.conftest import contents, says
+
+NAMES = ['000', '001', '002']
+
+
+def pixels(path):
+    return np.array(Image.open(path), np.float32)
+
+
+def drawn(scripts, model, results, *flags):
+    """dict: name -> pixels of the PNG files that val.py writes."""
+    process = scripts.run('val.py', '--lastoutput', model / 'output', '--results', results, '--png', *flags)
+    assert process.returncode == 0, process.stderr
+    assert f'3 pictures in {results}/pics' in process.stdout
+    return {name: pixels(Path(results, 'pics', f'{name}.png')) for name in NAMES}
+
+
+def predicted(scripts, model, out, *flags, label=None, instance=None):
+    label, instance = label or scripts.data / 'val_label/001.png', instance or scripts.data / 'val_inst/001.png'
+    process = scripts.run('predict.py', '--lastoutput', model / 'output', '--label', label, '--instance', instance, '--out', out,
+                          *flags)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.splitlines()[-1] == f'{out}: 32 wide and 32 high'
+    return pixels(out)
+
+
+def equal(one, other):
+    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+
+
+# ---- val.py
+
+@pytest.fixture(scope='module')
+def validation(scripts, trained, tmp_path_factory):
+    """(folder, pictures) of the model without style encoder, one by one."""
+    folder = tmp_path_factory.mktemp('validation')
+    return folder, drawn(scripts, trained, folder)
+
+
+def test_every_sample_once(validation):
+    folder, pictures = validation
+    assert sorted(os.listdir(folder / 'pics')) == [f'{name}.{ending}' for name in NAMES for ending in ('jpg', 'png')]
+    for name in NAMES:
+        assert pictures[name].shape == (32, 32, 3)
+        assert np.abs(pictures[name] - pixels(folder / f'pics/{name}.jpg')).mean() < 4    # JPEG, quality 95
+    assert not np.array_equal(pictures['000'], pictures['001'])
+
+
+def test_the_same_command_gives_the_same_bytes(scripts, trained, validation, tmp_path):
+    drawn(scripts, trained, tmp_path)
+    assert contents(tmp_path) == contents(validation[0])
+
+
+@pytest.mark.parametrize('flags', [('--batchSize', 2), ('--batchSize', 3, '--nThreads', 1), ('--max_dataset_size', 3)])
+def test_batches_and_workers_change_nothing(scripts, trained, validation, tmp_path, flags):
+    """Up to rounding: sums over a batch are added up in another order."""
+    pictures = drawn(scripts, trained, tmp_path, *flags)
+    assert all(np.abs(pictures[name] - validation[1][name]).max() <= 1 for name in NAMES)
+
+
+def test_without_a_style_encoder_no_photo_is_read(scripts, trained, validation, tmp_path):
+    data = without_photos(scripts, tmp_path)
+    assert equal(drawn(scripts, trained, tmp_path / 'results', '--dataroot', data), validation[1])
+
+
+def without_photos(scripts, tmp_path):
+    shutil.copytree(scripts.data, tmp_path / 'set')
+    shutil.rmtree(tmp_path / 'set/val_img')
+    return tmp_path / 'set'
+
+
+@pytest.fixture(scope='module')
+def styled(trained_vae, tmp_path_factory):
+    """A model whose style is plain to see: a few steps leave its weights tiny."""
+    folder = tmp_path_factory.mktemp('styled')
+    shutil.copytree(trained_vae / 'output/model', folder / 'output')
+    for name, weight in (('n_g', 'fc.weight'), ('n_e', 'fc_mu.weight')):
+        state = read_weights(folder / f'output/{name}.pdparams')
+        save_weights({**state, weight: 300 * state[weight]}, folder / f'output/{name}.pdparams')
+    return folder
+
+
+def test_styles(scripts, styled, tmp_path):
+    """Of the photo or random, each the same every time and another with another seed; alone or in a batch."""
+    runs = {'photo': (), 'again': ('--style', 'photo'), 'random': ('--style', 'random'),
+            'seed': ('--style', 'random', '--seed', 1, '--batchSize', 3), 'batch': ('--style', 'random', '--batchSize', 3)}
+    pictures = {name: drawn(scripts, styled, tmp_path / name, *flags) for name, flags in runs.items()}
+    assert equal(pictures['photo'], pictures['again'])
+    for one, other in (('photo', 'random'), ('random', 'seed')):
+        assert not any(np.array_equal(pictures[one][name], pictures[other][name]) for name in NAMES)
+    assert all(np.abs(pictures['random'][name] - pictures['batch'][name]).max() <= 1 for name in NAMES)
+
+
+def test_random_styles_need_no_photos(scripts, trained_vae, tmp_path):
+    data = without_photos(scripts, tmp_path)
+    drawn(scripts, trained_vae, tmp_path / 'results', '--dataroot', data, '--style', 'random')
+    said = scripts.refusal('val.py', '--lastoutput', trained_vae / 'output', '--results', tmp_path / 'none', '--dataroot', data)
+    assert says(said, data / 'val_img', '--style random')
+    assert not (tmp_path / 'none').exists()
+
+
+def test_a_checkpoint_that_is_not_there(scripts, tmp_path):
+    for script in (['val.py', '--results', tmp_path / 'results'], ['predict.py', '--label', scripts.data / 'val_label/000.png']):
+        assert says(scripts.failure(*script, '--lastoutput', tmp_path / 'output'), tmp_path / 'output', 'n_g.pdparams',
+                    'python train.py', '--lastoutput')
+    assert contents(tmp_path) == {}
+
+
+@pytest.mark.parametrize('flags, said', [
+    (('--ngf', 4), ('ngf is 2, not 4', 'leave these options out')), (('--use_vae', 'true'), ('use_vae is False, not True',)),
+    (('--norm_G', 'spadebatch3x3', '--label_nc', 3), ('label_nc is 9, not 3', 'norm_G is')),
+    (('--style', 'sketch'), ('--style', "'sketch'", 'random')), (('--stile', 'photo'), ("'stile'", "'style'")),
+    (('--which_epoch', 'last'), ('--which_epoch', "'last'")), (('--which_epoch', 7), ('epoch_7',)),
+    (('--dataroot', '/nowhere'), ('/nowhere/val_label', 'missing folder'))])
+def test_contradictions_are_refused(scripts, trained, tmp_path, flags, said):
+    assert says(scripts.refusal('val.py', '--lastoutput', trained / 'output', '--results', tmp_path / 'results', *flags), *said)
+    assert contents(tmp_path) == {}
+
+
+def test_spoilt_weights_are_named(scripts, trained, tmp_path):
+    shutil.copytree(trained / 'output/epoch_2', tmp_path / 'weights')
+    path = tmp_path / 'weights/n_g.pdparams'
+    whole = path.read_bytes()
+    path.write_bytes(whole[:1000])
+    assert says(scripts.refusal('val.py', '--lastoutput', tmp_path / 'weights', '--results', tmp_path), path, 'cannot be read')
+    path.write_bytes(whole)
+    (tmp_path / 'weights/opt.json').unlink()
+    assert says(scripts.refusal('val.py', '--lastoutput', tmp_path / 'weights', '--results', tmp_path),
+                tmp_path / 'weights/opt.json', 'missing')
+
+
+# ---- predict.py
+
+def test_a_prediction_is_the_validation_picture(scripts, trained, validation, tmp_path):
+    assert np.array_equal(predicted(scripts, trained, tmp_path / 'one.png'), validation[1]['001'])
+    predicted(scripts, trained, tmp_path / 'one.jpg')
+    assert (tmp_path / 'one.jpg').read_bytes() == (validation[0] / 'pics/001.jpg').read_bytes()
+    assert sorted(os.listdir(tmp_path)) == ['one.jpg', 'one.png']
+
+
+@pytest.mark.parametrize('size', [(32, 32), (200, 31), (3, 500)])
+def test_label_maps_of_any_size(scripts, trained, tmp_path, size):
+    for name in ('label', 'instance'):
+        Image.fromarray(np.random.default_rng(0).integers(0, 9, size[::-1], np.uint8)).save(tmp_path / f'{name}.png')
+    predicted(scripts, trained, tmp_path / 'out.png', label=tmp_path / 'label.png', instance=tmp_path / 'instance.png')
+
+
+def test_prediction_takes_the_style_of_a_photo(scripts, styled, tmp_path):
+    photos = [('--style_photo', scripts.data / f'val_img/00{index}.png') for index in (0, 2)]
+    one, again, other, seeded, seed = (predicted(scripts, styled, tmp_path / f'{index}.png', *flags) for index, flags in
+                                       enumerate((photos[0], photos[0], photos[1], (), ('--seed', 3))))
+    assert np.array_equal(one, again)
+    for two in ((one, other), (one, seeded), (seeded, seed)):
+        assert not np.array_equal(*two)
+
+
+def test_default_name(scripts, trained, tmp_path):
+    """Beside nothing: <label>_painted.jpg in the current folder."""
+    shutil.copytree(scripts.REPOSITORY / 'model', tmp_path / 'model', ignore=shutil.ignore_patterns('__pycache__'))
+    shutil.copytree(scripts.REPOSITORY / 'dataset', tmp_path / 'dataset', ignore=lambda folder, names: [
+        name for name in names if not name.endswith('.py')])
+    shutil.copy(scripts.REPOSITORY / 'predict.py', tmp_path)
+    process = scripts.run('predict.py', '--lastoutput', trained / 'output', '--label', scripts.data / 'val_label/001.png',
+                          '--instance', scripts.data / 'val_inst/001.png', cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    assert (tmp_path / '001_painted.jpg').exists() and '001_painted.jpg: 32 wide' in process.stdout
+
+
+PREDICTIONS = [
+    (dict(label='val_label/none.png'), ('val_label/none.png', 'unreadable')),
+    (dict(label='val_img/001.png'), ('val_img/001.png', 'colours must be mapped to ids first')),
+    (dict(instance=None), ('its instance map is missing', '--instance')),
+    (dict(instance='other.png'), ('different sizes', 'other.png is 5 wide and 4 high')),
+    (dict(style_photo='val_img/001.png'), ('--style_photo', 'no style encoder')),
+    (dict(out='picture.gif'), ('--out picture.gif', '.jpg or .png')),
+    (dict(out='val_label/001.png'), ('--out', 'would replace an input')),
+]
+
+
+@pytest.mark.parametrize('changes, said', PREDICTIONS, ids=[next(iter(changes)) for changes, _ in PREDICTIONS])
+def test_bad_predictions(scripts, trained, tmp_path, changes, said):
+    data = tmp_path / 'set'
+    shutil.copytree(scripts.data, data)
+    Image.fromarray(np.zeros((4, 5), np.uint8)).save(data / 'other.png')
+    before = contents(tmp_path)
+    arguments = {'label': 'val_label/001.png', 'instance': 'val_inst/001.png', 'out': 'out.png', **changes}
+    flags = [f'--{name}={value if value == "picture.gif" else data / value}' for name, value in arguments.items() if value]
+    assert says(scripts.refusal('predict.py', '--lastoutput', trained / 'output', *flags), *said)
+    assert contents(tmp_path) == before
+
+
+def test_a_label_is_needed(scripts):
+    assert says(scripts.refusal('predict.py'), '--label')
+
+
+def test_a_picture_that_cannot_be_written(scripts, trained, tmp_path):
+    (tmp_path / 'file').write_text('')
+    said = scripts.refusal('predict.py', '--lastoutput', trained / 'output', '--label', scripts.data / 'val_label/001.png',
+                           '--instance', scripts.data / 'val_inst/001.png', '--out', tmp_path / 'file' / 'out.png')
+    assert says(said, tmp_path / 'file', 'cannot be written')
+    said = scripts.refusal('val.py', '--lastoutput', trained / 'output', '--results', tmp_path / 'file')
+    assert says(said, tmp_path / 'file', 'cannot be written')
