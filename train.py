@@ -43,14 +43,13 @@ def main():
     print(f'plan: {opt.epochs} epochs of {steps_per_epoch} steps, batch {opt.batchSize}; '
           f'{len(data) - steps_per_epoch * opt.batchSize} samples left out of each epoch (the last incomplete batch)')
     train_step = TrainStep(opt)
+    surroundings = resume.surroundings(opt)
     if progress:
-        if 'init_from' in arguments:
-            print('--init_from is left aside: this run has begun already')
+        progress.update(surroundings)
         resume.go_on(opt, log, train_step, progress)
     else:
-        progress = resume.new_progress(dataset, len(data))
+        progress = {**resume.new_progress(dataset, len(data)), **surroundings}
         resume.start(opt, log, train_step, progress, getattr(arguments, 'init_from', None), 'restart' in arguments)
-    progress.update(resume.surroundings())
     with Loader(data, opt.nThreads, functools.partial(prepared, opt=opt)) as loader:
         Training(opt, train_step, loader, log, progress).run()
     print(f'done: {opt.epochs} epochs. Pictures: {os.path.join(opt.output, "pics")}; losses: python -m log.plot --log {opt.log}; '

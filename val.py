@@ -28,7 +28,8 @@ def main():
     folder = os.path.join(getattr(arguments, 'results', 'output_val/'), 'pics')
     size = opt.batchSize if 'batchSize' in arguments else 1
     batches = [range(start, min(start + size, len(data))) for start in range(0, len(data), size)]
-    with Loader(data, opt.nThreads, functools.partial(prepared, opt=opt)) as loader, tqdm(total=len(data), unit='picture', dynamic_ncols=True) as bar:
+    bar = tqdm(total=len(data), unit='picture', dynamic_ncols=True)
+    with bar, Loader(data, opt.nThreads, functools.partial(prepared, opt=opt)) as loader:
         for indices, batch in zip(batches, loader(batches)):
             stems = [data.samples[index].stem for index in indices]
             painted = painter.paint(batch['semantics'], batch.get('image'), noise=style and style_noise(opt, stems))

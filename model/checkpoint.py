@@ -165,6 +165,7 @@ class Checkpoint:
                     raise InputError(f'{os.path.join(self.link, file)}: state of an unknown weight {structured}')
                 state[f'{internal[structured]}_{kind}_0'] = paddle.to_tensor(value)
             optimizer.set_state_dict(state)
+            optimizer.loaded_state = arrays     # Paddle's own state_dict() leaves it out until the next step
         progress = self.progress()
         train_step.steps, train_step.g_losses = progress['step'], progress['g_losses']
 
@@ -231,7 +232,7 @@ class Checkpoint:
                 match = ADAM_STATE.fullmatch(key)
                 if match:
                     state[f'{names[match[1]]}/{match[2]}'] = value
-            save_weights(state, os.path.join(folder, file))
+            save_weights(state or getattr(optimizer, 'loaded_state', {}), os.path.join(folder, file))
         opt.save(os.path.join(folder, 'opt.json'))
         np.save(os.path.join(folder, 'current_epoch.npy'), progress['epoch'])
         with open(os.path.join(folder, 'progress.json'), 'w') as file:

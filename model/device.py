@@ -27,10 +27,15 @@ def _import_paddle():
     os.environ.setdefault('OMP_NUM_THREADS', str(cores()))
     # Two OpenMP runtimes share the cores (Paddle's and oneDNN's): one whose threads spin while they wait starves the other.
     os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
+    if not shutil.which('nvidia-smi'):
+        os.environ.setdefault('GLOG_minloglevel', '2')  # else the GPU wheel misses cuDNN aloud where there is no GPU
     said = io.StringIO()
     with contextlib.redirect_stderr(said), warnings.catch_warnings():
         warnings.filterwarnings('ignore', message='No ccache found')
+        warnings.filterwarnings('ignore', message='You are using GPU version Paddle')  # use_best_device says so in its way
         import paddle
+    # 2.6.2 without a GPU says so in three lines at the first tensor; use_best_device says it in one.
+    warnings.filterwarnings('ignore', message='You are using GPU version Paddle')
     for line in said.getvalue().splitlines():
         if 'OMP_NUM_THREADS' not in line:
             print(line, file=sys.stderr)

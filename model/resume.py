@@ -4,6 +4,7 @@ import os
 import paddle
 
 from log.loss_log import rows_on_disk
+from model import cpu
 from model.checkpoint import Checkpoint, folder_of, load_networks
 from model.errors import InputError
 from model.init import OPT
@@ -37,20 +38,22 @@ def stored_progress(opt, log_path, dataset, restart):
     changed = before.differences(opt)
     if changed:
         print(f'changed since the checkpoint: {_listed(changed)}')
-    for name, now in surroundings().items():
-        if progress[name] != now:
-            print(f'the checkpoint was written with {name} {progress[name]}, now {now}: this run goes on, but not bit for bit')
+    for name, now in surroundings(opt).items():
+        if progress.get(name) != now:
+            print(f'the checkpoint was written with {name} {progress.get(name)}, now {now}: this run goes on, but not bit for bit')
     return progress
 
 
 def new_progress(dataset, samples):
     """Counters of a run that has not begun."""
-    return dict(epoch=1, seen=0, log_rows=0, log_checksum=0, dataset=dataset, samples=samples, **surroundings())
+    return dict(epoch=1, seen=0, log_rows=0, log_checksum=0, dataset=dataset, samples=samples)
 
 
-def surroundings():
-    """What the bits of a result depend on beside the options."""
-    return {'OMP_NUM_THREADS': os.environ.get('OMP_NUM_THREADS', ''), 'Paddle': paddle.__version__}
+def surroundings(opt):
+    """What the bits of a result depend on beside what is learned."""
+    kernels = f'compiled, {opt.cpu_precision}' if cpu.in_use(opt) else 'Paddle\'s'
+    return {'OMP_NUM_THREADS': os.environ.get('OMP_NUM_THREADS', ''), 'Paddle': paddle.__version__,
+            'device': paddle.get_device(), 'kernels': kernels, 'modulation': opt.modulation}
 
 
 def start(opt, log, train_step, progress, init_from=None, restart=False):

@@ -147,6 +147,32 @@ def test_optimizers_find_their_weights_by_name(tmp_path, use_vae):
         assert all(np.array_equal(found[key], expected[key]) for key in expected)
 
 
+def test_saved_as_soon_as_loaded(tmp_path):
+    """Paddle's optimizer shows nothing of its state until the first step after loading; nothing of it may be lost."""
+    opt = tiny(output=tmp_path, D_steps_per_G=2)
+    one = TrainStep(opt)
+    one.step(*batch(opt))
+    Checkpoint(tmp_path).save(one, opt, new_progress('set', 2))
+    expected = contents(tmp_path / 'model')
+    other = TrainStep(opt)
+    Checkpoint(tmp_path).load(other)
+    Checkpoint(tmp_path).save(other, opt, new_progress('set', 2))
+    for name in expected:
+        if name.startswith('n_'):
+            found = read_weights(tmp_path / 'model' / name)
+            assert len(found) > 10
+            before = read_weights(tmp_path / 'checkpoints/000001' / name)
+            assert found.keys() == before.keys() and all(np.array_equal(found[key], before[key]) for key in before)
+    other.step(*batch(opt, 1))      # of D only
+    Checkpoint(tmp_path).save(other, opt, new_progress('set', 2))
+    states = [read_weights(tmp_path / f'checkpoints/00000{number}/n_g.pdopt') for number in (2, 3)]
+    assert states[0].keys() == states[1].keys()
+    third = TrainStep(opt)
+    Checkpoint(tmp_path).load(third)
+    one.step(*batch(opt, 1))
+    assert one.step(*batch(opt, 2)) == other.step(*batch(opt, 2)) == third.step(*batch(opt, 2))
+
+
 def test_optimizer_files_name_the_weights(trained_vae):
     state = read_weights(trained_vae / 'output/model/n_g.pdopt')
     assert {key.split('/')[1] for key in state} == {'moment1', 'moment2', 'beta1_pow_acc', 'beta2_pow_acc'}

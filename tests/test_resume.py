@@ -1,5 +1,6 @@
 """An interrupted run equals an uninterrupted one, bit for bit; and what a run refuses to go on from."""
 import json
+import math
 import os
 import random
 import shutil
@@ -63,9 +64,9 @@ def assert_whole_generation(folder, files):
     updates = set()
     for name in files:
         arrays = read_weights(output / 'model' / name)
-        if name.endswith('.pdopt') and arrays:
-            powers = [value for key, value in arrays.items() if key.endswith('beta2_pow_acc')]
-            updates |= {round(float(np.log(power.item()) / np.log(0.9))) for power in powers}
+        if name.endswith('.pdopt') and progress['step']:
+            powers = [value.item() for key, value in arrays.items() if key.endswith('beta2_pow_acc')]
+            updates |= {round(math.log(power) / math.log(0.9)) for power in powers} or {None}
     # Paddle stores beta2 ** (updates + 1): the optimizers are as old as the counters say.
     assert updates == ({progress['step'] + 1} if progress['step'] else set())
 

@@ -1,0 +1,170 @@
+"""The CPU kernels against plain formulas, and how they are built: without a compiler, and by two processes at once."""
+import os
+import subprocess
+import sys
+
+import numpy as np
+import paddle
+import paddle.nn.functional as F
+import pytest
+
+from model import cpu
+from model.cpu import operators
+
+pytestmark = pytest.mark.skipif(cpu.kernels() is None, reason='the CPU kernels cannot be built here')
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def leaf(*shape, seed=0, scale=1.0):
+    values = np.random.default_rng([seed, *shape]).standard_normal(shape).astype(np.float32) * scale
+    return paddle.to_tensor(values, stop_gradient=False)
+
+
+def compare(kernel, plain, leaves, tolerance=1e-5):
+    """Outputs and gradients of two functions of `leaves`, relative to the plain one's scale."""
+    results = []
+    for function in (kernel, plain):
+        for tensor in leaves:
+            tensor.clear_gradient()
+        y = function(*leaves)
+        (y * leaf(*y.shape, seed=9).detach()).sum().backward()
+        results.append([y.numpy()] + [tensor.grad.numpy().copy() for tensor in leaves])
+    for found, expected in zip(*results):
+        assert np.abs(found - expected).max() <= tolerance * np.abs(expected).max()
+
+
+@pytest.mark.parametrize('n, c, out, size, k, stride, padding, biased', [
+    (1, 3, 8, (9, 7), 3, 1, 1, True), (2, 16, 32, (16, 16), 3, 1, 1, False), (2, 5, 4, (13, 17), 4, 2, 2, True),
+    (1, 32, 16, (8, 8), 1, 1, 0, False), (3, 16, 3, (6, 11), 5, 1, 2, True), (1, 64, 1, (5, 5), 4, 1, 2, True)])
+def test_convolution(n, c, out, size, k, stride, padding, biased):
+    x, weight, bias = leaf(n, c, *size), leaf(out, c, k, k, scale=0.2), leaf(out)
+    if biased:
+        compare(lambda x, w, b: operators.Convolution.apply(x, w, b, stride, padding, False),
+                lambda x, w, b: F.conv2d(x, w, b, stride, padding), [x, weight, bias])
+    else:
+        compare(lambda x, w: operators.Convolution.apply(x, w, None, stride, padding, False),
+                lambda x, w: F.conv2d(x, w, None, stride, padding), [x, weight])
+
+
+@pytest.mark.skipif(not cpu.has_bfloat16(), reason='this processor has no bfloat16 units')
+def test_bfloat16_convolution_is_near():
+    compare(lambda x, w, b: operators.Convolution.apply(x, w, b, 1, 1, True), lambda x, w, b: F.conv2d(x, w, b, 1, 1),
+            [leaf(1, 64, 16, 16), leaf(32, 64, 3, 3, scale=0.1), leaf(32)], tolerance=1e-2)
+
+
+def test_convolution_of_a_frozen_weight_or_a_fixed_image():
+    x, weight = leaf(1, 8, 8, 8), leaf(8, 8, 3, 3)
+    weight.stop_gradient = True
+    operators.Convolution.apply(x, weight, None, 1, 1, False).sum().backward()
+    assert x.grad is not None and weight.grad is None
+    x, weight = leaf(1, 8, 8, 8).detach(), leaf(8, 8, 3, 3)
+    operators.Convolution.apply(x, weight, None, 1, 1, False).sum().backward()
+    assert x.grad is None and weight.grad is not None
+
+
+def test_convolution_of_a_tensor_that_is_not_contiguous():
+    x, weight = leaf(2, 8, 6, 9), leaf(4, 8, 3, 3)
+    compare(lambda x, w: operators.Convolution.apply(x.transpose([0, 1, 3, 2]), w, None, 1, 1, False),
+            lambda x, w: F.conv2d(x.transpose([0, 1, 3, 2]), w, None, 1, 1), [x, weight])
+
+
+@pytest.mark.parametrize('biased', [True, False])
+def test_window_sums(biased):
+    positions = np.random.default_rng(1).integers(0, 20, (37, 9)).astype(np.int32)
+    table, bias = leaf(20, 12), leaf(12)
+
+    def plain(table, *bias):
+        sums = F.embedding(paddle.to_tensor(positions), table).sum(1)
+        return paddle.concat([F.relu(sums + bias[0]), paddle.zeros([1, 12])]) if biased else sums
+
+    compare(lambda table, *bias: operators.WindowSums.apply(table, bias[0] if biased else None, positions), plain,
+            [table, bias] if biased else [table])
+
+
+@pytest.mark.parametrize('rows', [1, 50, 1500])  # few rows are multiplied together, many in blocks
+@pytest.mark.parametrize('k', [3, 5])
+def test_window_product(rows, k):
+    windows = np.random.default_rng(2).integers(0, 31, (rows, k * k)).astype(np.int32)
+    hidden, gamma, beta = leaf(31, 16), leaf(6, 16, k, k, scale=0.2), leaf(6, 16, k, k, seed=1, scale=0.2)
+
+    def plain(hidden, gamma, gamma_bias, beta, beta_bias):
+        gathered = F.embedding(paddle.to_tensor(windows), hidden).transpose([0, 2, 1]).flatten(1)
+        return paddle.concat([(gathered @ weight.flatten(1).t() + bias).t() for weight, bias in
+                              ((gamma, gamma_bias), (beta, beta_bias))])
+
+    compare(lambda *tensors: operators.WindowProduct.apply(*tensors, windows), plain, [hidden, gamma, leaf(6), beta, leaf(6, seed=1)])
+
+
+@pytest.mark.parametrize('per_image', [False, True])
+@pytest.mark.parametrize('dealt', [False, True])
+@pytest.mark.parametrize('own', [False, True])
+def test_modulation(per_image, dealt, own):
+    n, c, height, width, windows = 2, 5, 33, 41, 60
+    pixel = np.random.default_rng(3).integers(0, windows, (n, height, width)).astype(np.int32)
+    pixel[:, :20] = 7  # half of an image may share a window
+    x, table = leaf(n, c, height, width, scale=2), leaf(2 * c, windows) if dealt else leaf(n, 2 * c, height, width)
+    shape, axes = ([n, c, 1, 1], [2, 3]) if per_image else ([1, c, 1, 1], [0, 2, 3])
+    given = leaf(n * c if per_image else c, seed=5).detach(), leaf(n * c if per_image else c, seed=6).detach().abs() + 0.5
+
+    def kernel(x, table):
+        mean, variance = operators.statistics(x.detach(), per_image) if own else given
+        return operators.Modulate.apply(x, table, mean, (variance + 1e-5) ** -0.5, pixel if dealt else None, per_image, own, 0.2)
+
+    def plain(x, table):
+        mean, variance = (x.mean(axes, keepdim=True), x.var(axes, unbiased=False, keepdim=True)) if own else \
+            (values.reshape(shape) for values in given)
+        both = F.embedding(paddle.to_tensor(pixel), table.t()).transpose([0, 3, 1, 2]) if dealt else table
+        return F.leaky_relu((x - mean) * (variance + 1e-5) ** -0.5 * (1 + both[:, :c]) + both[:, c:], 0.2)
+
+    compare(kernel, plain, [x, table])
+
+
+def test_nan_is_not_swallowed():
+    table = paddle.to_tensor(np.full((4, 3), np.nan, np.float32))
+    sums = operators.WindowSums.apply(table, paddle.zeros([3]), np.zeros((2, 9), np.int32))
+    assert np.isnan(sums.numpy()[:2]).all()
+
+
+STEP = '''
+from model import device
+import numpy as np
+from model.init import OPT
+from model.train_step import TrainStep
+label = np.arange(2 * 32 * 32).reshape(2, 32, 32) // 400
+train_step = TrainStep(OPT(label_nc=9, crop_size=32, ngf=2, ndf=2, use_vae=False))
+print([round(value, 4) for value in train_step.step(label, label, np.zeros((2, 3, 32, 32))).values()])
+'''
+
+
+def start(**environment):
+    return subprocess.Popen([sys.executable, '-c', STEP], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                            env={**os.environ, **environment})
+
+
+def test_without_a_compiler(tmp_path):
+    with_kernels, without = start(), start(PATH=str(tmp_path), XDG_CACHE_HOME=str(tmp_path / 'cache'))
+    (expected, _), (found, warning) = with_kernels.communicate(timeout=120), without.communicate(timeout=120)
+    assert without.returncode == with_kernels.returncode == 0
+    lines = [line for line in warning.splitlines() if 'kernels' in line]
+    assert len(lines) == 1 and 'no g++ on PATH' in lines[0] and 'plain Paddle' in lines[0]
+    np.testing.assert_allclose(eval(found.splitlines()[-1]), eval(expected.splitlines()[-1]), atol=2e-4)
+
+
+def test_two_processes_with_an_empty_cache(tmp_path):
+    processes = [start(XDG_CACHE_HOME=str(tmp_path)) for _ in range(2)]
+    outputs = [process.communicate(timeout=180) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert not any('not available' in errors for _, errors in outputs)
+    assert any('CPU kernels: built in' in said for said, _ in outputs)
+    assert outputs[0][0].splitlines()[-1] == outputs[1][0].splitlines()[-1]
+    assert [name.endswith('.so') for name in os.listdir(tmp_path / 'spade-paddle')] == [True]
+
+
+def test_a_broken_compiler_is_named(tmp_path):
+    compiler = tmp_path / 'broken'
+    compiler.write_text('#!/bin/sh\necho "error: no room" >&2\nexit 1\n')
+    compiler.chmod(0o755)
+    process = start(CXX=str(compiler), XDG_CACHE_HOME=str(tmp_path / 'cache'))
+    _, warning = process.communicate(timeout=120)
+    assert process.returncode == 0 and 'error: no room' in warning
+    assert not os.listdir(tmp_path / 'cache' / 'spade-paddle')
