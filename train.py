@@ -46,6 +46,8 @@ def main():
     surroundings = resume.surroundings(opt)
     if progress:
         progress.update(surroundings)
+        if 'init_from' in arguments:
+            print('--init_from is left aside: this run has begun already')
         resume.go_on(opt, log, train_step, progress)
     else:
         progress = {**resume.new_progress(dataset, len(data)), **surroundings}

@@ -3,7 +3,7 @@
     python -m model.convert nvlabs CHECKPOINT_DIR OUTPUT_DIR [--preset NAME] [--crop_size 256 ...]
     python -m model.convert vgg19 SOURCE vgg/vgg19pretrain.pdparams
 
-One function per source reads names and shapes; every tensor must then find its place (model.checkpoint.set_weights).
+One function per source reads names and shapes; every tensor must then find its place (model.weights.set_weights).
 """
 import argparse
 import os
@@ -12,7 +12,7 @@ import sys
 
 import numpy
 
-from model.checkpoint import read_weights, save_weights, set_weights
+from model.weights import read_weights, save_weights, set_weights
 from model.discriminator import MultiscaleDiscriminator
 from model.errors import InputError, OptionError, shown_in_one_line
 from model.generator import SPADEGenerator

@@ -25,7 +25,7 @@ class TrainStep:
     def __init__(self, opt):
         paddle.seed(opt.seed)
         self.opt = opt
-        self.vgg = None if opt.no_vgg_loss else VGG19Features(opt.vggwpath)
+        self.vgg = None if opt.no_vgg_loss else VGG19Features(opt.vggwpath, opt)
         self.generator = SPADEGenerator(opt)
         self.discriminator = MultiscaleDiscriminator(opt)
         self.encoder = VAEEncoder(opt) if opt.use_vae else None

@@ -10,7 +10,7 @@ import tempfile
 import numpy as np  # before Paddle: 2.6.2 crashes in zlib otherwise
 import paddle
 
-from model.checkpoint import save_weights, set_weights
+from model.weights import save_weights, set_weights
 from model.init import OPT
 from model.painter import Painter
 from model.semantics import SemanticMap

@@ -23,7 +23,7 @@ import paddle
 from dataset.demo import scene
 from dataset.labelled_images import ValidationImages
 from dataset.loader import stacked
-from model.checkpoint import save_weights
+from model.weights import save_weights
 from model.init import OPT
 from model.semantics import SemanticMap, prepared
 from model.train_step import TrainStep
@@ -65,7 +65,7 @@ def compare(options, names, maps=None, train=True, count=1, runs=RUNS):
     """Time the settings in turn: dict of 'generator_forward' and 'train_step' -> dict of setting -> list of seconds.
 
     maps: a function of opt that gives batches, by default those of `batches`. Windows are found beforehand, as the loader's
-    workers do; table() prints what that costs. The first run of each is not counted.
+    workers do; window_cost() prints what that costs. A run before, not counted, builds and plans the kernels.
     """
     steps = {name: TrainStep(OPT(**{**BASE, **options, **SETTINGS[name]})) for name in names}
     source = (maps or batches)(next(iter(steps.values())).opt, count)
@@ -73,6 +73,8 @@ def compare(options, names, maps=None, train=True, count=1, runs=RUNS):
     for run in range(runs + 1):
         batch = next(source)
         for name, train_step in steps.items():
+            if not (run or train_step.opt.cpu_kernels):
+                continue
             ready = prepared(batch, train_step.opt)['semantics']
             work = {'generator_forward': lambda: train_step.painter.paint(ready),
                     'train_step': lambda: train_step.step(ready, None, batch['image'])}

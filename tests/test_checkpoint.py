@@ -13,12 +13,13 @@ import paddle
 import pytest
 from PIL import Image
 
-from model.checkpoint import Checkpoint, load_weights, read_weights, save_weights
+from model.checkpoint import Checkpoint
 from model.errors import InputError
 from model.generator import SPADEGenerator
 from model.init import OPT
 from model.resume import new_progress
 from model.train_step import TrainStep
+from model.weights import load_weights, read_weights, save_weights
 from tests.conftest import contents, says
 from tests.golden.fixture import inputs
 

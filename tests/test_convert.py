@@ -9,7 +9,7 @@ import numpy
 import paddle
 import pytest
 
-from model.checkpoint import load_weights, read_weights
+from model.weights import load_weights, read_weights
 from model.convert import main
 from model.discriminator import MultiscaleDiscriminator
 from model.errors import InputError

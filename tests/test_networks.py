@@ -264,7 +264,7 @@ def test_generate_leaves_everything_as_it_was(use_vae):
     train_step = TrainStep(opt)
     label, instance, image = batch(opt)
     train_step.step(label, instance, image)
-    networks = [network for network in (train_step.generator, train_step.discriminator, train_step.encoder) if network is not None]
+    networks = [train_step.generator, train_step.discriminator] + [train_step.encoder] * use_vae
     train_step.generator.up_1.eval()        # a mixture of modes comes back too
     layers = [layer for network in networks for layer in network.sublayers(include_self=True)]
     modes, state = [layer.training for layer in layers], arrays(*networks)

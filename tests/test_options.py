@@ -26,8 +26,9 @@ def parsed(*words):
 
 def test_defaults_are_the_official_ones():
     opt = OPT()
-    expected = dict(lr=0.0002, beta1=0, beta2=0.9, lambda_vgg=10, lambda_feat=10, lambda_kld=0.05, ngf=64, ndf=64, crop_size=256,
-                    load_size=286, batchSize=1, n_layers_D=4, num_D=2, niter=50, niter_decay=0, label_nc=182, z_dim=256,
+    expected = dict(lr=0.0002, beta1=0, beta2=0.9, lambda_vgg=10, lambda_feat=10, lambda_kld=0.05, ngf=64, ndf=64,
+                    crop_size=256, load_size=286, batchSize=1,
+                    n_layers_D=4, num_D=2, niter=50, niter_decay=0, label_nc=182, z_dim=256,
                     contain_dontcare_label=True, no_instance=False, aspect_ratio=1, num_upsampling_layers='normal',
                     norm_G='spectralspadesyncbatch3x3', norm_D='spectralinstance', norm_E='spectralinstance', gan_mode='hinge',
                     no_TTUR=False, no_flip=False, no_ganFeat_loss=False, preprocess_mode='resize_and_crop', output_nc=3,

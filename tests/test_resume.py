@@ -13,9 +13,10 @@ import pytest
 
 from log.loss_log import LossLog, rows_on_disk
 from model import resume
-from model.checkpoint import Checkpoint, read_weights
+from model.checkpoint import Checkpoint
 from model.init import OPT
 from model.train_step import TrainStep
+from model.weights import read_weights
 from tests.conftest import contents, kill, says, until, write_tiny_set
 
 KILLS = 20

@@ -84,7 +84,8 @@ def test_edges_of_unsigned_ids():
 @pytest.mark.parametrize('size', [(4, 4), (3, 5), (16, 2), (7, 6), (13, 11)])
 def test_nearest_is_that_of_paddle(size):
     label, _ = maps((2, 8, 6), labels=200)
-    expected = F.interpolate(paddle.to_tensor(label[:, None].astype(np.float32)), size=list(size), mode='nearest').numpy()[:, 0]
+    image = paddle.to_tensor(label[:, None].astype(np.float32))
+    expected = F.interpolate(image, size=list(size), mode='nearest').numpy()[:, 0]
     assert np.array_equal(nearest(label, size), expected)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.checkpoint import read_weights, save_weights
+from model.weights import read_weights, save_weights
 from tests.conftest import contents, says
 
 NAMES = ['000', '001', '002']
@@ -27,8 +27,8 @@ def drawn(scripts, model, results, *flags):
 
 def predicted(scripts, model, out, *flags, label=None, instance=None):
     label, instance = label or scripts.data / 'val_label/001.png', instance or scripts.data / 'val_inst/001.png'
-    process = scripts.run('predict.py', '--lastoutput', model / 'output', '--label', label, '--instance', instance, '--out', out,
-                          *flags)
+    process = scripts.run('predict.py', '--lastoutput', model / 'output', '--label', label, '--instance', instance,
+                          '--out', out, *flags)
     assert process.returncode == 0, process.stderr
     assert process.stdout.splitlines()[-1] == f'{out}: 32 wide and 32 high'
     return pixels(out)
@@ -104,13 +104,15 @@ def test_styles(scripts, styled, tmp_path):
 def test_random_styles_need_no_photos(scripts, trained_vae, tmp_path):
     data = without_photos(scripts, tmp_path)
     drawn(scripts, trained_vae, tmp_path / 'results', '--dataroot', data, '--style', 'random')
-    said = scripts.refusal('val.py', '--lastoutput', trained_vae / 'output', '--results', tmp_path / 'none', '--dataroot', data)
+    said = scripts.refusal('val.py', '--lastoutput', trained_vae / 'output', '--dataroot', data,
+                           '--results', tmp_path / 'none')
     assert says(said, data / 'val_img', '--style random')
     assert not (tmp_path / 'none').exists()
 
 
 def test_a_checkpoint_that_is_not_there(scripts, tmp_path):
-    for script in (['val.py', '--results', tmp_path / 'results'], ['predict.py', '--label', scripts.data / 'val_label/000.png']):
+    label = scripts.data / 'val_label/000.png'
+    for script in (['val.py', '--results', tmp_path / 'results'], ['predict.py', '--label', label]):
         assert says(scripts.failure(*script, '--lastoutput', tmp_path / 'output'), tmp_path / 'output', 'n_g.pdparams',
                     'python train.py', '--lastoutput')
     assert contents(tmp_path) == {}
@@ -123,7 +125,8 @@ def test_a_checkpoint_that_is_not_there(scripts, tmp_path):
     (('--which_epoch', 'last'), ('--which_epoch', "'last'")), (('--which_epoch', 7), ('epoch_7',)),
     (('--dataroot', '/nowhere'), ('/nowhere/val_label', 'missing folder'))])
 def test_contradictions_are_refused(scripts, trained, tmp_path, flags, said):
-    assert says(scripts.refusal('val.py', '--lastoutput', trained / 'output', '--results', tmp_path / 'results', *flags), *said)
+    results = tmp_path / 'results'
+    assert says(scripts.refusal('val.py', '--lastoutput', trained / 'output', '--results', results, *flags), *said)
     assert contents(tmp_path) == {}
 
 

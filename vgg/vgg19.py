@@ -3,7 +3,10 @@ import os
 
 from paddle import nn
 
+from model.convolution import Convolution
 from model.errors import InputError
+from model.init import OPT
+from model.weights import read_weights, set_weights
 
 # Channels of the convolutions up to conv5_1, P for 2x2 max pooling: configuration E of the paper. Counting a ReLU after
 # each convolution, the positions are the layer numbers of torchvision's and Paddle's vgg19, which name the weights.
@@ -16,17 +19,17 @@ class VGG19Features(nn.Layer):
 
     The image goes in as it is: the official VGGLoss feeds [-1, 1] without ImageNet's mean and deviation, and so do we.
     Weights from the file `path` (random ones without); they are never trained, gradients reach the image only.
-    Names of the weights: features.0.weight ... features.28.bias, as in torchvision.
+    Names of the weights: features.0.weight ... features.28.bias, as in torchvision. `opt` chooses the kernels.
     """
 
-    def __init__(self, path=None):
+    def __init__(self, path=None, opt=None):
         super().__init__()
         layers, channels = [], 3
         for layer in LAYERS:
             if layer == 'P':
                 layers.append(nn.MaxPool2D(2, 2))
             else:
-                layers += [nn.Conv2D(channels, layer, 3, padding=1), nn.ReLU()]
+                layers += [Convolution(channels, layer, 3, opt or OPT(), padding=1), nn.ReLU()]
                 channels = layer
         self.features = nn.Sequential(*layers)
         if path is not None:
@@ -50,5 +53,13 @@ class VGG19Features(nn.Layer):
                 f'`python -m model.convert vgg19 SOURCE {path}`, where SOURCE is torchvision\'s vgg19 '
                 f'(vgg19-dcbb9e9d.pth from download.pytorch.org/models) or the .pdparams that '
                 f'paddle.vision.models.vgg19(pretrained=True) downloads; or switch the loss off with --no_vgg_loss true')
-        from model.checkpoint import load_weights
-        load_weights(self, path)
+        names = self.state_dict()
+        arrays = read_weights(path)
+        whole = {name: value for name, value in arrays.items() if name in names or not _beyond(name)}
+        set_weights(self, whole, path)
+
+
+def _beyond(name):
+    """Whether `name` is of a layer of VGG19 behind relu5_1, which files of the whole network hold too."""
+    part, position, _ = (name.split('.') + ['', ''])[:3]
+    return part == 'classifier' or part == 'features' and position.isdigit() and int(position) > TAPS[-1]
