@@ -16,6 +16,6 @@ PRESETS = {
                              aspect_ratio=2.0, preprocess_mode='fixed', num_upsampling_layers='more', niter=100,
                              niter_decay=100, batchSize=16, dataroot='dataset/cityscapes/'),
     # The generated scenes of dataset/demo.py, small enough for two CPU cores and five minutes.
-    'demo': dict(use_vae=False, crop_size=64, load_size=72, ngf=16, ndf=16, batchSize=2, niter=8, niter_decay=6,
+    'demo': dict(use_vae=False, crop_size=64, load_size=72, ngf=16, ndf=16, batchSize=2, niter=10, niter_decay=2,
                  lr=0.0006, beta2=0.99, dataroot='dataset/demo/', print_freq=20, display_freq=50),
 }

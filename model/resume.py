@@ -6,6 +6,7 @@ import paddle
 from log.loss_log import rows_on_disk
 from model import cpu
 from model.checkpoint import Checkpoint, folder_of, load_networks
+from model.convolution import bfloat16
 from model.errors import InputError
 from model.init import OPT
 
@@ -51,7 +52,7 @@ def new_progress(dataset, samples):
 
 def surroundings(opt):
     """What the bits of a result depend on beside what is learned."""
-    kernels = f'compiled, {opt.cpu_precision}' if cpu.in_use(opt) else 'Paddle\'s'
+    kernels = ('compiled, bfloat16' if bfloat16(opt) else 'compiled, float32') if cpu.in_use(opt) else 'Paddle\'s'
     return {'OMP_NUM_THREADS': os.environ.get('OMP_NUM_THREADS', ''), 'Paddle': paddle.__version__,
             'device': paddle.get_device(), 'kernels': kernels, 'modulation': opt.modulation}
 

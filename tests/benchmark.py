@@ -25,7 +25,7 @@ from dataset.labelled_images import ValidationImages
 from dataset.loader import stacked
 from model.weights import save_weights
 from model.init import OPT
-from model.semantics import SemanticMap, prepared
+from model.semantics import prepared
 from model.train_step import TrainStep
 from vgg.vgg19 import VGG19Features
 
@@ -47,8 +47,8 @@ def batches(opt, count=1):
         samples = []
         for seed in range(8):
             photo, label, instance = scene(seed, height, width)
-            samples.append(dict(label=np.where(label == 255, opt.label_nc, label).astype(np.int32), instance=instance.astype(np.int32),
-                                image=photo.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1))
+            label = np.where(label == 255, opt.label_nc, label).astype(np.int32)
+            samples.append(dict(label=label, instance=instance.astype(np.int32), image=photo.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1))
     start = 0
     while True:
         yield stacked(samples, [(start + n) % len(samples) for n in range(count)])
@@ -69,27 +69,32 @@ def compare(options, names, maps=None, train=True, count=1, runs=RUNS):
     """
     steps = {name: TrainStep(OPT(**{**BASE, **options, **SETTINGS[name]})) for name in names}
     source = (maps or batches)(next(iter(steps.values())).opt, count)
-    times = {what: {name: [] for name in names} for what in ['generator_forward'] + ['train_step'] * train}
-    for run in range(runs + 1):
-        batch = next(source)
-        for name, train_step in steps.items():
-            if not (run or train_step.opt.cpu_kernels):
-                continue
-            ready = prepared(batch, train_step.opt)['semantics']
-            work = {'generator_forward': lambda: train_step.painter.paint(ready),
-                    'train_step': lambda: train_step.step(ready, None, batch['image'])}
-            for what, taken in times.items():
-                once = seconds(work[what])
-                if run:
-                    taken[name].append(once)
+    times = {}
+    # All forwards come first: plain Paddle's take nearly three times as long once the process has trained (its allocator).
+    for what in ['generator_forward'] + ['train_step'] * train:
+        times[what] = {name: [] for name in names}
+        for run in range(runs + 1):
+            batch = next(source)
+            for name, train_step in steps.items():
+                if run or train_step.opt.cpu_kernels:
+                    times[what][name].append(seconds(_work(what, train_step, batch)))
+        times[what] = {name: taken[-runs:] for name, taken in times[what].items()}
     return times
+
+
+def _work(what, train_step, batch):
+    semantics = prepared(batch, train_step.opt)['semantics']
+    if what == 'generator_forward':
+        return lambda: train_step.painter.paint(semantics)
+    return lambda: train_step.step(semantics, None, batch['image'])
 
 
 def table(title, times):
     """Print medians in seconds, and how many times as fast as the first setting; the median of paired runs."""
     for what, taken in times.items():
         plain = next(iter(taken.values()))
-        cells = ', '.join(f'{name} {statistics.median(values):.3f} s ({ratio(plain, values):.2f}x)' for name, values in taken.items())
+        cells = ', '.join(f'{name} {statistics.median(values):.3f} s ({ratio(plain, values):.2f}x)'
+                          for name, values in taken.items())
         print(f'{title:34} {what:18} {cells}', flush=True)
 
 
@@ -117,7 +122,8 @@ def window_cost():
     """Print the seconds that finding all windows of an image takes."""
     opt = OPT(**BASE)
     source = batches(opt)
-    print(f'finding the windows: {statistics.median(seconds(lambda: prepared(next(source), opt)) for _ in range(20)):.3f} s an image')
+    taken = [seconds(lambda: prepared(next(source), opt)) for _ in range(20)]
+    print(f'finding the windows: {statistics.median(taken):.3f} s an image')
 
 
 def full():

@@ -92,7 +92,8 @@ def test_window_product(rows, k):
         return paddle.concat([(gathered @ weight.flatten(1).t() + bias).t() for weight, bias in
                               ((gamma, gamma_bias), (beta, beta_bias))])
 
-    compare(lambda *tensors: operators.WindowProduct.apply(*tensors, windows), plain, [hidden, gamma, leaf(6), beta, leaf(6, seed=1)])
+    leaves = [hidden, gamma, leaf(6), beta, leaf(6, seed=1)]
+    compare(lambda *tensors: operators.WindowProduct.apply(*tensors, windows), plain, leaves)
 
 
 @pytest.mark.parametrize('per_image', [False, True])

@@ -40,8 +40,11 @@ def in_use(opt):
 
 @functools.lru_cache(maxsize=None)
 def has_bfloat16():
-    """Whether this processor has bfloat16 units."""
-    return any(flag in _processor_flags().split() for flag in ('avx512_bf16', 'amx_bf16'))
+    """Whether this processor has bfloat16 units; a line of warning, once, if not."""
+    found = any(flag in _processor_flags().split() for flag in ('avx512_bf16', 'amx_bf16'))
+    if not found:
+        print('cpu_precision bfloat16: this processor has no units for it; float32 instead', file=sys.stderr, flush=True)
+    return found
 
 
 class _Unavailable(Exception):
