@@ -87,7 +87,7 @@ class TrainStep:
         sum(losses.values()).backward()
         _require_gradients(self.discriminator, True)
         self.optimizer_g.step()
-        return losses
+        return _detached(losses)
 
     def _update_d(self, semantics, image, noise):
         """D on the photo and on a fake that carries no gradient -> the losses of D_COLUMNS, as tensors."""
@@ -100,7 +100,7 @@ class TrainStep:
         d_loss = d_loss_f + d_loss_r
         d_loss.backward()
         self.optimizer_d.step()
-        return {'d_loss': d_loss, 'd_loss_f': d_loss_f, 'd_loss_r': d_loss_r}
+        return _detached({'d_loss': d_loss, 'd_loss_f': d_loss_f, 'd_loss_r': d_loss_r})
 
     def _fake(self, semantics, image, noise):
         """Generated pictures, and the KL divergence of the style (None without encoder)."""
@@ -119,12 +119,17 @@ class TrainStep:
 
     def _as_floats(self, losses):
         """Scalars as floats, read from the device in one go; InputError if one is not finite."""
-        values = paddle.stack([loss.detach().reshape([]) for loss in losses.values()]).tolist()
+        values = paddle.stack([loss.reshape([]) for loss in losses.values()]).tolist()
         for name, value in zip(losses, values):
             if not math.isfinite(value):
                 raise InputError(f'{name} is {value} in step {self.steps + 1}: training has diverged and stops here; the last '
                                  'checkpoint stays. Go on from it with a lower --lr, or begin anew with --restart')
         return dict(zip(losses, values))
+
+
+def _detached(losses):
+    """The losses without their graph, which would hold the activations of G through the D update."""
+    return {name: loss.detach() for name, loss in losses.items()}
 
 
 def _predictions(features):

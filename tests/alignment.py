@@ -7,7 +7,9 @@ import os
 import sys
 import tempfile
 
-import numpy as np  # before Paddle: 2.6.2 crashes in zlib otherwise
+from model import device  # noqa: F401  first: sets the threads, then imports numpy and Paddle in the order that works
+
+import numpy as np
 import paddle
 
 from model.weights import save_weights, set_weights

@@ -18,7 +18,6 @@ import time
 from model import device  # first: sets the threads, then imports Paddle
 
 import numpy as np
-import paddle
 
 from dataset.demo import scene
 from dataset.labelled_images import ValidationImages
@@ -48,7 +47,8 @@ def batches(opt, count=1):
         for seed in range(8):
             photo, label, instance = scene(seed, height, width)
             label = np.where(label == 255, opt.label_nc, label).astype(np.int32)
-            samples.append(dict(label=label, instance=instance.astype(np.int32), image=photo.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1))
+            image = photo.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1
+            samples.append(dict(label=label, instance=instance.astype(np.int32), image=image))
     start = 0
     while True:
         yield stacked(samples, [(start + n) % len(samples) for n in range(count)])

@@ -31,7 +31,7 @@ class Convolution(PyLayer):
 
     @staticmethod
     def backward(ctx, dy):
-        x, weight = ctx.saved
+        x, weight = _taken(ctx)
         dx = dweight = dbias = None
         if ctx.wanted[0]:
             dx = paddle.empty(x.shape)
@@ -84,7 +84,8 @@ class WindowProduct(PyLayer):
 
     @staticmethod
     def backward(ctx, dtable):
-        (hidden, gamma, beta), (rows, k), out = ctx.saved, ctx.windows.shape, ctx.saved[1].shape[0]
+        (hidden, gamma, beta), (rows, k) = _taken(ctx), ctx.windows.shape
+        out = gamma.shape[0]
         dhidden, dweight, dbias = paddle.empty(hidden.shape), paddle.empty([2, *gamma.shape]), paddle.empty([2, out])
         _call('spade_window_product_backward', hidden, ctx.windows, gamma, beta, dtable, dhidden, dweight, dbias, rows, k,
               hidden.shape[1], out, hidden.shape[0])
@@ -119,7 +120,7 @@ class Modulate(PyLayer):
 
     @staticmethod
     def backward(ctx, dy):
-        x, table, mean, scale = ctx.saved
+        x, table, mean, scale = _taken(ctx)
         dtable, dx = paddle.empty(table.shape), paddle.empty(x.shape)
         sums, products = np.empty(mean.shape[0]), np.empty(mean.shape[0])
         _call('spade_modulate_backward', x, mean, scale, table, ctx.pixel, dy, dtable, dx, sums, products, *ctx.sizes,
@@ -128,6 +129,12 @@ class Modulate(PyLayer):
         means = [(values / count if ctx.own else np.zeros_like(values)).astype(np.float32) for values in (sums, products)]
         _call('spade_normalize_backward', x, mean, scale, *means, dx, *ctx.sizes[:3], ctx.per_image)
         return dx, dtable, None, None
+
+
+def _taken(ctx):
+    """The tensors saved for the way back, which goes each operator once: they are free as soon as it has passed."""
+    saved, ctx.saved = ctx.saved, None
+    return saved
 
 
 def _call(function, *arguments):
