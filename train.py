@@ -66,7 +66,8 @@ def options():
     parser.add_argument('--init_from', metavar='DIR', help='begin a new run with these weights (D\'s only if they are there)')
     arguments = parser.parse_args()
     preset = getattr(arguments, 'preset', None)
-    if preset is None and 'dataroot' not in arguments and not os.path.isdir(os.path.join(OPT().dataroot, 'train_label')):
+    folders = [os.path.join(OPT().dataroot, f'train_{part}') for part in ('label', 'inst', 'img')]
+    if preset is None and 'dataroot' not in arguments and not any(map(os.path.isdir, folders)):
         print(f'no data set in {OPT().dataroot} and none named with --dataroot: trains on generated scenes (--preset demo)')
         preset = 'demo'
     opt = (OPT.preset(preset) if preset else OPT()).update(arguments)
