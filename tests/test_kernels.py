@@ -1,5 +1,7 @@
 """The CPU kernels against plain formulas, and how they are built: without a compiler, and by two processes at once."""
 import os
+import platform
+import shutil
 import subprocess
 import sys
 
@@ -11,7 +13,8 @@ import pytest
 from model import cpu
 from model.cpu import operators
 
-pytestmark = pytest.mark.skipif(cpu.kernels() is None, reason='the CPU kernels cannot be built here')
+# Where there is a compiler, kernels that do not build are a failure, not a reason to skip.
+pytestmark = pytest.mark.skipif(platform.machine() != 'x86_64' or not shutil.which('g++'), reason='no x86-64 processor or no g++')
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
