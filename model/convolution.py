@@ -1,20 +1,51 @@
-"""Convolution that runs on the CPU kernels where there are any, else on Paddle's own."""
+"""Convolution, with spectral norm or without, that runs on the CPU kernels where there are any, else on Paddle's own."""
+import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
 from model.cpu import has_bfloat16, operators
 
+NEVER_ZERO = 1e-12  # least norm that a vector is divided by (torch.nn.utils.spectral_norm)
+
 
 class Convolution(nn.Conv2D):
-    """nn.Conv2D with one stride and one padding for both directions; `opt` says which kernels and which precision."""
+    """nn.Conv2D with one stride and one padding for both directions; `opt` says which kernels and which precision.
 
-    def __init__(self, in_channels, out_channels, kernel_size, opt, stride=1, padding=0, bias=True):
+    spectral: the weight is weight_orig divided by its largest singular value, which one power iteration a forward in training
+    mode follows with weight_u and weight_v (Miyato et al., 2018; torch.nn.utils.spectral_norm). The quotient is not kept, as
+    Paddle's spectral_norm keeps it: a generator of 97 million weights would be in memory twice.
+    """
+
+    def __init__(self, in_channels, out_channels, kernel_size, opt, stride=1, padding=0, bias=True, spectral=False):
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, bias_attr=None if bias else False)
-        self.opt, self.step, self.margin = opt, stride, padding
+        self.opt, self.step, self.margin, self.spectral = opt, stride, padding, spectral
+        if spectral:
+            weight = self.weight
+            del self.weight
+            self.weight_orig = weight
+            for name, count in (('weight_u', out_channels), ('weight_v', in_channels * kernel_size ** 2)):
+                self.register_buffer(name, _normalized(paddle.randn([count])))
 
-    def forward(self, x):
-        """(N, in_channels, H, W) -> (N, out_channels, h, w)."""
-        return convolve(x, self.weight, self.bias, self.opt, self.step, self.margin)
+    def forward(self, x, again=None):
+        """(N, in_channels, H, W) -> (N, out_channels, h, w). again() -> x makes x anew, so that it need not be kept."""
+        if not (self.opt.cpu_kernels and operators.usable(x)):
+            return F.conv2d(x, self._normalized_weight() if self.spectral else self.weight, self.bias, self.step, self.margin)
+        weight = self.weight_orig if self.spectral else self.weight
+        singular = operators.singular_value(weight, self.weight_u, self.weight_v, self.training) if self.spectral else None
+        return operators.Convolution.apply(x, weight, self.bias, self.step, self.margin, bfloat16(self.opt), singular, again)
+
+    def _normalized_weight(self):
+        matrix = self.weight_orig.flatten(1)
+        if self.training:
+            with paddle.no_grad():
+                self.weight_v.set_value(_normalized(paddle.mv(matrix.t(), self.weight_u)))
+                self.weight_u.set_value(_normalized(paddle.mv(matrix, self.weight_v)))
+        # Copies: a second forward before backward() advances u and v.
+        return self.weight_orig / paddle.dot(self.weight_u.clone(), paddle.mv(matrix, self.weight_v.clone()))
+
+
+def _normalized(vector):
+    return vector / paddle.clip((vector * vector).sum().sqrt(), min=NEVER_ZERO)
 
 
 def convolve(x, weight, bias, opt, stride=1, padding=0):

@@ -2,7 +2,6 @@
 import paddle
 import paddle.nn.functional as F
 from paddle import nn
-from paddle.nn.utils import spectral_norm
 
 from model.convolution import Convolution
 from model.initialization import initialize
@@ -15,21 +14,21 @@ class SPADEResnetBlock(nn.Layer):
     def __init__(self, in_channels, out_channels, opt):
         super().__init__()
         middle = min(in_channels, out_channels)
-        wrap = spectral_norm if opt.generator_norm.spectral else lambda layer: layer
-        self.conv_0 = wrap(Convolution(in_channels, middle, 3, opt, padding=1))
-        self.conv_1 = wrap(Convolution(middle, out_channels, 3, opt, padding=1))
+        spectral = opt.generator_norm.spectral
+        self.conv_0 = Convolution(in_channels, middle, 3, opt, padding=1, spectral=spectral)
+        self.conv_1 = Convolution(middle, out_channels, 3, opt, padding=1, spectral=spectral)
         self.norm_0 = SPADE(in_channels, opt)
         self.norm_1 = SPADE(middle, opt)
         self.learned_shortcut = in_channels != out_channels
         if self.learned_shortcut:
-            self.conv_s = wrap(Convolution(in_channels, out_channels, 1, opt, bias=False))
+            self.conv_s = Convolution(in_channels, out_channels, 1, opt, bias=False, spectral=spectral)
             self.norm_s = SPADE(in_channels, opt)
 
     def forward(self, x, semantics):
         """x (N, in_channels, H, W) -> (N, out_channels, H, W)."""
-        shortcut = self.conv_s(self.norm_s(x, semantics)) if self.learned_shortcut else x
-        y = self.conv_0(self.norm_0(x, semantics, slope=0.2))
-        y = self.conv_1(self.norm_1(y, semantics, slope=0.2))
+        shortcut = self.norm_s(x, semantics, self.conv_s) if self.learned_shortcut else x
+        y = self.norm_0(x, semantics, self.conv_0, slope=0.2)
+        y = self.norm_1(y, semantics, self.conv_1, slope=0.2)
         return shortcut + y
 
 

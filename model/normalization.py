@@ -1,9 +1,10 @@
 """SPADE, the norms without parameters under it, and the norms of discriminator and encoder."""
+import functools
+
 import numpy as np
 import paddle
 import paddle.nn.functional as F
 from paddle import nn
-from paddle.nn.utils import spectral_norm
 
 from model.convolution import Convolution
 from model.cpu import operators
@@ -28,21 +29,22 @@ class SPADE(nn.Layer):
         self.mlp_gamma = Convolution(HIDDEN, channels, norm.kernel_size, opt, padding=padding)
         self.mlp_beta = Convolution(HIDDEN, channels, norm.kernel_size, opt, padding=padding)
 
-    def forward(self, x, semantics, slope=1.0):
-        """x (N, channels, H, W), a SemanticMap of N maps of any size -> (N, channels, H, W), leaky ReLU of `slope` applied."""
+    def forward(self, x, semantics, convolution, slope=1.0):
+        """x (N, channels, H, W), a SemanticMap of N maps of any size -> convolution(leaky ReLU of `slope` of the modulated x)."""
         compiled = self.opt.cpu_kernels and operators.usable(x)
         windows = self._windows(semantics, x.shape[2:])
         if not compiled:
             gamma, beta = self._dense(semantics, x.shape[2:]) if windows is None else self._of_windows(windows, semantics)
             y = self.param_free_norm(x) * (1 + gamma) + beta
-            return y if slope == 1 else F.leaky_relu(y, slope)
+            return convolution(y if slope == 1 else F.leaky_relu(y, slope))
         if windows is None:
             table, pixel = paddle.concat(self._dense(semantics, x.shape[2:]), axis=1), None
         else:
             table, pixel = self._table(windows, semantics), windows.pixel
         mean, variance, own = self.param_free_norm.statistics(x)
         scale = (variance + EPSILON) ** -0.5
-        return operators.Modulate.apply(x, table, mean, scale, pixel, isinstance(self.param_free_norm, InstanceNorm), own, slope)
+        arguments = x, table, mean, scale, pixel, isinstance(self.param_free_norm, InstanceNorm), own, slope
+        return convolution(operators.Modulate.apply(*arguments), again=functools.partial(operators.modulated, *arguments))
 
     def _windows(self, semantics, size):
         """Distinct windows of the label map at that size, None where the dense convolutions are to be used."""
@@ -175,9 +177,7 @@ def normalized_convolution(in_channels, out_channels, kernel_size, stride, paddi
     As the official get_nonspade_norm_layer: a norm takes the bias away, batch norm is affine, instance norm is not.
     """
     plain = norm.kind == 'none'
-    convolution = Convolution(in_channels, out_channels, kernel_size, opt, stride, padding, bias=plain)
-    if norm.spectral:
-        convolution = spectral_norm(convolution)
+    convolution = Convolution(in_channels, out_channels, kernel_size, opt, stride, padding, bias=plain, spectral=norm.spectral)
     if plain:
         return convolution
     return nn.Sequential(convolution, InstanceNorm() if norm.kind == 'instance' else BatchNorm(out_channels, affine=True))

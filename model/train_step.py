@@ -6,6 +6,7 @@ import math
 
 import paddle
 
+from model.cpu import in_use, return_free_memory
 from model.discriminator import MultiscaleDiscriminator, halves
 from model.errors import InputError
 from model.generator import SPADEGenerator
@@ -34,6 +35,7 @@ class TrainStep:
         self.optimizer_g, self.optimizer_d = (
             paddle.optimizer.Adam(beta1=opt.beta1, beta2=opt.beta2, epsilon=1e-8, parameters=parameters)
             for parameters in (painters, self.discriminator.parameters()))
+        self.compact = in_use(opt)
         self.steps = 0                              # done so far
         self.g_losses = dict.fromkeys(G_COLUMNS, 0.0)  # of the last G update
         self.set_epoch(1)
@@ -73,10 +75,10 @@ class TrainStep:
     def _update_g(self, semantics, image, noise):
         """G and E against a D whose weights need no gradient -> the weighted losses of G_COLUMNS, as tensors."""
         opt = self.opt
-        self.optimizer_g.clear_grad()
+        self.optimizer_g.clear_grad(set_to_zero=False)
         _require_gradients(self.discriminator, False)
         fake, divergence = self._fake(semantics, image, noise)
-        fake_features, real_features = halves(self.discriminator(semantics, paddle.concat([fake, image])))
+        fake_features, real_features = self._features(semantics, fake, image)
         losses = {'g_loss_gan': gan_loss(_predictions(fake_features), True, opt.gan_mode, for_discriminator=False)}
         if not opt.no_ganFeat_loss:
             losses['g_loss_feat'] = opt.lambda_feat * feature_matching(fake_features, real_features)
@@ -91,10 +93,10 @@ class TrainStep:
 
     def _update_d(self, semantics, image, noise):
         """D on the photo and on a fake that carries no gradient -> the losses of D_COLUMNS, as tensors."""
-        self.optimizer_d.clear_grad()
+        self.optimizer_d.clear_grad(set_to_zero=False)
         with paddle.no_grad():
             fake, _ = self._fake(semantics, image, noise)
-        fake_features, real_features = halves(self.discriminator(semantics, paddle.concat([fake, image])))
+        fake_features, real_features = self._features(semantics, fake, image)
         d_loss_f = gan_loss(_predictions(fake_features), False, self.opt.gan_mode)
         d_loss_r = gan_loss(_predictions(real_features), True, self.opt.gan_mode)
         d_loss = d_loss_f + d_loss_r
@@ -104,10 +106,18 @@ class TrainStep:
 
     def _fake(self, semantics, image, noise):
         """Generated pictures, and the KL divergence of the style (None without encoder)."""
+        if self.compact:
+            return_free_memory()
         if self.encoder is None:
             return self.generator(semantics), None
         mu, logvar = self.encoder(image)
         return self.generator(semantics, reparameterize(mu, logvar, noise)), kl_divergence(mu, logvar)
+
+    def _features(self, semantics, fake, image):
+        """D's features of the fake and of the photo, from one pass."""
+        if self.compact:
+            return_free_memory()
+        return halves(self.discriminator(semantics, paddle.concat([fake, image])))
 
     def _noise(self, noise, update, count):
         """Style noise (count, z_dim) of update 0 (G) or 1 (D) of this step."""

@@ -1,4 +1,5 @@
 """The CPU kernels against plain formulas, and how they are built: without a compiler, and by two processes at once."""
+import functools
 import os
 import platform
 import shutil
@@ -11,7 +12,9 @@ import paddle.nn.functional as F
 import pytest
 
 from model import cpu
+from model.convolution import Convolution
 from model.cpu import operators
+from model.init import OPT
 
 # Where there is a compiler, kernels that do not build are a failure, not a reason to skip.
 pytestmark = pytest.mark.skipif(platform.machine() != 'x86_64' or not shutil.which('g++'), reason='no x86-64 processor or no g++')
@@ -69,6 +72,42 @@ def test_convolution_of_a_tensor_that_is_not_contiguous():
     x, weight = leaf(2, 8, 6, 9), leaf(4, 8, 3, 3)
     compare(lambda x, w: operators.Convolution.apply(x.transpose([0, 1, 3, 2]), w, None, 1, 1, False),
             lambda x, w: F.conv2d(x.transpose([0, 1, 3, 2]), w, None, 1, 1), [x, weight])
+
+
+@pytest.mark.parametrize('size, k, biased', [((9, 7), 3, True), ((5, 5), 1, False), ((16, 16), 4, True)])
+def test_spectral_norm(size, k, biased):
+    """Output, both gradients, and u and v after three forwards in training mode and one in eval mode."""
+    layers = []
+    for kernels in (True, False):
+        paddle.seed(3)
+        layers.append(Convolution(20, 12, k, OPT(cpu_kernels=kernels), padding=k // 2, bias=biased, spectral=True))
+    for _ in range(3):
+        compare(*layers, [leaf(2, 20, *size)])
+        gradients = [layer.weight_orig.grad.numpy() for layer in layers]
+        np.testing.assert_allclose(*gradients, atol=1e-5 * np.abs(gradients[1]).max())
+        for name in ('weight_u', 'weight_v'):
+            np.testing.assert_allclose(*(getattr(layer, name).numpy() for layer in layers), atol=1e-6)
+    before = layers[0].weight_v.numpy()
+    for layer in layers:
+        layer.eval()
+    compare(*layers, [leaf(2, 20, *size)])
+    np.testing.assert_array_equal(layers[0].weight_v.numpy(), before)
+
+
+def test_a_convolution_makes_its_input_again():
+    """What Modulate gave need not be kept for the way back of the convolutions after it, even where two of them read it."""
+    x, table, weight, other = leaf(2, 6, 9, 8), leaf(12, 30), leaf(4, 6, 3, 3), leaf(4, 6, 3, 3, seed=1)
+    pixel = np.random.default_rng(4).integers(0, 30, (2, 9, 8)).astype(np.int32)
+    statistics = leaf(6, seed=5).detach(), leaf(6, seed=6).detach().abs()
+
+    def both(remade):
+        def function(x, table, weight, other):
+            arguments = x, table, *statistics, pixel, False, False, 0.2
+            y, again = operators.Modulate.apply(*arguments), functools.partial(operators.modulated, *arguments) if remade else None
+            return sum(operators.Convolution.apply(y, w, None, 1, 1, False, None, again) for w in (weight, other))
+        return function
+
+    compare(both(True), both(False), [x, table, weight, other], tolerance=0)
 
 
 @pytest.mark.parametrize('biased', [True, False])

@@ -7,6 +7,7 @@ import numpy as np
 import paddle
 import pytest
 
+from model.convolution import Convolution
 from model.discriminator import MultiscaleDiscriminator, halves
 from model.generator import SPADEGenerator
 from model.init import OPT
@@ -108,6 +109,28 @@ def test_norms_of_the_generator(norm_G, there, absent):
     size = int(norm_G[-1])
     for name in ('mlp_shared.0', 'mlp_gamma', 'mlp_beta'):
         assert state[f'head_0.norm_0.{name}.weight'][2:] == [size, size]
+
+
+def test_spectral_norm_is_that_of_paddle():
+    """In float64: output, gradient, u and v, in training mode twice and in eval mode."""
+    paddle.set_default_dtype('float64')
+    try:
+        ours, theirs = Convolution(6, 5, 3, OPT(), padding=1, spectral=True), paddle.nn.Conv2D(6, 5, 3, padding=1)
+        theirs.weight.set_value(ours.weight_orig)
+        theirs = paddle.nn.utils.spectral_norm(theirs)
+        theirs.set_state_dict(ours.state_dict())
+        for mode in ('train', 'train', 'eval'):
+            x, results = paddle.randn([2, 6, 8, 9]), []
+            for layer in (ours, theirs):
+                getattr(layer, mode)()
+                layer.clear_gradients()
+                y = layer(x)
+                (y * y).sum().backward()
+                results.append([y, layer.weight_orig.grad, layer.weight_u, layer.weight_v])
+            for found, expected in zip(*results):
+                np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=1e-12 * abs(expected.numpy()).max())
+    finally:
+        paddle.set_default_dtype('float32')
 
 
 # ---- Pictures

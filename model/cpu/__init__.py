@@ -30,12 +30,18 @@ def kernels():
               file=sys.stderr, flush=True)
         return None
     library.spade_convolution.restype = ctypes.c_int
+    library.spade_singular_value.restype = ctypes.c_double
     return library
 
 
 def in_use(opt):
     """Whether networks of these options run on the kernels: what a run's bits depend on."""
     return opt.cpu_kernels and paddle.get_device() == 'cpu' and paddle.get_default_dtype() == 'float32' and kernels() is not None
+
+
+def return_free_memory():
+    """Give the pages between those in use back to the system: else one phase's peak comes on top of what the last one left."""
+    kernels().malloc_trim(ctypes.c_size_t(0))
 
 
 @functools.lru_cache(maxsize=None)

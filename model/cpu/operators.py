@@ -1,11 +1,12 @@
 """The C++ kernels as differentiable operators on float32 CPU tensors. Plain formulas of each stand in tests/test_kernels.py."""
 import ctypes
+from dataclasses import dataclass
 
 import numpy as np
 import paddle
 from paddle.autograd import PyLayer
 
-from model.cpu import kernels
+from model.cpu import kernels, return_free_memory
 
 
 def usable(x):
@@ -13,20 +14,39 @@ def usable(x):
     return x.dtype == paddle.float32 and x.place.is_cpu_place() and kernels() is not None
 
 
+LARGE = 4 << 20  # elements in a SPADE layer's input from which on its way back ends in return_free_memory()
 FORWARD, BACKWARD_DATA, BACKWARD_WEIGHTS = range(3)
 
 
+@dataclass(frozen=True)
+class SingularValue:
+    """The largest singular value of a weight (O, C, k, k) seen as a matrix (O, C * k * k), and its vectors u and v."""
+    sigma: float
+    u: paddle.Tensor
+    v: paddle.Tensor
+
+
+def singular_value(weight, u, v, advance):
+    """SingularValue of `weight` by u (O) and v (C * k * k), which a power iteration changes first, in place, with `advance`."""
+    sigma = _call('spade_singular_value', weight, weight.shape[0], v.shape[0], u, v, advance)
+    return SingularValue(sigma, u.clone(), v.clone())
+
+
 class Convolution(PyLayer):
-    """conv2d of x (N, C, H, W) with weight (O, C, k, k) and bias (O) or None; stride and padding alike in both directions."""
+    """conv2d of x (N, C, H, W) with weight (O, C, k, k) and bias (O) or None; stride and padding alike in both directions.
+
+    With a SingularValue of the weight, with weight / sigma: the quotient lives only while it is multiplied. Where again() gives x a
+    second time, x is not kept for the way back: SPADE's outputs would be half of what a step holds.
+    """
 
     @staticmethod
-    def forward(ctx, x, weight, bias, stride, padding, bfloat16):
+    def forward(ctx, x, weight, bias, stride, padding, bfloat16, singular=None, again=None):
         x, weight = x.contiguous(), weight.contiguous()
-        ctx.saved, ctx.wanted = (x, weight), [not tensor.stop_gradient for tensor in (x, weight)]
+        ctx.saved, ctx.wanted, ctx.singular = (again or x, weight), [not t.stop_gradient for t in (x, weight)], singular
         ctx.biased, ctx.shape = bias is not None, (bfloat16, *x.shape, weight.shape[0], *weight.shape[2:], stride, padding)
         height, width = ((x.shape[d] + 2 * padding - weight.shape[d]) // stride + 1 for d in (2, 3))
         y = paddle.empty([x.shape[0], weight.shape[0], height, width])
-        _convolve(FORWARD, ctx.shape, x, weight, y, bias)
+        _convolve(FORWARD, ctx.shape, x, _divided(weight, singular), y, bias)
         return y
 
     @staticmethod
@@ -34,13 +54,20 @@ class Convolution(PyLayer):
         x, weight = _taken(ctx)
         dx = dweight = dbias = None
         if ctx.wanted[0]:
-            dx = paddle.empty(x.shape)
-            _convolve(BACKWARD_DATA, ctx.shape, dy, weight, dx, None)
+            dx = paddle.empty(ctx.shape[1:5])
+            _convolve(BACKWARD_DATA, ctx.shape, dy, _divided(weight, ctx.singular), dx, None)
         if ctx.wanted[1]:
             dweight = paddle.empty(weight.shape)
             dbias = paddle.empty([weight.shape[0]]) if ctx.biased else None
-            _convolve(BACKWARD_WEIGHTS, ctx.shape, dy, x, dweight, dbias)
+            _convolve(BACKWARD_WEIGHTS, ctx.shape, dy, x() if callable(x) else x, dweight, dbias)
+            if ctx.singular is not None:
+                u, v, sigma = ctx.singular.u, ctx.singular.v, ctx.singular.sigma
+                _call('spade_spectral_norm_backward', weight, u.shape[0], v.shape[0], u, v, ctypes.c_double(sigma), dweight)
         return (dx, dweight, dbias) if ctx.biased else (dx, dweight)
+
+
+def _divided(weight, singular):
+    return weight if singular is None else weight / singular.sigma
 
 
 def _convolve(which, shape, a, b, result, bias):
@@ -100,6 +127,14 @@ def statistics(x, per_image):
     return mean, variance
 
 
+def modulated(x, table, mean, scale, pixel, per_image, own, slope):
+    """Modulate's result, without a way back."""
+    x, (n, channels, height, width) = x.contiguous(), x.shape
+    y = paddle.empty(x.shape)
+    _call('spade_modulate', x, mean, scale, table, pixel, y, n, channels, height * width, table.shape[-1], per_image, slope)
+    return y
+
+
 class Modulate(PyLayer):
     """leaky_relu((x - mean) * scale * (1 + gamma) + beta, slope) for x (N, C, H, W), in one pass.
 
@@ -110,13 +145,10 @@ class Modulate(PyLayer):
 
     @staticmethod
     def forward(ctx, x, table, mean, scale, pixel, per_image, own, slope):
-        x, table = x.contiguous(), table.contiguous()
-        y = paddle.empty(x.shape)
         n, channels, height, width = x.shape
         ctx.sizes = n, channels, height * width, table.shape[-1]
         ctx.saved, ctx.pixel, ctx.per_image, ctx.own, ctx.slope = (x, table, mean, scale), pixel, per_image, own, slope
-        _call('spade_modulate', x, mean, scale, table, pixel, y, *ctx.sizes, per_image, slope)
-        return y
+        return modulated(x, table, mean, scale, pixel, per_image, own, slope)
 
     @staticmethod
     def backward(ctx, dy):
@@ -128,6 +160,8 @@ class Modulate(PyLayer):
         count = np.prod(x.shape) / mean.shape[0]
         means = [(values / count if ctx.own else np.zeros_like(values)).astype(np.float32) for values in (sums, products)]
         _call('spade_normalize_backward', x, mean, scale, *means, dx, *ctx.sizes[:3], ctx.per_image)
+        if x.size >= LARGE:
+            return_free_memory()
         return dx, dtable, None, None
 
 
@@ -150,4 +184,6 @@ def _as_c(value):
         return ctypes.c_void_p(value.data_ptr())
     if isinstance(value, np.ndarray):
         return ctypes.c_void_p(value.ctypes.data)
+    if isinstance(value, ctypes.c_double):
+        return value
     return {bool: ctypes.c_int, int: ctypes.c_int64, float: ctypes.c_float}[type(value)](value)
