@@ -2,21 +2,25 @@
 
     python train.py                                       demo scenes, if there is no data set in dataset/coco_stuff
     python train.py --preset coco_stuff_paper --batchSize 4
+    python -m paddle.distributed.launch train.py ...      on all GPUs; on CPUs with --nproc_per_node 2 --backend gloo
 """
 import functools
 import os
 import signal
 import sys
+from itertools import islice
 
 from model import device  # first: sets the threads, then imports Paddle
 
+import paddle
+
 from dataset import demo
 from dataset.files import fingerprint
-from dataset.labelled_images import LabelledImages, ValidationImages, batches
+from dataset.labelled_images import LabelledImages, ValidationImages, batches, global_batch
 from dataset.loader import Loader, stacked
 from log.loss_log import LossLog
 from log.progress import Progress
-from model import pictures, resume
+from model import distributed, pictures, resume
 from model.checkpoint import Checkpoint
 from model.errors import InputError, shown_in_one_line
 from model.init import OPT
@@ -28,21 +32,35 @@ WATCHED = 4  # validation maps drawn after every epoch, and samples in a trainin
 
 
 def main():
+    distributed.only_rank_0_prints()
     opt, arguments = options()
     device.use_best_device()
-    data = LabelledImages(opt)
+    with distributed.joined():
+        train(opt, arguments)
+
+
+def train(opt, arguments):
+    rank, ranks, restart = distributed.rank(), distributed.ranks(), 'restart' in arguments
+    if distributed.leads():
+        if opt.dataroot == PRESETS['demo']['dataroot'] and not os.path.isdir(opt.dataroot):
+            demo.write(opt.dataroot)
+    distributed.meet()
+    data = LabelledImages(opt, ranks=ranks)
     print(f'data: {len(data)} samples in {opt.dataroot}; pictures {opt.picture_size[1]} wide and {opt.picture_size[0]} high')
     dataset = fingerprint(data.samples)
+    resume.check_same_data(dataset, len(data), opt)
     log = LossLog(os.path.join(opt.log, 'log.npy'))
-    progress = resume.stored_progress(opt, log.path, dataset, 'restart' in arguments)
-    steps_per_epoch = len(data) // opt.batchSize
-    if progress and progress['epoch'] >= opt.epochs and not batches(opt, len(data), opt.epochs, progress['seen']):
+    found = None
+    if distributed.leads():
+        locks = resume.claim(opt.output, opt.log)  # noqa: F841  held until the process ends
+        found = resume.stored_progress(opt, log.path, dataset, restart)
+    progress = distributed.gathered(found)[0]
+    if progress and progress['epoch'] >= opt.epochs and not batches(opt, len(data), opt.epochs, progress['seen'], rank, ranks):
         print(f'training is already complete: {opt.epochs} epochs in {opt.output}. To go on, raise --niter or --niter_decay; '
               'to begin anew, --restart; to draw the validation set: python val.py')
         return
-    print(f'plan: {opt.epochs} epochs of {steps_per_epoch} steps, batch {opt.batchSize}; '
-          f'{len(data) - steps_per_epoch * opt.batchSize} samples left out of each epoch (the last incomplete batch)')
     train_step = TrainStep(opt)
+    print_plan(opt, len(data), train_step)
     surroundings = resume.surroundings(opt)
     if progress:
         progress.update(surroundings)
@@ -51,7 +69,7 @@ def main():
         resume.go_on(opt, log, train_step, progress)
     else:
         progress = {**resume.new_progress(dataset, len(data)), **surroundings}
-        resume.start(opt, log, train_step, progress, getattr(arguments, 'init_from', None), 'restart' in arguments)
+        resume.start(opt, log, train_step, progress, getattr(arguments, 'init_from', None), restart)
     with Loader(data, opt.nThreads, functools.partial(prepared, opt=opt)) as loader:
         Training(opt, train_step, loader, log, progress).run()
     print(f'done: {opt.epochs} epochs. Pictures: {os.path.join(opt.output, "pics")}; losses: python -m log.plot --log {opt.log}; '
@@ -71,8 +89,6 @@ def options():
         print(f'no data set in {OPT().dataroot} and none named with --dataroot: trains on generated scenes (--preset demo)')
         preset = 'demo'
     opt = (OPT.preset(preset) if preset else OPT()).update(arguments)
-    if opt.dataroot == PRESETS['demo']['dataroot'] and not os.path.isdir(opt.dataroot):
-        demo.write(opt.dataroot)
     print_settings(opt)
     return opt, arguments
 
@@ -86,19 +102,33 @@ def print_settings(opt):
     print(f'settings: preset {nearest} ({settings}); {"different here: " + listed if listed else "nothing changed"}')
 
 
+def print_plan(opt, samples, train_step):
+    """What a step is made of, how many there are, and the learning rates."""
+    ranks = distributed.ranks()
+    whole = global_batch(opt, ranks)
+    factors = [f'{ranks} processes'] * (ranks > 1) + [f'batchSize {opt.batchSize}'] + [f'accumulate {opt.accumulate}'] * (
+        opt.accumulate > 1)
+    print(f'plan: {opt.epochs} epochs of {samples // whole} steps, batch {whole} ({" x ".join(factors)}); '
+          f'{samples % whole} samples left out of each epoch (the last incomplete batch); learning rates '
+          f'G {train_step.optimizer_g.get_lr():g}, D {train_step.optimizer_d.get_lr():g}')
+    if ranks > 1 and opt.generator_norm.kind == 'batch':
+        print(f'norm_G {opt.norm_G}: every process normalizes by its own {opt.batchSize} samples; the paper by those of all: '
+              f'--norm_G {opt.norm_G.replace("batch", "syncbatch")}')
+
+
 class Training:
     """The loop over epochs and steps, with what is saved and drawn on the way."""
 
     def __init__(self, opt, train_step, loader, log, progress):
         self.opt, self.train_step, self.loader, self.log, self.progress = opt, train_step, loader, log, progress
         self.checkpoint = Checkpoint(opt.output)
-        self.stop_signal = None
+        self.stop_signal, self.parent = None, os.getppid()
 
     def run(self):
         opt, progress = self.opt, self.progress
-        count = len(self.loader.data)
-        steps = opt.epochs * (count // opt.batchSize)
-        self.report = Progress(self.train_step.steps, steps, opt.batchSize, opt.print_freq)
+        count, whole = len(self.loader.data), global_batch(opt, distributed.ranks())
+        steps = (count - progress['seen']) // whole + (opt.epochs - progress['epoch']) * (count // whole)
+        self.report = Progress(self.train_step.steps, self.train_step.steps + steps, whole, opt.print_freq)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)
         self.watched = self._watched_maps()
@@ -106,26 +136,37 @@ class Training:
             seen = progress['seen'] if epoch == progress['epoch'] else 0
             progress.update(epoch=epoch, seen=seen)
             self.train_step.set_epoch(epoch)
-            for batch in self.report.timed(self.loader(batches(opt, count, epoch, seen))):
-                self._step(epoch, batch)
-            self._draw_watched(epoch)
-            self._save(keep_epoch=epoch if epoch % opt.save_epoch_freq == 0 else None)
+            pieces = self.loader(batches(opt, count, epoch, seen, distributed.rank(), distributed.ranks()))
+            for batch in self.report.timed(iter(lambda: list(islice(pieces, opt.accumulate)), [])):
+                self._step(epoch, batch, whole)
+            if distributed.leads():
+                self._draw_watched(epoch)
+                self._save(keep_epoch=epoch if epoch % opt.save_epoch_freq == 0 else None)
         self.report.close()
 
-    def _step(self, epoch, batch):
-        losses = self.train_step.step(batch['semantics'], None, batch['image'])
-        self.log.append([losses[name] for name in LOG_COLUMNS])
-        self.progress['seen'] += len(batch['label'])
-        step = self.train_step.steps
+    def _step(self, epoch, batch, whole):
+        losses = self.train_step.update([(piece['semantics'], None, piece['image']) for piece in batch])
+        self.progress['seen'] += whole
         self.report.done(epoch, losses)
+        if distributed.leads():
+            self._record(epoch, batch[0], losses)
+        if distributed.ranks() > 1 and os.getppid() != self.parent:
+            self.stop_signal = signal.SIGTERM  # launch was killed, and does not always take its processes with it
+        # Signals reach the processes in different steps; they stop in the same one.
+        if distributed.add_up(paddle.to_tensor(float(bool(self.stop_signal)))):
+            if distributed.leads():
+                self._save()
+            self.report.close()
+            print(f'stopped and saved after step {self.train_step.steps}; the same command goes on from there')
+            sys.exit(128 + (self.stop_signal or signal.SIGTERM))
+
+    def _record(self, epoch, batch, losses):
+        """The log's row, and where they are due a picture and a checkpoint."""
+        self.log.append([losses[name] for name in LOG_COLUMNS])
+        step = self.train_step.steps
         if step % self.opt.display_freq == 0:
             batch = {name: batch[name][:WATCHED] for name in ('label', 'instance', 'image') if name in batch}
             pictures.save(self._drawn(batch), os.path.join(self.opt.output, 'pics', f'{epoch}_{step}.jpg'))
-        if self.stop_signal:
-            self._save()
-            self.report.close()
-            print(f'stopped and saved after step {step}; the same command goes on from there')
-            sys.exit(128 + self.stop_signal)
         if step % self.opt.save_latest_freq == 0:
             self._save()
 

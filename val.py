@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from dataset.labelled_images import ValidationImages
 from dataset.loader import Loader
-from model import pictures
+from model import distributed, pictures
 from model.errors import InputError, shown_in_one_line
 from model.init import OPT
 from model.painter import load_painter, normal_draws
@@ -17,9 +17,16 @@ from model.semantics import prepared
 
 
 def main():
+    distributed.only_rank_0_prints()
     arguments = command_line()
-    opt, painter = load_painter(arguments)
     device.use_best_device()
+    with distributed.joined():
+        draw(arguments)
+
+
+def draw(arguments):
+    """Paint the validation set; of several processes that launch has started, each paints its share."""
+    opt, painter = load_painter(arguments)
     style = getattr(arguments, 'style', 'photo') if opt.use_vae else None
     try:
         data = ValidationImages(opt, photos=style == 'photo')
@@ -27,8 +34,9 @@ def main():
         raise InputError(f'{error}; or draw without photos: --style random' if style == 'photo' else str(error)) from None
     folder = os.path.join(getattr(arguments, 'results', 'output_val/'), 'pics')
     size = opt.batchSize if 'batchSize' in arguments else 1
-    batches = [range(start, min(start + size, len(data))) for start in range(0, len(data), size)]
-    bar = tqdm(total=len(data), unit='picture', dynamic_ncols=True)
+    mine = range(distributed.rank(), len(data), distributed.ranks())
+    batches = [mine[start:start + size] for start in range(0, len(mine), size)]
+    bar = tqdm(total=len(mine), unit='picture', dynamic_ncols=True, disable=not distributed.leads())
     with bar, Loader(data, opt.nThreads, functools.partial(prepared, opt=opt)) as loader:
         for indices, batch in zip(batches, loader(batches)):
             stems = [data.samples[index].stem for index in indices]
@@ -38,6 +46,7 @@ def main():
                 if 'png' in arguments:
                     pictures.save(pixels, os.path.join(folder, f'{stem}.png'))
             bar.update(len(stems))
+    distributed.meet()
     print(f'{len(data)} pictures in {folder}')
 
 

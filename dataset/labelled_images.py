@@ -112,12 +112,16 @@ def prepared(opt, label, instance=None, photo=None):
 class LabelledImages:
     """Training samples. [epoch, index] -> arrays; crop and flip are functions of (opt.seed, epoch, index) alone."""
 
-    def __init__(self, opt, split='train'):
+    def __init__(self, opt, split='train', ranks=1):
         check_sizes(opt)
         self.opt, self.samples = opt, find_samples(opt, split)
-        if len(self.samples) < opt.batchSize:
+        if len(self.samples) < global_batch(opt, ranks):
+            times = ''.join(f', {what} {number}' for what, number in (('accumulate', opt.accumulate), ('processes', ranks))
+                            if number > 1)
+            largest = len(self.samples) // (opt.accumulate * ranks)
+            remedy = f'set --batchSize to at most {largest}' if largest else 'use fewer processes or a smaller --accumulate'
             raise DataError(f'{split_folders(opt, split)["label"]}: fewer samples than one batch: {len(self.samples)} samples, '
-                            f'batchSize {opt.batchSize}: add samples or set --batchSize to at most {len(self.samples)}')
+                            f'batchSize {opt.batchSize}{times}: add samples or {remedy}')
 
     def __len__(self):
         return len(self.samples)
@@ -153,8 +157,19 @@ def epoch_order(opt, count, epoch):
     return _random(opt, ORDER, epoch).permutation(count)
 
 
-def batches(opt, count, epoch, seen=0):
-    """list of batches, lists of batchSize keys (epoch, index): the epoch without its first `seen` samples and last few."""
+def global_batch(opt, ranks=1):
+    """Samples in one update over all processes."""
+    return opt.batchSize * opt.accumulate * ranks
+
+
+def batches(opt, count, epoch, seen=0, rank=0, ranks=1):
+    """list of a rank's batches, lists of batchSize keys (epoch, index), opt.accumulate of them for each update.
+
+    Of the epoch without its first `seen` samples and the last incomplete global batch. The samples of an update are the same
+    for any number of ranks: the first batchSize are rank 0's, the next rank 1's; after the last rank's the second piece begins.
+    """
     order = epoch_order(opt, count, epoch)[seen:].tolist()
-    return [[(epoch, index) for index in order[start:start + opt.batchSize]]
-            for start in range(0, len(order) - opt.batchSize + 1, opt.batchSize)]
+    whole = global_batch(opt, ranks)
+    starts = [start + (piece * ranks + rank) * opt.batchSize for start in range(0, len(order) - whole + 1, whole)
+              for piece in range(opt.accumulate)]
+    return [[(epoch, index) for index in order[start:start + opt.batchSize]] for start in starts]

@@ -3,6 +3,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
+from model import precision
 from model.cpu import has_bfloat16, operators
 
 NEVER_ZERO = 1e-12  # least norm that a vector is divided by (torch.nn.utils.spectral_norm)
@@ -29,7 +30,9 @@ class Convolution(nn.Conv2D):
     def forward(self, x, again=None):
         """(N, in_channels, H, W) -> (N, out_channels, h, w). again() -> x makes x anew, so that it need not be kept."""
         if not (self.opt.cpu_kernels and operators.usable(x)):
-            return F.conv2d(x, self._normalized_weight() if self.spectral else self.weight, self.bias, self.step, self.margin)
+            with precision.full():
+                weight = self._normalized_weight() if self.spectral else self.weight
+            return F.conv2d(x, weight, self.bias, self.step, self.margin)
         weight = self.weight_orig if self.spectral else self.weight
         singular = operators.singular_value(weight, self.weight_u, self.weight_v, self.training) if self.spectral else None
         return operators.Convolution.apply(x, weight, self.bias, self.step, self.margin, bfloat16(self.opt), singular, again)

@@ -22,9 +22,27 @@ def cores():
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
+def _processes_here():
+    """Processes that paddle.distributed.launch runs on this machine."""
+    hosts = [endpoint.rsplit(':', 1)[0] for endpoint in os.environ.get('PADDLE_TRAINER_ENDPOINTS', '').split(',')]
+    return max(1, hosts.count(os.environ.get('PADDLE_CURRENT_ENDPOINT', '').rsplit(':', 1)[0]))
+
+
+def _threads_chosen():
+    """Whether the user has set OMP_NUM_THREADS: under launch it is set anyway, since launch imports Paddle itself."""
+    if 'OMP_NUM_THREADS' not in os.environ or 'PADDLE_TRAINER_ID' not in os.environ:
+        return 'OMP_NUM_THREADS' in os.environ
+    try:
+        with open(f'/proc/{os.getppid()}/environ', 'rb') as file:   # as launch was started
+            return b'OMP_NUM_THREADS=' in file.read()
+    except OSError:
+        return True
+
+
 def _import_paddle():
     """Import Paddle without its advice against more than one thread, which does not hold for its released wheels."""
-    os.environ.setdefault('OMP_NUM_THREADS', str(cores()))
+    if not _threads_chosen():
+        os.environ['OMP_NUM_THREADS'] = str(max(1, cores() // _processes_here()))
     # Two OpenMP runtimes share the cores (Paddle's and oneDNN's): one whose threads spin while they wait starves the other.
     os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
     if not shutil.which('nvidia-smi'):
@@ -49,7 +67,8 @@ def use_best_device():
     """Select the GPU if this Paddle can use it, else the CPU; print what was taken, and what to install for a GPU left idle."""
     gpu, capability = _nvidia_gpu()
     if paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() and _has_code_for(capability):
-        paddle.set_device('gpu')
+        given = os.environ.get('FLAGS_selected_gpus') or '0'  # by launch, to each process its own
+        paddle.set_device(f'gpu:{given.split(",")[0]}')
         print(f'device: GPU {paddle.device.cuda.get_device_name()}, Paddle {paddle.__version__}')
         return
     paddle.set_device('cpu')

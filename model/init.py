@@ -129,6 +129,8 @@ class OPT:
     # ---- Optimization
     _o = _group('optimization')
     batchSize = _o(1, 'samples per update, in each process (paper: 32 in all; the official flag is the total)', minimum=1)
+    accumulate = _o(1, 'pieces of batchSize whose gradients make one update: a large batch in little memory; batch norm and KL '
+                    'see a piece each', minimum=1)
     # Paper: COCO-Stuff 100 epochs; ADE20K and Cityscapes 100 and then 100 with decay. Official default: 50.
     niter = _o(50, 'epochs at the full learning rate', minimum=0)
     niter_decay = _o(0, 'epochs after those, over which the learning rate falls linearly to zero', minimum=0)
@@ -149,6 +151,8 @@ class OPT:
     cpu_kernels = _s(True, 'compiled convolutions and SPADE on the CPU; false: Paddle\'s own operators')
     cpu_precision = _s('float32', 'multiplications of the compiled convolutions: float32, or bfloat16 where the processor has it',
                        choices=('float32', 'bfloat16'))
+    amp = _s('none', 'mixed precision on a GPU: convolutions in bfloat16 or float16 (with loss scaling); not yet measured',
+             choices=('none', 'bfloat16', 'float16'))
 
     # ---- Data
     _d = _group('data')

@@ -6,6 +6,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
+from model import distributed, precision
 from model.convolution import Convolution
 from model.cpu import operators
 from model.semantics import by_windows
@@ -41,9 +42,10 @@ class SPADE(nn.Layer):
             table, pixel = paddle.concat(self._dense(semantics, x.shape[2:]), axis=1), None
         else:
             table, pixel = self._table(windows, semantics), windows.pixel
-        mean, variance, own = self.param_free_norm.statistics(x)
+        norm = self.param_free_norm
+        mean, variance, count = norm.statistics(x)
         scale = (variance + EPSILON) ** -0.5
-        arguments = x, table, mean, scale, pixel, isinstance(self.param_free_norm, InstanceNorm), own, slope
+        arguments = x, table, mean, scale, pixel, isinstance(norm, InstanceNorm), count, norm.synchronized, slope
         return convolution(operators.Modulate.apply(*arguments), again=functools.partial(operators.modulated, *arguments))
 
     def _windows(self, semantics, size):
@@ -60,15 +62,20 @@ class SPADE(nn.Layer):
 
     def _of_windows(self, windows, semantics):
         """The same from distinct windows (model/windows.py): each is computed once and then dealt out to its pixels."""
+        with precision.full():
+            both = self._distinct(windows, semantics)                                                   # (B, 2C)
+        pixels = F.embedding(paddle.to_tensor(windows.pixel), both).transpose([0, 3, 1, 2])             # (N, 2C, H, W)
+        return paddle.split(pixels, 2, axis=1)
+
+    def _distinct(self, windows, semantics):
+        """gamma and beta of each distinct window, side by side."""
         shared = self.mlp_shared[0]
         sums = window_sums(code_table(shared.weight, windows, semantics), windows, self.opt)
         hidden = with_zero_row(F.relu(sums + shared.bias))                                              # (A + 1, HIDDEN)
         neighbourhoods = F.embedding(paddle.to_tensor(windows.second), hidden).flatten(1)               # (B, K * HIDDEN)
         weight = paddle.concat([self.mlp_gamma.weight, self.mlp_beta.weight])                           # (2C, HIDDEN, k, k)
         weight = weight.transpose([2, 3, 1, 0]).reshape([neighbourhoods.shape[1], -1])                  # (K * HIDDEN, 2C)
-        both = neighbourhoods @ weight + paddle.concat([self.mlp_gamma.bias, self.mlp_beta.bias])       # (B, 2C)
-        pixels = F.embedding(paddle.to_tensor(windows.pixel), both).transpose([0, 3, 1, 2])             # (N, 2C, H, W)
-        return paddle.split(pixels, 2, axis=1)
+        return neighbourhoods @ weight + paddle.concat([self.mlp_gamma.bias, self.mlp_beta.bias])
 
     def _table(self, windows, semantics):
         """gamma and beta of distinct windows, (2 * channels, B), by the CPU kernels."""
@@ -107,24 +114,27 @@ def with_zero_row(table):
 class BatchNorm(nn.Layer):
     """Batch norm over (N, C, H, W) whose running variance is unbiased, as torch's is and Paddle's is not.
 
+    synchronized: over the batches of all ranks, of any sizes. Paddle's own has no CPU kernel. The official one divides by
+    sqrt(max(variance, epsilon)), this by sqrt(variance + epsilon), as batch norm in a single process does.
     Written out, as InstanceNorm is, because Paddle's kernels round epsilon to float32 even in float64: that alone moved
     gradients by 5e-7.
     """
 
     MOMENTUM = 0.9  # torch's 0.1: of the old value
 
-    def __init__(self, channels, affine):
+    def __init__(self, channels, affine, synchronized=False):
         super().__init__()
+        self.synchronized = synchronized and distributed.ranks() > 1
         self.weight = self.create_parameter([channels], default_initializer=nn.initializer.Constant(1.0)) if affine else None
         self.bias = self.create_parameter([channels], is_bias=True) if affine else None
         self.register_buffer('_mean', paddle.zeros([channels]))
         self.register_buffer('_variance', paddle.ones([channels]))
 
     def forward(self, x):
-        per_channel = [1, -1, 1, 1]
+        per_channel, x = [1, -1, 1, 1], precision.restored(x)
         if self.training:
-            y, mean, variance = standardized(x, [0, 2, 3])
-            self._update(x, mean.flatten(), variance.flatten())
+            y, mean, variance, count = standardized(x, [0, 2, 3], self.synchronized)
+            self._update(mean.flatten(), variance.flatten(), count)
         else:
             y = (x - self._mean.reshape(per_channel)) * (self._variance.reshape(per_channel) + EPSILON) ** -0.5
         if self.weight is not None:
@@ -132,16 +142,21 @@ class BatchNorm(nn.Layer):
         return y
 
     def statistics(self, x):
-        """(mean, variance, whether they are x's own), each (C), for the CPU kernels; in training the running ones follow."""
+        """(mean, variance) (C) for the CPU kernels, and the number of values they are over, None for the running ones.
+
+        In training the running ones follow.
+        """
         if not self.training:
-            return self._mean, self._variance, False
+            return self._mean, self._variance, None
         mean, variance = operators.statistics(x, per_image=False)
-        self._update(x, mean, variance)
-        return mean, variance, True
+        count = x.size // x.shape[1]
+        if self.synchronized:
+            mean, variance, count = _of_all_ranks(mean, variance, count)
+        self._update(mean, variance, count)
+        return mean, variance, count
 
     @paddle.no_grad()
-    def _update(self, x, mean, variance):
-        count = x.shape[0] * x.shape[2] * x.shape[3]
+    def _update(self, mean, variance, count):
         unbiased = variance * (count / max(count - 1, 1))
         for running, value in ((self._mean, mean), (self._variance, unbiased)):
             running.set_value(self.MOMENTUM * running + (1 - self.MOMENTUM) * value)
@@ -150,25 +165,48 @@ class BatchNorm(nn.Layer):
 class InstanceNorm(nn.Layer):
     """Each channel of each image (N, C, H, W) to mean 0 and variance 1; no parameters, no state."""
 
+    synchronized = False
+
     def forward(self, x):
-        return standardized(x, [2, 3])[0]
+        return standardized(precision.restored(x), [2, 3])[0]
 
     def statistics(self, x):
-        """(mean, variance, True), each (N * C), for the CPU kernels."""
-        return (*operators.statistics(x, per_image=True), True)
+        """(mean, variance), each (N * C), for the CPU kernels, and the number of values they are over."""
+        return (*operators.statistics(x, per_image=True), x.shape[2] * x.shape[3])
 
 
-def standardized(x, axes):
-    """x to mean 0 and variance 1 over `axes`, and that mean and (biased) variance with `axes` kept as 1."""
-    mean = x.mean(axes, keepdim=True)
+def standardized(x, axes, synchronized=False):
+    """(x to mean 0 and variance 1 over `axes`, that mean, that biased variance, the number of values they are over).
+
+    mean and variance keep `axes` as 1. synchronized: over the x of all ranks, and axes are [0, 2, 3].
+    """
+    if not synchronized:
+        mean = x.mean(axes, keepdim=True)
+        centred = x - mean
+        variance = (centred * centred).mean(axes, keepdim=True)
+        return centred * (variance + EPSILON) ** -0.5, mean, variance, x.size // mean.size
+    own = paddle.full([1], x.size // x.shape[1], x.dtype)
+    sums = distributed.SumOverRanks.apply(paddle.concat([x.sum(axes), own]))
+    count = int(sums[-1])
+    mean = sums[:-1].reshape([1, -1, 1, 1]) / count
     centred = x - mean
-    variance = (centred * centred).mean(axes, keepdim=True)
-    return centred * (variance + EPSILON) ** -0.5, mean, variance
+    variance = distributed.SumOverRanks.apply((centred * centred).sum(axes, keepdim=True)) / count
+    return centred * (variance + EPSILON) ** -0.5, mean, variance, count
+
+
+def _of_all_ranks(mean, variance, count):
+    """mean and variance (C) of each rank's `count` values -> those of all ranks' together, and their number."""
+    mean, variance = mean.astype('float64'), variance.astype('float64')  # squares of the mean must not swallow the variance
+    moments = paddle.concat([paddle.to_tensor([1.0], dtype='float64'), mean, variance + mean * mean]) * count
+    moments = distributed.add_up(moments)
+    count = int(moments[0])
+    mean, square = paddle.split(moments[1:] / count, 2)
+    return mean.astype('float32'), (square - mean * mean).astype('float32'), count
 
 
 def parameter_free_norm(kind, channels):
     """The norm inside SPADE: 'batch', 'syncbatch' (the same in a single process) or 'instance'."""
-    return InstanceNorm() if kind == 'instance' else BatchNorm(channels, affine=False)
+    return InstanceNorm() if kind == 'instance' else BatchNorm(channels, affine=False, synchronized=kind == 'syncbatch')
 
 
 def normalized_convolution(in_channels, out_channels, kernel_size, stride, padding, norm, opt):
@@ -180,4 +218,5 @@ def normalized_convolution(in_channels, out_channels, kernel_size, stride, paddi
     convolution = Convolution(in_channels, out_channels, kernel_size, opt, stride, padding, bias=plain, spectral=norm.spectral)
     if plain:
         return convolution
-    return nn.Sequential(convolution, InstanceNorm() if norm.kind == 'instance' else BatchNorm(out_channels, affine=True))
+    return nn.Sequential(convolution, InstanceNorm() if norm.kind == 'instance' else
+                         BatchNorm(out_channels, affine=True, synchronized=norm.kind == 'syncbatch'))

@@ -1,16 +1,52 @@
 """How a run begins: afresh, from other weights, or where the same command stopped; and what it refuses."""
 import os
+import socket
 
 import paddle
 
 from log.loss_log import rows_on_disk
-from model import cpu
+from model import cpu, distributed
 from model.checkpoint import Checkpoint, folder_of, load_networks
 from model.convolution import bfloat16
 from model.errors import InputError
 from model.init import OPT
 
 WAYS_OUT = 'begin anew with --restart, which replaces that run, or keep it and name another --output and --log'
+
+
+def claim(*folders):
+    """Keep other trainings from writing into `folders` while this process lives, however it ends.
+
+    InputError if one does. Returns what must be kept alive.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return []  # Windows
+    locks = []
+    for folder in dict.fromkeys(map(os.path.realpath, folders)):
+        os.makedirs(folder, exist_ok=True)
+        lock = open(os.path.join(folder, '.lock'), 'a+')
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not flock: processes that load data would inherit it
+        except (BlockingIOError, PermissionError):
+            lock.seek(0)
+            raise InputError(f'{folder}: another training writes there ({lock.read().strip()}): wait until it has ended, or name '
+                             'another --output and --log') from None
+        lock.truncate(0)
+        lock.write(f'process {os.getpid()} on {socket.gethostname()}')
+        lock.flush()
+        locks.append(lock)
+    return locks
+
+
+def check_same_data(dataset, samples, opt):
+    """InputError if a rank's training samples are not those of rank 0."""
+    found = distributed.gathered((dataset, samples, opt.dataroot, socket.gethostname()))
+    for rank, (fingerprint, count, dataroot, host) in enumerate(found):
+        if fingerprint != found[0][0]:
+            raise InputError(f'{dataroot}: rank {rank} on {host} finds {count} samples there, rank 0 on {found[0][3]} '
+                             f'{found[0][1]}{" others" if count == found[0][1] else ""}: every process must see the same data set')
 
 
 def stored_progress(opt, log_path, dataset, restart):
@@ -54,14 +90,19 @@ def surroundings(opt):
     """What the bits of a result depend on beside what is learned."""
     kernels = ('compiled, bfloat16' if bfloat16(opt) else 'compiled, float32') if cpu.in_use(opt) else 'Paddle\'s'
     return {'OMP_NUM_THREADS': os.environ.get('OMP_NUM_THREADS', ''), 'Paddle': paddle.__version__,
-            'device': paddle.get_device(), 'kernels': kernels, 'modulation': opt.modulation}
+            'device': paddle.get_device(), 'kernels': kernels, 'modulation': opt.modulation, 'processes': distributed.ranks()}
 
 
 def start(opt, log, train_step, progress, init_from=None, restart=False):
-    """Begin a new run: other weights if wanted, and a first checkpoint, so that there is one before the first row of the log."""
+    """Begin a new run: other weights if wanted, and a first checkpoint, so that there is one before the first row of the log.
+
+    Every rank calls this; rank 0 writes.
+    """
     if init_from:
         left_out = load_networks(train_step, folder_of(init_from), optional=('n_d.pdparams', 'n_e.pdparams'))
         print(f'weights from {init_from}' + (f'; not there, so newly initialized: {", ".join(left_out)}' if left_out else ''))
+    if not distributed.leads():
+        return
     checkpoint = Checkpoint(opt.output)
     if restart:
         print(f'--restart: replaces {checkpoint.contents()}, and {rows_on_disk(log.path)} rows of {log.path}')
@@ -71,9 +112,13 @@ def start(opt, log, train_step, progress, init_from=None, restart=False):
 
 
 def go_on(opt, log, train_step, progress):
-    """Load the checkpoint that `progress` was read from, and cut the log to its rows."""
-    log.open(progress['log_rows'], progress['log_checksum'])
+    """Load the checkpoint that `progress` was read from, and cut the log to its rows. Every rank calls this; rank 0 cuts."""
+    if distributed.leads():
+        log.open(progress['log_rows'], progress['log_checksum'])
     Checkpoint(opt.output).load(train_step)
+    steps = distributed.gathered(train_step.steps)
+    if len(set(steps)) > 1:
+        raise InputError(f'{opt.output}: the ranks find checkpoints of steps {steps} there: it must be one folder for all of them')
     print(f'goes on from {opt.output}: epoch {progress["epoch"]}, {progress["seen"]} of its samples seen, step '
           f'{progress["step"]}')
 

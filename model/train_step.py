@@ -6,6 +6,7 @@ import math
 
 import paddle
 
+from model import distributed, precision
 from model.cpu import in_use, return_free_memory
 from model.discriminator import MultiscaleDiscriminator, halves
 from model.errors import InputError
@@ -24,6 +25,7 @@ class TrainStep:
     """The networks, their losses and their optimizers. The initial weights follow from opt.seed."""
 
     def __init__(self, opt):
+        precision.check(opt)
         paddle.seed(opt.seed)
         self.opt = opt
         self.vgg = None if opt.no_vgg_loss else VGG19Features(opt.vggwpath, opt)
@@ -31,10 +33,12 @@ class TrainStep:
         self.discriminator = MultiscaleDiscriminator(opt)
         self.encoder = VAEEncoder(opt) if opt.use_vae else None
         self.painter = Painter(opt, self.generator, self.encoder)
-        painters = self.generator.parameters() + (self.encoder.parameters() if opt.use_vae else [])
+        self.parameters_g = self.generator.parameters() + (self.encoder.parameters() if opt.use_vae else [])
+        self.parameters_d = self.discriminator.parameters()
         self.optimizer_g, self.optimizer_d = (
             paddle.optimizer.Adam(beta1=opt.beta1, beta2=opt.beta2, epsilon=1e-8, parameters=parameters)
-            for parameters in (painters, self.discriminator.parameters()))
+            for parameters in (self.parameters_g, self.parameters_d))
+        self.scaler_g, self.scaler_d = (paddle.amp.GradScaler(enable=opt.amp == 'float16') for _ in range(2))
         self.compact = in_use(opt)
         self.steps = 0                              # done so far
         self.g_losses = dict.fromkeys(G_COLUMNS, 0.0)  # of the last G update
@@ -50,18 +54,24 @@ class TrainStep:
         """One D update, and before it a G update in every D_steps_per_G-th step -> dict keyed by LOG_COLUMNS, floats.
 
         label, instance: as for SemanticMap, or a SemanticMap and None; image (N, output_nc, H, W) in [-1, 1]; noise: the
-        normal draws (N, z_dim) of the G and of the D update, by default functions of (opt.seed, step).
-        Afterwards `.grad` holds the G update's gradients of G and E, and the D update's of D.
+        normal draws (N, z_dim) of the G and of the D update, by default functions of (opt.seed, step) and of the rank.
+        Afterwards `.grad` holds the G update's gradients of G and E, and the D update's of D; with several ranks, which each
+        take a batch of their own, gradients and losses are means over the ranks.
         InputError if a loss is not finite.
         """
-        semantics = label if isinstance(label, SemanticMap) else SemanticMap(label, instance, self.opt)
-        image = paddle.to_tensor(image, dtype=paddle.get_default_dtype())
-        if tuple(image.shape) != (len(semantics), self.opt.output_nc, *semantics.size):
-            raise InputError(f'image: found shape {tuple(image.shape)}, expected '
-                             f'{(len(semantics), self.opt.output_nc, *semantics.size)} to fit the label maps')
-        updates_g = self.steps % self.opt.D_steps_per_G == 0
-        losses = self._update_g(semantics, image, self._noise(noise, 0, len(semantics))) if updates_g else {}
-        losses.update(self._update_d(semantics, image, self._noise(noise, 1, len(semantics))))
+        return self.update([(label, instance, image)], None if noise is None else [noise])
+
+    def update(self, pieces, noise=None):
+        """`step` over a batch that is too large for the memory, in pieces: a list of (label, instance, image).
+
+        Gradients and losses are means over the pieces, which differs from one large batch where samples meet: batch norm
+        takes its statistics, and the KL divergence its sum, from each piece; spectral norms advance once a piece.
+        """
+        pieces = [self._piece(*piece) for piece in pieces]
+        noises = [[self._noise(noise, update, piece, pieces) for piece in range(len(pieces))] for update in range(2)]
+        distributed.meet()
+        losses = self._update_g(pieces, noises[0]) if self.steps % self.opt.D_steps_per_G == 0 else {}
+        losses.update(self._update_d(pieces, noises[1]))
         losses = self._as_floats(losses)
         self.g_losses.update((name, losses[name]) for name in G_COLUMNS if name in losses)
         self.steps += 1
@@ -69,77 +79,116 @@ class TrainStep:
 
     def generate(self, label, instance, image=None, z=None):
         """Pictures (N, output_nc, H, W) in [-1, 1], eval mode, no gradient; the style as in Painter.paint."""
-        semantics = label if isinstance(label, SemanticMap) else SemanticMap(label, instance, self.opt)
-        return self.painter.paint(semantics, image, z)
+        return self.painter.paint(self._semantics(label, instance), image, z)
 
-    def _update_g(self, semantics, image, noise):
+    def _semantics(self, label, instance):
+        return label if isinstance(label, SemanticMap) else SemanticMap(label, instance, self.opt)
+
+    def _piece(self, label, instance, image):
+        """(SemanticMap, image tensor) that fit each other."""
+        semantics, image = self._semantics(label, instance), paddle.to_tensor(image, dtype=paddle.get_default_dtype())
+        if tuple(image.shape) != (len(semantics), self.opt.output_nc, *semantics.size):
+            raise InputError(f'image: found shape {tuple(image.shape)}, expected '
+                             f'{(len(semantics), self.opt.output_nc, *semantics.size)} to fit the label maps')
+        return semantics, image
+
+    def _update_g(self, pieces, noises):
         """G and E against a D whose weights need no gradient -> the weighted losses of G_COLUMNS, as tensors."""
-        opt = self.opt
         self.optimizer_g.clear_grad(set_to_zero=False)
         _require_gradients(self.discriminator, False)
+        losses = [self._backward(self._losses_g(*piece, noise), len(pieces), self.scaler_g)
+                  for piece, noise in zip(pieces, noises)]
+        _require_gradients(self.discriminator, True)
+        self._advance(self.optimizer_g, self.scaler_g, self.parameters_g)
+        return _mean(losses)
+
+    def _update_d(self, pieces, noises):
+        """D on the photos and on fakes that carry no gradient -> the losses of D_COLUMNS, as tensors."""
+        self.optimizer_d.clear_grad(set_to_zero=False)
+        losses = [self._backward(self._losses_d(*piece, noise), len(pieces), self.scaler_d)
+                  for piece, noise in zip(pieces, noises)]
+        self._advance(self.optimizer_d, self.scaler_d, self.parameters_d)
+        losses = _mean(losses)
+        return {'d_loss': losses['d_loss_f'] + losses['d_loss_r'], **losses}
+
+    def _losses_g(self, semantics, image, noise):
+        opt = self.opt
         fake, divergence = self._fake(semantics, image, noise)
         fake_features, real_features = self._features(semantics, fake, image)
         losses = {'g_loss_gan': gan_loss(_predictions(fake_features), True, opt.gan_mode, for_discriminator=False)}
         if not opt.no_ganFeat_loss:
             losses['g_loss_feat'] = opt.lambda_feat * feature_matching(fake_features, real_features)
         if self.vgg is not None:
-            losses['g_loss_vgg'] = opt.lambda_vgg * perceptual(self.vgg(fake), self.vgg(image))
+            with precision.mixed(opt):
+                fake_maps, real_maps = self.vgg(fake), self.vgg(image)
+            losses['g_loss_vgg'] = opt.lambda_vgg * perceptual(*(map(precision.restored, maps) for maps in (fake_maps, real_maps)))
         if divergence is not None:
             losses['g_loss_vae'] = opt.lambda_kld * divergence
-        sum(losses.values()).backward()
-        _require_gradients(self.discriminator, True)
-        self.optimizer_g.step()
-        return _detached(losses)
+        return losses
 
-    def _update_d(self, semantics, image, noise):
-        """D on the photo and on a fake that carries no gradient -> the losses of D_COLUMNS, as tensors."""
-        self.optimizer_d.clear_grad(set_to_zero=False)
+    def _losses_d(self, semantics, image, noise):
         with paddle.no_grad():
             fake, _ = self._fake(semantics, image, noise)
         fake_features, real_features = self._features(semantics, fake, image)
-        d_loss_f = gan_loss(_predictions(fake_features), False, self.opt.gan_mode)
-        d_loss_r = gan_loss(_predictions(real_features), True, self.opt.gan_mode)
-        d_loss = d_loss_f + d_loss_r
-        d_loss.backward()
-        self.optimizer_d.step()
-        return _detached({'d_loss': d_loss, 'd_loss_f': d_loss_f, 'd_loss_r': d_loss_r})
+        return {'d_loss_f': gan_loss(_predictions(fake_features), False, self.opt.gan_mode),
+                'd_loss_r': gan_loss(_predictions(real_features), True, self.opt.gan_mode)}
+
+    def _backward(self, losses, pieces, scaler):
+        """Add a piece's share to the gradients -> the losses without their graph, which would hold G's activations."""
+        scaler.scale(sum(losses.values()) / pieces).backward()
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def _advance(self, optimizer, scaler, parameters):
+        """One update by the mean of all ranks' gradients."""
+        distributed.average_gradients(parameters)
+        scaler.step(optimizer)
+        scaler.update()
 
     def _fake(self, semantics, image, noise):
         """Generated pictures, and the KL divergence of the style (None without encoder)."""
         if self.compact:
             return_free_memory()
-        if self.encoder is None:
-            return self.generator(semantics), None
-        mu, logvar = self.encoder(image)
-        return self.generator(semantics, reparameterize(mu, logvar, noise)), kl_divergence(mu, logvar)
+        with precision.mixed(self.opt):
+            if self.encoder is None:
+                return precision.restored(self.generator(semantics)), None
+            mu, logvar = map(precision.restored, self.encoder(image))
+            fake = self.generator(semantics, reparameterize(mu, logvar, noise))
+        return precision.restored(fake), kl_divergence(mu, logvar)
 
     def _features(self, semantics, fake, image):
         """D's features of the fake and of the photo, from one pass."""
         if self.compact:
             return_free_memory()
-        return halves(self.discriminator(semantics, paddle.concat([fake, image])))
+        with precision.mixed(self.opt):
+            features = self.discriminator(semantics, paddle.concat([fake, image]))
+        return halves([list(map(precision.restored, scale)) for scale in features])
 
-    def _noise(self, noise, update, count):
-        """Style noise (count, z_dim) of update 0 (G) or 1 (D) of this step."""
+    def _noise(self, noise, update, piece, pieces):
+        """Style noise (N, z_dim) of a piece in update 0 (G) or 1 (D) of this step.
+
+        It is a part of the draws for the samples of all ranks and pieces: one process with all of them draws the same.
+        """
         if self.encoder is None:
             return None
         if noise is not None:
-            return paddle.to_tensor(noise[update], dtype=paddle.get_default_dtype())
-        return normal_draws((count, self.opt.z_dim), self.opt.seed, self.steps, update)
+            return paddle.to_tensor(noise[piece][update], dtype=paddle.get_default_dtype())
+        count, ranks = len(pieces[piece][0]), distributed.ranks()
+        draws = normal_draws((count * ranks * len(pieces), self.opt.z_dim), self.opt.seed, self.steps, update)
+        return draws[(piece * ranks + distributed.rank()) * count:][:count]
 
     def _as_floats(self, losses):
-        """Scalars as floats, read from the device in one go; InputError if one is not finite."""
-        values = paddle.stack([loss.reshape([]) for loss in losses.values()]).tolist()
-        for name, value in zip(losses, values):
+        """Scalars as floats, means over the ranks, read from the device in one go; InputError if one is not finite."""
+        values = paddle.stack([loss.reshape([]) for loss in losses.values()])
+        for name, value in zip(losses, values := (distributed.add_up(values) / distributed.ranks()).tolist()):
             if not math.isfinite(value):
                 raise InputError(f'{name} is {value} in step {self.steps + 1}: training has diverged and stops here; the last '
                                  'checkpoint stays. Go on from it with a lower --lr, or begin anew with --restart')
         return dict(zip(losses, values))
 
 
-def _detached(losses):
-    """The losses without their graph, which would hold the activations of G through the D update."""
-    return {name: loss.detach() for name, loss in losses.items()}
+def _mean(losses):
+    """Mean of each of a list of dicts of tensors."""
+    return {name: sum(piece[name] for piece in losses) / len(losses) for name in losses[0]}
 
 
 def _predictions(features):

@@ -71,6 +71,24 @@ class Scripts:
             return subprocess.Popen([sys.executable, *self.training(folder, *flags, **settings)], cwd=REPOSITORY,
                                     env=self.environment, stdout=said, stderr=said, start_new_session=True)
 
+    def launch(self, folder, processes, *command, arguments=('--backend', 'gloo')):
+        """Popen of `python *command` in so many processes; what launch prints goes to folder/launched."""
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        # Behind --, or launch would take our --log for an abbreviation of its own flags.
+        launcher = ['-m', 'paddle.distributed.launch', '--nproc_per_node', processes, *arguments, '--log_dir',
+                    Path(folder, 'workers'), '--', *command]
+        with open(Path(folder, 'launched'), 'w') as said:
+            return subprocess.Popen([sys.executable, *map(str, launcher)], cwd=REPOSITORY, stdout=said, stderr=said,
+                                    env={**self.environment, 'PYTHONPATH': str(REPOSITORY)}, start_new_session=True)
+
+    def launched(self, folder, processes, *command, **rules):
+        """What rank 0 of a launch that must succeed has printed."""
+        process = self.launch(folder, processes, *command, **rules)
+        process.wait(timeout=400)
+        said = ''.join(path.read_text() for path in sorted(Path(folder, 'workers').glob('workerlog.*')))
+        assert process.returncode == 0, Path(folder, 'launched').read_text()[-3000:] + said
+        return Path(folder, 'workers', 'workerlog.0').read_text()
+
     def failure(self, *command):
         """The message of a script that must fail: one line on stderr, an exit status, no traceback."""
         process = self.run(*command)
@@ -120,7 +138,8 @@ def kill(process, number=signal.SIGKILL):
 
 def contents(folder):
     """dict: path below `folder` -> bytes of the file, links followed; to see that nothing was written."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(Path(folder).rglob('*')) if path.is_file()}
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(Path(folder).rglob('*'))
+            if path.is_file() and path.name != '.lock'}
 
 
 def says(text, *parts):

@@ -102,7 +102,7 @@ def test_a_convolution_makes_its_input_again():
 
     def both(remade):
         def function(x, table, weight, other):
-            arguments = x, table, *statistics, pixel, False, False, 0.2
+            arguments = x, table, *statistics, pixel, False, None, False, 0.2
             y, again = operators.Modulate.apply(*arguments), functools.partial(operators.modulated, *arguments) if remade else None
             return sum(operators.Convolution.apply(y, w, None, 1, 1, False, None, again) for w in (weight, other))
         return function
@@ -151,7 +151,8 @@ def test_modulation(per_image, dealt, own):
 
     def kernel(x, table):
         mean, variance = operators.statistics(x.detach(), per_image) if own else given
-        return operators.Modulate.apply(x, table, mean, (variance + 1e-5) ** -0.5, pixel if dealt else None, per_image, own, 0.2)
+        return operators.Modulate.apply(x, table, mean, (variance + 1e-5) ** -0.5, pixel if dealt else None, per_image,
+                                        x.size // mean.size if own else None, False, 0.2)
 
     def plain(x, table):
         mean, variance = (x.mean(axes, keepdim=True), x.var(axes, unbiased=False, keepdim=True)) if own else \

@@ -13,8 +13,8 @@ from hypothesis import given, settings, strategies as st
 from PIL import Image
 
 from dataset.labelled_images import (LabelledImages, ValidationImages, as_arrays, batches, draw_geometry, epoch_order,
-                                     find_samples, fingerprint, load_instance, load_label, load_photo, prepared, resized_size,
-                                     transformed)
+                                     find_samples, fingerprint, global_batch, load_instance, load_label, load_photo, prepared,
+                                     resized_size, transformed)
 from dataset.loader import Loader
 from model.errors import InputError
 from model.init import OPT
@@ -162,6 +162,30 @@ def test_an_epoch_covers_every_sample_once_and_resumes(count, batch, epoch, seed
     assert flat == [(epoch, index) for index in epoch_order(opt, count, epoch)][:len(flat)]
     for done in range(len(whole) + 1):
         assert batches(opt, count, epoch, seen=done * batch) == whole[done:]
+
+
+@settings(max_examples=100, deadline=None)
+@given(count=st.integers(0, 60), batch=st.integers(1, 3), ranks=st.sampled_from([1, 2, 3, 4]), accumulate=st.integers(1, 3),
+       epoch=st.integers(0, 99), data=st.data())
+def test_ranks_share_an_epoch(count, batch, ranks, accumulate, epoch, data):
+    """No sample twice, only the last incomplete global batch left out, and a step's samples do not depend on the ranks.
+
+    A run that goes on with another number of ranks takes what is left.
+    """
+    opt = OPT(batchSize=batch, accumulate=accumulate)
+    order = [(epoch, index) for index in epoch_order(opt, count, epoch)]
+    whole = global_batch(opt, ranks)
+    steps = count // whole
+
+    def seen_by_all(ranks, seen):
+        shares = [batches(opt, count, epoch, seen, rank, ranks) for rank in range(ranks)]
+        assert len({len(share) for share in shares}) == 1
+        return [key for pieces in zip(*shares) for piece in pieces for key in piece]
+
+    assert seen_by_all(ranks, 0) == order[:steps * whole] and count - steps * whole < whole
+    seen, others = data.draw(st.integers(0, steps)) * whole, data.draw(st.integers(1, 4))
+    left = seen_by_all(others, seen)
+    assert left == order[seen:seen + len(left)] and count - seen - len(left) < global_batch(opt, others)
 
 
 def test_epochs_and_seeds_have_orders_of_their_own():

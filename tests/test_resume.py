@@ -182,7 +182,7 @@ def test_restart_says_what_it_replaces(scripts, copied):
     assert says(said, 'epoch 2, step 12', '2 copies of epochs', '4 training pictures', f'12 rows of {copied}/log/log.npy')
     assert rows(copied) == counters(copied)['step'] == 6
     assert sorted(os.listdir(copied / 'output' / 'pics')) == ['1_5.jpg', 'val_0001.jpg']
-    assert sorted(os.listdir(copied / 'output')) == ['checkpoints', 'current_epoch.npy', 'model', 'notes.txt', 'pics']
+    assert sorted(os.listdir(copied / 'output')) == ['.lock', 'checkpoints', 'current_epoch.npy', 'model', 'notes.txt', 'pics']
 
 
 BOTH_WAYS_OUT = ('--restart', 'another --output and --log')

@@ -29,7 +29,7 @@ def test_what_a_run_prints(trained, scripts):
     assert says(lines[0], 'settings: preset ', 'different here: ', 'label_nc 9 (preset: 182)', 'niter 2 (preset: ')
     assert says(lines[1], 'device: ', 'threads', 'Paddle')
     assert says(lines[2], f'data: 13 samples in {scripts.data}; pictures 32 wide and 32 high')
-    assert says(lines[3], 'plan: 2 epochs of 6 steps, batch 2; 1 samples left out of each epoch')
+    assert says(lines[3], 'plan: 2 epochs of 6 steps, batch 2 (batchSize 2); 1 samples left out of each epoch')
     steps = [line for line in lines if line.startswith('epoch ')]
     assert len(steps) == 12
     number = r'-?\d+\.\d+'

@@ -6,6 +6,7 @@ import numpy as np
 import paddle
 from paddle.autograd import PyLayer
 
+from model import distributed
 from model.cpu import kernels, return_free_memory
 
 
@@ -127,7 +128,7 @@ def statistics(x, per_image):
     return mean, variance
 
 
-def modulated(x, table, mean, scale, pixel, per_image, own, slope):
+def modulated(x, table, mean, scale, pixel, per_image, count, synchronized, slope):
     """Modulate's result, without a way back."""
     x, (n, channels, height, width) = x.contiguous(), x.shape
     y = paddle.empty(x.shape)
@@ -139,26 +140,28 @@ class Modulate(PyLayer):
     """leaky_relu((x - mean) * scale * (1 + gamma) + beta, slope) for x (N, C, H, W), in one pass.
 
     table: gamma and beta as (2C, B) with pixel (N, H, W) naming columns, or as (N, 2C, H, W) with pixel None. mean and scale
-    (C) or, per_image, (N * C) carry no gradient of their own; `own` says that they are x's statistics, and then x's gradient
-    goes through them too.
+    (C) or, per_image, (N * C) carry no gradient of their own; where they are x's statistics, `count` is the number of values
+    they are over, and x's gradient goes through them too. synchronized: they are over the x of all ranks.
     """
 
     @staticmethod
-    def forward(ctx, x, table, mean, scale, pixel, per_image, own, slope):
+    def forward(ctx, x, table, mean, scale, pixel, per_image, count, synchronized, slope):
         n, channels, height, width = x.shape
         ctx.sizes = n, channels, height * width, table.shape[-1]
-        ctx.saved, ctx.pixel, ctx.per_image, ctx.own, ctx.slope = (x, table, mean, scale), pixel, per_image, own, slope
-        return modulated(x, table, mean, scale, pixel, per_image, own, slope)
+        ctx.saved, ctx.pixel, ctx.per_image, ctx.slope = (x, table, mean, scale), pixel, per_image, slope
+        ctx.count, ctx.synchronized = count, synchronized
+        return modulated(x, table, mean, scale, pixel, per_image, count, synchronized, slope)
 
     @staticmethod
     def backward(ctx, dy):
         x, table, mean, scale = _taken(ctx)
         dtable, dx = paddle.empty(table.shape), paddle.empty(x.shape)
-        sums, products = np.empty(mean.shape[0]), np.empty(mean.shape[0])
-        _call('spade_modulate_backward', x, mean, scale, table, ctx.pixel, dy, dtable, dx, sums, products, *ctx.sizes,
-              ctx.per_image, ctx.slope)
-        count = np.prod(x.shape) / mean.shape[0]
-        means = [(values / count if ctx.own else np.zeros_like(values)).astype(np.float32) for values in (sums, products)]
+        sums = np.empty((2, mean.shape[0]))
+        _call('spade_modulate_backward', x, mean, scale, table, ctx.pixel, dy, dtable, dx, *sums, *ctx.sizes, ctx.per_image,
+              ctx.slope)
+        if ctx.synchronized and ctx.count:
+            sums = distributed.add_up(paddle.to_tensor(sums)).numpy()
+        means = (sums / ctx.count if ctx.count else np.zeros_like(sums)).astype(np.float32)
         _call('spade_normalize_backward', x, mean, scale, *means, dx, *ctx.sizes[:3], ctx.per_image)
         if x.size >= LARGE:
             return_free_memory()

@@ -1,0 +1,149 @@
+"""What the processes of one training exchange: python -m paddle.distributed.launch train.py. Alone, nothing.
+
+Collectives run in lockstep: every rank calls them in the same order. `meet` before those that may be waited for long.
+"""
+import contextlib
+import os
+import secrets
+import socket
+import sys
+
+import paddle
+from paddle import distributed
+from paddle.autograd import PyLayer
+
+from model.errors import InputError
+from model.watch import Watch
+
+BUCKET = 16 << 20  # elements of gradients exchanged at a time
+
+_watch = None
+
+
+def rank():
+    """Number of this process, from 0."""
+    return distributed.get_rank()
+
+
+def ranks():
+    """Number of processes in this training."""
+    return distributed.get_world_size()
+
+
+def leads():
+    """Whether this is rank 0, which prints, logs, draws and saves."""
+    return rank() == 0
+
+
+def only_rank_0_prints():
+    """Silence the standard output of the other ranks."""
+    if not leads():
+        sys.stdout = open(os.devnull, 'w')
+
+
+@contextlib.contextmanager
+def joined():
+    """Around a script's work: the processes that launch has started find each other, and end together.
+
+    After the device is chosen. InputError if they cannot be reached.
+    """
+    global _watch
+    if ranks() == 1:
+        yield
+        return
+    if paddle.get_device() == 'cpu':
+        os.environ['PADDLE_DISTRI_BACKEND'] = 'gloo'
+    try:
+        distributed.init_parallel_env()
+        _watch = _linked()
+    except (RuntimeError, OSError) as error:
+        raise InputError(f'rank {rank()} of {ranks()} cannot reach the others: {error}: check --master, --nnodes and firewalls; '
+                         f'the addresses are {os.environ.get("PADDLE_TRAINER_ENDPOINTS")}') from None
+    try:
+        yield
+    except SystemExit:  # all stop together, after a signal
+        _watch.close()
+        raise
+    except BaseException as error:
+        _watch.close(f'{type(error).__name__}: {error}' if not isinstance(error, InputError) else str(error))
+        raise
+    else:
+        _watch.close()
+    finally:
+        _watch = None
+
+
+def _linked():
+    listener = socket.create_server(('', 0)) if leads() else None
+    host = os.environ['PADDLE_TRAINER_ENDPOINTS'].split(',')[0].rsplit(':', 1)[0]
+    mine = ((host, listener.getsockname()[1]), secrets.token_hex()) if listener else None
+    address, token = gathered(mine)[0]
+    return Watch(rank(), ranks(), tuple(address), token, listener)
+
+
+def meet():
+    """Wait for all ranks, however long: a collective would give up after 30 seconds."""
+    if _watch is not None:
+        _watch.meet()
+
+
+def gathered(value):
+    """list of every rank's `value`, any object that can be pickled."""
+    if ranks() == 1:
+        return [value]
+    values = []
+    with _explained():
+        distributed.all_gather_object(values, value)
+    return values
+
+
+def add_up(tensor):
+    """Replace `tensor` by its sum over the ranks; returns it."""
+    if ranks() > 1:
+        with _explained():
+            distributed.all_reduce(tensor)
+    return tensor
+
+
+def average_gradients(parameters):
+    """Replace every gradient by its mean over the ranks, a bucket at a time."""
+    if ranks() == 1:
+        return
+    meet()
+    bucket, size = [], 0
+    for gradient in [parameter.grad for parameter in parameters if parameter.grad is not None] + [None]:
+        if bucket and (gradient is None or size + gradient.size > BUCKET):
+            _average(bucket)
+            bucket, size = [], 0
+        if gradient is not None:
+            bucket.append(gradient)
+            size += gradient.size
+
+
+def _average(tensors):
+    mean = add_up(paddle.concat([tensor.flatten() for tensor in tensors])) / ranks()
+    for tensor, part in zip(tensors, paddle.split(mean, [tensor.size for tensor in tensors])):
+        paddle.assign(part.reshape(tensor.shape), tensor)
+
+
+class SumOverRanks(PyLayer):
+    """Sum of x over the ranks; its gradient is the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return add_up(x.clone())
+
+    @staticmethod
+    def backward(ctx, dy):
+        return add_up(dy.clone())
+
+
+@contextlib.contextmanager
+def _explained():
+    """A collective that fails because a rank has died: the watch knows which, and ends this process."""
+    try:
+        yield
+    except (RuntimeError, OSError) as error:
+        if _watch is not None:
+            _watch.wait_for_the_end()
+        raise InputError(f'rank {rank()} has lost the others: {error}') from None

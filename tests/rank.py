@@ -1,0 +1,95 @@
+"""What every process of tests/test_distributed.py does: training steps on a share of fixed samples, in each of SETTINGS.
+
+    python -m paddle.distributed.launch --nproc_per_node 2 tests/rank.py FOLDER    a sample each
+    python -m tests.rank FOLDER 2                                                  one process with both
+
+Each setting's losses, first gradients of a step and statistics go to FOLDER/<setting>.npz, written by rank 0.
+"""
+import sys
+
+from model import device  # noqa: F401  first: sets the threads, then imports Paddle
+
+import numpy as np
+import paddle
+
+from model import distributed
+from model.init import OPT
+from model.normalization import BatchNorm
+from model.train_step import LOG_COLUMNS, TrainStep
+
+STEPS = 5
+SAMPLES = 4
+TINY = dict(label_nc=9, crop_size=32, ngf=2, ndf=2, z_dim=8, use_vae=False)
+SETTINGS = {
+    'instance': dict(norm_G='spectralspadeinstance3x3'),
+    'syncbatch': dict(norm_G='spectralspadesyncbatch3x3'),
+    'syncbatch_windows': dict(norm_G='spadesyncbatch3x3', modulation='windows'),
+    'encoder': dict(norm_G='spectralspadesyncbatch3x3', use_vae=True),
+    'sync_in_D_and_E': dict(norm_D='spectralsync_batch', norm_E='syncbatch', use_vae=True, D_steps_per_G=2),
+}
+
+
+def sample(step, index):
+    """label, instance, image of one sample; some maps are flat, some noise, so that ranks choose different paths."""
+    rng = np.random.default_rng([step, index])
+    label = rng.integers(0, 9, (32, 32)) if index % 2 else np.full((32, 32), rng.integers(9))
+    return label, np.arange(32 * 32).reshape(32, 32) // 200, rng.uniform(-1, 1, (3, 32, 32))
+
+
+def batch(step, world, rank=None):
+    indices = range(world) if rank is None else [rank]
+    return [np.stack(arrays) for arrays in zip(*(sample(step, index) for index in indices))]
+
+
+def run(settings, world, rank):
+    """dict of arrays: losses (STEPS, 7), gradients and buffers after the first step."""
+    opt = OPT(**{**TINY, **settings})
+    if rank is None:
+        opt.lambda_kld /= world  # the KL divergence sums over the batch of a process, gradients are means over processes
+    train_step = TrainStep(opt)
+    results, rows = {}, []
+    for step in range(STEPS):
+        losses = train_step.step(*batch(step, world, rank))
+        rows.append([losses[name] for name in LOG_COLUMNS])
+        networks = {name: getattr(train_step, name) for name in ('generator', 'discriminator', 'encoder')}
+        for name, network in networks.items():
+            if network is not None and step == 0:
+                results.update({f'{name}.{key}.grad': value.grad.numpy().copy() for key, value in network.named_parameters()})
+                results.update({f'{name}.{key}': value.numpy().copy() for key, value in network.named_buffers()})
+    return {'losses': np.array(rows), **results}
+
+
+def unequal_batches(world, rank):
+    """Batch norm over ranks of 1, 2, 3, ... samples: output, gradient and running statistics of all samples in order."""
+    rng = np.random.default_rng(0)
+    values = [rng.standard_normal((count, 3, 4, 5)) * 3 + 50 for count in range(1, world + 1)]
+    weights = [rng.standard_normal(value.shape) for value in values]
+    norm = BatchNorm(3, affine=True, synchronized=True)
+    own = slice(None) if rank is None else slice(rank, rank + 1)
+    x = paddle.to_tensor(np.concatenate(values[own]), stop_gradient=False)
+    y = norm(x)
+    (y * paddle.to_tensor(np.concatenate(weights[own]))).sum().backward()
+    outputs, gradients = zip(*distributed.gathered((y.numpy(), x.grad.numpy())))
+    return dict(output=np.concatenate(outputs), gradient=np.concatenate(gradients), mean=norm._mean.numpy(),
+                variance=norm._variance.numpy())
+
+
+def main():
+    folder, world = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else distributed.ranks()
+    rank = None if len(sys.argv) > 2 else distributed.rank()
+    paddle.set_device('cpu')
+    with distributed.joined():
+        results = {}
+        for dtype in ('float64', 'float32'):
+            paddle.set_default_dtype(dtype)
+            for name, settings in SETTINGS.items():
+                results[f'{name}_{dtype}'] = run(settings, world, rank)
+        paddle.set_default_dtype('float64')
+        results['unequal'] = unequal_batches(world, rank)
+        if distributed.leads():
+            for name, arrays in results.items():
+                np.savez(f'{folder}/{name}.npz', **arrays)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,267 @@
+"""Many processes over gloo: equal to one with the whole batch; each sample once; and what happens when one is lost."""
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pytest
+
+from dataset.labelled_images import LabelledImages
+from log.loss_log import rows_on_disk
+from model import precision
+from model.errors import InputError
+from model.init import OPT
+from model.train_step import TrainStep
+from tests.conftest import REPOSITORY, contents, says, until
+from tests.rank import SETTINGS, TINY, batch
+
+
+# ---- The same as one process
+
+@pytest.fixture(scope='session', params=[2, 4])
+def both(request, scripts, tmp_path_factory):
+    """Folders of results: `world` processes with a sample each, and one with all of them."""
+    folder, world = tmp_path_factory.mktemp(f'world{request.param}'), request.param
+    for name in ('many', 'one'):
+        (folder / name).mkdir()
+    alone = subprocess.Popen([sys.executable, '-m', 'tests.rank', folder / 'one', str(world)], cwd=REPOSITORY,
+                             env=scripts.environment)
+    scripts.launched(folder, world, REPOSITORY / 'tests' / 'rank.py', folder / 'many')
+    assert alone.wait(timeout=300) == 0
+    return folder
+
+
+def compared(both, name):
+    return [dict(np.load(both / which / f'{name}.npz')) for which in ('many', 'one')]
+
+
+@pytest.mark.parametrize('name', SETTINGS)
+def test_many_processes_equal_one_with_the_whole_batch(both, name):
+    many, one = compared(both, f'{name}_float64')
+    assert many.keys() == one.keys() and len(many) > 100
+    assert many['losses'].shape == (5, 7) and np.abs(one['losses']).max() > 1
+    scale = max(np.abs(value).max() for key, value in one.items() if key.endswith('.grad'))
+    for key in many:
+        tolerance = 1e-9 * (scale if key.endswith('.grad') else max(1, np.abs(one[key]).max()))
+        assert np.abs(many[key] - one[key]).max() <= tolerance, key
+
+
+@pytest.mark.parametrize('name', SETTINGS)
+def test_first_losses_in_float32(both, name):
+    many, one = compared(both, f'{name}_float32')
+    np.testing.assert_allclose(many['losses'][0], one['losses'][0], atol=1e-4)
+
+
+def test_synchronized_batch_norm_of_unequal_batches(both):
+    many, one = compared(both, 'unequal')
+    for key in one:
+        assert np.abs(many[key] - one[key]).max() <= 1e-9 * np.abs(one[key]).max(), key
+
+
+def test_pieces_equal_the_whole_batch():
+    """Without batch norm and spectral norm, which see a piece each."""
+    paddle.set_default_dtype('float64')
+    try:
+        settings = {**TINY, 'norm_G': 'spadeinstance3x3', 'norm_D': 'instance'}
+        whole, pieces = TrainStep(OPT(**settings, batchSize=3)), TrainStep(OPT(**settings, accumulate=3))
+        for step in range(3):
+            expected = whole.step(*batch(step, 3))
+            found = pieces.update([batch(step, 3, index) for index in range(3)])
+            np.testing.assert_allclose(list(found.values()), list(expected.values()), atol=1e-9)
+        for ours, theirs in zip(pieces.generator.parameters(), whole.generator.parameters()):
+            np.testing.assert_allclose(ours.grad.numpy(), theirs.grad.numpy(), atol=1e-9)
+    finally:
+        paddle.set_default_dtype('float32')
+
+
+def test_pieces_draw_the_noise_of_the_whole_batch():
+    whole, pieces = (TrainStep(OPT(**{**TINY, 'use_vae': True})) for _ in range(2))
+    semantics = [pieces._piece(*batch(0, 3, index)) for index in range(3)]
+    joint = whole._noise(None, 1, 0, [whole._piece(*batch(0, 3))]).numpy()
+    for index in range(3):
+        np.testing.assert_array_equal(pieces._noise(None, 1, index, semantics).numpy()[0], joint[index])
+
+
+def test_fewer_samples_than_one_global_batch(tiny_set):
+    opt = OPT(dataroot=str(tiny_set), label_nc=9, batchSize=4)
+    assert len(LabelledImages(opt, ranks=3)) == 13
+    with pytest.raises(InputError) as error:
+        LabelledImages(opt, ranks=4)
+    assert says(str(error.value), '13 samples', 'batchSize 4', 'processes 4', '--batchSize to at most 3')
+    opt.accumulate = 7
+    with pytest.raises(InputError) as error:
+        LabelledImages(opt, ranks=2)
+    assert says(str(error.value), 'accumulate 7', 'fewer processes')
+
+
+# ---- Mixed precision
+
+@pytest.mark.parametrize('amp', ['bfloat16', 'float16'])
+def test_amp_is_refused_on_a_cpu(scripts, tmp_path, amp):
+    assert says(scripts.train_refusal(tmp_path, amp=amp), 'amp', amp, 'cpu', '--cpu_precision bfloat16')
+
+
+def test_amp_changes_nothing_where_paddle_ignores_it(monkeypatch):
+    """The code path itself: on a CPU auto_cast does nothing, and the loss is scaled and unscaled by a power of two."""
+    monkeypatch.setattr(precision, 'check', lambda opt: None)
+    plain, mixed = (TrainStep(OPT(**TINY, amp=amp)).step(*batch(0, 2)) for amp in ('none', 'bfloat16'))
+    assert plain == mixed
+
+
+# ---- Runs
+
+def progress(folder):
+    return json.loads(Path(folder, 'output/model/progress.json').read_text())
+
+
+def rows(folder):
+    return rows_on_disk(Path(folder, 'log', 'log.npy'))
+
+
+@pytest.mark.parametrize('arguments', [('--backend', 'gloo'), ()], ids=['backend gloo', 'no backend'])
+def test_two_processes_train_and_validate(scripts, tmp_path, arguments):
+    said = scripts.launched(tmp_path, 2, *scripts.training(tmp_path, norm_G='spectralspadebatch3x3', niter=1), arguments=arguments)
+    assert says(said, 'plan: 1 epochs of 3 steps, batch 4 (2 processes x batchSize 2); 1 samples left out',
+                '--norm_G spectralspadesyncbatch3x3', 'step 3/3', 'done: 1 epochs')
+    other = (tmp_path / 'workers' / 'workerlog.1').read_text()
+    assert not any(word in other for word in ('plan', 'step', 'done', 'settings'))
+    assert rows(tmp_path) == 3 and progress(tmp_path)['seen'] == 12
+    for processes, results in ((1, 'one'), (2, 'two')):
+        command = ['val.py', '--lastoutput', tmp_path / 'output', '--results', tmp_path / results, '--png']
+        said = scripts.launched(tmp_path / results, processes, *command)
+        assert '3 pictures in' in said
+    one, two = (contents(tmp_path / results / 'pics') for results in ('one', 'two'))
+    assert one == two and len(one) == 6
+
+
+def test_a_run_goes_on_with_another_number_of_processes(scripts, tmp_path):
+    """13 samples: 4 after a step of two processes; one process takes 9 of them, 2 at a time; four take 8 in the next epoch."""
+    process = scripts.launch(tmp_path, 2, *scripts.training(tmp_path, save_latest_freq=1))
+    until(lambda: Path(tmp_path, 'output', 'model').exists() and progress(tmp_path)['step'] == 1, process=process)
+    stop(process)   # launch, whose end the others see
+    until(lambda: not ranks_of(tmp_path))
+    seen, step = progress(tmp_path)['seen'], progress(tmp_path)['step']
+    assert 1 <= step < 6 and seen == 4 * step
+    said = scripts.trained(tmp_path, niter=1)
+    assert says(said, f'{seen} of its samples seen', 'processes 2, now 1')
+    expected = step + (13 - seen) // 2
+    assert rows(tmp_path) == expected
+    scripts.launched(tmp_path, 4, *scripts.training(tmp_path, niter=2))
+    assert rows(tmp_path) == expected + 1 and progress(tmp_path)['seen'] == 8
+
+
+def stop(process):
+    os.killpg(process.pid, signal.SIGTERM)
+    return process.wait(timeout=60)
+
+
+def ranks_of(folder):
+    """dict of rank -> process id of the launched processes that train in `folder`."""
+    found = {}
+    for path in Path('/proc').glob('[0-9]*'):
+        try:
+            command, environment = ((path / name).read_bytes().split(b'\0') for name in ('cmdline', 'environ'))
+        except OSError:
+            continue
+        rank = dict(item.partition(b'=')[::2] for item in environment).get(b'PADDLE_TRAINER_ID')
+        if rank and any(str(folder).encode() in word for word in command):
+            found[int(rank)] = int(path.name)
+    return found
+
+
+@pytest.mark.parametrize('dead', [0, 1])
+def test_a_killed_rank_ends_the_job_and_is_named(scripts, tmp_path, dead):
+    settings = dict(niter=50, save_latest_freq=2)
+    process = scripts.launch(tmp_path, 2, *scripts.training(tmp_path, **settings))
+    until(lambda: rows(tmp_path) >= 3, process=process)
+    found = ranks_of(tmp_path)
+    assert sorted(found) == [0, 1]
+    began = time.monotonic()
+    os.kill(found[dead], signal.SIGKILL)
+    assert process.wait(timeout=60) != 0 and time.monotonic() - began < 60
+    said = (tmp_path / 'workers' / f'workerlog.{1 - dead}').read_text()
+    assert says(said, f'error: rank {dead} was lost', 'the same command goes on')
+    until(lambda: not ranks_of(tmp_path), seconds=30)
+    before = progress(tmp_path)['step']
+    said = scripts.launched(tmp_path, 2, *scripts.training(tmp_path, **{**settings, 'niter': before // 3 + 2}))
+    assert f'step {before}' in said and rows(tmp_path) == progress(tmp_path)['step'] > before
+
+
+SHIM = '''
+import os, runpy, sys
+sys.argv = ['train.py'] + [argument.replace('RANK', os.environ['PADDLE_TRAINER_ID']) for argument in sys.argv[1:]]
+runpy.run_path('train.py', run_name='__main__')
+'''
+
+
+def test_a_rank_with_other_data_is_refused(scripts, tmp_path, tiny_set):
+    (tmp_path / 'shim.py').write_text(SHIM)
+    for rank in range(2):
+        for part in tiny_set.iterdir():
+            (tmp_path / f'data{rank}' / part.name).mkdir(parents=True)
+            for path in sorted(part.iterdir())[:None if rank == 0 else -1]:
+                (tmp_path / f'data{rank}' / part.name / path.name).symlink_to(path)
+    arguments = scripts.training(tmp_path, dataroot=tmp_path / 'dataRANK')[1:]
+    process = scripts.launch(tmp_path, 2, tmp_path / 'shim.py', *arguments)
+    assert process.wait(timeout=60) != 0
+    said = (tmp_path / 'workers' / 'workerlog.0').read_text()
+    assert says(said, 'rank 1', '12 samples', 'rank 0', '13', 'every process must see the same data set')
+    assert not (tmp_path / 'output' / 'model').exists()
+
+
+def test_an_error_of_one_rank_is_told_by_rank_0(scripts, tmp_path, tiny_set):
+    """A broken photo that only rank 1 reads."""
+    (tmp_path / 'shim.py').write_text(SHIM)
+    for rank in range(2):
+        for part in tiny_set.iterdir():
+            (tmp_path / f'data{rank}' / part.name).mkdir(parents=True)
+            for path in part.iterdir():
+                broken = rank == 1 and part.name == 'train_img'
+                copy = tmp_path / f'data{rank}' / part.name / path.name
+                copy.write_bytes(path.read_bytes()[:200]) if broken else copy.symlink_to(path)
+    process = scripts.launch(tmp_path, 2, tmp_path / 'shim.py', *scripts.training(tmp_path, dataroot=tmp_path / 'dataRANK')[1:])
+    assert process.wait(timeout=60) != 0
+    assert says((tmp_path / 'workers' / 'workerlog.0').read_text(), 'error: rank 1: ', 'data1/train_img')
+
+
+def test_a_second_job_in_the_same_folder_is_refused(scripts, tmp_path):
+    process = scripts.start(tmp_path, niter=50)
+    until(lambda: rows(tmp_path) >= 2, process=process)
+    said = scripts.train_failure(tmp_path, niter=50)
+    assert says(said, tmp_path / 'output', 'another training writes there', f'process {process.pid}', '--output')
+    said = scripts.train_failure(tmp_path, niter=50, output=tmp_path / 'other')
+    assert says(said, tmp_path / 'log', 'another training writes there')
+    assert process.poll() is None
+    stop(process)
+
+
+def test_loss_of_a_process_is_no_matter_of_the_collectives_limit(tmp_path):
+    """Ranks wait for each other longer than gloo's 30 seconds would allow; here two meet after 2 seconds, in the same order."""
+    from model.watch import Watch
+    import socket
+    import threading
+    listener, order = socket.create_server(('', 0)), []
+
+    def second():
+        watch = Watch(1, 2, ('127.0.0.1', listener.getsockname()[1]), 'token')
+        for step in range(3):
+            watch.meet()
+            order.append((1, step))
+        watch.close()
+
+    other = threading.Thread(target=second)
+    other.start()
+    watch = Watch(0, 2, None, 'token', listener)
+    for step in range(3):
+        time.sleep(0.5)
+        assert len(order) <= 2 * step
+        watch.meet()
+        order.append((0, step))
+    watch.close()
+    other.join(timeout=10)
+    assert not other.is_alive() and sorted(order) == [(rank, step) for rank in range(2) for step in range(3)]
