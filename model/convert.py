@@ -1,7 +1,9 @@
 """Weights from elsewhere -> ours. PyTorch need not be installed.
 
     python -m model.convert nvlabs CHECKPOINT_DIR OUTPUT_DIR [--preset NAME] [--crop_size 256 ...]
+    python -m model.convert ctkindle DIR OUTPUT_DIR [--crop_size 256 ...]
     python -m model.convert vgg19 SOURCE vgg/vgg19pretrain.pdparams
+    python -m model.convert export OUTPUT_DIR CHECKPOINT_DIR    ours -> the official code's
 
 One function per source reads names and shapes; every tensor must then find its place (model.weights.set_weights).
 """
@@ -12,15 +14,17 @@ import sys
 
 import numpy
 
-from model.weights import read_weights, save_weights, set_weights
+from model import ctkindle as of_ctkindle
+from model.checkpoint import folder_of
 from model.discriminator import MultiscaleDiscriminator
 from model.errors import InputError, OptionError, shown_in_one_line
 from model.generator import SPADEGenerator
 from model.init import OPT
 from model.official_options import READERS, official_options
 from model.presets import PRESETS
-from model.torch_files import is_torch_file, read_state_dict
+from model.torch_files import is_torch_file, read_state_dict, write_state_dict
 from model.vae_encoder import VAEEncoder
+from model.weights import read_weights, save_weights, set_weights
 
 RENAMED = {'running_mean': '_mean', 'running_var': '_variance'}   # batch-norm statistics: PyTorch's name -> Paddle's
 DROPPED = 'num_batches_tracked'                                   # counts batches for a momentum that nothing here uses
@@ -41,6 +45,18 @@ def from_torch(state):
             array = array.T if last == 'weight' and array.ndim == 2 else array
             converted['.'.join([*path, RENAMED.get(last, last)])] = numpy.array(array, numpy.float32, order='C')
     return converted
+
+
+def to_torch(state):
+    """The way back: dict of the official names -> arrays, with a counter of batches (0) beside each running variance."""
+    official, back = {}, {ours: theirs for theirs, ours in RENAMED.items()}
+    for name, array in state.items():
+        *path, last = name.split('.')
+        array = array.T if last == 'weight' and array.ndim == 2 else array
+        official['.'.join([*path, back.get(last, last)])] = numpy.ascontiguousarray(array)
+        if last == '_variance':
+            official['.'.join([*path, DROPPED])] = numpy.array(0, numpy.int64)
+    return official
 
 
 # ---- The sources
@@ -94,15 +110,66 @@ def nvlabs(words):
     print('\n'.join([*explained, *lines, LICENCE, f'written: {target}']))
 
 
+def ctkindle(words):
+    """n_g.pdparams, n_d.pdparams and n_e.pdparams of ctkindle/SPADE-Paddle in DIR -> OUTPUT_DIR/model/, with opt.json."""
+    parser = OPT.parser(f'{ctkindle.__doc__} Flags say what the shapes cannot, above all crop_size.')
+    parser.prog = 'python -m model.convert ctkindle'
+    parser.add_argument('dir', help='folder of n_g.pdparams (and n_d.pdparams, n_e.pdparams): its output/model')
+    parser.add_argument('output_dir', help='new folder; val.py and predict.py take it as --lastoutput')
+    parser.add_argument('--preset', help=f'settings to start from: {", ".join(PRESETS)}')
+    arguments = parser.parse_args(words)
+    target = os.path.join(arguments.output_dir, 'model')
+    _refuse_existing(target)
+    opt, states, lines = of_ctkindle.read(arguments.dir, arguments)
+    for file, network in OFFICIAL_NETWORKS.values():
+        if file in states:
+            set_weights(network(opt), states[file], os.path.join(arguments.dir, file))
+
+    def write(folder):
+        os.mkdir(folder)
+        for file, state in states.items():
+            save_weights(state, os.path.join(folder, file))
+        opt.save(os.path.join(folder, 'opt.json'))
+
+    _write(target, write)
+    print('\n'.join([*lines, f'written: {target}']))
+
+
+def export(words):
+    """OUTPUT_DIR/model/ of a training here -> CHECKPOINT_DIR/latest_net_{G,D,E}.pth, as the official code loads them."""
+    parser = argparse.ArgumentParser(prog='python -m model.convert export', description=export.__doc__)
+    parser.add_argument('output_dir', help='folder of the run: --output of train.py')
+    parser.add_argument('checkpoint_dir', help='folder for the .pth files: checkpoints/<name> of the official code')
+    arguments = parser.parse_args(words)
+    folder = folder_of(arguments.output_dir)
+    opt = OPT.load(os.path.join(folder, 'opt.json'))
+    if (opt.activation, opt.attention) != ('leaky_relu', 'none'):
+        raise InputError(f'{folder}: activation {opt.activation}, attention {opt.attention}: the official networks have neither')
+    files = {network: os.path.join(folder, file) for network, (file, _) in OFFICIAL_NETWORKS.items()}
+    files = {network: path for network, path in files.items() if os.path.exists(path)}
+    targets = {network: os.path.join(arguments.checkpoint_dir, f'latest_net_{network}.pth') for network in files}
+    for target in targets.values():
+        _refuse_existing(target)
+    for network, path in files.items():
+        state = to_torch(read_weights(path))
+        _write(targets[network], lambda unfinished: write_state_dict(state, unfinished))
+        print(f'written: {targets[network]}, {len(state)} tensors')
+    spatial = f'--crop_size {opt.crop_size} --aspect_ratio {opt.aspect_ratio:g} --num_upsampling_layers {opt.num_upsampling_layers}'
+    print(f'official flags: --label_nc {opt.label_nc} --ngf {opt.ngf} --norm_G {opt.norm_G} {spatial}'
+          f'{" --contain_dontcare_label" * opt.contain_dontcare_label}{" --no_instance" * opt.no_instance}'
+          f'{" --use_vae" * opt.use_vae}')
+
+
 def vgg19(words):
-    """torchvision's vgg19 .pth or Paddle's vgg19 .pdparams -> the layers of the perceptual loss."""
-    from vgg.vgg19 import VGG19Features
+    """VGG19 weights of torchvision, of Paddle or of ctkindle/SPADE-Paddle -> the layers of the perceptual loss."""
+    from vgg.vgg19 import VGG19Features, of_paddleclas
     parser = argparse.ArgumentParser(prog='python -m model.convert vgg19', description=vgg19.__doc__)
-    parser.add_argument('source', help='vgg19-dcbb9e9d.pth of torchvision, or vgg19.pdparams of paddle.vision.models')
+    parser.add_argument('source', help='vgg19-dcbb9e9d.pth of torchvision, vgg19.pdparams of paddle.vision.models, or '
+                        'vgg19pretrain.pdparams of ctkindle/SPADE-Paddle (PaddleClas, without biases)')
     parser.add_argument('output', help='where the perceptual loss reads it: vgg/vgg19pretrain.pdparams')
     arguments = parser.parse_args(words)
     _refuse_existing(arguments.output)
-    state, features = _read_any(arguments.source), VGG19Features()
+    state, features = of_paddleclas(_read_any(arguments.source)), VGG19Features()
     kept = {name: numpy.array(state[name], numpy.float32) for name in features.state_dict() if name in state}
     missing = [name for name in features.state_dict() if name not in state]
     if missing:
@@ -114,7 +181,7 @@ def vgg19(words):
           f'left out: {len(state) - len(kept)} tensors, of later layers and the classifier\nwritten: {arguments.output}')
 
 
-SOURCES = {'nvlabs': nvlabs, 'vgg19': vgg19}
+SOURCES = {'nvlabs': nvlabs, 'ctkindle': ctkindle, 'vgg19': vgg19, 'export': export}
 
 
 # ---- Files

@@ -3,6 +3,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
+from model.activation import activate, attend
 from model.convolution import convolve
 from model.init import LayerNorm
 from model.initialization import initialize
@@ -21,12 +22,12 @@ class PatchDiscriminator(nn.Layer):
         plain = LayerNorm(spectral=False, kind='none')
         channels = opt.ndf
         first = normalized_convolution(opt.semantic_nc + opt.output_nc, channels, KERNEL, STRIDE, PADDING, plain, opt)
-        blocks = [nn.Sequential(first, nn.LeakyReLU(0.2))]
+        blocks = [nn.Sequential(first)]
         for n in range(1, opt.n_layers_D):
             before, channels = channels, min(2 * channels, MOST_CHANNELS)
             stride = 1 if n == opt.n_layers_D - 1 else STRIDE
             convolution = normalized_convolution(before, channels, KERNEL, stride, PADDING, opt.discriminator_norm, opt)
-            blocks.append(nn.Sequential(convolution, nn.LeakyReLU(0.2)))
+            blocks.append(nn.Sequential(convolution))
         blocks.append(nn.Sequential(normalized_convolution(channels, 1, KERNEL, 1, PADDING, plain, opt)))
         self.opt, self.depth = opt, len(blocks)
         for n, block in enumerate(blocks):
@@ -37,13 +38,13 @@ class PatchDiscriminator(nn.Layer):
 
         The last is the prediction (N or 2N, 1, h, w). With 2N images, [fake; real], both halves see the same maps.
         """
-        first, activation = self.model0
-        x = activation(first(_with_maps(semantics, image, scale)) if not by_windows(self.opt) else
-                       self._first_layer(first, semantics, image, scale))
-        features = [x]
+        first = self.model0[0]
+        x = first(_with_maps(semantics, image, scale)) if not by_windows(self.opt) else \
+            self._first_layer(first, semantics, image, scale)
+        features = [attend(activate(x, self.opt), self.opt)]
         for n in range(1, self.depth):
-            x = getattr(self, f'model{n}')(x)
-            features.append(x)
+            x = getattr(self, f'model{n}')(features[-1])
+            features.append(attend(x if n == self.depth - 1 else activate(x, self.opt), self.opt))
         return features
 
     def _first_layer(self, first, semantics, image, scale):

@@ -3,6 +3,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
+from model.activation import SLOPE, attend
 from model.convolution import Convolution
 from model.initialization import initialize
 from model.normalization import SPADE
@@ -13,6 +14,7 @@ class SPADEResnetBlock(nn.Layer):
 
     def __init__(self, in_channels, out_channels, opt):
         super().__init__()
+        self.opt = opt
         middle = min(in_channels, out_channels)
         spectral = opt.generator_norm.spectral
         self.conv_0 = Convolution(in_channels, middle, 3, opt, padding=1, spectral=spectral)
@@ -26,10 +28,10 @@ class SPADEResnetBlock(nn.Layer):
 
     def forward(self, x, semantics):
         """x (N, in_channels, H, W) -> (N, out_channels, H, W)."""
-        shortcut = self.norm_s(x, semantics, self.conv_s) if self.learned_shortcut else x
-        y = self.norm_0(x, semantics, self.conv_0, slope=0.2)
-        y = self.norm_1(y, semantics, self.conv_1, slope=0.2)
-        return shortcut + y
+        shortcut = self.norm_s(x, semantics, self.conv_s, activated=False) if self.learned_shortcut else x
+        y = self.norm_0(x, semantics, self.conv_0)
+        y = self.norm_1(y, semantics, self.conv_1)
+        return attend(shortcut + y, self.opt)
 
 
 class SPADEGenerator(nn.Layer):
@@ -70,7 +72,7 @@ class SPADEGenerator(nn.Layer):
         x = self.up_3(upsample(x), semantics)
         if upsamplings == 'most':
             x = self.up_4(upsample(x), semantics)
-        return F.tanh(self.conv_img(F.leaky_relu(x, 0.2)))
+        return F.tanh(self.conv_img(F.leaky_relu(x, SLOPE)))
 
     def _first_features(self, semantics, z):
         """(N, 16 * ngf, *latent_size): from the style with use_vae, else from the label map."""

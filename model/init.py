@@ -112,6 +112,10 @@ class OPT:
     use_vae = _n(True, 'style encoder: the generator starts from a style vector instead of the label map')
     z_dim = _n(256, 'length of the style vector', minimum=1)
     norm_E = _n('spectralinstance', '[spectral](none|batch|syncbatch|sync_batch|instance)', pattern=LAYER_NORM)
+    # Both are ctkindle/SPADE-Paddle's deviation from the paper, for its weights: GELU for ReLU and leaky ReLU (but before the
+    # last convolution), SimAM after SPADE, after residual blocks and after each layer of D.
+    activation = _n('leaky_relu', 'leaky ReLU (ReLU inside SPADE), or gelu', choices=('leaky_relu', 'gelu'))
+    attention = _n('none', 'attention without parameters after SPADE, residual blocks and layers of D', choices=('none', 'simam'))
 
     # ---- Losses (paper, appendix A; official models/pix2pix_model.py)
     _l = _group('losses')
@@ -124,6 +128,9 @@ class OPT:
     no_vgg_loss = _l(True, 'no perceptual loss; false switches it on and needs vggwpath')
     lambda_vgg = _l(10.0, 'weight of the perceptual loss', minimum=0)
     vggwpath = _l('vgg/vgg19pretrain.pdparams', 'VGG19 weights, made by: python -m model.convert vgg19 SOURCE THIS_FILE')
+    # ctkindle: the image and the pooled maps of four blocks, of a central crop of 224, without weights.
+    vgg_taps = _l('paper', 'what the perceptual loss compares: relu1_1 to relu5_1 weighted 1/32 to 1 (paper), or as ctkindle',
+                  choices=('paper', 'ctkindle'))
     lambda_kld = _l(0.05, 'weight of the KL divergence of the style encoder', minimum=0)
 
     # ---- Optimization

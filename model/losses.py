@@ -30,10 +30,9 @@ def feature_matching(fake, real):
                for fake_map, real_map in zip(fake_scale[:-1], real_scale[:-1])) / len(fake)
 
 
-def perceptual(fake, real):
+def perceptual(fake, real, weights=PERCEPTUAL_WEIGHTS):
     """Weighted L1 between VGG19's five feature maps of the generated picture and of the photo."""
-    return sum(weight * F.l1_loss(fake_map, real_map.detach())
-               for weight, fake_map, real_map in zip(PERCEPTUAL_WEIGHTS, fake, real))
+    return sum(weight * F.l1_loss(fake_map, real_map.detach()) for weight, fake_map, real_map in zip(weights, fake, real))
 
 
 def kl_divergence(mu, logvar):

@@ -7,6 +7,7 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from model import distributed, precision
+from model.activation import SLOPE, activate, activate_hidden, attend
 from model.convolution import Convolution
 from model.cpu import operators
 from model.semantics import by_windows
@@ -26,27 +27,34 @@ class SPADE(nn.Layer):
         norm = opt.generator_norm
         self.opt, self.kernel_size, padding = opt, norm.kernel_size, norm.kernel_size // 2
         self.param_free_norm = parameter_free_norm(norm.kind, channels)
-        self.mlp_shared = nn.Sequential(Convolution(opt.semantic_nc, HIDDEN, norm.kernel_size, opt, padding=padding), nn.ReLU())
+        self.mlp_shared = nn.Sequential(Convolution(opt.semantic_nc, HIDDEN, norm.kernel_size, opt, padding=padding))
         self.mlp_gamma = Convolution(HIDDEN, channels, norm.kernel_size, opt, padding=padding)
         self.mlp_beta = Convolution(HIDDEN, channels, norm.kernel_size, opt, padding=padding)
 
-    def forward(self, x, semantics, convolution, slope=1.0):
-        """x (N, channels, H, W), a SemanticMap of N maps of any size -> convolution(leaky ReLU of `slope` of the modulated x)."""
+    def forward(self, x, semantics, convolution, activated=True):
+        """x (N, channels, H, W), a SemanticMap of N maps of any size -> convolution(activation of the modulated x)."""
         compiled = self.opt.cpu_kernels and operators.usable(x)
         windows = self._windows(semantics, x.shape[2:])
         if not compiled:
             gamma, beta = self._dense(semantics, x.shape[2:]) if windows is None else self._of_windows(windows, semantics)
-            y = self.param_free_norm(x) * (1 + gamma) + beta
-            return convolution(y if slope == 1 else F.leaky_relu(y, slope))
+            return convolution(self._finished(self.param_free_norm(x) * (1 + gamma) + beta, activated))
         if windows is None:
             table, pixel = paddle.concat(self._dense(semantics, x.shape[2:]), axis=1), None
         else:
             table, pixel = self._table(windows, semantics), windows.pixel
-        norm = self.param_free_norm
+        norm, fused = self.param_free_norm, self.opt.activation == 'leaky_relu' and self.opt.attention == 'none'
         mean, variance, count = norm.statistics(x)
         scale = (variance + EPSILON) ** -0.5
+        slope = SLOPE if activated and fused else 1.0
         arguments = x, table, mean, scale, pixel, isinstance(norm, InstanceNorm), count, norm.synchronized, slope
-        return convolution(operators.Modulate.apply(*arguments), again=functools.partial(operators.modulated, *arguments))
+        y = operators.Modulate.apply(*arguments)
+        if not fused:
+            return convolution(self._finished(y, activated))
+        return convolution(y, again=functools.partial(operators.modulated, *arguments))
+
+    def _finished(self, y, activated):
+        y = attend(y, self.opt)
+        return activate(y, self.opt) if activated else y
 
     def _windows(self, semantics, size):
         """Distinct windows of the label map at that size, None where the dense convolutions are to be used."""
@@ -57,7 +65,7 @@ class SPADE(nn.Layer):
 
     def _dense(self, semantics, size):
         """gamma, beta (N, channels, *size) by the plain formula."""
-        hidden = self.mlp_shared(semantics.one_hot(size))
+        hidden = activate_hidden(self.mlp_shared[0](semantics.one_hot(size)), self.opt)
         return self.mlp_gamma(hidden), self.mlp_beta(hidden)
 
     def _of_windows(self, windows, semantics):
@@ -71,7 +79,7 @@ class SPADE(nn.Layer):
         """gamma and beta of each distinct window, side by side."""
         shared = self.mlp_shared[0]
         sums = window_sums(code_table(shared.weight, windows, semantics), windows, self.opt)
-        hidden = with_zero_row(F.relu(sums + shared.bias))                                              # (A + 1, HIDDEN)
+        hidden = with_zero_row(activate_hidden(sums + shared.bias, self.opt))                           # (A + 1, HIDDEN)
         neighbourhoods = F.embedding(paddle.to_tensor(windows.second), hidden).flatten(1)               # (B, K * HIDDEN)
         weight = paddle.concat([self.mlp_gamma.weight, self.mlp_beta.weight])                           # (2C, HIDDEN, k, k)
         weight = weight.transpose([2, 3, 1, 0]).reshape([neighbourhoods.shape[1], -1])                  # (K * HIDDEN, 2C)
@@ -80,7 +88,12 @@ class SPADE(nn.Layer):
     def _table(self, windows, semantics):
         """gamma and beta of distinct windows, (2 * channels, B), by the CPU kernels."""
         shared, gamma, beta = self.mlp_shared[0], self.mlp_gamma, self.mlp_beta
-        hidden = operators.WindowSums.apply(code_table(shared.weight, windows, semantics), shared.bias, windows.positions)
+        codes = code_table(shared.weight, windows, semantics)
+        if self.opt.activation == 'leaky_relu':
+            hidden = operators.WindowSums.apply(codes, shared.bias, windows.positions)
+        else:
+            sums = operators.WindowSums.apply(codes, None, windows.positions)
+            hidden = with_zero_row(activate_hidden(sums + shared.bias, self.opt))
         return operators.WindowProduct.apply(hidden, gamma.weight, gamma.bias, beta.weight, beta.bias, windows.second)
 
 

@@ -5,11 +5,13 @@ import os
 import numpy as np
 import paddle
 
-from model.checkpoint import folder_of, load_networks
+from model import ctkindle
+from model.checkpoint import NETWORKS, folder_of, load_networks
 from model.errors import InputError
 from model.generator import SPADEGenerator
 from model.init import OPT
 from model.vae_encoder import VAEEncoder, reparameterize
+from model.weights import set_weights
 
 
 class Painter:
@@ -49,6 +51,8 @@ def load_painter(arguments):
     InputError if a flag would change the networks.
     """
     folder = folder_of(OPT().update(arguments).lastoutput, getattr(arguments, 'which_epoch', None))
+    if ctkindle.is_ctkindle(folder):
+        return _painter_of_ctkindle(folder, arguments)
     saved = OPT.load(os.path.join(folder, 'opt.json'))
     opt = OPT.load(os.path.join(folder, 'opt.json')).update(arguments)
     changed = [f'{name} is {getattr(saved, name)}, not {getattr(opt, name)}' for name in OPT.network_fields()
@@ -57,6 +61,19 @@ def load_painter(arguments):
         raise InputError(f'{folder} was trained with other networks: {", ".join(changed)}: leave these options out')
     painter = Painter(opt, SPADEGenerator(opt), VAEEncoder(opt) if opt.use_vae else None)
     load_networks(painter, folder)
+    return opt, painter
+
+
+def _painter_of_ctkindle(folder, arguments):
+    """The same for weights of ctkindle/SPADE-Paddle as they are; says what it has understood."""
+    opt, states, lines = ctkindle.read(folder, arguments)
+    print('\n'.join([f'{folder} holds weights of ctkindle/SPADE-Paddle, converted on the fly:', *lines]))
+    painter = Painter(opt, SPADEGenerator(opt), VAEEncoder(opt) if opt.use_vae else None)
+    for file, name in NETWORKS.items():
+        if getattr(painter, name, None) is not None:
+            if file not in states:
+                raise InputError(f'{os.path.join(folder, file)}: the weights are missing')
+            set_weights(getattr(painter, name), states[file], os.path.join(folder, file))
     return opt, painter
 
 

@@ -1,4 +1,4 @@
-"""PyTorch's .pth state dicts, read without PyTorch: the zip format (from 1.6 on) and the format before it.
+"""PyTorch's .pth state dicts, read and written without PyTorch: the zip format (from 1.6 on) and the format before it.
 
 Both hold a pickle in which each tensor is a call of torch._utils._rebuild_tensor_v2 on a storage, named by a persistent
 id, and the storages' bytes. The unpickler admits the names of a state dict and nothing else, so no file can run code.
@@ -38,6 +38,31 @@ def read_state_dict(path):
         raise InputError(f'{path}: {error}') from None
     except Exception as error:   # a damaged pickle can end in almost any exception
         raise InputError(f'{path}: truncated or no PyTorch state dict ({type(error).__name__}: {error})') from None
+
+
+def write_state_dict(state, path):
+    """Write a dict of name -> float32 or int64 array in the zip format, for torch.load(path, weights_only=True)."""
+    kinds = {'f4': 'FloatStorage', 'i8': 'LongStorage'}
+    ordered_dict = b'ccollections\nOrderedDict\n)R'         # the class, (), called
+    with zipfile.ZipFile(path, 'w') as archive:
+        parts = [b'\x80\x02', ordered_dict, b'(']             # protocol 2; a mark, then names and tensors up to 'u'
+        for key, (name, array) in enumerate(state.items()):
+            storage = b'(' + _pickled('storage') + f'ctorch\n{kinds[array.dtype.str[1:]]}\n'.encode() + \
+                b''.join(map(_pickled, (str(key), 'cpu', array.size))) + b'tQ'   # a tuple, as persistent id
+            strides = tuple(stride // array.itemsize for stride in numpy.ascontiguousarray(array).strides)
+            shape, strides = ((array.shape, strides) if array.ndim else ((), ()))
+            parts += [_pickled(name), b'ctorch._utils\n_rebuild_tensor_v2\n(', storage,
+                      *map(_pickled, (0, shape, strides, False)), ordered_dict, b'tR']
+        archive.writestr('archive/data.pkl', b''.join([*parts, b'u.']))
+        archive.writestr('archive/byteorder', 'little')
+        for key, array in enumerate(state.values()):
+            archive.writestr(f'archive/data/{key}', array.astype(array.dtype.newbyteorder('<')).tobytes())
+        archive.writestr('archive/version', '3\n')
+
+
+def _pickled(value):
+    """Opcodes that push a plain value: its pickle without protocol and end."""
+    return pickle.dumps(value, 2)[2:-1]
 
 
 def is_torch_file(path):

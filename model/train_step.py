@@ -11,7 +11,7 @@ from model.cpu import in_use, return_free_memory
 from model.discriminator import MultiscaleDiscriminator, halves
 from model.errors import InputError
 from model.generator import SPADEGenerator
-from model.losses import feature_matching, gan_loss, kl_divergence, perceptual
+from model.losses import PERCEPTUAL_WEIGHTS, feature_matching, gan_loss, kl_divergence, perceptual
 from model.painter import Painter, normal_draws
 from model.semantics import SemanticMap
 from model.vae_encoder import VAEEncoder, reparameterize
@@ -119,9 +119,7 @@ class TrainStep:
         if not opt.no_ganFeat_loss:
             losses['g_loss_feat'] = opt.lambda_feat * feature_matching(fake_features, real_features)
         if self.vgg is not None:
-            with precision.mixed(opt):
-                fake_maps, real_maps = self.vgg(fake), self.vgg(image)
-            losses['g_loss_vgg'] = opt.lambda_vgg * perceptual(*(map(precision.restored, maps) for maps in (fake_maps, real_maps)))
+            losses['g_loss_vgg'] = opt.lambda_vgg * self._perceptual(fake, image)
         if divergence is not None:
             losses['g_loss_vae'] = opt.lambda_kld * divergence
         return losses
@@ -162,6 +160,12 @@ class TrainStep:
         with precision.mixed(self.opt):
             features = self.discriminator(semantics, paddle.concat([fake, image]))
         return halves([list(map(precision.restored, scale)) for scale in features])
+
+    def _perceptual(self, fake, image):
+        maps_of, weights = (self.vgg, PERCEPTUAL_WEIGHTS) if self.opt.vgg_taps == 'paper' else (self.vgg.pooled, 5 * [1.0])
+        with precision.mixed(self.opt):
+            fake, real = ([precision.restored(x) for x in maps_of(picture)] for picture in (fake, image))
+        return perceptual(fake, real, weights)
 
     def _noise(self, noise, update, piece, pieces):
         """Style noise (N, z_dim) of a piece in update 0 (G) or 1 (D) of this step.

@@ -3,6 +3,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
+from model.activation import activate
 from model.initialization import initialize
 from model.normalization import normalized_convolution
 
@@ -17,6 +18,7 @@ class VAEEncoder(nn.Layer):
 
     def __init__(self, opt):
         super().__init__()
+        self.opt = opt
         channels = [opt.output_nc] + [factor * opt.ngf for factor in (1, 2, 4, 8, 8, 8)]
         for n in range(1, 7):
             self.add_sublayer(f'layer{n}', normalized_convolution(channels[n - 1], channels[n], 3, 2, 1, opt.encoder_norm, opt))
@@ -31,8 +33,8 @@ class VAEEncoder(nn.Layer):
             image = F.interpolate(image, size=[INPUT_SIZE, INPUT_SIZE], mode='bilinear', align_corners=False)
         x = self.layer1(image)
         for n in range(2, 7):
-            x = getattr(self, f'layer{n}')(F.leaky_relu(x, 0.2))
-        x = F.leaky_relu(x, 0.2).flatten(1)
+            x = getattr(self, f'layer{n}')(activate(x, self.opt))
+        x = activate(x, self.opt).flatten(1)
         return self.fc_mu(x), self.fc_var(x)
 
 

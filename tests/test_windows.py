@@ -74,14 +74,14 @@ def test_large_ranges_are_sorted_and_small_ones_looked_up():
     np.testing.assert_array_equal(windows.codes[windows.pixel], codes % (2 ** 31 - 1))
 
 
-def spade_results(opt, x, label, instance, slope):
+def spade_results(opt, x, label, instance, activated):
     """Output and gradients of one SPADE layer, of weights that depend on nothing but the seed."""
     paddle.seed(3)
     layer = SPADE(x.shape[1], opt)
     for parameter in layer.parameters():
         parameter.set_value(paddle.randn(parameter.shape) * 0.3)
     x = paddle.to_tensor(x, dtype=paddle.get_default_dtype(), stop_gradient=False)
-    y = layer(x, SemanticMap(label, None if opt.no_instance else instance, opt), lambda y, again=None: y, slope)
+    y = layer(x, SemanticMap(label, None if opt.no_instance else instance, opt), lambda y, again=None: y, activated)
     (y * paddle.to_tensor(np.random.default_rng(4).standard_normal(y.shape), dtype=y.dtype)).sum().backward()
     return [y.numpy(), x.grad.numpy()] + [parameter.grad.numpy() for parameter in layer.parameters()] + \
         [buffer.numpy() for buffer in layer.buffers()]
@@ -101,9 +101,9 @@ def test_spade_layer_in_float32(kind, shape, norm, k, no_instance, training, mod
     label, instance = maps(kind, shape, seed), maps(kind, shape, seed + 1)
     x = np.random.default_rng(seed).standard_normal((len(label), 6, *shape[1:])).astype(np.float32)
     options = dict(label_nc=CLASSES, no_instance=no_instance, norm_G=f'spade{norm}{k}x{k}')
-    expected = spade_results(OPT(**options, modulation='dense', cpu_kernels=False), x, label, instance, 0.2)
+    expected = spade_results(OPT(**options, modulation='dense', cpu_kernels=False), x, label, instance, True)
     for cpu_kernels in (False, True):
-        found = spade_results(OPT(**options, modulation=modulation, cpu_kernels=cpu_kernels), x, label, instance, 0.2)
+        found = spade_results(OPT(**options, modulation=modulation, cpu_kernels=cpu_kernels), x, label, instance, True)
         assert_equal(found, expected, 1e-5)
 
 

@@ -1,6 +1,7 @@
 """VGG19 (Simonyan and Zisserman, arXiv 1409.1556) up to relu5_1: the features that the perceptual loss compares."""
 import os
 
+import numpy as np
 from paddle import nn
 
 from model.convolution import Convolution
@@ -12,6 +13,8 @@ from model.weights import read_weights, set_weights
 # each convolution, the positions are the layer numbers of torchvision's and Paddle's vgg19, which name the weights.
 LAYERS = (64, 64, 'P', 128, 128, 'P', 256, 256, 256, 256, 'P', 512, 512, 512, 512, 'P', 512)
 TAPS = (1, 6, 11, 20, 29)   # positions of relu1_1, relu2_1, relu3_1, relu4_1, relu5_1
+POOLED = (4, 9, 18, 27)     # of the four poolings: what ctkindle/SPADE-Paddle compares, and the image
+CROP = 224                  # pixels of its central crop
 
 
 class VGG19Features(nn.Layer):
@@ -39,10 +42,19 @@ class VGG19Features(nn.Layer):
         self.eval()
 
     def forward(self, image):
+        return self._maps(image, TAPS)
+
+    def pooled(self, image):
+        """What ctkindle/SPADE-Paddle compares: [image, pool1, pool2, pool3, pool4] of the central CROP x CROP pixels."""
+        top, left = (max(0, (size - CROP) // 2) for size in image.shape[2:])
+        image = image[:, :, top:top + CROP, left:left + CROP]
+        return [image, *self._maps(image, POOLED)]
+
+    def _maps(self, image, positions):
         maps = []
-        for position, layer in enumerate(self.features):
+        for position, layer in enumerate(self.features[:positions[-1] + 1]):
             image = layer(image)
-            if position in TAPS:
+            if position in positions:
                 maps.append(image)
         return maps
 
@@ -54,12 +66,27 @@ class VGG19Features(nn.Layer):
                 f'(vgg19-dcbb9e9d.pth from download.pytorch.org/models) or the .pdparams that '
                 f'paddle.vision.models.vgg19(pretrained=True) downloads; or switch the loss off with --no_vgg_loss true')
         names = self.state_dict()
-        arrays = read_weights(path)
+        arrays = of_paddleclas(read_weights(path))
         whole = {name: value for name, value in arrays.items() if name in names or not _beyond(name)}
         set_weights(self, whole, path)
+
+
+def of_paddleclas(state):
+    """State dict with PaddleClas's names (_conv_block_2._conv_1.weight), which has no biases, in ours; others as they are."""
+    if '_conv_block_1._conv_1.weight' not in state:
+        return state
+    blocks, renamed = (2, 2, 4, 4, 4), {}
+    positions = [position for position, layer in enumerate(VGG19Features().features) if isinstance(layer, Convolution)]
+    names = [f'_conv_block_{block + 1}._conv_{n + 1}.weight' for block, count in enumerate(blocks) for n in range(count)]
+    for position, name in zip(positions, names):
+        if name in state:
+            renamed[f'features.{position}.weight'] = state[name]
+            renamed[f'features.{position}.bias'] = state.get(name.replace('weight', 'bias'), np.zeros(len(state[name]), np.float32))
+    return {**renamed, **{name: value for name, value in state.items() if name not in names}}
 
 
 def _beyond(name):
     """Whether `name` is of a layer of VGG19 behind relu5_1, which files of the whole network hold too."""
     part, position, _ = (name.split('.') + ['', ''])[:3]
-    return part == 'classifier' or part == 'features' and position.isdigit() and int(position) > TAPS[-1]
+    return part in ('classifier', '_conv_block_5', '_fc1', '_fc2', '_out') or \
+        part == 'features' and position.isdigit() and int(position) > TAPS[-1]

@@ -1,0 +1,85 @@
+"""Weights of ctkindle/SPADE-Paddle: its names and its networks, in ours.
+
+Its networks have GELU for ReLU and SimAM attention (model/activation.py). Its convolutions before an instance norm have a
+bias, which that norm takes away again: it is dropped. Its encoder below crop_size 256 lacks a layer that ours has.
+"""
+import os
+import re
+
+from model.errors import InputError
+from model.official_options import READERS, official_options
+from model.weights import read_weights
+
+FILES = {'G': 'n_g.pdparams', 'D': 'n_d.pdparams', 'E': 'n_e.pdparams'}
+SETTINGS = dict(activation='gelu', attention='simam', preprocess_mode='scale_shortside_and_crop')
+
+# Patterns of its names -> ours. D's layer 0 and last have no norm around their convolution; the encoder numbers layers by 3.
+RENAMED = {
+    'G': ((r'(.*)\.spade_([01s])\.(.*)', r'\1.norm_\2.\3'), (r'(.*)\.act_conv_([01s])\.[01]\.(.*)', r'\1.conv_\2.\3'),
+          (r'(fc|conv_img)\.(.*)', r'\1.\2')),
+    'D': ((r'nld_(\d)\.\1\.block_0\.0\.(.*)', r'discriminator_\1.model0.0.\2'),
+          (r'nld_(\d)\.\1\.block_(\d)\.0\.(.*)', r'discriminator_\1.model\2.0.0.\3'),
+          (r'nld_(\d)\.\1\.block_(\d)\.(weight|bias)', r'discriminator_\1.model\2.0.\3')),
+    'E': ((r'(fc_mu|fc_var)\.(.*)', r'\1.\2'),
+          (r'model\.(\d+)\.(.*)', lambda found: f'layer{int(found[1]) // 3 + 1}.0.{found[2]}')),
+}
+WITHOUT_EFFECT = {'G': r'(?!)', 'D': r'discriminator_\d\.model[1-9]\.0\.0\.bias', 'E': r'layer\d\.0\.bias'}
+
+
+def is_ctkindle(folder):
+    """Whether the generator in `folder` has that repository's names; without options of ours beside it."""
+    path = os.path.join(folder, FILES['G'])
+    return not os.path.exists(os.path.join(folder, 'opt.json')) and os.path.exists(path) and \
+        any('.spade_0.' in name for name in read_weights(path))
+
+
+def read(folder, arguments):
+    """(OPT, dict of our file name -> our state dict, lines that tell what was found and dropped).
+
+    folder: with n_g.pdparams and, if they are there, n_d.pdparams and n_e.pdparams; arguments: flags for what shapes cannot
+    say, as in official_options. InputError for a name or shape that is not that repository's.
+    """
+    states, found, lines = {}, {}, []
+    for network, file in FILES.items():
+        path = os.path.join(folder, file)
+        if network != 'G' and not os.path.exists(path):
+            continue
+        if network == 'E' and not found['use_vae']:
+            lines.append(f'left out: {path}, since the generator takes no style')
+            continue
+        state, dropped = _renamed(network, read_weights(path), path)
+        states[file] = state
+        found.update(READERS[network]({name: array.shape for name, array in state.items()}, path))
+        lines.append(f'converted: {path}, {len(state)} tensors' + (
+            f'; dropped {len(dropped)} biases that the norm behind them takes away: {", ".join(dropped)}' if dropped else ''))
+    area = None
+    if found['use_vae']:
+        area = states[FILES['G']]['fc.weight'].shape[1] // (16 * found['ngf'])
+        if FILES['E'] in states and 'layer6.0.weight_orig' not in states[FILES['E']]:
+            raise InputError(f'{os.path.join(folder, FILES["E"])}: an encoder of five layers, as that repository builds it below '
+                             'crop_size 256; ours has six: only weights of crop_size 256 and above can be converted')
+    opt, explained = official_options(found, area, arguments)
+    for name, value in SETTINGS.items():
+        if name not in arguments:
+            setattr(opt, name, value)
+    given = ', '.join(f'{name} {value}' for name, value in SETTINGS.items())
+    return opt, states, [*explained, f'of ctkindle/SPADE-Paddle: {given}', *lines]
+
+
+def _renamed(network, state, path):
+    """(dict of our names -> arrays, names left out); InputError for a name that is not that repository's."""
+    result, dropped = {}, []
+    for name, array in state.items():
+        plain = name.removeprefix('_layers.')   # DataParallel's
+        for pattern, ours in RENAMED[network]:
+            match = re.fullmatch(pattern, plain)
+            if match:
+                break
+        else:
+            raise InputError(f'{path}: {name} is no tensor of ctkindle/SPADE-Paddle\'s networks')
+        renamed = ours(match) if callable(ours) else match.expand(ours)
+        if re.fullmatch(WITHOUT_EFFECT[network], renamed):
+            dropped.append(name)
+        else:
+            result[renamed] = array.astype('float32')
+    return result, dropped
