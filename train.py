@@ -50,10 +50,7 @@ def train(opt, arguments):
     dataset = fingerprint(data.samples)
     resume.check_same_data(dataset, len(data), opt)
     log = LossLog(os.path.join(opt.log, 'log.npy'))
-    found = None
-    if distributed.leads():
-        locks = resume.claim(opt.output, opt.log)  # noqa: F841  held until the process ends
-        found = resume.stored_progress(opt, log.path, dataset, restart)
+    found = resume.stored_progress(opt, log.path, dataset, restart) if distributed.leads() else None
     progress = distributed.gathered(found)[0]
     if progress and progress['epoch'] >= opt.epochs and not batches(opt, len(data), opt.epochs, progress['seen'], rank, ranks):
         print(f'training is already complete: {opt.epochs} epochs in {opt.output}. To go on, raise --niter or --niter_decay; '
@@ -61,6 +58,8 @@ def train(opt, arguments):
         return
     train_step = TrainStep(opt)
     print_plan(opt, len(data), train_step)
+    if distributed.leads():
+        locks = resume.claim(opt, found)  # noqa: F841  held until the process ends
     surroundings = resume.surroundings(opt)
     if progress:
         progress.update(surroundings)

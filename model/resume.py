@@ -2,6 +2,11 @@
 import os
 import socket
 
+try:
+    import fcntl
+except ImportError:  # Windows: nothing guards a folder there
+    fcntl = None
+
 import paddle
 
 from log.loss_log import rows_on_disk
@@ -14,30 +19,36 @@ from model.init import OPT
 WAYS_OUT = 'begin anew with --restart, which replaces that run, or keep it and name another --output and --log'
 
 
-def claim(*folders):
-    """Keep other trainings from writing into `folders` while this process lives, however it ends.
+def claim(opt, progress):
+    """Keep other trainings from writing into opt.output and opt.log while this process lives, however it ends.
 
-    InputError if one does. Returns what must be kept alive.
+    progress: what stored_progress found. InputError if another training writes there, or has done so since. Returns what
+    must be kept alive.
     """
+    locks = [_locked(folder) for folder in dict.fromkeys(map(os.path.realpath, (opt.output, opt.log)))]
+    if progress is not None and Checkpoint(opt.output).progress() != progress:
+        raise InputError(f'{opt.output}: another training has just ended there: give the command again to go on from it')
+    return locks
+
+
+def _locked(folder):
+    """An open file with a lock that ends with the process; processes that load data do not inherit it, as they would flock's."""
     try:
-        import fcntl
-    except ImportError:
-        return []  # Windows
-    locks = []
-    for folder in dict.fromkeys(map(os.path.realpath, folders)):
         os.makedirs(folder, exist_ok=True)
         lock = open(os.path.join(folder, '.lock'), 'a+')
+    except OSError as error:
+        raise InputError(f'{error.filename or folder}: cannot be written: {error.strerror or error}') from None
+    if fcntl is not None:
         try:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not flock: processes that load data would inherit it
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
             lock.seek(0)
             raise InputError(f'{folder}: another training writes there ({lock.read().strip()}): wait until it has ended, or name '
                              'another --output and --log') from None
-        lock.truncate(0)
-        lock.write(f'process {os.getpid()} on {socket.gethostname()}')
-        lock.flush()
-        locks.append(lock)
-    return locks
+    lock.truncate(0)
+    lock.write(f'process {os.getpid()} on {socket.gethostname()}')
+    lock.flush()
+    return lock
 
 
 def check_same_data(dataset, samples, opt):

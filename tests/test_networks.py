@@ -231,7 +231,7 @@ def test_each_update_leaves_the_other_network_alone(use_vae):
     discriminator = train_step.discriminator
 
     before = weights(discriminator)
-    train_step._update_g(semantics, image, noise)
+    train_step._update_g([(semantics, image)], [noise])
     assert all(parameter.grad is None for parameter in discriminator.parameters())
     assert equal(weights(discriminator), before)
     gradients = [parameter.grad for network in painters for parameter in network.parameters()]
@@ -241,7 +241,7 @@ def test_each_update_leaves_the_other_network_alone(use_vae):
         return [None if parameter.grad is None else parameter.grad.numpy().copy()
                 for network in painters for parameter in network.parameters()]
     before = [weights(network) for network in painters], painters_grads()
-    train_step._update_d(semantics, image, noise)
+    train_step._update_d([(semantics, image)], [noise])
     assert all(equal(weights(network), old) for network, old in zip(painters, before[0]))
     assert all(new is old is None or np.array_equal(new, old) for new, old in zip(painters_grads(), before[1]))
     assert all(parameter.grad is not None for name, parameter in discriminator.named_parameters() if not name.endswith(STATE))

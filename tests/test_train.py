@@ -48,7 +48,7 @@ def test_print_freq(scripts, tmp_path):
 
 def test_what_a_run_leaves(trained):
     output = trained / 'output'
-    assert sorted(os.listdir(output)) == ['checkpoints', 'current_epoch.npy', 'epoch_1', 'epoch_2', 'model', 'pics']
+    assert sorted(os.listdir(output)) == ['.lock', 'checkpoints', 'current_epoch.npy', 'epoch_1', 'epoch_2', 'model', 'pics']
     assert sorted(os.listdir(output / 'pics')) == ['1_5.jpg', '2_10.jpg', 'val_0001.jpg', 'val_0002.jpg']
     # label map, generated, photo: three columns with gaps of 4 pixels; a row for each sample
     assert Image.open(output / 'pics/1_5.jpg').size == (3 * 32 + 2 * 4, 2 * 32 + 4)

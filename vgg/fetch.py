@@ -1,0 +1,38 @@
+"""Download the VGG19 weights of the perceptual loss: python -m vgg.fetch [vgg/vgg19pretrain.pdparams]
+
+The file is paddle.vision's vgg19 (ImageNet; 575 MB), through Paddle's own cache and with its checksum. Ctrl-C and a broken
+line lose only the file that was under way; a finished download is not fetched again.
+"""
+import argparse
+import os
+
+from model import device  # noqa: F401  first: sets the threads, then imports Paddle
+
+from paddle.utils.download import WEIGHTS_HOME, get_weights_path_from_url
+from paddle.vision.models.vgg import model_urls
+
+from model.convert import vgg19
+from model.errors import InputError, shown_in_one_line
+from model.init import OPT
+
+
+def main():
+    parser = argparse.ArgumentParser(prog='python -m vgg.fetch', description=__doc__.split(':')[0])
+    parser.add_argument('output', nargs='?', default=OPT().vggwpath, help='the file to write [%(default)s]')
+    output = parser.parse_args().output
+    if os.path.exists(output):
+        print(f'{output} is there already')
+        return
+    url, checksum = model_urls['vgg19']
+    try:
+        path = get_weights_path_from_url(url, checksum)
+    except Exception as error:  # requests' and Paddle's own, which share no class
+        raise InputError(f'{url}: cannot be downloaded: {type(error).__name__}: {str(error).splitlines()[0][:150]}. On a machine '
+                         f'with a network put the file into {WEIGHTS_HOME}, or convert another: python -m model.convert vgg19'
+                         ) from None
+    vgg19([path, output])
+
+
+if __name__ == '__main__':
+    with shown_in_one_line():
+        main()
