@@ -15,7 +15,7 @@ from paddle.autograd import PyLayer
 from model.errors import InputError
 from model.watch import Watch
 
-BUCKET = 16 << 20  # elements of gradients exchanged at a time
+LARGE = 1 << 20  # elements of a gradient that is exchanged by itself, without a copy
 
 _watch = None
 
@@ -106,24 +106,18 @@ def add_up(tensor):
 
 
 def average_gradients(parameters):
-    """Replace every gradient by its mean over the ranks, a bucket at a time."""
+    """Replace every gradient by its mean over the ranks: large ones in place, small ones together."""
     if ranks() == 1:
         return
     meet()
-    bucket, size = [], 0
-    for gradient in [parameter.grad for parameter in parameters if parameter.grad is not None] + [None]:
-        if bucket and (gradient is None or size + gradient.size > BUCKET):
-            _average(bucket)
-            bucket, size = [], 0
-        if gradient is not None:
-            bucket.append(gradient)
-            size += gradient.size
-
-
-def _average(tensors):
-    mean = add_up(paddle.concat([tensor.flatten() for tensor in tensors])) / ranks()
-    for tensor, part in zip(tensors, paddle.split(mean, [tensor.size for tensor in tensors])):
-        paddle.assign(part.reshape(tensor.shape), tensor)
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    small = [gradient for gradient in gradients if gradient.size < LARGE]
+    for gradient in gradients:
+        if gradient.size >= LARGE:
+            add_up(gradient).scale_(1 / ranks())
+    together = add_up(paddle.concat([gradient.flatten() for gradient in small])) / ranks()
+    for gradient, part in zip(small, paddle.split(together, [gradient.size for gradient in small])):
+        paddle.assign(part.reshape(gradient.shape), gradient)
 
 
 class SumOverRanks(PyLayer):

@@ -40,8 +40,8 @@ def exchanged():
     channels = [layer._mean.shape[0] for layer in generator.sublayers() if isinstance(layer, BatchNorm)]
     result = {}
     for name, network in (('G gradients', generator), ('D gradients', discriminator)):
-        size = sum(parameter.size for parameter in network.parameters() if not parameter.stop_gradient)
-        result[name] = 4 * size, -(-size // distributed.BUCKET)
+        sizes = [parameter.size for parameter in network.parameters() if not parameter.stop_gradient]
+        result[name] = 4 * sum(sizes), 1 + sum(size >= distributed.LARGE for size in sizes)
     # Two forwards of G with a mean and a mean square a channel and a count, one backward with two sums, in float64.
     result['batch-norm statistics'] = sum(2 * 8 * (2 * c + 1) + 8 * 2 * c for c in channels), 3 * len(channels)
     return result
@@ -79,7 +79,7 @@ def measured(processes, steps):
     """Median seconds of a step of that many processes with a thread each."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, '-m', 'paddle.distributed.launch', '--nproc_per_node', str(processes), '--backend', 'gloo',
-                   '--log_dir', folder, __file__, '--work', str(steps)]
+                   '--log_dir', folder, '--', __file__, '--work', str(steps)]
         environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': os.getcwd()}
         subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         with open(os.path.join(folder, 'workerlog.0')) as said:

@@ -235,7 +235,7 @@ def test_a_second_job_in_the_same_folder_is_refused(scripts, tmp_path):
     said = scripts.train_failure(tmp_path, niter=50)
     assert says(said, tmp_path / 'output', 'another training writes there', f'process {process.pid}', '--output')
     said = scripts.train_failure(tmp_path, niter=50, output=tmp_path / 'other')
-    assert says(said, tmp_path / 'log', 'another training writes there')
+    assert says(said, tmp_path / 'log' / 'log.npy', 'rows of another run')
     assert process.poll() is None
     stop(process)
 
