@@ -8,7 +8,6 @@ the plain path: also encoder and VGG, batch 4, other resolutions, and maps from 
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -30,7 +29,7 @@ from vgg.vgg19 import VGG19Features
 
 SETTINGS = {'plain': dict(modulation='dense', cpu_kernels=False), 'windows': dict(modulation='windows', cpu_kernels=False),
             'kernels': dict(modulation='dense', cpu_kernels=True), 'both': {}}
-RUNS = dict(generator_forward=5, train_step=3)  # timed, of each setting
+RUNS = 5  # timed, of each setting
 BASE = dict(use_vae=False, crop_size=256)
 
 
@@ -61,7 +60,7 @@ def seconds(work):
     return time.perf_counter() - began
 
 
-def compare(options, names, maps=None, train=True, count=1, runs=None):
+def compare(options, names, maps=None, train=True, count=1, runs=RUNS):
     """Time the settings in turn: dict of 'generator_forward' and 'train_step' -> dict of setting -> list of seconds.
 
     maps: a function of opt that gives batches, by default those of `batches`. Windows are found beforehand, as the loader's
@@ -70,16 +69,14 @@ def compare(options, names, maps=None, train=True, count=1, runs=None):
     steps = {name: TrainStep(OPT(**{**BASE, **options, **SETTINGS[name]})) for name in names}
     source = (maps or batches)(next(iter(steps.values())).opt, count)
     times = {}
-    # All forwards come first: plain Paddle's take nearly three times as long once the process has trained, at any weights and
-    # with any allocator settings; a training step twice as long.
     for what in ['generator_forward'] + ['train_step'] * train:
-        times[what], wanted = {name: [] for name in names}, runs or RUNS[what]
-        for run in range(wanted + 1):
+        times[what] = {name: [] for name in names}
+        for run in range(runs + 1):
             batch = next(source)
             for name, train_step in steps.items():
                 if run or train_step.opt.cpu_kernels:
                     times[what][name].append(seconds(_work(what, train_step, batch)))
-        times[what] = {name: taken[-wanted:] for name, taken in times[what].items()}
+        times[what] = {name: taken[-runs:] for name, taken in times[what].items()}
     return times
 
 
@@ -116,7 +113,8 @@ def print_peak(name):
     for _ in range(2):
         batch = next(source)
         train_step.step(batch['label'], batch['instance'], batch['image'])
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)
+    with open('/proc/self/status') as status:   # getrusage would count what the process that started this one held
+        print(next(int(line.split()[1]) / 1e6 for line in status if line.startswith('VmHWM')))
 
 
 def window_cost():

@@ -41,6 +41,7 @@ def in_use(opt):
 
 def return_free_memory():
     """Give the pages between those in use back to the system: else one phase's peak comes on top of what the last one left."""
+    kernels().spade_release_scratch()
     kernels().malloc_trim(ctypes.c_size_t(0))
 
 

@@ -19,11 +19,12 @@ void check(int status, const char *what) {
 struct Arena {
     char *data = nullptr;
     size_t size = 0;
+    void release() { std::free(data); data = nullptr; size = 0; }
     char *reserve(size_t bytes) {
         if (bytes > size) {
-            std::free(data);
+            release();
             data = static_cast<char *>(std::aligned_alloc(4096, (bytes + 4095) / 4096 * 4096));
-            if (!data) { size = 0; throw std::bad_alloc(); }
+            if (!data) throw std::bad_alloc();
             size = bytes;
         }
         return data;
@@ -167,16 +168,23 @@ struct Plan {
     }
 };
 
+std::mutex mutex;  // for plans and arena
+Arena arena;
+
 }  // namespace
+
+// Free the scratch memory, until the next convolution.
+extern "C" void spade_release_scratch() {
+    std::lock_guard<std::mutex> lock(mutex);
+    arena.release();
+}
 
 // pass 0: a = x, b = weights, c = y (out), d = bias. 1: a = dy, b = weights, c = dx (out). 2: a = dy, b = x, c = dweights
 // (out), d = dbias (out). d may be null. Returns 0, or 1 if oneDNN has no such convolution here.
 extern "C" int spade_convolution(int64_t pass, int bf16, int64_t n, int64_t c, int64_t h, int64_t w, int64_t out, int64_t kh,
                                  int64_t kw, int64_t stride, int64_t pad, void *a, void *b, void *result, void *bias) {
-    static std::mutex mutex;
     static std::map<std::tuple<int64_t, int, int, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t>,
                     Plan> plans;
-    static Arena arena;
     std::lock_guard<std::mutex> lock(mutex);
     try {
         const auto key = std::make_tuple(pass, bf16, int(bias != nullptr), n, c, h, w, out, kh, kw, stride, pad);

@@ -15,7 +15,8 @@ def usable(x):
     return x.dtype == paddle.float32 and x.place.is_cpu_place() and kernels() is not None
 
 
-LARGE = 4 << 20  # elements in a SPADE layer's input from which on its way back ends in return_free_memory()
+LARGE = 1 << 19  # elements in a SPADE layer's input from which on its way back ends in return_free_memory()
+LARGEST = 8 * LARGE  # and from which on it begins so
 FORWARD, BACKWARD_DATA, BACKWARD_WEIGHTS = range(3)
 
 
@@ -130,6 +131,8 @@ def statistics(x, per_image):
 
 def modulated(x, table, mean, scale, pixel, per_image, count, synchronized, slope):
     """Modulate's result, without a way back."""
+    if x.size >= LARGEST:
+        return_free_memory()
     x, (n, channels, height, width) = x.contiguous(), x.shape
     y = paddle.empty(x.shape)
     _call('spade_modulate', x, mean, scale, table, pixel, y, n, channels, height * width, table.shape[-1], per_image, slope)
