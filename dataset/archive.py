@@ -29,16 +29,18 @@ class NamedBytes(io.BytesIO):
         return self.name
 
 
-def source(directory, archive, inside='', unpacked=False):
-    """Path of the zip file directory/archive, else of the folder directory/inside that holds the same files.
+def source(directory, archive, folder, unpacked=False, inside=''):
+    """Where to read: the zip file directory/archive, else, if directory/folder holds the same files, directory/inside.
 
-    With `unpacked` only the folder will do. InputError if nothing is there.
+    `inside` is where the zip file was unpacked to. With `unpacked` only the folder will do. InputError if nothing is there.
     """
-    packed, folder = os.path.join(directory, archive), os.path.join(directory, inside)
+    packed, folder = os.path.join(directory, archive), os.path.join(directory, folder)
     if os.path.isfile(packed) and not unpacked:
         return packed
     if os.path.isdir(folder):
-        return folder
+        return os.path.join(directory, inside)
+    if unpacked:
+        raise InputError(f'{folder}: not there, and --link needs the files unpacked: unpack {archive} or leave --link out')
     raise InputError(f'{packed}: not there, and neither is the folder {folder} with the same files unpacked: put one of them '
                      'there or name another --archives')
 

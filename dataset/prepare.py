@@ -36,10 +36,11 @@ as NVlabs/SPADE's coco_generate_instance_map.py does: an object whose number is 
 It is not the default for that reason; it is for alignment with the published weights, which have seen such maps.'''
 
 OUTDOOR = '''\
-The paper takes its ADE20K-outdoor from Qi et al., Semi-parametric Image Synthesis (CVPR 2018); no list of its pictures was found
-in either repository. By default this takes the pictures whose scene in sceneCategories.txt is an outdoor one in the list of
-Places365, or says so in its name (dataset/outdoor_scenes.txt): close in kind, but not the paper's selection. With a list of your
-own: --list FILE, a picture's name in each line.'''
+The paper takes its ADE20K-outdoor from Qi et al., Semi-parametric Image Synthesis (CVPR 2018). No list of its training pictures
+is known to us; later work made its own (issue 23 of boschresearch/OASIS). By default this takes the pictures whose scene in
+sceneCategories.txt is an outdoor one in the list of Places365, or says so in its name (dataset/outdoor_scenes.txt): close in
+kind, but not the paper's selection. With a list of your own: --list FILE, a picture's name in each line.'''
+
 OWN = '''\
 Colour table: lines "id red green blue name", or JSON {"name": [red, green, blue], ...}; id 255 is unlabelled. Connected regions
 have the edges of the label map itself: they cannot part touching objects of one class.'''

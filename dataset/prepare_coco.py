@@ -19,10 +19,10 @@ STUFFTHINGMAPS = 'stuffthingmaps_trainval2017'
 def jobs(arguments):
     """(jobs, names left aside) of arguments.archives; --link needs the photos unpacked."""
     directory, found, hostile = arguments.archives, [], []
-    annotations = source(directory, 'annotations_trainval2017.zip')
-    label_source = source(directory, STUFFTHINGMAPS + '.zip', STUFFTHINGMAPS)
+    annotations = source(directory, 'annotations_trainval2017.zip', 'annotations')
+    label_source = source(directory, STUFFTHINGMAPS + '.zip', STUFFTHINGMAPS, inside=STUFFTHINGMAPS)
     for split in ('train', 'val'):
-        photo_source = source(directory, f'{split}2017.zip', unpacked=arguments.link)
+        photo_source = source(directory, f'{split}2017.zip', f'{split}2017', arguments.link)
         photos, unsafe_photos = _by_stem(photo_source, f'{split}2017/', '.jpg')
         labels, unsafe_labels = _by_stem(label_source, f'{split}2017/', '.png')
         if not photos or not labels:

@@ -20,7 +20,7 @@ def jobs(arguments):
 
 
 def _ade20k(arguments):
-    archive = source(arguments.archives, ADE20K + '.zip', unpacked=arguments.link)
+    archive = source(arguments.archives, ADE20K + '.zip', ADE20K, arguments.link)
     found, hostile = [], set()
     for split, folder in (('train', 'training'), ('val', 'validation')):
         photos, unsafe_photos = _by_key(archive, f'{ADE20K}/images/{folder}/', '.jpg')
@@ -58,8 +58,8 @@ def _listed(path):
 
 
 def _cityscapes(arguments):
-    photo_source = source(arguments.archives, 'leftImg8bit_trainvaltest.zip', unpacked=arguments.link)
-    map_source = source(arguments.archives, 'gtFine_trainvaltest.zip', unpacked=arguments.link)
+    photo_source = source(arguments.archives, 'leftImg8bit_trainvaltest.zip', 'leftImg8bit', arguments.link)
+    map_source = source(arguments.archives, 'gtFine_trainvaltest.zip', 'gtFine', arguments.link)
     found, hostile = [], set()
     for split in ('train', 'val'):
         photos, unsafe_photos = _by_key(photo_source, f'leftImg8bit/{split}/', '_leftImg8bit.png')
