@@ -69,7 +69,7 @@ def is_safe(info):
 
 
 def _files(folder, prefix):
-    for place, _, files in os.walk(os.path.join(folder, prefix), followlinks=True):
+    for place, _, files in os.walk(os.path.join(folder, prefix)):
         inside = os.path.relpath(place, folder).replace(os.sep, '/')
         yield from (f'{inside}/{file}' for file in files)
 

@@ -107,8 +107,9 @@ def decompressed(text):
 def official_polygon(corners, height, width):
     """bool (height, width): the pixels that NVlabs/SPADE's coco_generate_instance_map.py paints for one polygon.
 
-    It takes 1 off all coordinates and fills with skimage.draw.polygon of that time (before 0.16): pixel centres inside by
-    the even-odd rule, a border on the right or below left out. What lies above or to the left of the picture is cut off.
+    It takes 1 off all coordinates and fills with skimage.draw.polygon of that time: pixel centres inside by the even-odd rule,
+    a border on the right or below left out (versions since draw it). That function draws no negative coordinates, so that
+    nothing wraps to the opposite border: the maps released with the official code have no object in their last row or column.
     """
     x, y = (corners - 1).T
     x_before, y_before = np.roll(x, 1), np.roll(y, 1)

@@ -189,8 +189,9 @@ def test_what_is_wrong_is_listed(coco):
     report = (root / 'report.txt').read_text()
     assert says(said, '8 samples', '5 left out', '1 grey photos', '6 unsafe members', root / 'report.txt')
     assert says(report, 'grey photo, kept: train grey', 'left out: train corrupt: ', 'unreadable or truncated',
-                'train2017/corrupt.jpg', 'left out: train without_photo: ', 'left out: train without_label: ', 'left out: train other_size: ',
-                '40 wide and 40 high', 'left out: train wrong_region: ', "'../evil.jpg'", "'/evil.jpg'", 'link.jpg')
+                'train2017/corrupt.jpg', 'left out: train without_photo: ', 'left out: train without_label: ',
+                'left out: train other_size: ', '40 wide and 40 high', 'left out: train wrong_region: ', "'../evil.jpg'",
+                "'/evil.jpg'", 'link.jpg')
     assert not list(root.parent.glob('**/evil.jpg')) and not any(path.is_symlink() for path in root.rglob('*'))
 
 
@@ -321,9 +322,10 @@ def test_nothing_of_another_origin_is_touched(archives, coco, tmp_path):
 
 
 def test_missing_and_damaged_archives(archives, tmp_path):
-    assert says(refused('coco_stuff', '--archives', tmp_path, '--output', tmp_path / 'a'), tmp_path / 'annotations_trainval2017.zip',
-                'not there', '--archives')
-    assert says(refused('coco_stuff', '--archives', archives, '--output', tmp_path / 'a', '--link'), archives / 'train2017', '--link')
+    to = '--output', tmp_path / 'a'
+    assert says(refused('coco_stuff', '--archives', tmp_path, *to), tmp_path / 'annotations_trainval2017.zip', 'not there',
+                '--archives')
+    assert says(refused('coco_stuff', '--archives', archives, *to, '--link'), archives / 'train2017', '--link')
     broken = tmp_path / 'broken'
     broken.mkdir()
     for path in archives.iterdir():
