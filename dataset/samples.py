@@ -21,6 +21,7 @@ from model.errors import InputError
 
 RECORD = 'prepared.jsonl'
 PARTIAL = '.partial'  # ending of what is being written
+LOCK = '.lock'
 
 # photo, label, instance: dataset.archive.Member, or None; details: what else the maker needs, of any kind
 Job = namedtuple('Job', 'split stem photo label instance details', defaults=(None, None))
@@ -33,16 +34,16 @@ def prepare(root, settings, jobs, make):
     record. Its DataErrors become `left_out`.
     `settings`, a dict, must be the same when a killed command goes on. InputError if root holds anything of another origin.
     """
-    records = begin(root, settings)
+    records, lock = begin(root, settings)  # noqa: F841  held until all is done
     if len(records) > len(jobs) or any((record['split'], record['stem']) != job[:2] for record, job in zip(records, jobs)):
         raise InputError(f'{os.path.join(root, RECORD)}: lists other samples than the sources hold now: name another --output, or '
                          f'remove {root} to begin anew')
     for folder in sorted({f'{job.split}_{part}' for job in jobs for part in parts(settings)}):
         os.makedirs(os.path.join(root, folder), exist_ok=True)
     left = jobs[len(records):]
+    work, pool = functools.partial(_made, root=root, make=make), worker_pool(os.cpu_count())
     try:
-        with worker_pool(os.cpu_count()) as pool, open(os.path.join(root, RECORD), 'a') as file:
-            work = functools.partial(_made, root=root, make=make)
+        with open(os.path.join(root, RECORD), 'a') as file:
             for record in tqdm(pool.map(work, left, chunksize=4), 'prepare', len(jobs), initial=len(records), unit=' samples',
                                disable=None):
                 file.write(json.dumps(record) + '\n')
@@ -54,6 +55,8 @@ def prepare(root, settings, jobs, make):
     except OSError as error:
         raise InputError(f'{root}: cannot write there ({error.strerror or error}): the same command goes on once that is mended'
                          ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
     _sweep(root)
     return records
 
@@ -63,10 +66,15 @@ def parts(settings):
 
 
 def begin(root, settings):
-    """list of the records that an earlier, unfinished run with the same settings left in root; root is made if it is not there."""
+    """(records that an earlier, unfinished run with the same settings left in root, a lock to keep); makes root if need be."""
     head, path = json.dumps(settings, sort_keys=True), os.path.join(root, RECORD)
     try:
         os.makedirs(root, exist_ok=True)
+        foreign = sorted(name for name in os.listdir(root) if not name.endswith(PARTIAL) and name != LOCK)
+        if foreign and RECORD not in foreign:
+            raise InputError(f'{root}: found {foreign[0]}{" and more" if len(foreign) > 1 else ""}, not made by dataset.prepare, '
+                             'which overwrites nothing: name another --output, or move it away')
+        lock = _locked(root)
         if os.path.exists(path):
             with open(path, 'rb') as file:
                 lines = file.read().split(b'\n')[:-1]  # a kill may have cut the last one off
@@ -78,15 +86,25 @@ def begin(root, settings):
             except ValueError:
                 raise InputError(f'{path}: damaged: remove {root} to begin anew') from None
             _write(path, b''.join(line + b'\n' for line in lines))
-            return records
-        foreign = sorted(name for name in os.listdir(root) if not name.endswith(PARTIAL))
-        if foreign:
-            raise InputError(f'{root}: found {foreign[0]}{" and more" if len(foreign) > 1 else ""}, not made by dataset.prepare, '
-                             'which overwrites nothing: name another --output, or move it away')
+            return records, lock
         _write(path, f'{head}\n'.encode())
-        return []
+        return [], lock
     except OSError as error:
         raise InputError(f'{root}: cannot write there: {error.strerror or error}') from None
+
+
+def _locked(root):
+    """What keeps a second command out of root while this process lives."""
+    try:
+        import fcntl
+    except ImportError:
+        return None  # Windows
+    lock = open(os.path.join(root, LOCK), 'a')
+    try:
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        raise InputError(f'{root}: another dataset.prepare writes there: wait until it has ended') from None
+    return lock
 
 
 def _made(job, root, make):
