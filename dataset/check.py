@@ -136,11 +136,8 @@ def show(problems, report=None):
     print('\nproblems: ' + (', '.join(f'{len(lines)} x {kind}' for kind, lines in kinds.items()) or 'none'))
 
 
-def main():
-    parser = OPT.parser('Checks a data set: folders, pairs, readability, sizes, ids; says what is in it.')
-    parser.add_argument('--report', help='file for all problems, one a line')
-    arguments = parser.parse_args()
-    opt, report = OPT().update(arguments), getattr(arguments, 'report', None)
+def check(opt, report=None):
+    """Print what is in the train and val of opt.dataroot and what is wrong with it; -> whether anything is."""
     problems, contents = [], {}
     try:
         check_sizes(opt)
@@ -158,7 +155,14 @@ def main():
         problems += found
         print(f'{split}: ' + '\n       '.join(lines))
     show(problems, report)
-    sys.exit(bool(problems))
+    return bool(problems)
+
+
+def main():
+    parser = OPT.parser('Checks a data set: folders, pairs, readability, sizes, ids; says what is in it.')
+    parser.add_argument('--report', help='file for all problems, one a line')
+    arguments = parser.parse_args()
+    sys.exit(check(OPT().update(arguments), getattr(arguments, 'report', None)))
 
 
 if __name__ == '__main__':

@@ -1,68 +1,79 @@
-"""Class names and colours. Imports nothing of ours.
+"""Class names and colours: which classes a label map holds, and the map in colours: python -m dataset.classes FILE.png
 
 Ids are those of the COCO-Stuff pixel maps (stuffthingmaps): COCO's category number minus one, so that person is 0,
-things with COCO's gaps are 0 .. 90, stuff is 91 .. 181, and 255 is unlabelled.
+things with COCO's gaps are 0 .. 90, stuff is 91 .. 181, and 255 is unlabelled. Imports nothing of ours, but for the command.
 """
+import argparse
+import json
+import os
+import re
+from collections import namedtuple
+
 import numpy as np
 
 UNLABELLED = 255
+LINE = re.compile(r'(\d+)[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\d+)(?:[\s,]+(.*))?')
 
-COCO_STUFF = (
-    'person', 'bicycle', 'car', 'motorcycle', 'airplane', 'bus', 'train', 'truck', 'boat', 'traffic light',
-    'fire hydrant', 'street sign', 'stop sign', 'parking meter', 'bench', 'bird', 'cat', 'dog', 'horse', 'sheep',
-    'cow', 'elephant', 'bear', 'zebra', 'giraffe', 'hat', 'backpack', 'umbrella', 'shoe', 'eye glasses',
-    'handbag', 'tie', 'suitcase', 'frisbee', 'skis', 'snowboard', 'sports ball', 'kite', 'baseball bat', 'baseball glove',
-    'skateboard', 'surfboard', 'tennis racket', 'bottle', 'plate', 'wine glass', 'cup', 'fork', 'knife', 'spoon',
-    'bowl', 'banana', 'apple', 'sandwich', 'orange', 'broccoli', 'carrot', 'hot dog', 'pizza', 'donut',
-    'cake', 'chair', 'couch', 'potted plant', 'bed', 'mirror', 'dining table', 'window', 'desk', 'toilet',
-    'door', 'tv', 'laptop', 'mouse', 'remote', 'keyboard', 'cell phone', 'microwave', 'oven', 'toaster',
-    'sink', 'refrigerator', 'blender', 'book', 'clock', 'vase', 'scissors', 'teddy bear', 'hair drier', 'toothbrush',
-    'hair brush', 'banner', 'blanket', 'branch', 'bridge', 'building-other', 'bush', 'cabinet', 'cage', 'cardboard',
-    'carpet', 'ceiling-other', 'ceiling-tile', 'cloth', 'clothes', 'clouds', 'counter', 'cupboard', 'curtain', 'desk-stuff',
-    'dirt', 'door-stuff', 'fence', 'floor-marble', 'floor-other', 'floor-stone', 'floor-tile', 'floor-wood', 'flower', 'fog',
-    'food-other', 'fruit', 'furniture-other', 'grass', 'gravel', 'ground-other', 'hill', 'house', 'leaves', 'light',
-    'mat', 'metal', 'mirror-stuff', 'moss', 'mountain', 'mud', 'napkin', 'net', 'paper', 'pavement',
-    'pillow', 'plant-other', 'plastic', 'platform', 'playingfield', 'railing', 'railroad', 'river', 'road', 'rock',
-    'roof', 'rug', 'salad', 'sand', 'sea', 'shelf', 'sky-other', 'skyscraper', 'snow', 'solid-other',
-    'stairs', 'stone', 'straw', 'structural-other', 'table', 'tent', 'textile-other', 'towel', 'tree', 'vegetable',
-    'wall-brick', 'wall-concrete', 'wall-other', 'wall-panel', 'wall-stone', 'wall-tile', 'wall-wood', 'water-other',
-    'waterdrops', 'window-blind', 'window-other', 'wood',
-)
+Class = namedtuple('Class', 'id colour name')  # colour: (red, green, blue), 0 .. 255
 
-# Where a class has a colour that people expect; all others take the general map.
-NATURAL = {
-    'sky-other': (150, 200, 240), 'clouds': (232, 238, 245), 'fog': (205, 212, 218), 'sea': (40, 110, 185),
-    'river': (70, 150, 215), 'water-other': (95, 170, 205), 'grass': (120, 190, 70), 'tree': (40, 120, 50),
-    'bush': (85, 145, 60), 'leaves': (100, 165, 85), 'plant-other': (60, 160, 100), 'flower': (240, 130, 190),
-    'hill': (150, 170, 90), 'mountain': (130, 115, 125), 'rock': (105, 98, 90), 'stone': (140, 135, 120),
-    'sand': (235, 215, 150), 'dirt': (150, 110, 70), 'mud': (110, 80, 50), 'snow': (246, 250, 253),
-    'road': (90, 90, 100), 'pavement': (180, 175, 165), 'railroad': (120, 100, 95), 'building-other': (200, 150, 110),
-    'skyscraper': (110, 140, 170), 'house': (215, 105, 80), 'roof': (165, 60, 50), 'fence': (190, 140, 90),
-    'wall-brick': (180, 85, 65), 'wall-concrete': (170, 170, 180), 'wall-other': (225, 205, 175), 'wood': (140, 90, 45),
-    'floor-wood': (195, 145, 85), 'floor-tile': (205, 195, 190), 'ceiling-other': (240, 235, 220),
-    'window-other': (175, 225, 235), 'curtain': (200, 110, 160), 'light': (255, 240, 130), 'person': (220, 40, 70),
-    'car': (30, 60, 220), 'bus': (240, 160, 20), 'bird': (70, 60, 160), 'boat': (190, 30, 30), 'cat': (250, 160, 90),
-    'dog': (160, 90, 30), 'horse': (120, 60, 30), 'sheep': (250, 235, 215), 'cow': (90, 60, 90), 'elephant': (120, 130, 160),
-    'zebra': (60, 60, 60), 'giraffe': (245, 200, 60), 'couch': (60, 140, 160), 'bed': (90, 120, 210), 'chair': (230, 150, 60),
-    'dining table': (150, 75, 20), 'potted plant': (30, 150, 60), 'tv': (40, 40, 90), 'vase': (110, 70, 200),
-    'rug': (170, 50, 80), 'wall-tile': (160, 210, 205), 'umbrella': (250, 80, 120), 'traffic light': (250, 220, 0),
-}
+
+def read_table(path):
+    """list of Class from a file; ValueError that says which line is wrong. Two colours may have one id.
+
+    Text: lines 'id red green blue name', '#' begins a comment. JSON: {name: [red, green, blue], ...}, ids in that order, or,
+    where the names are numbers, those are the ids. OSError if it cannot be read.
+    """
+    with open(path, encoding='utf-8') as file:
+        text = file.read()
+    if text.lstrip()[:1] in ('{', '['):
+        rows = _json_rows(text)
+    else:
+        rows = []
+        for number, line in enumerate(text.splitlines(), 1):
+            found = LINE.fullmatch(line.split('#')[0].strip())
+            if found:
+                rows.append((f'line {number}', *map(int, found.groups()[:4]), (found[5] or found[1]).strip()))
+            elif line.split('#')[0].strip():
+                raise ValueError(f'line {number}: found {line.strip()[:60]!r}, expected id red green blue name')
+    colours = {}
+    for where, index, *colour, name in rows:
+        if max(colour) > 255 or index > 65535:
+            raise ValueError(f'{where}: id {index} with colour {tuple(colour)}: ids go to 65535, colours to 255')
+        if colours.setdefault(tuple(colour), index) != index:
+            raise ValueError(f'{where}: colour {tuple(colour)} for id {index}, which id {colours[tuple(colour)]} has already')
+    if not rows:
+        raise ValueError('no classes in it, expected lines of id red green blue name')
+    return [Class(index, tuple(colour), name) for _, index, *colour, name in rows]
+
+
+def _json_rows(text):
+    table = json.loads(text)
+    if not isinstance(table, dict) or not all(
+            isinstance(colour, list) and len(colour) == 3 and all(type(part) is int and part >= 0 for part in colour)
+            for colour in table.values()):
+        raise ValueError('expected {name: [red, green, blue], ...} in the JSON file')
+    numbered = all(name.isdecimal() for name in table)
+    return [(f'{name!r}', int(name) if numbered else index, *colour, name) for index, (name, colour) in enumerate(table.items())]
+
+
+_COCO_STUFF_TABLE = read_table(os.path.join(os.path.dirname(os.path.abspath(__file__)), 'coco_stuff_classes.txt'))
+COCO_STUFF = tuple(entry.name for entry in _COCO_STUFF_TABLE)
 
 
 def palette(count):
     """uint8 (count, 3): a fixed colour for every class id, all distinct, none black.
 
     The bit-interleaved colour map of Pascal VOC, shifted by one id, since VOC's first colour is the black that stands for
-    unlabelled here. With as many classes as COCO-Stuff has, its well-known classes get natural colours.
+    unlabelled here. With as many classes as COCO-Stuff has: the colours of coco_stuff_classes.txt, the same map but for
+    well-known classes, which have natural ones.
     """
+    if count == len(COCO_STUFF):
+        return np.array([entry.colour for entry in _COCO_STUFF_TABLE], np.uint8)
     codes = np.arange(1, count + 1)
     colours = np.zeros((count, 3), int)
     for bit in range(8):
         for channel in range(3):
             colours[:, channel] |= (codes >> (3 * bit + channel) & 1) << (7 - bit)
-    if count == len(COCO_STUFF):
-        for name, colour in NATURAL.items():
-            colours[COCO_STUFF.index(name)] = colour
     return colours.astype(np.uint8)
 
 
@@ -75,3 +86,42 @@ def colourize(label, label_nc):
         wrong = known[(known < 0) | (known > label_nc)].flat[0]
         raise ValueError(f'label id {wrong}: expected 0 .. {label_nc - 1}, or {label_nc} or {UNLABELLED} for unlabelled')
     return np.vstack([palette(label_nc), np.zeros((1, 3), np.uint8)])[known]
+
+
+def shares(label, label_nc):
+    """list of (id, pixels) in a label map, most pixels first; id label_nc stands for unlabelled (255 or label_nc)."""
+    label = np.where(np.asarray(label) == UNLABELLED, label_nc, label)
+    ids, counts = np.unique(label, return_counts=True)
+    return sorted(zip(ids.tolist(), counts.tolist()), key=lambda pair: (-pair[1], pair[0]))
+
+
+def main():
+    from PIL import Image
+
+    from dataset.files import load_label
+    from model.errors import InputError
+    from model.init import OPT
+    parser = argparse.ArgumentParser(prog='python -m dataset.classes', description='Print which classes a label map holds, by share'
+                                     ', and draw it in colours.', formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument('file', metavar='FILE.png', help='label map: a class id for each pixel')
+    parser.add_argument('--label_nc', type=int, default=len(COCO_STUFF), help='number of classes; with 182, those of COCO-Stuff')
+    parser.add_argument('--out', help='picture to write; default: FILE_colours.png in the current folder')
+    given = parser.parse_args()
+    label = load_label(given.file, OPT(label_nc=given.label_nc))
+    for index, count in shares(label, given.label_nc):
+        name = 'unlabelled' if index == given.label_nc else COCO_STUFF[index] if given.label_nc == len(COCO_STUFF) else ''
+        print(f'{count / label.size:8.2%}  {UNLABELLED if index == given.label_nc else index:3d}  {name}')
+    out = given.out or os.path.splitext(os.path.basename(given.file))[0] + '_colours.png'
+    if os.path.exists(out):
+        raise InputError(f'{out}: is there already, and nothing is overwritten: name another --out')
+    try:
+        Image.fromarray(colourize(label, given.label_nc)).save(out)
+    except (OSError, ValueError) as error:
+        raise InputError(f'{out}: cannot write the picture: {error}') from None
+    print(f'in colours: {out}')
+
+
+if __name__ == '__main__':
+    from model.errors import shown_in_one_line
+    with shown_in_one_line():
+        main()

@@ -140,7 +140,8 @@ def _read_ids(path, what):
     image, raw_mode = _decoded(path)
     if image.mode not in ID_MODES:
         raise DataError(f'{path}: {what} coded in colours (mode {image.mode}), expected one number per pixel (8-bit, 16-bit or '
-                        'palette PNG): colours must be mapped to ids first', 'colour-coded map')
+                        'palette PNG): colours must be mapped to ids first, as python -m dataset.prepare folder --colours does',
+                        'colour-coded map')
     if image.format == 'JPEG':
         raise DataError(f'{path}: {what} stored as JPEG, which changes ids, expected a lossless file: make PNG files of the '
                         'original maps', 'lossy map')

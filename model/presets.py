@@ -3,14 +3,18 @@
 # Paper, section 4 and appendix A: Adam with betas 0 and 0.999, TTUR, synchronized batch norm, VGG loss, no style encoder.
 _PAPER = dict(use_vae=False, no_vgg_loss=False, beta1=0.0, beta2=0.999)
 
+# Table 1's two rows on ADE20K: 150 classes and unknown, no instance maps; 200 epochs, the last 100 with decay; batch 32.
+_ADE20K = dict(_PAPER, label_nc=150, no_instance=True, niter=100, niter_decay=100, batchSize=32)
+
 PRESETS = {
     # The paper's run on COCO-Stuff: 100 epochs, batch 32 over all processes (8 GPUs: --batchSize 4).
     'coco_stuff_paper': dict(_PAPER, niter=100, batchSize=32),
     # What the official code does when it is started with --dataset_mode coco and nothing else.
     'coco_stuff_official': dict(use_vae=False, no_vgg_loss=False),
-    # ADE20K: 150 classes and unknown, no instance maps; 200 epochs, the last 100 with decay; batch 32.
-    'ade20k_paper': dict(_PAPER, label_nc=150, no_instance=True, niter=100, niter_decay=100, batchSize=32,
-                         dataroot='dataset/ade20k/'),
+    # Label ids 0 .. 150 as in the files, 0 is unknown: 151 channels, as the official networks see them.
+    'ade20k_paper': dict(_ADE20K, dataroot='dataset/ade20k/'),
+    # The outdoor scenes alone; the paper names no other settings for them.
+    'ade20k_outdoor_paper': dict(_ADE20K, dataroot='dataset/ade20k_outdoor/'),
     # Cityscapes: 35 ids, 512x256, one doubling more; 200 epochs, the last 100 with decay; batch 16 (appendix A).
     'cityscapes_paper': dict(_PAPER, label_nc=35, contain_dontcare_label=False, crop_size=512, load_size=512,
                              aspect_ratio=2.0, preprocess_mode='fixed', num_upsampling_layers='more', niter=100,

@@ -1,0 +1,165 @@
+"""From what people download to a data set: python -m dataset.prepare coco_stuff --archives DIR, and the same for other sets.
+
+Makes {train,val}_{img,label,inst} on all cores, straight out of the archives. The same command after a kill goes on. At the end
+the set is checked, sheet.jpg shows samples of it, report.txt lists grey photos and what was left out, and the command to train
+with is printed.
+"""
+import argparse
+import os
+import shlex
+import sys
+
+from dataset import demo, prepare_coco, prepare_folders, prepare_own
+from dataset.check import check
+from dataset.contact_sheet import contact_sheet
+from dataset.files import find_samples
+from dataset.samples import prepare
+from model.errors import InputError, shown_in_one_line
+from model.init import OPT
+from model.presets import PRESETS
+
+SHEET, REPORT = 'sheet.jpg', 'report.txt'
+
+RELEASED = {  # command -> (preset, what --archives must hold, label ids in the files)
+    'coco_stuff': ('coco_stuff_paper', 'train2017.zip, val2017.zip, stuffthingmaps_trainval2017.zip and '
+                   'annotations_trainval2017.zip', 182),
+    'ade20k': ('ade20k_paper', 'ADEChallengeData2016.zip, or the folder ADEChallengeData2016', 151),
+    'ade20k_outdoor': ('ade20k_outdoor_paper', 'ADEChallengeData2016.zip, or the folder ADEChallengeData2016', 151),
+    'cityscapes': ('cityscapes_paper', 'leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip, or the folders leftImg8bit and '
+                   'gtFine', 35),
+}
+
+OFFICIAL_IDS = '''\
+Instance maps. By default every object has a number of its own, which no class and no other object in the picture has, so that
+every border between objects and around them becomes an edge. --official-ids paints objects as 0, 1, 2, ... over the class ids,
+as NVlabs/SPADE's coco_generate_instance_map.py does: an object whose number is that of the class beside it loses its edge there.
+It is not the default for that reason; it is for alignment with the published weights, which have seen such maps.'''
+
+OUTDOOR = '''\
+The paper takes its ADE20K-outdoor from Qi et al., Semi-parametric Image Synthesis (CVPR 2018). No list of its training pictures
+is known to us; later work made its own (issue 23 of boschresearch/OASIS). By default this takes the pictures whose scene in
+sceneCategories.txt is an outdoor one in the list of Places365, or says so in its name (dataset/outdoor_scenes.txt): close in
+kind, but not the paper's selection. With a list of your own: --list FILE, a picture's name in each line.'''
+
+OWN = '''\
+Colour table: lines "id red green blue name", or JSON {"name": [red, green, blue], ...}; id 255 is unlabelled. Connected regions
+have the edges of the label map itself: they cannot part touching objects of one class.'''
+
+
+def released(arguments):
+    preset, _, classes = RELEASED[arguments.command]
+    output = arguments.output or PRESETS[preset].get('dataroot', OPT().dataroot)
+    module = prepare_coco if arguments.command == 'coco_stuff' else prepare_folders
+    opt = OPT.preset(preset, dataroot=output, batchSize=1)
+    settings = {'made by': f'dataset.prepare {arguments.command}', 'link': arguments.link, 'instances': not opt.no_instance}
+    if arguments.command == 'coco_stuff':
+        settings['official ids'] = arguments.official_ids
+    made(output, module, arguments, settings)
+    flags = ['--preset', preset] + (['--dataroot', output] if arguments.output else [])
+    return finish(opt, classes, flags)
+
+
+def own(arguments):
+    table = prepare_own.table_of(arguments.colours) if arguments.colours else None
+    settings = {'made by': 'dataset.prepare folder', 'link': arguments.link, 'instances': arguments.instances != 'none',
+                'colours': table, 'seed': arguments.seed, 'val': arguments.val, 'instances from': arguments.instances}
+    records = made(arguments.output, prepare_own, arguments, settings)
+    label_nc = 1 + max([record['highest'] for record in records] + [entry.id for entry in table or () if entry.id != 255])
+    unlabelled = any(record['unlabelled'] for record in records)
+    flags = {'dataroot': arguments.output, 'label_nc': label_nc}
+    if not unlabelled:
+        flags['contain_dontcare_label'] = False
+    if arguments.instances == 'none':
+        flags['no_instance'] = True
+    run = os.path.join('runs', os.path.basename(os.path.normpath(arguments.output)))
+    words = [word for name, value in flags.items() for word in (f'--{name}', str(value).lower() if value is not arguments.output
+                                                                else value)]
+    return finish(OPT(**flags), label_nc, words + ['--output', run, '--log', os.path.join(run, 'log')])
+
+
+def scenes(arguments):
+    demo.write(arguments.output, arguments.train, arguments.val, arguments.height, arguments.width, arguments.seed)
+    flags = ['--preset', 'demo', '--dataroot', arguments.output]
+    return finish(OPT.preset('demo', dataroot=arguments.output, batchSize=1), len(demo.COCO_STUFF), flags, sheet=False)
+
+
+def made(output, module, arguments, settings):
+    """Records of the samples that were made; InputError if there is none."""
+    jobs, hostile = module.jobs(arguments)
+    records = prepare(output, settings, jobs, module.maker(arguments))
+    left_out = [record for record in records if 'left_out' in record]
+    good = [record for record in records if 'left_out' not in record]
+    lines = [f'left out: {record["split"]} {record["stem"]}: {record["left_out"]}' for record in left_out]
+    lines += [f'not taken from the archive, its name or kind is not safe: {name!r}' for name in hostile]
+    lines += [f'grey photo, kept: {record["split"]} {record["stem"]}' for record in good if record['grey']]
+    with open(os.path.join(output, REPORT), 'w') as file:
+        file.writelines(f'{line}\n' for line in lines)
+    print(f'{output}: {len(good)} samples; {len(left_out)} left out, {len(lines) - len(left_out) - len(hostile)} grey photos, '
+          f'{len(hostile)} unsafe members of archives' + (f': {os.path.join(output, REPORT)}' if lines else ''))
+    print(''.join(f'  {line}\n' for line in lines[:5]), end='')
+    if not good:
+        raise InputError(f'{output}: no sample could be made; the first: {left_out[0]["left_out"]}')
+    return good
+
+
+def finish(opt, classes, flags, sheet=True):
+    """Check the set, draw its sheet, say what to do next; -> whether the check found anything wrong."""
+    wrong = check(opt)
+    path = os.path.join(opt.dataroot, SHEET)
+    if sheet:
+        samples = [sample for split in ('train', 'val') if os.path.isdir(os.path.join(opt.dataroot, f'{split}_label'))
+                   for sample in find_samples(opt, split)]
+        contact_sheet(samples, classes).save(path, quality=95)
+    print(f'look at: {path}\ntrain:   python train.py {shlex.join(flags)}')
+    return wrong
+
+
+def parser():
+    result = argparse.ArgumentParser(prog='python -m dataset.prepare', description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = result.add_subparsers(dest='command', required=True, metavar='SET')
+    for name, (preset, content, _) in RELEASED.items():
+        more = {'coco_stuff': OFFICIAL_IDS, 'ade20k_outdoor': OUTDOOR}.get(name, '')
+        command = _command(commands, name, f'{name} from {content}', more)
+        command.add_argument('--archives', metavar='DIR', required=True, help=f'folder that holds {content}; unpacked files do too')
+        command.add_argument('--output', metavar='DIR', help='folder to make; default: where --preset ' + preset + ' looks')
+        command.add_argument('--link', action='store_true', help='symbolic links to files that are unpacked in --archives already')
+        command.set_defaults(action=released)
+        if name == 'coco_stuff':
+            command.add_argument('--official-ids', action='store_true', help='instance ids of the official script; see below')
+        if name == 'ade20k_outdoor':
+            command.add_argument('--list', metavar='FILE', help='take these pictures instead; see below')
+    command = _command(commands, 'folder', 'your own photos and label maps', OWN)
+    command.add_argument('--images', metavar='DIR', required=True, help='photos')
+    command.add_argument('--labels', metavar='DIR', required=True, help='label maps of the same names: ids, or colours')
+    command.add_argument('--colours', metavar='FILE', help='table of the colours in the label maps')
+    command.add_argument('--instances', metavar='DIR|components|none', default='none', help='instance maps: a folder, the '
+                         'connected regions of each class, or none (default)')
+    command.add_argument('--val', type=float, default=0.1, help='fraction of the samples set aside for validation (default 0.1)')
+    command.add_argument('--seed', type=int, default=0, help='another seed sets others aside')
+    command.add_argument('--output', metavar='DIR', required=True, help='folder to make')
+    command.add_argument('--link', action='store_true', help='symbolic links to the photos instead of copies')
+    command.set_defaults(action=own)
+    command = _command(commands, 'demo', 'generated scenes, nothing to download', '')
+    for name, value, help in (('train', 64, 'training scenes'), ('val', 8, 'validation scenes'), ('height', 128, 'pixels'),
+                              ('width', 128, 'pixels'), ('seed', 0, 'another seed makes other scenes')):
+        command.add_argument(f'--{name}', type=int, default=value, help=f'{help} (default {value})')
+    command.add_argument('--output', metavar='DIR', default=PRESETS['demo']['dataroot'], help='folder to make; an earlier demo '
+                         'set in it is replaced')
+    command.set_defaults(action=scenes)
+    return result
+
+
+def _command(commands, name, help, more):
+    return commands.add_parser(name, help=help, description=help, epilog=more,
+                               formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def main():
+    arguments = parser().parse_args()
+    sys.exit(arguments.action(arguments))
+
+
+if __name__ == '__main__':
+    with shown_in_one_line():
+        main()

@@ -1,0 +1,114 @@
+"""ADE20K, its outdoor scenes, and Cityscapes, from the folder structures they are released in, packed or unpacked."""
+import functools
+import os
+
+import numpy as np
+
+from dataset.archive import Member, members, read, source
+from dataset.files import DataError, load_instance
+from dataset.samples import Job, label_bytes, paired, photo_and_sizes, png
+from model.errors import InputError
+
+ADE20K, ADE20K_TOP = 'ADEChallengeData2016', 150  # ids 0 (unknown) .. 150
+CITYSCAPES_TOP, LICENCE_PLATE = 34, 255           # ids 0 .. 33; the licence plate's -1 in 8 bits becomes the 35th, 34
+OUTDOOR_SCENES = os.path.join(os.path.dirname(__file__), 'outdoor_scenes.txt')
+
+
+def jobs(arguments):
+    """(jobs, names left aside) of arguments.archives for arguments.command, one of the three."""
+    return _cityscapes(arguments) if arguments.command == 'cityscapes' else _ade20k(arguments)
+
+
+def _ade20k(arguments):
+    archive = source(arguments.archives, ADE20K + '.zip', ADE20K, arguments.link)
+    found, hostile = [], set()
+    for split, folder in (('train', 'training'), ('val', 'validation')):
+        photos, unsafe_photos = _by_key(archive, f'{ADE20K}/images/{folder}/', '.jpg')
+        labels, unsafe_labels = _by_key(archive, f'{ADE20K}/annotations/{folder}/', '.png')
+        hostile.update(unsafe_photos + unsafe_labels)
+        found += [Job(split, *row) for row in paired(photos, labels)]
+    if not found:
+        raise InputError(f'{archive}: no files {ADE20K}/images/training/*.jpg in it: name the folder that holds {ADE20K} or '
+                         f'{ADE20K}.zip with --archives')
+    if arguments.command == 'ade20k_outdoor':
+        wanted = _listed(arguments.list) if arguments.list else _outdoor_stems(Member(archive, f'{ADE20K}/sceneCategories.txt'))
+        found = [job for job in found if job.stem in wanted]
+        if not found:
+            raise InputError(f'{arguments.list or "sceneCategories.txt"}: none of its pictures is in {archive}: it must list names '
+                             'such as ADE_train_00000001')
+    return found, sorted(hostile)
+
+
+def _outdoor_stems(member):
+    """set of the stems whose scene, in lines 'stem scene', is named in outdoor_scenes.txt or says outdoor or exterior."""
+    with open(OUTDOOR_SCENES) as file:
+        known = {line.strip() for line in file if line.strip() and not line.startswith('#')}
+    rows = [line.split() for line in read(member).getvalue().decode(errors='replace').splitlines()]
+    scenes = {row[0]: row[1].replace('/', '_') for row in rows if len(row) > 1}
+    return {stem for stem, scene in scenes.items()
+            if scene in known or not {'outdoor', 'exterior'}.isdisjoint(scene.split('_'))}
+
+
+def _listed(path):
+    try:
+        with open(path, errors='replace') as file:
+            return {os.path.splitext(os.path.basename(line.split()[0]))[0] for line in file if line.strip()}
+    except OSError as error:
+        raise InputError(f'--list {path}: cannot read it: {error.strerror}') from None
+
+
+def _cityscapes(arguments):
+    photo_source = source(arguments.archives, 'leftImg8bit_trainvaltest.zip', 'leftImg8bit', arguments.link)
+    map_source = source(arguments.archives, 'gtFine_trainvaltest.zip', 'gtFine', arguments.link)
+    found, hostile = [], set()
+    for split in ('train', 'val'):
+        photos, unsafe_photos = _by_key(photo_source, f'leftImg8bit/{split}/', '_leftImg8bit.png')
+        labels, unsafe_maps = _by_key(map_source, f'gtFine/{split}/', '_gtFine_labelIds.png')
+        instances, _ = _by_key(map_source, f'gtFine/{split}/', '_gtFine_instanceIds.png')
+        hostile.update(unsafe_photos + unsafe_maps)
+        found += [Job(split, *row) for row in paired(photos, labels, instances)]
+    if not found:
+        raise InputError(f'{photo_source}: no files leftImg8bit/train/CITY/*_leftImg8bit.png in it: name the folder that holds '
+                         'leftImg8bit and gtFine, or their archives, with --archives')
+    return found, sorted(hostile)
+
+
+def _by_key(archive, prefix, ending):
+    names, hostile = members(archive, prefix)
+    return {os.path.basename(name)[:-len(ending)]: Member(archive, name) for name in names if name.endswith(ending)}, hostile
+
+
+def maker(arguments):
+    """What dataset.samples.prepare calls for each sample."""
+    return functools.partial(_make_cityscapes if arguments.command == 'cityscapes' else _make_ade20k, link=arguments.link)
+
+
+def _make_ade20k(job, link):
+    label_file = label_bytes(job)
+    label = load_instance(label_file)
+    _check_ids(label_file, label, ADE20K_TOP, '0 (unknown) .. 150')
+    photo, grey = photo_and_sizes(job, label)
+    return {'img': ('.jpg', job.photo if link else photo.getvalue()),
+            'label': ('.png', job.label if link else label_file.getvalue())}, {'grey': grey}
+
+
+def _make_cityscapes(job, link):
+    label_file = label_bytes(job)
+    if job.instance is None:
+        raise DataError(f'{label_file}: no _gtFine_instanceIds.png beside it: left out', 'unpaired files')
+    label, instance_file = load_instance(label_file), read(job.instance)
+    instance = load_instance(instance_file)
+    _check_ids(label_file, np.where(label == LICENCE_PLATE, CITYSCAPES_TOP, label), CITYSCAPES_TOP, '0 .. 33, and 255')
+    photo, grey = photo_and_sizes(job, label, (str(instance_file), instance))
+    rewritten = (label == LICENCE_PLATE).any()
+    content = png(np.where(label == LICENCE_PLATE, CITYSCAPES_TOP, label)) if rewritten else label_file.getvalue()
+    return {'img': ('.png', job.photo if link else photo.getvalue()),
+            'label': ('.png', job.label if link and not rewritten else content),
+            'inst': ('.png', job.instance if link else instance_file.getvalue())}, {'grey': grey}
+
+
+def _check_ids(label_file, label, top, allowed):
+    wrong = np.unique(label[(label < 0) | (label > top)])
+    if len(wrong):
+        raise DataError(f'{label_file}: label value {wrong[0]}, allowed: {allowed}: left out; is this the right archive?',
+                        'label value')

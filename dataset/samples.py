@@ -1,0 +1,182 @@
+"""Samples of a data set, made in parallel and recorded as they are made, so that a killed command goes on where it was.
+
+prepared.jsonl in the target says what made it (first line) and what became of every sample, in a fixed order. It is also the
+mark by which a folder is known as this program's own.
+"""
+import functools
+import json
+import os
+from collections import namedtuple
+from concurrent.futures.process import BrokenProcessPool
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from dataset.archive import NamedBytes, path_of, read
+from dataset.check import is_grey
+from dataset.files import DataError, check_same_size, load_photo
+from dataset.loader import worker_pool
+from model.errors import InputError
+
+RECORD = 'prepared.jsonl'
+PARTIAL = '.partial'  # ending of what is being written
+LOCK = '.lock'
+
+# photo, label, instance: dataset.archive.Member, or None; details: what else the maker needs, of any kind
+Job = namedtuple('Job', 'split stem photo label instance details', defaults=(None, None))
+
+
+def prepare(root, settings, jobs, make):
+    """list of the records of all jobs: dicts with split and stem, then the maker's facts or, without files, left_out: the reason.
+
+    make(job) -> (files, facts); files: dict 'img', 'label', 'inst' -> (ending, bytes, or Member to link to); facts: dict for the
+    record. Its DataErrors become `left_out`.
+    `settings`, a dict, must be the same when a killed command goes on. InputError if root holds anything of another origin.
+    """
+    records, lock = begin(root, settings)  # noqa: F841  held until all is done
+    if len(records) > len(jobs) or any((record['split'], record['stem']) != job[:2] for record, job in zip(records, jobs)):
+        raise InputError(f'{os.path.join(root, RECORD)}: lists other samples than the sources hold now: name another --output, or '
+                         f'remove {root} to begin anew')
+    for folder in sorted({f'{job.split}_{part}' for job in jobs for part in parts(settings)}):
+        os.makedirs(os.path.join(root, folder), exist_ok=True)
+    left = jobs[len(records):]
+    work, pool = functools.partial(_made, root=root, make=make), worker_pool(os.cpu_count())
+    try:
+        with open(os.path.join(root, RECORD), 'a') as file:
+            for record in tqdm(pool.map(work, left, chunksize=4), 'prepare', len(jobs), initial=len(records), unit=' samples',
+                               disable=None):
+                file.write(json.dumps(record) + '\n')
+                file.flush()
+                records.append(record)
+    except BrokenProcessPool:
+        raise InputError(f'{root}: a process that prepares samples was killed, perhaps for want of memory: the same command goes '
+                         'on') from None
+    except OSError as error:
+        raise InputError(f'{root}: cannot write there ({error.strerror or error}): the same command goes on once that is mended'
+                         ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+    _sweep(root)
+    return records
+
+
+def parts(settings):
+    return ('img', 'label', 'inst') if settings['instances'] else ('img', 'label')
+
+
+def begin(root, settings):
+    """(records that an earlier, unfinished run with the same settings left in root, a lock to keep); makes root if need be."""
+    head, path = json.dumps(settings, sort_keys=True), os.path.join(root, RECORD)
+    try:
+        os.makedirs(root, exist_ok=True)
+        foreign = sorted(name for name in os.listdir(root) if not name.endswith(PARTIAL) and name != LOCK)
+        if foreign and RECORD not in foreign:
+            raise InputError(f'{root}: found {foreign[0]}{" and more" if len(foreign) > 1 else ""}, not made by dataset.prepare, '
+                             'which overwrites nothing: name another --output, or move it away')
+        lock = _locked(root)
+        if os.path.exists(path):
+            with open(path, 'rb') as file:
+                lines = file.read().split(b'\n')[:-1]  # a kill may have cut the last one off
+            if not lines or lines[0].decode(errors='replace') != head:
+                raise InputError(f'{root}: made with other settings or from other sources ({path} has them): name another --output,'
+                                 f' or remove {root} to begin anew')
+            try:
+                records = [json.loads(line) for line in lines[1:]]
+            except ValueError:
+                raise InputError(f'{path}: damaged: remove {root} to begin anew') from None
+            _write(path, b''.join(line + b'\n' for line in lines))
+            return records, lock
+        _write(path, f'{head}\n'.encode())
+        return [], lock
+    except OSError as error:
+        raise InputError(f'{root}: cannot write there: {error.strerror or error}') from None
+
+
+def _locked(root):
+    """What keeps a second command out of root while this process lives."""
+    try:
+        import fcntl
+    except ImportError:
+        return None  # Windows
+    lock = open(os.path.join(root, LOCK), 'a')
+    try:
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        raise InputError(f'{root}: another dataset.prepare writes there: wait until it has ended') from None
+    return lock
+
+
+def _made(job, root, make):
+    record = {'split': job.split, 'stem': job.stem}
+    try:
+        files, facts = make(job)
+    except DataError as error:
+        return {**record, 'left_out': str(error)}
+    for part, (ending, content) in files.items():
+        path = os.path.join(root, f'{job.split}_{part}', job.stem + ending)
+        _write(path, content) if isinstance(content, bytes) else _link(path, os.path.abspath(path_of(content)))
+    return {**record, **facts}
+
+
+def _write(path, content):
+    with open(_partial(path), 'wb') as file:
+        file.write(content)
+    os.replace(_partial(path), path)
+
+
+def _link(path, target):
+    if os.path.lexists(_partial(path)):
+        os.remove(_partial(path))
+    os.symlink(target, _partial(path))
+    os.replace(_partial(path), path)
+
+
+def _partial(path):
+    """Beside `path`, hidden, and of this process alone: a killed command's last worker may live for a second."""
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f'.{name}.{os.getpid()}{PARTIAL}')
+
+
+def _sweep(root):
+    for folder, _, files in os.walk(root):
+        for name in files:
+            if name.startswith('.') and name.endswith(PARTIAL):
+                os.remove(os.path.join(folder, name))
+
+
+# ---- What makers share
+
+def photo_and_sizes(job, label, *others):
+    """(NamedBytes of the photo, whether it is grey); DataError if it is broken, or another size than the maps (H, W)."""
+    if job.photo is None:
+        raise DataError(f'{job.label.archive}: {job.label.name}: no photo of that name: left out', 'unpaired files')
+    content = read(job.photo)
+    photo = load_photo(content)
+    maps = {f'{job.label.archive}: {job.label.name}': label.shape[1::-1]}
+    maps.update((name, array.shape[1::-1]) for name, array in others)
+    check_same_size({**maps, str(content): photo.size})
+    return content, is_grey(np.asarray(photo))
+
+
+def label_bytes(job):
+    """NamedBytes of the label map; DataError if there is none."""
+    if job.label is None:
+        raise DataError(f'{job.photo.archive}: {job.photo.name}: no label map of that name: left out', 'unpaired files')
+    return read(job.label)
+
+
+def png(ids):
+    """bytes of a PNG of integer ids (H, W): 8-bit where they fit, else 16-bit; DataError beyond that."""
+    highest = int(ids.max(initial=0))
+    if highest > 65535:
+        raise DataError(f'{highest} instances in one picture, allowed: 65535', 'too many instances')
+    target = NamedBytes(b'', 'png')
+    Image.fromarray(ids.astype(np.uint8 if highest <= 255 else np.uint16)).save(target, 'PNG')
+    return target.getvalue()
+
+
+def paired(photos, labels, instances=None):
+    """Rows (stem, photo, label, instance) over all stems of three dicts stem -> Member, sorted; None for what is missing."""
+    stems = sorted(set(photos) | set(labels))
+    return [(stem, photos.get(stem), labels.get(stem), (instances or {}).get(stem)) for stem in stems]
