@@ -127,7 +127,7 @@ def drn(words):
 
 
 def upernet(words):
-    """encoder_epoch_50.pth and decoder_epoch_50.pth of CSAILVision's baseline-resnet101-upernet -> result/upernet_ade20k.pdparams"""
+    """encoder_epoch_50.pth, decoder_epoch_50.pth of CSAILVision's resnet101-upernet -> result/upernet_ade20k.pdparams"""
     _scoring_network('upernet', words, ('ENCODER.pth', 'DECODER.pth'), ('encoder.', 'decoder.'))
 
 

@@ -18,11 +18,12 @@ def confusion(label, predicted, classes):
     label, predicted = numpy.asarray(label, numpy.int64), numpy.asarray(predicted, numpy.int64)
     if label.shape != predicted.shape:
         raise ValueError(f'label has shape {label.shape}, predicted {predicted.shape}')
-    row = numpy.where(label == VOID, classes, label)
-    for what, values, highest in (('label', row, classes), ('predicted', predicted, classes - 1)):
-        if values.size and not 0 <= values.min() <= values.max() <= highest:
-            wrong = values[(values < 0) | (values > highest)].flat[0]
-            raise ValueError(f'{what}: found class {wrong}, expected 0 .. {classes - 1}')
+    void = label == VOID
+    for what, values in (('label', label[~void]), ('predicted', predicted)):
+        wrong = values[(values < 0) | (values >= classes)]
+        if wrong.size:
+            raise ValueError(f'{what}: found class {wrong.flat[0]}, expected 0 .. {classes - 1}')
+    row = numpy.where(void, classes, label)
     return numpy.bincount((row * classes + predicted).ravel(), minlength=(classes + 1) * classes).reshape(classes + 1, classes)
 
 
