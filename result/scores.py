@@ -83,15 +83,16 @@ class Moments:
 def frechet_distance(mean, covariance, other_mean, other_covariance):
     """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^1/2) of two normal distributions.
 
-    tr (C1 C2)^1/2 is the sum of the singular values of C1^1/2 C2^1/2, which stays exact where covariances are singular: with
-    fewer pictures than features they are, and a general matrix root gives complex numbers there.
+    With C = F F', tr (C1 C2)^1/2 is the sum of the singular values of F1' F2. That stays exact where covariances are singular:
+    with fewer pictures than features they are, and a general matrix root gives complex numbers there.
     """
     distance = ((numpy.asarray(mean, numpy.float64) - other_mean) ** 2).sum()
-    cross = numpy.linalg.svd(_root(covariance) @ _root(other_covariance), compute_uv=False).sum()
-    return float(distance + numpy.trace(covariance) + numpy.trace(other_covariance) - 2 * cross)
+    cross = numpy.linalg.svd(_factor(covariance).T @ _factor(other_covariance), compute_uv=False).sum()
+    return max(0.0, float(distance + numpy.trace(covariance) + numpy.trace(other_covariance) - 2 * cross))
 
 
-def _root(covariance):
-    """Symmetric square root of a covariance; negative eigenvalues are rounding, and become zero."""
+def _factor(covariance):
+    """F (n, rank) with covariance = F F', without the eigenvalues that are rounding."""
     values, vectors = numpy.linalg.eigh(covariance)
-    return vectors * numpy.sqrt(numpy.maximum(values, 0)) @ vectors.T
+    there = values > values.max() * len(values) * numpy.finfo(numpy.float64).eps
+    return vectors[:, there] * numpy.sqrt(values[there])
