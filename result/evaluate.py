@@ -34,14 +34,16 @@ Picture = namedtuple('Picture', 'stem path label')
 
 
 class Evaluation:
-    """Scores folders of pictures by one protocol; settings as on the command line (`add_settings`)."""
+    """Scores folders of pictures by one protocol; settings as on the command line. first: only so many samples, by name."""
 
-    def __init__(self, settings):
+    def __init__(self, settings, first=None):
         self.settings = settings
         self.dataset, self.protocol = DATASETS[settings.dataset], PROTOCOLS[settings.protocol]
         self.dataroot = settings.dataroot or self.dataset.dataroot
         self.size = settings.size or self.dataset.size
         self.opt = OPT(label_nc=self.dataset.label_nc, no_instance=True, dataroot=self.dataroot)
+        if first is not None:
+            self.opt.max_dataset_size = first
         self.samples = find_samples(self.opt, 'val', photos=False)
         self.segmentation = None if settings.no_segmentation else Segmentation(
             self.dataset, self.protocol, settings.weights, settings.cache, settings.batch)
@@ -98,7 +100,8 @@ class Evaluation:
         files = _images(folder)
         stems = [sample.stem for sample in self.samples]
         problems = [(f'{stem}: missing', 'missing') for stem in stems if stem not in files]
-        problems += [(f'{os.path.basename(files[stem])}: no label map of this name', 'extra') for stem in sorted(set(files) - set(stems))]
+        extra = sorted(set(files) - set(stems))
+        problems += [(f'{os.path.basename(files[stem])}: no label map of this name', 'extra') for stem in extra]
         found = []
         for sample in tqdm(self.samples, desc='reading', unit='picture', leave=False, dynamic_ncols=True):
             if sample.stem not in files:
@@ -230,9 +233,9 @@ def add_settings(parser):
     parser.add_argument('--cache', default='result/cache/', metavar='DIR', help='what was measured already [result/cache/]')
     parser.add_argument('--scores', default='result/scores.jsonl', metavar='FILE', help='results are appended here '
                         '[result/scores.jsonl]')
-    parser.add_argument('--allow-missing', action='store_true', help='score what is there, and list what is not')
-    parser.add_argument('--no_fid', action='store_true', help='segmentation scores only')
-    parser.add_argument('--no_segmentation', action='store_true', help='FID only')
+    parser.add_argument('--allow-missing', action='store_true', default=False, help='score what is there, and list what is not')
+    parser.add_argument('--no_fid', action='store_true', default=False, help='segmentation scores only')
+    parser.add_argument('--no_segmentation', action='store_true', default=False, help='FID only')
 
 
 def command_line(description):
