@@ -122,7 +122,8 @@ def _bars(names, values):
     there = sorted(((value, name) for name, value in zip(names, values) if value is not None), reverse=True)
     bars = ''.join(f'<div class=bar><b title="{html.escape(name)}">{html.escape(name)}</b>'
                    f'<i><span style="width:{100 * value:.1f}%"></span></i>{value:.3f}</div>' for value, name in there)
-    return f'<p class=faint>{len(there)} of {len(names)} classes are in the labels or the segmentation</p><div class=bars>{bars}</div>'
+    return (f'<p class=faint>{len(there)} of {len(names)} classes are in the labels or the segmentation</p>'
+            f'<div class=bars>{bars}</div>')
 
 
 def _number(value):

@@ -15,9 +15,10 @@ from model.weights import read_weights, save_weights
 from result.deeplab import DeepLabV2
 from result.evaluate import Evaluation, command_line
 from result.inception import FIDInception
-from result.protocols import CITYSCAPES, DATASETS
 from result.measure import true_classes
+from result.protocols import CITYSCAPES, DATASETS
 from result.scores import confusion, segmentation_scores
+from result.sheet import write_sheets
 from tests.conftest import TINY, VALIDATION, kill, says, until
 from tests.scoring import seeded_state
 
@@ -42,7 +43,8 @@ def photos(tiny_set, tmp_path_factory):
 
 def words(pictures, tiny_set, weights, tmp_path, *more):
     return [str(word) for word in ('--pictures', pictures, '--dataset', 'coco_stuff', '--dataroot', tiny_set, '--size', '32x32',
-                                   '--weights', weights, '--cache', tmp_path / 'cache', '--scores', tmp_path / 'scores.jsonl', *more)]
+                                   '--weights', weights, '--cache', tmp_path / 'cache', '--scores', tmp_path / 'scores.jsonl',
+                                   *more)]
 
 
 def evaluation(*arguments):
@@ -203,3 +205,23 @@ def test_val_scores_the_lossless_pictures(scripts, scored, weights, tmp_path):
 def test_classes_without_a_network(scripts, trained, tmp_path):
     assert says(scripts.failure('val.py', '--lastoutput', trained / 'output', '--score'), f'label_nc {TINY["label_nc"]}')
     assert says(scripts.train_failure(tmp_path, score_epoch_freq=1), f'label_nc {TINY["label_nc"]}', 'leave scoring out')
+
+
+def test_sheets_and_page(scripts, tiny_set, photos, weights, trained, tmp_path):
+    """Rows in the order of the names, ten a sheet; the page has all in it and asks for nothing from outside."""
+    process = scripts.run('-m', 'result.sheet', *words(photos, tiny_set, weights, tmp_path, '--reference', photos, '--no_fid'),
+                          '--rows', '2', '--log', trained / 'log', '--output', tmp_path / 'out')
+    assert process.returncode == 0, process.stderr
+    assert f'2 rows: {tmp_path}/out/1.jpg; page: {tmp_path}/out/index.html' in process.stdout
+    assert Image.open(tmp_path / 'out/1.jpg').size == (6 * 36 - 4, 28 + 2 * 36 - 4)
+    text = (tmp_path / 'out/index.html').read_text()
+    assert 'http' not in text and text.count('<img src="data:image/jpeg;base64,') == 1 + 2 * VALIDATION + 1
+    assert says(text, 'Scores', 'mean IoU', 'IoU by class', 'Worst pictures', 'Best pictures', 'Losses', 'Settings', 'person')
+    assert len((tmp_path / 'scores.jsonl').read_text().splitlines()) == 2
+
+
+def test_eleven_rows_are_two_sheets(tmp_path):
+    cells = [np.full((8, 6, 3), 40 * column, np.uint8) for column in range(4)]
+    paths = write_sheets(str(tmp_path), ['a', 'b', 'c', 'd'], [(str(row), cells) for row in range(11)])
+    assert [Image.open(path).size for path in paths] == [(36, 28 + 10 * 12 - 4), (36, 28 + 8)]
+    assert np.abs(np.array(Image.open(paths[1]))[32, [2, 12, 22, 32], 0].astype(int) - [0, 40, 80, 120]).max() < 12
