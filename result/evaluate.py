@@ -248,7 +248,8 @@ def command_line(description):
     parser.add_argument('--dataroot', metavar='DIR', help='folder that holds val_label and val_img [dataset/<dataset>/]')
     parser.add_argument('--size', type=size_of, metavar='WxH', help="size of the pictures [the data set's in the paper]")
     parser.add_argument('--batch', type=int, default=BATCH, help=f'pictures that go through a network together [{BATCH}]')
-    parser.add_argument('--checkpoint', metavar='TEXT', help='what painted the pictures, for the result')
+    parser.add_argument('--checkpoint', metavar='TEXT', help='what painted the pictures, for the result (result.sheet shows the '
+                        'options of a folder)')
     add_settings(parser)
     return parser
 

@@ -22,12 +22,14 @@ from dataset.classes import colourize
 from dataset.files import find_samples, load_photo
 from log import plot
 from model import pictures
+from model.checkpoint import folder_of
 from model.errors import InputError, shown_in_one_line
+from model.init import OPT
 from result.evaluate import SHOWN, Evaluation, append, command_line
 from result.measure import resized
 
 ROWS, GAP, TITLE = 10, 4, 28     # rows of a sheet; pixels between pictures, and of the line of titles
-EXTREMES = 6                     # worst and best pictures on the page
+EXTREMES = 5                     # worst and best pictures on the page, of half of all at most
 SHEET_WIDTH, PICTURE_WIDTH = 1100, 180   # pixels on the page
 INK = (51, 51, 51)
 STYLE = """
@@ -102,15 +104,20 @@ def page(evaluation, systems, lines, sheets, log, settings):
              '<h2>The first pictures by name</h2>',
              *(f'<img src="{_data_uri(Image.open(path), SHEET_WIDTH)}" alt="{os.path.basename(path)}">' for path in sheets)]
     ranked = extremes(evaluation, settings.pictures)
-    for title, chosen in (('Worst pictures', ranked[:EXTREMES]), ('Best pictures', ranked[::-1][:EXTREMES])):
+    count = min(EXTREMES, (len(ranked) + 1) // 2)
+    for title, chosen in (('Worst pictures', ranked[:count]), ('Best pictures', ranked[::-1][:count])):
         figures = [f'<figure><img src="{_data_uri(load_photo(picture.path), PICTURE_WIDTH)}" alt="{html.escape(picture.stem)}">'
-                   f'<figcaption>{html.escape(picture.stem)}<br>{accuracy:.3f}</figcaption></figure>' for accuracy, picture in chosen]
+                   f'<figcaption>{html.escape(picture.stem)}<br>{accuracy:.3f}</figcaption></figure>'
+                   for accuracy, picture in chosen]
         parts.append(f'<h2>{title}, by pixel accuracy</h2><div class=row>{"".join(figures)}</div>')
     parts.append('<h2>IoU by class</h2>' + _bars(evaluation.dataset.names, lines[0]['class_iou']))
     if log is not None:
         parts.append(f'<h2>Losses</h2><img src="{_data_uri(log, SHEET_WIDTH)}" alt="losses">')
     flags = {name: value for name, value in vars(settings).items() if value is not None}
     parts.append(f'<h2>Settings</h2><p class=faint>{_listed(flags)}</p>')
+    if settings.checkpoint and os.path.isdir(settings.checkpoint):
+        trained = OPT.load(os.path.join(folder_of(settings.checkpoint), 'opt.json')).as_dict()
+        parts.append(f'<p class=faint>Training: {_listed(trained)}</p>')
     title = f'{settings.dataset}: {lines[0]["protocol"]["number_of_pictures"]} pictures'
     return (f'<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width">'
             f'<title>{title}</title><style>{STYLE}</style><h1>{title}</h1><p class=faint>{html.escape(lines[0]["date"])}</p>'

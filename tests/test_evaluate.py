@@ -210,13 +210,14 @@ def test_classes_without_a_network(scripts, trained, tmp_path):
 def test_sheets_and_page(scripts, tiny_set, photos, weights, trained, tmp_path):
     """Rows in the order of the names, ten a sheet; the page has all in it and asks for nothing from outside."""
     process = scripts.run('-m', 'result.sheet', *words(photos, tiny_set, weights, tmp_path, '--reference', photos, '--no_fid'),
-                          '--rows', '2', '--log', trained / 'log', '--output', tmp_path / 'out')
+                          '--rows', '2', '--log', trained / 'log', '--checkpoint', trained / 'output', '--output', tmp_path / 'out')
     assert process.returncode == 0, process.stderr
     assert f'2 rows: {tmp_path}/out/1.jpg; page: {tmp_path}/out/index.html' in process.stdout
     assert Image.open(tmp_path / 'out/1.jpg').size == (6 * 36 - 4, 28 + 2 * 36 - 4)
     text = (tmp_path / 'out/index.html').read_text()
-    assert 'http' not in text and text.count('<img src="data:image/jpeg;base64,') == 1 + 2 * VALIDATION + 1
-    assert says(text, 'Scores', 'mean IoU', 'IoU by class', 'Worst pictures', 'Best pictures', 'Losses', 'Settings', 'person')
+    assert 'http' not in text and text.count('<img src="data:image/jpeg;base64,') == 1 + 2 * 2 + 1
+    assert says(text, 'Scores', 'mean IoU', 'IoU by class', 'Worst pictures', 'Best pictures', 'Losses', 'Settings', 'person',
+                'label_nc: 9')
     assert len((tmp_path / 'scores.jsonl').read_text().splitlines()) == 2
 
 
