@@ -56,11 +56,12 @@ class Best:
 
     def _before(self, protocol):
         """The score of what is kept; None if there is nothing, or scored by another protocol."""
+        path = os.path.join(self.opt.output, 'best', 'score.json')
         try:
-            with open(os.path.join(self.opt.output, 'best', 'score.json')) as file:
+            with open(path) as file:
                 kept = json.load(file)
             return kept['scores'][self.opt.score_by] if kept['protocol'] == protocol else None
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f'{self.opt.output}best/score.json: cannot be read: {error}: remove {self.opt.output}best') from None
+            raise InputError(f'{path}: cannot be read: {error}: remove its folder') from None

@@ -121,7 +121,7 @@ class Evaluation:
             counted = ', '.join(f'{kinds.count(kind)} {kind}' for kind in dict.fromkeys(kinds))
             listed = '; '.join(text for text, _ in problems[:LISTED]) + ('; ...' if len(problems) > LISTED else '')
             remedy = 'complete the folder, or score what is there with --allow-missing' if found else 'name the right folder'
-            raise InputError(f'{folder} and {self.dataroot}val_label do not match: {counted} ({listed}): {remedy}')
+            raise InputError(f'{folder} and {os.path.join(self.dataroot, "val_label")} do not match: {counted} ({listed}): {remedy}')
         for text, _ in problems:
             tqdm.write(f'left out: {text}')
         return found, len(self.samples) - len(found)
@@ -136,7 +136,7 @@ class Evaluation:
     def _of_photos(self, split):
         photos = [sample.photo for sample in find_samples(self.opt, split)]
         if len(photos) < 2:
-            raise InputError(f'{self.dataroot}{split}_img: FID needs two photos at least, found {len(photos)}: '
+            raise InputError(f'{os.path.join(self.dataroot, split)}_img: FID needs two photos at least, found {len(photos)}: '
                              'leave FID out with --no_fid')
         # A photo's size stands for its bytes: reading 118287 photos to see that they are the same would take longer than it saves.
         key = digest(json.dumps([[os.path.basename(path), os.path.getsize(path)] for path in photos]).encode())

@@ -29,6 +29,7 @@ from result.evaluate import SHOWN, Evaluation, append, command_line
 from result.measure import resized
 
 ROWS, GAP, TITLE = 10, 4, 28     # rows of a sheet; pixels between pictures, and of the line of titles
+WIDTH = 192                      # least width of a column in pixels, nearly: the titles must fit
 EXTREMES = 5                     # worst and best pictures on the page, of half of all at most
 SHEET_WIDTH, PICTURE_WIDTH = 1100, 180   # pixels on the page
 INK = (51, 51, 51)
@@ -61,11 +62,13 @@ def rows(evaluation, systems, count):
 
 
 def sheet(titles, cells):
-    """uint8 picture of the rows `cells`, lists of pictures of one size, below the titles of the columns."""
+    """uint8 picture of the rows `cells`, lists of pictures of one size, below the titles of the columns; small ones enlarged."""
+    enlarged = max(1, round(WIDTH / cells[0][0].shape[1]))
+    cells = [[pixels.repeat(enlarged, 0).repeat(enlarged, 1) for pixels in row] for row in cells]
     height, width = cells[0][0].shape[:2]
     canvas = Image.new('RGB', ((width + GAP) * len(titles) - GAP, TITLE + (height + GAP) * len(cells) - GAP), 'white')
     draw = ImageDraw.Draw(canvas)
-    font = ImageFont.truetype(matplotlib.font_manager.findfont('DejaVu Sans'), max(8, min(16, width // 14)))
+    font = ImageFont.truetype(matplotlib.font_manager.findfont('DejaVu Sans'), 14)
     for column, title in enumerate(titles):
         draw.text((column * (width + GAP) + width // 2, TITLE // 2), title, INK, font, 'mm')
         for row, pixels in enumerate(cells):

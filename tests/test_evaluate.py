@@ -213,7 +213,7 @@ def test_sheets_and_page(scripts, tiny_set, photos, weights, trained, tmp_path):
                           '--rows', '2', '--log', trained / 'log', '--checkpoint', trained / 'output', '--output', tmp_path / 'out')
     assert process.returncode == 0, process.stderr
     assert f'2 rows: {tmp_path}/out/1.jpg; page: {tmp_path}/out/index.html' in process.stdout
-    assert Image.open(tmp_path / 'out/1.jpg').size == (6 * 36 - 4, 28 + 2 * 36 - 4)
+    assert Image.open(tmp_path / 'out/1.jpg').size == (6 * 196 - 4, 28 + 2 * 196 - 4)
     text = (tmp_path / 'out/index.html').read_text()
     assert 'http' not in text and text.count('<img src="data:image/jpeg;base64,') == 1 + 2 * 2 + 1
     assert says(text, 'Scores', 'mean IoU', 'IoU by class', 'Worst pictures', 'Best pictures', 'Losses', 'Settings', 'person',
@@ -222,7 +222,7 @@ def test_sheets_and_page(scripts, tiny_set, photos, weights, trained, tmp_path):
 
 
 def test_eleven_rows_are_two_sheets(tmp_path):
-    cells = [np.full((8, 6, 3), 40 * column, np.uint8) for column in range(4)]
+    cells = [np.full((80, 192, 3), 40 * column, np.uint8) for column in range(4)]
     paths = write_sheets(str(tmp_path), ['a', 'b', 'c', 'd'], [(str(row), cells) for row in range(11)])
-    assert [Image.open(path).size for path in paths] == [(36, 28 + 10 * 12 - 4), (36, 28 + 8)]
-    assert np.abs(np.array(Image.open(paths[1]))[32, [2, 12, 22, 32], 0].astype(int) - [0, 40, 80, 120]).max() < 12
+    assert [Image.open(path).size for path in paths] == [(780, 28 + 10 * 84 - 4), (780, 28 + 80)]
+    assert np.abs(np.array(Image.open(paths[1]))[60, [90, 290, 480, 680], 0].astype(int) - [0, 40, 80, 120]).max() < 12
