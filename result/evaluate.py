@@ -121,7 +121,8 @@ class Evaluation:
             counted = ', '.join(f'{kinds.count(kind)} {kind}' for kind in dict.fromkeys(kinds))
             listed = '; '.join(text for text, _ in problems[:LISTED]) + ('; ...' if len(problems) > LISTED else '')
             remedy = 'complete the folder, or score what is there with --allow-missing' if found else 'name the right folder'
-            raise InputError(f'{folder} and {os.path.join(self.dataroot, "val_label")} do not match: {counted} ({listed}): {remedy}')
+            labels = os.path.join(self.dataroot, 'val_label')
+            raise InputError(f'{folder} and {labels} do not match: {counted} ({listed}): {remedy}')
         for text, _ in problems:
             tqdm.write(f'left out: {text}')
         return found, len(self.samples) - len(found)
