@@ -27,6 +27,7 @@ from model.init import OPT
 from model.presets import PRESETS
 from model.semantics import prepared
 from model.train_step import LOG_COLUMNS, TrainStep
+from result.best import Best
 
 WATCHED = 4  # validation maps drawn after every epoch, and samples in a training picture
 
@@ -56,6 +57,7 @@ def train(opt, arguments):
         print(f'training is already complete: {opt.epochs} epochs in {opt.output}. To go on, raise --niter or --niter_decay; '
               'to begin anew, --restart; to draw the validation set: python val.py')
         return
+    best = Best(opt) if opt.score_epoch_freq else None
     train_step = TrainStep(opt)
     print_plan(opt, len(data), train_step)
     if distributed.leads():
@@ -70,7 +72,7 @@ def train(opt, arguments):
         progress = {**resume.new_progress(dataset, len(data)), **surroundings}
         resume.start(opt, log, train_step, progress, getattr(arguments, 'init_from', None), restart)
     with Loader(data, opt.nThreads, functools.partial(prepared, opt=opt)) as loader:
-        Training(opt, train_step, loader, log, progress).run()
+        Training(opt, train_step, loader, log, progress, best).run()
     print(f'done: {opt.epochs} epochs. Pictures: {os.path.join(opt.output, "pics")}; losses: python -m log.plot --log {opt.log}; '
           f'validation set: python val.py --lastoutput {opt.output}')
 
@@ -118,8 +120,9 @@ def print_plan(opt, samples, train_step):
 class Training:
     """The loop over epochs and steps, with what is saved and drawn on the way."""
 
-    def __init__(self, opt, train_step, loader, log, progress):
+    def __init__(self, opt, train_step, loader, log, progress, best):
         self.opt, self.train_step, self.loader, self.log, self.progress = opt, train_step, loader, log, progress
+        self.best = best
         self.checkpoint = Checkpoint(opt.output)
         self.stop_signal, self.parent = None, os.getppid()
 
@@ -141,6 +144,9 @@ class Training:
             if distributed.leads():
                 self._draw_watched(epoch)
                 self._save(keep_epoch=epoch if epoch % opt.save_epoch_freq == 0 else None)
+                if self.best and epoch % opt.score_epoch_freq == 0:
+                    self.report.say(self.best.score(self.train_step, self.checkpoint, epoch))
+            distributed.meet()
         self.report.close()
 
     def _step(self, epoch, batch, whole):

@@ -1,19 +1,16 @@
 """Draw the validation set with a trained model: python val.py [--lastoutput output/] -> output_val/pics/<name>.jpg"""
-import functools
 import os
-import zlib
 
 from model import device  # first: sets the threads, then imports Paddle
 
-from tqdm import tqdm
-
-from dataset.labelled_images import ValidationImages
-from dataset.loader import Loader
-from model import distributed, pictures
-from model.errors import InputError, shown_in_one_line
+from model import distributed
+from model.checkpoint import folder_of
+from model.errors import shown_in_one_line
 from model.init import OPT
-from model.painter import load_painter, normal_draws
-from model.semantics import prepared
+from model.painter import load_painter
+from result import evaluate
+from result.best import settings_for
+from result.draw import draw
 
 
 def main():
@@ -21,48 +18,40 @@ def main():
     arguments = command_line()
     device.use_best_device()
     with distributed.joined():
-        draw(arguments)
+        validate(arguments)
 
 
-def draw(arguments):
-    """Paint the validation set; of several processes that launch has started, each paints its share."""
+def validate(arguments):
+    """Paint the validation set; of several processes that launch has started, each paints its share. Then score it if wanted."""
     opt, painter = load_painter(arguments)
-    style = getattr(arguments, 'style', 'photo') if opt.use_vae else None
-    try:
-        data = ValidationImages(opt, photos=style == 'photo')
-    except InputError as error:
-        raise InputError(f'{error}; or draw without photos: --style random' if style == 'photo' else str(error)) from None
+    evaluation = None
+    if arguments.score:   # what is missing for it is found before hours of painting
+        evaluation = evaluate.Evaluation(settings_for(opt, arguments), opt.max_dataset_size)
+    style = getattr(arguments, 'style', 'random' if arguments.score else 'photo') if opt.use_vae else None
     folder = os.path.join(getattr(arguments, 'results', 'output_val/'), 'pics')
-    size = opt.batchSize if 'batchSize' in arguments else 1
-    mine = range(distributed.rank(), len(data), distributed.ranks())
-    batches = [mine[start:start + size] for start in range(0, len(mine), size)]
-    bar = tqdm(total=len(mine), unit='picture', dynamic_ncols=True, disable=not distributed.leads())
-    with bar, Loader(data, opt.nThreads, functools.partial(prepared, opt=opt)) as loader:
-        for indices, batch in zip(batches, loader(batches)):
-            stems = [data.samples[index].stem for index in indices]
-            painted = painter.paint(batch['semantics'], batch.get('image'), noise=style and style_noise(opt, stems))
-            for stem, pixels in zip(stems, pictures.to_uint8(painted)):
-                pictures.save(pixels, os.path.join(folder, f'{stem}.jpg'))
-                if 'png' in arguments:
-                    pictures.save(pixels, os.path.join(folder, f'{stem}.png'))
-            bar.update(len(stems))
+    endings = ['.jpg'] + ['.png'] * (arguments.png or arguments.score)
+    batch = opt.batchSize if 'batchSize' in arguments else 1
+    count = draw(opt, painter, folder, endings, style, batch, distributed.rank(), distributed.ranks())
     distributed.meet()
-    print(f'{len(data)} pictures in {folder}')
+    print(f'{count} pictures in {folder}')
+    if evaluation and distributed.leads():
+        checkpoint = folder_of(opt.lastoutput, getattr(arguments, 'which_epoch', None))
+        line = evaluation.score(folder, checkpoint, {'photo': 'photo (reconstruction)'}.get(style, style or 'none'))
+        evaluate.append(arguments.scores, line)
+        print(evaluate.shown([line]))
+    distributed.meet()
 
 
 def command_line():
     parser = OPT.parser(__doc__)
     parser.add_argument('--which_epoch', type=int, metavar='N', help='the copy of epoch N that training kept [the latest]')
     parser.add_argument('--style', choices=('photo', 'random'),
-                        help='with a style encoder: the style of the photo, or a random one; both seeded [photo]')
-    parser.add_argument('--png', action='store_true', help='write lossless PNG files too, for scoring')
+                        help='with a style encoder: the style of the photo, or a random one, seeded [photo; with --score random]')
+    parser.add_argument('--png', action='store_true', default=False, help='write lossless PNG files too')
     parser.add_argument('--results', metavar='DIR', help='folder for the pictures [output_val/]')
+    parser.add_argument('--score', action='store_true', default=False, help='score the PNG files too, as python -m result.evaluate')
+    evaluate.add_settings(parser.add_argument_group('with --score'))
     return parser.parse_args()
-
-
-def style_noise(opt, stems):
-    """(N, z_dim) normal draws, a function of seed and name: a picture does not depend on what else is drawn."""
-    return [normal_draws((opt.z_dim,), opt.seed, zlib.crc32(stem.encode())).numpy() for stem in stems]
 
 
 if __name__ == '__main__':

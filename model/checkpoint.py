@@ -5,6 +5,7 @@
     output/model                 link to the newest generation, swapped by one rename
     output/current_epoch.npy     link through it
     output/epoch_10/             a copy of weights and options that is kept
+    output/best/                 another, of the best score so far, with score.json
 """
 import json
 import os
@@ -113,13 +114,18 @@ class Checkpoint:
                 self._write(unfinished, train_step, opt, progress)
                 os.rename(unfinished, folder)
                 if keep_epoch is not None:
-                    self._keep(folder, keep_epoch)
+                    self._keep(folder, f'epoch_{keep_epoch}')
                 self._point_to(number)
             except BaseException:
                 shutil.rmtree(unfinished, ignore_errors=True)
                 raise
             # One generation before stays, for a reader who has just opened it.
             _remove_folders(self.generations, lambda name: name.isdigit() and int(name) < number - 1)
+
+    def keep(self, name, notes):
+        """Copy weights and options of the newest generation to output/<name>, with `notes` (dict: file name -> JSON content)."""
+        with _writing(self.output):
+            self._keep(os.path.realpath(self.link), name, notes)
 
     def contents(self):
         """What `clear` and the next `save` replace, in words."""
@@ -141,7 +147,7 @@ class Checkpoint:
                 os.remove(picture)
 
     def _kept(self):
-        return _matching(self.output, r'epoch_\d+')
+        return _matching(self.output, r'epoch_\d+|best')
 
     def _pictures(self):
         return _matching(os.path.join(self.output, 'pics'), r'(\d+_\d+|val_\d+)\.jpg')
@@ -168,12 +174,15 @@ class Checkpoint:
         for name in ('opt.json', 'current_epoch.npy', 'progress.json', '.'):
             _sync(os.path.join(folder, name))
 
-    def _keep(self, folder, epoch):
+    def _keep(self, folder, name, notes=()):
         """Copy weights and options, by hard links where the file system has them."""
-        kept = os.path.join(self.output, f'epoch_{epoch}')
+        kept = os.path.join(self.output, name)
         shutil.rmtree(kept + '.unfinished', ignore_errors=True)
         shutil.copytree(folder, kept + '.unfinished', copy_function=_link_or_copy,
                         ignore=shutil.ignore_patterns('*.pdopt', 'progress.json'))
+        for file, content in dict(notes).items():
+            with open(os.path.join(kept + '.unfinished', file), 'w') as note:
+                json.dump(content, note, indent=2)
         shutil.rmtree(kept, ignore_errors=True)
         os.rename(kept + '.unfinished', kept)
 

@@ -4,6 +4,8 @@
     python -m model.convert ctkindle DIR OUTPUT_DIR [--crop_size 256 ...]
     python -m model.convert vgg19 SOURCE vgg/vgg19pretrain.pdparams
     python -m model.convert export OUTPUT_DIR CHECKPOINT_DIR    ours -> the official code's
+    python -m model.convert deeplab|drn|inception FILE.pth OUT.pdparams
+    python -m model.convert upernet ENCODER.pth DECODER.pth OUT.pdparams
 
 One function per source reads names and shapes; every tensor must then find its place (model.weights.set_weights).
 """
@@ -181,7 +183,45 @@ def vgg19(words):
           f'left out: {len(state) - len(kept)} tensors, of later layers and the classifier\nwritten: {arguments.output}')
 
 
-SOURCES = {'nvlabs': nvlabs, 'ctkindle': ctkindle, 'vgg19': vgg19, 'export': export}
+def deeplab(words):
+    """deeplabv2_resnet101_msc-cocostuff164k-100000.pth of kazuto1011/deeplab-pytorch -> result/deeplabv2_cocostuff.pdparams"""
+    _scoring_network('deeplab', words, ('FILE.pth',))
+
+
+def drn(words):
+    """drn_d_105_ms_cityscapes.pth of fyu/drn -> result/drn_d_105_cityscapes.pdparams"""
+    _scoring_network('drn', words, ('FILE.pth',))
+
+
+def upernet(words):
+    """encoder_epoch_50.pth, decoder_epoch_50.pth of CSAILVision's resnet101-upernet -> result/upernet_ade20k.pdparams"""
+    _scoring_network('upernet', words, ('ENCODER.pth', 'DECODER.pth'), ('encoder.', 'decoder.'))
+
+
+def inception(words):
+    """pt_inception-2015-12-05-6726825d.pth of mseitzer/pytorch-fid -> result/inception_fid.pdparams"""
+    _scoring_network('inception', words, ('FILE.pth',))
+
+
+def _scoring_network(name, words, files, prefixes=('',)):
+    """The files named in `words` -> one file, whose tensors are theirs behind the prefixes."""
+    from result.networks import NETWORKS
+    parser = argparse.ArgumentParser(prog=f'python -m model.convert {name}', description=SOURCES[name].__doc__)
+    parser.add_argument('sources', nargs=len(files), metavar=files if len(files) > 1 else files[0])
+    parser.add_argument('output', metavar='OUT.pdparams')
+    arguments = parser.parse_args(words)
+    _refuse_existing(arguments.output)
+    state = {}
+    for source, prefix in zip(arguments.sources, prefixes):
+        state.update({f'{prefix}{tensor}': array for tensor, array in from_torch(_read_any(source)).items()})
+    network = NETWORKS[name].filled(state, ' and '.join(arguments.sources))
+    _write(arguments.output, lambda path: save_weights(state, path))
+    classes = f', {network.classes} classes' if network.classes else ''
+    print(f'converted: {len(state)} tensors, all accounted for{classes}\nwritten: {arguments.output}')
+
+
+SOURCES = {'nvlabs': nvlabs, 'ctkindle': ctkindle, 'vgg19': vgg19, 'export': export, 'deeplab': deeplab, 'drn': drn,
+           'upernet': upernet, 'inception': inception}
 
 
 # ---- Files

@@ -1,10 +1,10 @@
 // Convolution forward and backward over oneDNN. Tensors are plain NCHW float32; oneDNN chooses its own layouts inside (in
 // bfloat16 where wanted), and what differs is reordered on the way in and out.
+#include <array>
 #include <cstdlib>
 #include <map>
 #include <mutex>
 #include <stdexcept>
-#include <tuple>
 #include <vector>
 
 #include "onednn.h"
@@ -31,7 +31,7 @@ struct Arena {
     }
 };
 
-struct Shape { int64_t n, c, h, w, out, kh, kw, stride, pad; };
+struct Shape { int64_t n, c, h, w, out, kh, kw, stride, pad_h, pad_w, dilation; };
 enum Pass { FORWARD, BACKWARD_DATA, BACKWARD_WEIGHTS };
 
 dnnl_engine_t engine() {
@@ -103,10 +103,11 @@ struct Plan {
     size_t scratch_bytes = 0;
 
     Plan(const Shape &s, Pass pass, bool bias, bool bf16) {
-        const int64_t oh = (s.h + 2 * s.pad - s.kh) / s.stride + 1, ow = (s.w + 2 * s.pad - s.kw) / s.stride + 1;
+        const int64_t oh = (s.h + 2 * s.pad_h - s.dilation * (s.kh - 1) - 1) / s.stride + 1,
+                      ow = (s.w + 2 * s.pad_w - s.dilation * (s.kw - 1) - 1) / s.stride + 1;
         const std::vector<int64_t> x = {s.n, s.c, s.h, s.w}, w = {s.out, s.c, s.kh, s.kw}, y = {s.n, s.out, oh, ow}, b = {s.out};
         const int type = bf16 ? dnnl_bf16 : dnnl_f32;
-        const dnnl_dims_t strides = {s.stride, s.stride}, dilates = {0, 0}, pads = {s.pad, s.pad};
+        const dnnl_dims_t strides = {s.stride, s.stride}, dilates = {s.dilation - 1, s.dilation - 1}, pads = {s.pad_h, s.pad_w};
         dnnl_primitive_attr_t attr;
         check(dnnl_primitive_attr_create(&attr), "attributes");
         check(dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user), "attributes");
@@ -182,15 +183,15 @@ extern "C" void spade_release_scratch() {
 // pass 0: a = x, b = weights, c = y (out), d = bias. 1: a = dy, b = weights, c = dx (out). 2: a = dy, b = x, c = dweights
 // (out), d = dbias (out). d may be null. Returns 0, or 1 if oneDNN has no such convolution here.
 extern "C" int spade_convolution(int64_t pass, int bf16, int64_t n, int64_t c, int64_t h, int64_t w, int64_t out, int64_t kh,
-                                 int64_t kw, int64_t stride, int64_t pad, void *a, void *b, void *result, void *bias) {
-    static std::map<std::tuple<int64_t, int, int, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t>,
-                    Plan> plans;
+                                 int64_t kw, int64_t stride, int64_t pad_h, int64_t pad_w, int64_t dilation, void *a, void *b,
+                                 void *result, void *bias) {
+    static std::map<std::array<int64_t, 14>, Plan> plans;
     std::lock_guard<std::mutex> lock(mutex);
     try {
-        const auto key = std::make_tuple(pass, bf16, int(bias != nullptr), n, c, h, w, out, kh, kw, stride, pad);
+        const std::array<int64_t, 14> key = {pass, bf16, bias != nullptr, n, c, h, w, out, kh, kw, stride, pad_h, pad_w, dilation};
         auto found = plans.find(key);
         if (found == plans.end())
-            found = plans.emplace(key, Plan({n, c, h, w, out, kh, kw, stride, pad}, Pass(pass), bias, bf16)).first;
+            found = plans.emplace(key, Plan({n, c, h, w, out, kh, kw, stride, pad_h, pad_w, dilation}, Pass(pass), bias, bf16)).first;
         std::vector<void *> tensors = {a, b, result};
         if (bias) tensors.push_back(bias);
         found->second.run(tensors, arena);

@@ -45,7 +45,7 @@ class Convolution(PyLayer):
     def forward(ctx, x, weight, bias, stride, padding, bfloat16, singular=None, again=None):
         x, weight = x.contiguous(), weight.contiguous()
         ctx.saved, ctx.wanted, ctx.singular = (again or x, weight), [not t.stop_gradient for t in (x, weight)], singular
-        ctx.biased, ctx.shape = bias is not None, (bfloat16, *x.shape, weight.shape[0], *weight.shape[2:], stride, padding)
+        ctx.biased, ctx.shape = bias is not None, _shape(x, weight, stride, (padding, padding), 1, bfloat16)
         height, width = ((x.shape[d] + 2 * padding - weight.shape[d]) // stride + 1 for d in (2, 3))
         y = paddle.empty([x.shape[0], weight.shape[0], height, width])
         _convolve(FORWARD, ctx.shape, x, _divided(weight, singular), y, bias)
@@ -66,6 +66,19 @@ class Convolution(PyLayer):
                 u, v, sigma = ctx.singular.u, ctx.singular.v, ctx.singular.sigma
                 _call('spade_spectral_norm_backward', weight, u.shape[0], v.shape[0], u, v, ctypes.c_double(sigma), dweight)
         return (dx, dweight, dbias) if ctx.biased else (dx, dweight)
+
+
+def convolved(x, weight, bias, stride=1, padding=(0, 0), dilation=1):
+    """conv2d of x (N, C, H, W) with weight (O, C, kh, kw) and bias (O), without a way back; padding in height and in width."""
+    x, (height, width) = x.contiguous(), ((x.shape[d] + 2 * padding[d - 2] - dilation * (weight.shape[d] - 1) - 1) // stride + 1
+                                          for d in (2, 3))
+    y = paddle.empty([x.shape[0], weight.shape[0], height, width])
+    _convolve(FORWARD, _shape(x, weight, stride, padding, dilation, False), x, weight, y, bias)
+    return y
+
+
+def _shape(x, weight, stride, padding, dilation, bfloat16):
+    return (bfloat16, *x.shape, weight.shape[0], *weight.shape[2:], stride, *padding, dilation)
 
 
 def _divided(weight, singular):

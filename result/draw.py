@@ -1,0 +1,41 @@
+"""Pictures of the whole validation set: what val.py writes, and what training scores."""
+import functools
+import os
+import zlib
+
+from tqdm import tqdm
+
+from dataset.labelled_images import ValidationImages
+from dataset.loader import Loader
+from model import pictures
+from model.errors import InputError
+from model.painter import normal_draws
+from model.semantics import prepared
+
+
+def draw(opt, painter, folder, endings, style=None, batch=1, rank=0, ranks=1):
+    """Paint the validation set into folder/<stem><ending>; returns the number of its pictures.
+
+    style, with a style encoder: 'photo' or 'random', both seeded. Of several processes each paints its share.
+    """
+    try:
+        data = ValidationImages(opt, photos=style == 'photo')
+    except InputError as error:
+        raise InputError(f'{error}; or draw without photos: --style random' if style == 'photo' else str(error)) from None
+    mine = range(rank, len(data), ranks)
+    batches = [mine[start:start + batch] for start in range(0, len(mine), batch)]
+    bar = tqdm(total=len(mine), unit='picture', dynamic_ncols=True, disable=rank > 0)
+    with bar, Loader(data, opt.nThreads, functools.partial(prepared, opt=opt)) as loader:
+        for indices, inputs in zip(batches, loader(batches)):
+            stems = [data.samples[index].stem for index in indices]
+            painted = painter.paint(inputs['semantics'], inputs.get('image'), noise=style and style_noise(opt, stems))
+            for stem, pixels in zip(stems, pictures.to_uint8(painted)):
+                for ending in endings:
+                    pictures.save(pixels, os.path.join(folder, f'{stem}{ending}'))
+            bar.update(len(stems))
+    return len(data)
+
+
+def style_noise(opt, stems):
+    """(N, z_dim) normal draws, a function of seed and name: a picture does not depend on what else is drawn."""
+    return [normal_draws((opt.z_dim,), opt.seed, zlib.crc32(stem.encode())).numpy() for stem in stems]

@@ -1,0 +1,182 @@
+"""What is measured of single pictures: pixels by class and Inception features, each once, kept in a cache."""
+import hashlib
+import json
+import os
+
+import numpy
+import paddle.nn.functional as F
+from PIL import Image
+from tqdm import tqdm
+
+from dataset.files import load_label, load_photo
+from model.errors import InputError
+from model.init import OPT
+from result.networks import NETWORKS, unit_range
+from result.scores import VOID, confusion
+
+FEATURES = 2048
+
+
+class Cache:
+    """Arrays by key in files of their own, whole or not there: what was interrupted goes on behind the last picture.
+
+    `what` (a dict) is everything that the arrays depend on besides the pictures: another protocol has another folder.
+    """
+
+    def __init__(self, folder, what):
+        self.folder = os.path.join(folder, digest(json.dumps(what, sort_keys=True).encode())[:16])
+
+    def get(self, key):
+        """The array of `key`, or None."""
+        try:
+            return numpy.load(self._path(key))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, EOFError):   # after a power failure; it is measured again
+            return None
+
+    def has(self, key):
+        return self.get(key) is not None
+
+    def put(self, key, array):
+        unfinished = f'{self._path(key)}.{os.getpid()}.unfinished'
+        try:
+            os.makedirs(self.folder, exist_ok=True)
+            with open(unfinished, 'wb') as file:
+                numpy.save(file, array)
+            os.replace(unfinished, self._path(key))
+        except OSError as error:
+            raise InputError(f'{self.folder}: cannot be written: {error.strerror or error}; name another --cache') from None
+
+    def _path(self, key):
+        return os.path.join(self.folder, f'{key}.npy')
+
+
+def digest(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def file_digest(*paths):
+    """SHA-256 of the files' bytes, one after the other; InputError for one that cannot be read."""
+    found = hashlib.sha256()
+    for path in paths:
+        try:
+            with open(path, 'rb') as file:
+                for block in iter(lambda: file.read(1 << 20), b''):
+                    found.update(block)
+        except OSError as error:
+            raise InputError(f'{path}: cannot be read: {error.strerror or error}') from None
+    return found.hexdigest()
+
+
+def true_classes(path, dataset):
+    """(H, W) int64 of a label file: the classes that are scored, VOID elsewhere; InputError for an id that does not exist."""
+    label = load_label(path, OPT(label_nc=dataset.label_nc)).astype(numpy.int64)
+    table = numpy.full(dataset.label_nc + 1, VOID)
+    ids = range(dataset.label_nc) if dataset.ids is None else dataset.ids
+    table[list(ids)] = numpy.arange(len(dataset.names))
+    return table[label]
+
+
+def resized(image, size, how):
+    """Pillow image at (width, height)."""
+    return image if image.size == tuple(size) else image.resize(size, how)
+
+
+class Segmentation:
+    """Pixels of pictures by true and predicted class, by the data set's network and a protocol."""
+
+    def __init__(self, dataset, protocol, weights, cache, batch):
+        self.dataset, self.protocol, self.weights, self.batch = dataset, protocol, weights, batch
+        self.kind = NETWORKS[dataset.network]
+        self.checksum = weights_checksum(self.kind, weights)
+        self.cache = Cache(cache, {'counts': 1, 'weights': self.checksum, 'network': dataset.network,
+                                   'full_size': protocol.full_size})
+        self.network = None
+
+    def measure(self, pairs, title):
+        """Measure what the cache lacks of `pairs`, (picture path, label path), with a bar; `counts` then finds them."""
+        pairs = {file_digest(*pair): pair for pair in pairs}
+        missing = [(key, pair) for key, pair in pairs.items() if not self.cache.has(key)]
+        with tqdm(total=len(pairs), initial=len(pairs) - len(missing), unit='picture', desc=title, dynamic_ncols=True) as bar:
+            for keys, read in _alike(((key, self._read(*pair)) for key, pair in missing), self.batch):
+                for key, (_, label), predicted in zip(keys, read, self.predict(numpy.stack([rgb for rgb, _ in read]))):
+                    counts = confusion(label, predicted, len(self.dataset.names))
+                    there = numpy.flatnonzero(counts)
+                    self.cache.put(key, numpy.stack([there, counts.ravel()[there]]))
+                bar.update(len(keys))
+
+    def counts(self, picture, label):
+        """int64 (classes + 1, classes) of a picture that was measured."""
+        classes = len(self.dataset.names)
+        there, values = self.cache.get(file_digest(picture, label))
+        counts = numpy.zeros((classes + 1) * classes, numpy.int64)
+        counts[there] = values
+        return counts.reshape(classes + 1, classes)
+
+    def predict(self, rgb):
+        """Class maps (H, W), int64, of pictures uint8 (N, H, W, 3)."""
+        self.network = self.network or self.kind.load(self.weights, len(self.dataset.names))
+        x, size = self.kind.prepare(rgb), list(rgb.shape[1:3])
+        whole = [-(-side // self.kind.multiple) * self.kind.multiple for side in size]
+        if whole != size:
+            x = F.interpolate(x, whole, mode='bilinear', align_corners=False)
+        logits = self.network(x)
+        for index in range(len(rgb)):   # one at a time: 182 maps of a picture are large
+            yield F.interpolate(logits[index:index + 1], size, mode='bilinear', align_corners=False).argmax(1).numpy()[0]
+
+    def _read(self, picture, label):
+        """(uint8 (H, W, 3), int64 (H, W)): picture and true classes at the size that the protocol compares them at."""
+        image, label = load_photo(picture), true_classes(label, self.dataset)
+        if self.protocol.full_size:
+            return numpy.asarray(resized(image, label.shape[::-1], Image.Resampling.BILINEAR)), label
+        label = resized(Image.fromarray(label.astype(numpy.int32)), image.size, Image.Resampling.NEAREST)
+        return numpy.asarray(image), numpy.asarray(label, numpy.int64)
+
+
+class Features:
+    """Inception features of pictures, at `size` (width, height), to which others are resized (bicubic, as training does)."""
+
+    def __init__(self, weights, cache, batch, size):
+        self.weights, self.batch, self.size = weights, batch, size
+        self.kind = NETWORKS['inception']
+        self.checksum = weights_checksum(self.kind, weights)
+        self.cache = Cache(cache, {'features': 1, 'weights': self.checksum, 'size': list(size)})
+        self.network = None
+
+    def measure(self, pictures, title):
+        """Measure what the cache lacks of the files `pictures`, with a bar; `features` then finds them."""
+        paths = {file_digest(path): path for path in pictures}
+        missing = [(key, path) for key, path in paths.items() if not self.cache.has(key)]
+        with tqdm(total=len(paths), initial=len(paths) - len(missing), unit='picture', desc=title, dynamic_ncols=True) as bar:
+            for keys, read in _alike(((key, (self._read(path),)) for key, path in missing), self.batch):
+                self.network = self.network or self.kind.load(self.weights)
+                for key, row in zip(keys, self.network(unit_range(numpy.stack([rgb for rgb, in read]))).numpy()):
+                    self.cache.put(key, row)
+                bar.update(len(keys))
+
+    def features(self, picture):
+        """float32 (2048) of a picture that was measured."""
+        return self.cache.get(file_digest(picture))
+
+    def _read(self, path):
+        return numpy.asarray(resized(load_photo(path), self.size, Image.Resampling.BICUBIC))
+
+
+def weights_checksum(kind, folder):
+    """SHA-256 of the weights file in `folder`; '' where it is missing, which loading says."""
+    path = os.path.join(folder, kind.file)
+    return file_digest(path) if os.path.exists(path) else ''
+
+
+def _alike(entries, batch):
+    """(keys, values) of up to `batch` consecutive entries (key, value), whose values begin with arrays of one shape."""
+    keys, values = [], []
+    for key, value in entries:
+        if keys and (len(keys) == batch or value[0].shape != values[0][0].shape):
+            yield keys, values
+            keys, values = [], []
+        keys.append(key)
+        values.append(value)
+    if keys:
+        yield keys, values

@@ -1,0 +1,25 @@
+"""How pictures are scored, by name: papers disagree because picture size, void pixels and reference statistics differ."""
+from collections import namedtuple
+
+from dataset.classes import COCO_STUFF
+
+# full_size: the picture is enlarged to the label's own size; else the label is made as small as the picture (nearest).
+# void_counted: pixels without true class count as wrong; else they are left out.
+Protocol = namedtuple('Protocol', 'full_size void_counted')
+
+PROTOCOLS = {'spade': Protocol(False, False), 'full_size': Protocol(True, False), 'void_counted': Protocol(False, True)}
+
+# label_nc: ids in the label files; network: a key of result.networks.NETWORKS; size: (width, height) of SPADE's pictures;
+# names: of the classes that are scored; ids: the label files' id of each, where it is not the same number.
+Dataset = namedtuple('Dataset', 'dataroot label_nc network size names ids')
+
+# Cityscapes' 35 ids -> the 19 classes that are evaluated (cityscapesScripts, helpers/labels.py); all other ids are void.
+CITYSCAPES = {7: 'road', 8: 'sidewalk', 11: 'building', 12: 'wall', 13: 'fence', 17: 'pole', 19: 'traffic light',
+              20: 'traffic sign', 21: 'vegetation', 22: 'terrain', 23: 'sky', 24: 'person', 25: 'rider', 26: 'car', 27: 'truck',
+              28: 'bus', 31: 'train', 32: 'motorcycle', 33: 'bicycle'}
+
+DATASETS = {
+    'coco_stuff': Dataset('dataset/coco_stuff/', 182, 'deeplab', (256, 256), COCO_STUFF, None),
+    'ade20k': Dataset('dataset/ade20k/', 150, 'upernet', (256, 256), tuple(f'class {n}' for n in range(150)), None),
+    'cityscapes': Dataset('dataset/cityscapes/', 35, 'drn', (512, 256), tuple(CITYSCAPES.values()), tuple(CITYSCAPES)),
+}

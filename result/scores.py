@@ -1,0 +1,98 @@
+"""Scores of pictures from counts and features: accuracies, IoU, Frechet distance. Numpy only.
+
+Segmentation (Long et al., arXiv 1411.4038, section 5): pixels are counted by true and predicted class, then scored.
+FID (Heusel et al., arXiv 1706.08500): the Frechet distance between two normal distributions fitted to features.
+"""
+import numpy
+
+VOID = 255   # true label of a pixel that has none
+
+
+# ---- Segmentation
+
+def confusion(label, predicted, classes):
+    """int64 (classes + 1, classes): pixels by true class, in the last row void, and predicted class.
+
+    label: integers 0 .. classes - 1 or VOID; predicted: 0 .. classes - 1, of the same shape. ValueError for anything else.
+    """
+    label, predicted = numpy.asarray(label, numpy.int64), numpy.asarray(predicted, numpy.int64)
+    if label.shape != predicted.shape:
+        raise ValueError(f'label has shape {label.shape}, predicted {predicted.shape}')
+    void = label == VOID
+    for what, values in (('label', label[~void]), ('predicted', predicted)):
+        wrong = values[(values < 0) | (values >= classes)]
+        if wrong.size:
+            raise ValueError(f'{what}: found class {wrong.flat[0]}, expected 0 .. {classes - 1}')
+    row = numpy.where(void, classes, label)
+    return numpy.bincount((row * classes + predicted).ravel(), minlength=(classes + 1) * classes).reshape(classes + 1, classes)
+
+
+def segmentation_scores(counts, void_counted=False):
+    """dict of scores in 0 .. 1 from `confusion` counts, summed over pictures; NaN where nothing was counted.
+
+    pixel_accuracy; mean_accuracy and mean_iou, over the classes that are there (in the label; in label or prediction);
+    frequency_weighted_iou; class_iou, a float64 (classes). void_counted: void pixels are counted as wrong: among all pixels,
+    and as false for the class predicted there; otherwise they are left out.
+    """
+    counts = numpy.asarray(counts)
+    if not void_counted:
+        counts = numpy.concatenate([counts[:-1], numpy.zeros_like(counts[-1:])])
+    right, true, predicted = numpy.diagonal(counts), counts[:-1].sum(1), counts.sum(0)
+    with numpy.errstate(invalid='ignore', divide='ignore'):
+        class_iou = right / (true + predicted - right)
+        class_accuracy = right / true
+        return {'pixel_accuracy': float(numpy.float64(right.sum()) / counts.sum()),
+                'mean_accuracy': _mean(class_accuracy),
+                'mean_iou': _mean(class_iou),
+                'frequency_weighted_iou': float((true[true > 0] * class_iou[true > 0]).sum() / numpy.float64(counts.sum())),
+                'class_iou': class_iou}
+
+
+def _mean(values):
+    there = values[~numpy.isnan(values)]
+    return float(there.mean()) if len(there) else float('nan')
+
+
+# ---- FID
+
+class Moments:
+    """Mean and covariance, float64, of rows seen a few at a time (Chan, Golub and LeVeque, 1983); memory does not grow."""
+
+    def __init__(self, columns):
+        self.count, self.mean, self.scatter = 0, numpy.zeros(columns), numpy.zeros((columns, columns))
+
+    def add(self, rows):
+        """Take in rows (n, columns)."""
+        rows = numpy.asarray(rows, numpy.float64)
+        if not len(rows):
+            return
+        mean, count = rows.mean(0), self.count + len(rows)
+        centred, step = rows - mean, mean - self.mean
+        self.scatter += centred.T @ centred + numpy.outer(step, step) * (self.count * len(rows) / count)
+        self.mean = self.mean + step * (len(rows) / count)
+        self.count = count
+
+    @property
+    def covariance(self):
+        """(columns, columns), divided by count - 1 like numpy.cov; ValueError for fewer than two rows."""
+        if self.count < 2:
+            raise ValueError(f'a covariance needs two rows at least, found {self.count}')
+        return self.scatter / (self.count - 1)
+
+
+def frechet_distance(mean, covariance, other_mean, other_covariance):
+    """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^1/2) of two normal distributions.
+
+    With C = F F', tr (C1 C2)^1/2 is the sum of the singular values of F1' F2. That stays exact where covariances are singular:
+    with fewer pictures than features they are, and a general matrix root gives complex numbers there.
+    """
+    distance = ((numpy.asarray(mean, numpy.float64) - other_mean) ** 2).sum()
+    cross = numpy.linalg.svd(_factor(covariance).T @ _factor(other_covariance), compute_uv=False).sum()
+    return max(0.0, float(distance + numpy.trace(covariance) + numpy.trace(other_covariance) - 2 * cross))
+
+
+def _factor(covariance):
+    """F (n, rank) with covariance = F F', without the eigenvalues that are rounding."""
+    values, vectors = numpy.linalg.eigh(covariance)
+    there = values > values.max() * len(values) * numpy.finfo(numpy.float64).eps
+    return vectors[:, there] * numpy.sqrt(values[there])

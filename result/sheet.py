@@ -1,0 +1,202 @@
+"""Pictures to look at: sheets of the first validation pictures, and a page with them and the scores.
+
+    python -m result.sheet --pictures output_val/pics --dataset coco_stuff [--reference theirs/pics] [--rows 20]
+
+result/1.jpg, 2.jpg, ... have ten rows each: ours, the other system's, the photo, and the network's segmentation of these.
+result/index.html shows them with scores, IoU by class, worst and best pictures, losses and settings, in one file.
+"""
+import base64
+import html
+import io
+import os
+import tempfile
+
+from model import device  # first: sets the threads, then imports Paddle
+
+import matplotlib.font_manager
+import numpy
+from PIL import Image, ImageDraw, ImageFont
+from tqdm import tqdm
+
+from dataset.classes import colourize
+from dataset.files import find_samples, load_photo
+from log import plot
+from model import pictures
+from model.checkpoint import folder_of
+from model.errors import InputError, shown_in_one_line
+from model.init import OPT
+from result.evaluate import SHOWN, Evaluation, append, command_line
+from result.measure import resized
+
+ROWS, GAP, TITLE = 10, 4, 28     # rows of a sheet; pixels between pictures, and of the line of titles
+WIDTH = 192                      # least width of a column in pixels, nearly: the titles must fit
+EXTREMES = 5                     # worst and best pictures on the page, of half of all at most
+SHEET_WIDTH, PICTURE_WIDTH = 1100, 180   # pixels on the page
+INK = (51, 51, 51)
+STYLE = """
+body{font:15px/1.5 sans-serif;color:#333;max-width:1100px;margin:2em auto;padding:0 1em}
+h1,h2{font-weight:600} img{max-width:100%} figure{margin:0}
+table{border-collapse:collapse} td,th{padding:.2em 1em;border-bottom:1px solid #ddd;text-align:left}
+.n{text-align:right;font-variant-numeric:tabular-nums}
+.faint,figcaption{color:#777;font-size:12px;overflow-wrap:anywhere}
+.row{display:flex;flex-wrap:wrap;gap:8px}
+.bars{columns:3} .bar{display:flex;font-size:12px;break-inside:avoid}
+.bar b{font-weight:400;width:11em;overflow:hidden;white-space:nowrap;text-overflow:ellipsis}
+.bar i{flex:1;background:#eee;height:9px;margin:4px 6px} .bar i>span{display:block;height:9px;background:#1f5fa8}
+"""
+
+
+# ---- The sheets
+
+def rows(evaluation, systems, count):
+    """(stem, [uint8 (H, W, 3), ...]) of the first `count` pictures: systems and photo, then their segmentations."""
+    size, classes = evaluation.size, len(evaluation.dataset.names)
+    samples = find_samples(evaluation.opt, 'val')[:count]
+    folders = [{picture.stem: picture.path for picture in evaluation.pictures(folder)[0]} for folder in systems.values()]
+    for sample in tqdm(samples, desc='sheets', unit='row', dynamic_ncols=True):
+        if all(sample.stem in paths for paths in folders):
+            paths = [found[sample.stem] for found in folders] + [sample.photo]
+            seen = [numpy.asarray(resized(load_photo(path), size, Image.Resampling.BICUBIC)) for path in paths]
+            maps = evaluation.segmentation.predict(numpy.stack(seen))
+            yield sample.stem, seen + [colourize(predicted, classes) for predicted in maps]
+
+
+def sheet(titles, cells):
+    """uint8 picture of the rows `cells`, lists of pictures of one size, below the titles of the columns; small ones enlarged."""
+    enlarged = max(1, round(WIDTH / cells[0][0].shape[1]))
+    cells = [[pixels.repeat(enlarged, 0).repeat(enlarged, 1) for pixels in row] for row in cells]
+    height, width = cells[0][0].shape[:2]
+    canvas = Image.new('RGB', ((width + GAP) * len(titles) - GAP, TITLE + (height + GAP) * len(cells) - GAP), 'white')
+    draw = ImageDraw.Draw(canvas)
+    font = ImageFont.truetype(matplotlib.font_manager.findfont('DejaVu Sans'), 14)
+    for column, title in enumerate(titles):
+        draw.text((column * (width + GAP) + width // 2, TITLE // 2), title, INK, font, 'mm')
+        for row, pixels in enumerate(cells):
+            canvas.paste(Image.fromarray(pixels[column]), (column * (width + GAP), TITLE + row * (height + GAP)))
+    return numpy.asarray(canvas)
+
+
+def write_sheets(folder, titles, found):
+    """Write `found` (stem, pictures), ten a sheet, as folder/1.jpg, 2.jpg, ...; returns the paths."""
+    paths = []
+    for start in range(0, len(found), ROWS):
+        paths.append(os.path.join(folder, f'{start // ROWS + 1}.jpg'))
+        pictures.save(sheet(titles, [cells for _, cells in found[start:start + ROWS]]), paths[-1])
+    return paths
+
+
+# ---- The page
+
+def extremes(evaluation, folder):
+    """[(pixel accuracy, Picture)] from worst to best; pictures of void alone have none."""
+    scored = []
+    for picture in evaluation.pictures(folder)[0]:
+        counts = evaluation.segmentation.counts(picture.path, picture.label)[:-1]
+        if counts.sum():
+            scored.append((numpy.diagonal(counts).sum() / counts.sum(), picture))
+    return sorted(scored, key=lambda entry: entry[0])
+
+
+def page(evaluation, systems, lines, sheets, log, settings):
+    """The HTML text; all pictures are in it."""
+    head = '<tr><th></th>' + ''.join(f'<th>{html.escape(title)}</th>' for title in systems) + '</tr>'
+    body = [[f'<td class=n>{_number(line["scores"][name])}</td>' for line in lines] for name in SHOWN]
+    body = ''.join(f'<tr><td>{title}</td>{"".join(cells)}</tr>' for title, cells in zip(SHOWN.values(), body))
+    parts = [f'<h2>Scores</h2><table>{head}{body}</table>',
+             f'<p class=faint>{_listed(lines[0]["protocol"])}</p>',
+             '<h2>The first pictures by name</h2>',
+             *(f'<img src="{_data_uri(Image.open(path), SHEET_WIDTH)}" alt="{os.path.basename(path)}">' for path in sheets)]
+    ranked = extremes(evaluation, settings.pictures)
+    count = min(EXTREMES, (len(ranked) + 1) // 2)
+    for title, chosen in (('Worst pictures', ranked[:count]), ('Best pictures', ranked[::-1][:count])):
+        figures = [f'<figure><img src="{_data_uri(load_photo(picture.path), PICTURE_WIDTH)}" alt="{html.escape(picture.stem)}">'
+                   f'<figcaption>{html.escape(picture.stem)}<br>{accuracy:.3f}</figcaption></figure>'
+                   for accuracy, picture in chosen]
+        parts.append(f'<h2>{title}, by pixel accuracy</h2><div class=row>{"".join(figures)}</div>')
+    parts.append('<h2>IoU by class</h2>' + _bars(evaluation.dataset.names, lines[0]['class_iou']))
+    if log is not None:
+        parts.append(f'<h2>Losses</h2><img src="{_data_uri(log, SHEET_WIDTH)}" alt="losses">')
+    flags = {name: value for name, value in vars(settings).items() if value is not None}
+    parts.append(f'<h2>Settings</h2><p class=faint>{_listed(flags)}</p>')
+    if settings.checkpoint and os.path.isdir(settings.checkpoint):
+        trained = OPT.load(os.path.join(folder_of(settings.checkpoint), 'opt.json')).as_dict()
+        parts.append(f'<p class=faint>Training: {_listed(trained)}</p>')
+    title = f'{settings.dataset}: {lines[0]["protocol"]["number_of_pictures"]} pictures'
+    return (f'<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width">'
+            f'<title>{title}</title><style>{STYLE}</style><h1>{title}</h1><p class=faint>{html.escape(lines[0]["date"])}</p>'
+            + '\n'.join(parts) + '</html>')
+
+
+def _bars(names, values):
+    """A bar for each class that is there, the best first."""
+    there = sorted(((value, name) for name, value in zip(names, values) if value is not None), reverse=True)
+    bars = ''.join(f'<div class=bar><b title="{html.escape(name)}">{html.escape(name)}</b>'
+                   f'<i><span style="width:{100 * value:.1f}%"></span></i>{value:.3f}</div>' for value, name in there)
+    return (f'<p class=faint>{len(there)} of {len(names)} classes are in the labels or the segmentation</p>'
+            f'<div class=bars>{bars}</div>')
+
+
+def _number(value):
+    return '-' if value is None else f'{value:.4f}'
+
+
+def _listed(entries):
+    return html.escape(' · '.join(f'{name}: {value}' for name, value in entries.items() if value is not None))
+
+
+def _data_uri(image, width):
+    """The image as JPEG, not wider than `width`, in a data URI."""
+    image = image.convert('RGB')
+    image.thumbnail((width, 10 ** 5), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, 'JPEG', quality=85)
+    return 'data:image/jpeg;base64,' + base64.b64encode(buffer.getvalue()).decode()
+
+
+def losses(folder):
+    """The curves of folder/log.npy as an image; None if there is no log."""
+    path = os.path.join(folder, 'log.npy')
+    if not os.path.exists(path):
+        return None
+    with tempfile.TemporaryDirectory() as place:
+        drawn = os.path.join(place, 'log.png')
+        try:
+            plot.plot(numpy.load(path), drawn)
+        except ValueError as error:
+            raise InputError(f'{path}: {error}') from None
+        with Image.open(drawn) as image:
+            return image.convert('RGB')
+
+
+def main():
+    parser = command_line(__doc__)
+    parser.add_argument('--rows', type=int, default=2 * ROWS,
+                        help=f'validation pictures on the sheets, the first by name [{2 * ROWS}]')
+    parser.add_argument('--log', default='log/', metavar='DIR', help='folder of log.npy, for the curves; none without it [log/]')
+    parser.add_argument('--output', default='result/', metavar='DIR', help='folder for the sheets and index.html [result/]')
+    settings = parser.parse_args()
+    if settings.rows < 1 or settings.no_segmentation:
+        raise InputError('the sheet shows one row at least, and its segmentation: leave --no_segmentation out, and --rows above 0')
+    device.use_best_device()
+    evaluation = Evaluation(settings)
+    systems = {'ours': settings.pictures}
+    if settings.reference:
+        systems['other'] = settings.reference
+    lines = [evaluation.score(folder, settings.checkpoint if title == 'ours' else None) for title, folder in systems.items()]
+    for line in lines:
+        append(settings.scores, line)
+    names = [*systems, 'photo']
+    found = list(rows(evaluation, systems, settings.rows))
+    sheets = write_sheets(settings.output, names + [f'{name}: segmented' for name in names], found)
+    path = os.path.join(settings.output, 'index.html')
+    try:
+        with open(path, 'w', encoding='utf-8') as file:
+            file.write(page(evaluation, systems, lines, sheets, losses(settings.log), settings))
+    except OSError as error:
+        raise InputError(f'{path}: cannot be written: {error.strerror or error}') from None
+    print(f'{len(found)} rows: {", ".join(sheets)}; page: {path}')
+
+
+if __name__ == '__main__':
+    with shown_in_one_line():
+        main()

@@ -1,0 +1,48 @@
+"""Seeded weights of the scoring networks, and files of them, for the tests of result/."""
+import json
+import os
+import zlib
+
+import numpy
+
+from tests.golden.fixture import seeded_weight
+
+GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'golden')
+
+
+def golden_tensors(golden, prefix, gain):
+    """dict: name -> tensor, as PyTorch names it, behind deeplabv2.npz or inception_fid.npz (tests/golden/README.md)."""
+    tensors = {}
+    for position, (name, shape) in enumerate(zip(golden['names'].tolist(), map(json.loads, golden['shapes'].tolist())), 1):
+        if len(shape) > 1:
+            tensors[name] = seeded_weight(int(golden['seed']), f'{prefix}/{name}', shape, gain)
+            continue
+        draw = numpy.random.RandomState(int(golden['seed']) + position)
+        positive = 'var' in name or name.endswith('bn.weight')
+        values = draw.uniform(0.5, 1.5, shape) if positive else draw.standard_normal(shape) * 0.1
+        tensors[name] = values.astype(numpy.float16).astype(numpy.float32)
+    return tensors
+
+
+def seeded_state(network, gain=1.0):
+    """dict: our name -> array for any network of ours: a function of the names and shapes."""
+    state = {}
+    for name, value in network.state_dict().items():
+        if value.ndim > 1:
+            state[name] = seeded_weight(0, name, tuple(value.shape), gain)
+        else:
+            draw = numpy.random.RandomState(zlib.crc32(name.encode()))
+            state[name] = (draw.uniform(0.5, 1.5, value.shape) if name.endswith('_variance') else
+                           draw.standard_normal(value.shape) * 0.1 + (value.numpy() == 1)).astype(numpy.float32)
+    return state
+
+
+def torch_names(state):
+    """The same under the names PyTorch gives batch-norm statistics, with its batch counters."""
+    named = {}
+    for name, array in state.items():
+        name = name.replace('._mean', '.running_mean').replace('._variance', '.running_var')
+        named[name] = array.T if array.ndim == 2 else array
+        if name.endswith('running_var'):
+            named[name.replace('running_var', 'num_batches_tracked')] = numpy.array(7)
+    return named

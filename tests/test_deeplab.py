@@ -1,0 +1,126 @@
+"""The networks that score: DeepLabV2 and the FID Inception give the published code's values, through the converters."""
+import os
+
+import numpy
+import paddle
+import paddle.nn.functional as F
+import pytest
+
+from model.convert import main
+from model.errors import InputError
+from model.weights import load_weights, read_weights, save_weights
+from result.deeplab import MEAN_BGR, DeepLabV2
+from result.drn import DRN
+from result.inception import FIDInception
+from result.layers import convolve
+from result.networks import NETWORKS
+from result.scores import Moments, frechet_distance
+from result.upernet import UPerNet
+from tests.golden.fixture import smooth_image
+from tests.scoring import GOLDEN, golden_tensors, seeded_state, torch_names
+from tests.torch_writer import write_arrays
+
+
+def error(found, wanted):
+    return numpy.abs(found - wanted).max() / numpy.abs(wanted).max()
+
+
+def test_deeplab_gives_the_published_logits_and_labels(tmp_path, capsys):
+    golden = numpy.load(os.path.join(GOLDEN, 'deeplabv2.npz'))
+    source, target = tmp_path / 'deeplab.pth', tmp_path / 'deeplab.pdparams'
+    write_arrays(source, golden_tensors(golden, 'S', 1.0), legacy=True)
+    main(['deeplab', str(source), str(target)])
+    assert 'converted: 528 tensors, all accounted for, 182 classes' in capsys.readouterr().out
+    network = DeepLabV2(182)
+    load_weights(network, target)
+    size = golden['size'].tolist()
+    rgb = numpy.round((smooth_image(int(golden['seed']), *size) + 1) * 127.5).astype(numpy.uint8)
+    bgr = rgb[None, ::-1].astype(numpy.float32) - numpy.float32(MEAN_BGR)[:, None, None]
+    logits = network(paddle.to_tensor(bgr))
+    assert error(logits.numpy()[:, ::13], golden['logits']) < 1e-5
+    labels = F.interpolate(logits, size, mode='bilinear').argmax(1).numpy()[0]
+    assert (labels == golden['labels']).mean() > 0.999
+    prepared = NETWORKS['deeplab'].prepare(rgb.transpose(1, 2, 0)[None]).numpy()
+    assert numpy.array_equal(prepared, bgr)
+
+
+def test_inception_gives_the_published_features(tmp_path, capsys):
+    golden = numpy.load(os.path.join(GOLDEN, 'inception_fid.npz'))
+    source, target = tmp_path / 'inception.pth', tmp_path / 'inception.pdparams'
+    write_arrays(source, golden_tensors(golden, 'I', 1.6))
+    main(['inception', str(source), str(target)])
+    assert 'converted: 472 tensors' in capsys.readouterr().out
+    network = FIDInception()
+    load_weights(network, target)
+    count = 8
+    images = numpy.stack([(smooth_image(int(golden['seed']) + i, 96, 80) + 1) / 2 for i in range(count)])
+    features = network(paddle.to_tensor(images)).numpy()
+    assert error(features, golden['features'][:count]) < 1e-5
+
+
+def test_frechet_distance_of_the_published_features():
+    golden = numpy.load(os.path.join(GOLDEN, 'inception_fid.npz'))
+    first, last = Moments(8), Moments(8)
+    first.add(golden['features'][:12, :8])
+    last.add(golden['features'][12:, :8])
+    found = frechet_distance(first.mean, first.covariance, last.mean, last.covariance)
+    assert abs(found / float(golden['fid8']) - 1) < 1e-2
+
+
+@pytest.mark.parametrize('stride, padding, dilation, kernel', [(1, 2, 2, 3), (1, 24, 24, 3), (2, 1, 1, 3), (1, (0, 3), 1, (1, 7))])
+def test_convolution_with_norm_folded_in(stride, padding, dilation, kernel):
+    """Against conv2d and batch norm one after the other, on the kernels and in float64 without them."""
+    convolution = paddle.nn.Conv2D(5, 7, kernel, stride, padding, dilation, bias_attr=False)
+    norm = paddle.nn.BatchNorm2D(7)
+    norm.eval()
+    for tensor, low in ((norm.weight, 0.5), (norm.bias, -1.0), (norm._mean, -1.0), (norm._variance, 0.5)):
+        tensor.set_value(paddle.uniform([7], min=low, max=1.5))
+    x = paddle.randn([2, 5, 9, 11])
+    with paddle.no_grad():
+        wanted = F.relu(norm(F.conv2d(x, convolution.weight, None, stride, padding, dilation))).numpy()
+        assert error(convolve(x, convolution, norm).numpy(), wanted) < 1e-5
+        for layer in (convolution, norm):
+            layer.to(dtype='float64')
+        assert error(convolve(x.astype('float64'), convolution, norm).numpy(), wanted) < 1e-5
+
+
+@pytest.mark.parametrize('name, network, tensors, size', [('drn', DRN, 543, (64, 96)), ('upernet', UPerNet, 592, (16, 24))])
+def test_the_other_networks_convert_and_run(tmp_path, name, network, tensors, size):
+    """Without stored values of theirs: names, shapes and sizes; every picture of a batch for itself."""
+    state = seeded_state(network(6), 1.4)
+    assert len(state) == tensors
+    sources = {'encoder': {}, 'decoder': {}} if name == 'upernet' else {'': torch_names(state)}
+    if name == 'upernet':
+        for key, array in torch_names(state).items():
+            part, _, rest = key.partition('.')
+            sources[part][rest] = array
+    for part, arrays in sources.items():
+        write_arrays(tmp_path / f'{part}.pth', arrays)
+    main([name, *(str(tmp_path / f'{part}.pth') for part in sources), str(tmp_path / 'out.pdparams')])
+    assert all(numpy.array_equal(array, state[key]) for key, array in read_weights(tmp_path / 'out.pdparams').items())
+    filled = NETWORKS[name].filled(state, 'here')
+    x = paddle.randn([2, 3, 64, 96])
+    both = filled(x).numpy()
+    assert both.shape == (2, 6, *size) and numpy.isfinite(both).all() and both.std() > 0
+    assert error(filled(x[1:]).numpy(), both[1:]) < 1e-5
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    write_arrays(tmp_path / 'other.pth', {'features.0.weight': numpy.ones((4, 3, 3, 3), 'f4')})
+    for name, said in (('deeplab', 'no DeepLabV2-ResNet101: there is no base.aspp.c0.weight among its 1 tensors'),
+                       ('drn', 'no DRN-D-105: there is no seg.weight'),
+                       ('inception', '1 unexpected: features.0.weight: no FID Inception-v3; expected what was published as pt_')):
+        with pytest.raises(InputError, match=said) as caught:
+            main([name, str(tmp_path / 'other.pth'), str(tmp_path / 'out.pdparams')])
+        assert 'other.pth' in str(caught.value) and '\n' not in str(caught.value)
+    with pytest.raises(InputError, match='nowhere.pth: cannot read the file'):
+        main(['deeplab', str(tmp_path / 'nowhere.pth'), str(tmp_path / 'out.pdparams')])
+    assert not (tmp_path / 'out.pdparams').exists()
+
+
+def test_missing_weights_and_another_number_of_classes(tmp_path):
+    with pytest.raises(InputError, match='deeplabv2_cocostuff.pdparams: the weights .* are missing; make them with'):
+        NETWORKS['deeplab'].load(str(tmp_path), 182)
+    save_weights(seeded_state(DRN(4)), tmp_path / 'drn_d_105_cityscapes.pdparams')
+    with pytest.raises(InputError, match='a network of 4 classes, but this data set has 19'):
+        NETWORKS['drn'].load(str(tmp_path), 19)

@@ -1,0 +1,89 @@
+"""result/scores.py against what can be worked out by hand."""
+import numpy
+import pytest
+
+from result.scores import VOID, Moments, confusion, frechet_distance, segmentation_scores
+
+
+def test_perfect_pictures_score_one():
+    label = numpy.random.RandomState(0).randint(0, 182, (5, 64, 64))
+    scores = segmentation_scores(confusion(label, label, 182))
+    assert {name: scores[name] for name in scores if name != 'class_iou'} == dict(
+        pixel_accuracy=1, mean_accuracy=1, mean_iou=1, frequency_weighted_iou=1)
+
+
+def test_a_matrix_worked_out_by_hand():
+    """Three classes, class 2 not there; 4 void pixels, 3 of them taken for class 0."""
+    counts = numpy.array([[6, 2, 0], [1, 3, 0], [0, 0, 0], [3, 1, 0]])
+    scores = segmentation_scores(counts)
+    assert scores['pixel_accuracy'] == 9 / 12
+    assert scores['mean_accuracy'] == pytest.approx((6 / 8 + 3 / 4) / 2)
+    assert scores['class_iou'][:2].tolist() == [6 / 9, 3 / 6] and numpy.isnan(scores['class_iou'][2])
+    assert scores['mean_iou'] == pytest.approx((6 / 9 + 3 / 6) / 2)
+    assert scores['frequency_weighted_iou'] == pytest.approx(8 / 12 * 6 / 9 + 4 / 12 * 3 / 6)
+
+    counted = segmentation_scores(counts, void_counted=True)
+    assert counted['pixel_accuracy'] == 9 / 16
+    assert counted['mean_accuracy'] == scores['mean_accuracy']
+    assert counted['class_iou'][:2].tolist() == [6 / 12, 3 / 7]
+    assert counted['frequency_weighted_iou'] == pytest.approx((8 * 6 / 12 + 4 * 3 / 7) / 16)
+
+
+def test_a_class_that_is_only_predicted_counts_as_zero():
+    scores = segmentation_scores(confusion([0, 0, 0], [0, 0, 1], 4))
+    assert scores['mean_iou'] == pytest.approx((2 / 3 + 0) / 2) and scores['mean_accuracy'] == pytest.approx(2 / 3)
+
+
+def test_counts():
+    counts = confusion([[0, 1], [1, VOID]], [[0, 0], [1, 1]], 2)
+    assert counts.dtype == numpy.int64 and counts.tolist() == [[1, 0], [1, 1], [0, 1]]
+    many = counts * (2 ** 61)                        # beyond the 53 bits of a double, and beyond 32
+    assert segmentation_scores(many)['pixel_accuracy'] == 2 / 3
+    assert confusion([182 - 1, VOID], [0, 181], 182)[[181, 182], [0, 181]].tolist() == [1, 1]
+    for label, predicted, said in (([182], [0], 'label: found class 182'), ([0], [-1], 'predicted: found class -1'),
+                                   ([0], [255], 'predicted: found class 255'), ([0, 1], [0], 'shape')):
+        with pytest.raises(ValueError, match=said):
+            confusion(label, predicted, 182)
+
+
+def test_nothing_but_void():
+    scores = segmentation_scores(confusion([VOID], [1], 2))
+    assert all(numpy.isnan(scores[name]) for name in ('pixel_accuracy', 'mean_accuracy', 'mean_iou', 'frequency_weighted_iou'))
+    assert segmentation_scores(confusion([VOID], [1], 2), void_counted=True)['pixel_accuracy'] == 0
+
+
+def moments(rows):
+    found = Moments(rows.shape[1])
+    found.add(rows)
+    return found
+
+
+def distance(one, other):
+    return frechet_distance(one.mean, one.covariance, other.mean, other.covariance)
+
+
+def test_streaming_equals_one_shot():
+    rows = numpy.random.RandomState(0).rand(1000, 30) * numpy.arange(1, 31) + 50
+    streamed = Moments(30)
+    for start in range(0, 1000, 7):
+        streamed.add(rows[start:start + 7])
+    streamed.add(rows[:0])
+    assert streamed.count == 1000
+    assert numpy.abs(streamed.mean - rows.mean(0)).max() < 1e-9
+    assert numpy.abs(streamed.covariance - numpy.cov(rows, rowvar=False)).max() < 1e-9
+    with pytest.raises(ValueError, match='two rows at least, found 1'):
+        moments(rows[:1]).covariance
+
+
+@pytest.mark.parametrize('count', [500, 20])   # with fewer rows than columns the covariance is singular
+def test_frechet_distance_in_closed_form(count):
+    rows = numpy.random.RandomState(1).randn(count, 64) @ numpy.random.RandomState(2).randn(64, 64)
+    step = numpy.linspace(-1, 1, 64)
+    one = moments(rows)
+    assert abs(distance(one, one)) < 1e-6
+    assert distance(one, moments(rows + step)) == pytest.approx((step ** 2).sum(), rel=1e-6)       # equal covariances
+    assert distance(one, moments(3 * (rows - rows.mean(0)) + rows.mean(0))) == pytest.approx(      # 9 C: tr (C^1/2 - 3 C^1/2)^2
+        4 * numpy.trace(one.covariance), rel=1e-6)
+    diagonal, other = numpy.array([1.0, 4, 0]), numpy.array([9.0, 1, 2])
+    assert frechet_distance(numpy.zeros(3), numpy.diag(diagonal), numpy.ones(3), numpy.diag(other)) == pytest.approx(
+        3 + ((diagonal ** 0.5 - other ** 0.5) ** 2).sum())
