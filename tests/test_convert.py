@@ -202,7 +202,7 @@ def test_command_line(tmp_path):
 
     done = run('nvlabs', str(tmp_path), str(tmp_path / 'ours'))
     assert done.returncode == 1 and 'latest_net_G.pth: no such file' in done.stderr and 'Traceback' not in done.stderr
-    with pytest.raises(InputError, match="source: found 'torch', allowed: nvlabs, ctkindle, vgg19, export"):
+    with pytest.raises(InputError, match="source: found 'torch', allowed: nvlabs, ctkindle, vgg19, export, deeplab"):
         main(['torch'])
 
 
