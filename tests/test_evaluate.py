@@ -69,7 +69,7 @@ def test_command_line_scores_and_resumes(scripts, tiny_set, photos, weights, tmp
 
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / 'cache').rglob('*.npy')}
     assert len(before) == 3 * VALIDATION   # counts and features of the pictures, features of the photos
-    again = scripts.run(*command)
+    again = scripts.run('-m', 'result.evaluate', *words(photos, tiny_set, weights, tmp_path))
     assert again.returncode == 0 and '100%' in again.stderr
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / 'cache').rglob('*.npy')} == before
     assert json.loads((tmp_path / 'scores.jsonl').read_text().splitlines()[2])['scores'] == lines[0]['scores']
@@ -150,16 +150,18 @@ def test_another_number_of_classes(tiny_set, photos, tmp_path):
 
 def test_statistics_are_stored_and_taken_again(tiny_set, photos, weights, tmp_path):
     """Those of train photos, made once; then as a file with pytorch-fid's names."""
-    arguments = (photos, tiny_set, weights, tmp_path, '--no_segmentation')
-    found, folder = evaluation(*arguments, '--statistics', 'train')
-    fid = found.score(folder)['scores']['fid']
+    def statistics(*which):
+        return evaluation(photos, tiny_set, weights, tmp_path, '--no_segmentation', '--statistics', *which)[0]
+
+    made = statistics('train').reference_statistics()
     stored, = (weights / 'statistics').glob('coco_stuff_train_32x32_*.npz')
     shutil.rmtree(tmp_path / 'cache')
-    assert fid > 1 and evaluation(*arguments, '--statistics', 'train')[0].score(folder)['scores']['fid'] == fid
-    with np.load(stored) as file:
-        np.savez(tmp_path / 'theirs.npz', mu=file['mu'], sigma=file['sigma'])
-    line = evaluation(*arguments, '--statistics', tmp_path / 'theirs.npz')[0].score(folder)
-    assert line['scores']['fid'] == fid and 'theirs.npz' in line['protocol']['fid_reference']
+    again = statistics('train').reference_statistics()
+    assert '13 photos of train_img' in made['what'] and not (tmp_path / 'cache').exists()
+    assert again['what'] == made['what'] and np.array_equal(again['sigma'], made['sigma'])
+    np.savez(tmp_path / 'theirs.npz', mu=made['mu'], sigma=made['sigma'])
+    line = statistics(tmp_path / 'theirs.npz').score(photos)
+    assert line['scores']['fid'] > 1 and 'theirs.npz' in line['protocol']['fid_reference']
 
 
 @pytest.fixture(scope='module')

@@ -32,6 +32,10 @@ struct Arena {
 };
 
 struct Shape { int64_t n, c, h, w, out, kh, kw, stride, pad_h, pad_w, dilation; };
+
+// Plans that are kept. A training needs some hundreds; pictures of many sizes, as scoring may meet, would need ever more.
+const size_t MOST_PLANS = 2048;
+
 enum Pass { FORWARD, BACKWARD_DATA, BACKWARD_WEIGHTS };
 
 dnnl_engine_t engine() {
@@ -87,6 +91,15 @@ struct Operand {
         check(dnnl_reorder_primitive_desc_create(&desc, output ? inside : outside, engine(), output ? outside : inside, engine(),
                                                  nullptr), "reorder");
         check(dnnl_primitive_create(&reorder, desc), "reorder");
+        dnnl_primitive_desc_destroy(desc);
+    }
+
+    void release() {
+        if (reorder) {
+            dnnl_primitive_destroy(reorder);
+            dnnl_memory_destroy(inner);
+        }
+        dnnl_memory_destroy(outer);
     }
 
     void convert() const {
@@ -143,6 +156,14 @@ struct Plan {
         const_dnnl_memory_desc_t scratch_desc = inside(dnnl_query_scratchpad_md);
         scratch_bytes = (dnnl_memory_desc_get_size(scratch_desc) + 63) / 64 * 64;
         check(dnnl_memory_create(&scratch, scratch_desc, engine(), nullptr), "memory");
+        if (desc != forward) dnnl_primitive_desc_destroy(forward);
+        dnnl_primitive_desc_destroy(desc);
+    }
+
+    void release() {
+        for (Operand &operand : operands) operand.release();
+        dnnl_memory_destroy(scratch);
+        dnnl_primitive_destroy(primitive);
     }
 
     void run(const std::vector<void *> &tensors, Arena &arena) const {
@@ -190,8 +211,13 @@ extern "C" int spade_convolution(int64_t pass, int bf16, int64_t n, int64_t c, i
     try {
         const std::array<int64_t, 14> key = {pass, bf16, bias != nullptr, n, c, h, w, out, kh, kw, stride, pad_h, pad_w, dilation};
         auto found = plans.find(key);
-        if (found == plans.end())
+        if (found == plans.end()) {
+            if (plans.size() >= MOST_PLANS) {
+                for (auto &entry : plans) entry.second.release();
+                plans.clear();
+            }
             found = plans.emplace(key, Plan({n, c, h, w, out, kh, kw, stride, pad_h, pad_w, dilation}, Pass(pass), bias, bf16)).first;
+        }
         std::vector<void *> tensors = {a, b, result};
         if (bias) tensors.push_back(bias);
         found->second.run(tensors, arena);

@@ -37,10 +37,13 @@ int dnnl_memory_desc_equal(const_dnnl_memory_desc_t, const_dnnl_memory_desc_t);
 size_t dnnl_memory_desc_get_size(const_dnnl_memory_desc_t);
 int dnnl_memory_create(dnnl_memory_t *, const_dnnl_memory_desc_t, dnnl_engine_t, void *handle);
 int dnnl_memory_set_data_handle(dnnl_memory_t, void *handle);
+int dnnl_memory_destroy(dnnl_memory_t);
 int dnnl_primitive_attr_create(dnnl_primitive_attr_t *);
 int dnnl_primitive_attr_set_scratchpad_mode(dnnl_primitive_attr_t, int mode);
 const_dnnl_memory_desc_t dnnl_primitive_desc_query_md(const_dnnl_primitive_desc_t, int what, int index);
 int dnnl_primitive_create(dnnl_primitive_t *, const_dnnl_primitive_desc_t);
+int dnnl_primitive_destroy(dnnl_primitive_t);
+int dnnl_primitive_desc_destroy(dnnl_primitive_desc_t);
 int dnnl_primitive_execute(dnnl_primitive_t, dnnl_stream_t, int count, const dnnl_exec_arg_t *);
 int dnnl_reorder_primitive_desc_create(dnnl_primitive_desc_t *, const_dnnl_memory_desc_t from, dnnl_engine_t,
                                        const_dnnl_memory_desc_t to, dnnl_engine_t, const_dnnl_primitive_attr_t);
