@@ -105,6 +105,7 @@ def add_up(tensor):
     return tensor
 
 
+@paddle.no_grad()
 def average_gradients(parameters):
     """Replace every gradient by its mean over the ranks: large ones in place, small ones together."""
     if ranks() == 1:
