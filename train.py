@@ -20,7 +20,7 @@ from dataset.labelled_images import LabelledImages, ValidationImages, batches, g
 from dataset.loader import Loader, stacked
 from log.loss_log import LossLog
 from log.progress import Progress
-from model import distributed, pictures, resume
+from model import distributed, pictures, plan, resume
 from model.checkpoint import Checkpoint
 from model.errors import InputError, shown_in_one_line
 from model.init import OPT
@@ -59,7 +59,7 @@ def train(opt, arguments):
         return
     best = Best(opt) if opt.score_epoch_freq else None
     train_step = TrainStep(opt)
-    print_plan(opt, len(data), train_step)
+    plan.print_plan(opt, len(data), train_step)
     if distributed.leads():
         locks = resume.claim(opt, found)  # noqa: F841  held until the process ends
     surroundings = resume.surroundings(opt)
@@ -90,31 +90,8 @@ def options():
         print(f'no data set in {OPT().dataroot} and none named with --dataroot: trains on generated scenes (--preset demo)')
         preset = 'demo'
     opt = (OPT.preset(preset) if preset else OPT()).update(arguments)
-    print_settings(opt)
+    plan.print_settings(opt)
     return opt, arguments
-
-
-def print_settings(opt):
-    """One line that says how this run differs from the nearest preset."""
-    differences = {name: opt.differences(OPT.preset(name)) for name in PRESETS}
-    nearest = min(differences, key=lambda name: len(differences[name]))
-    listed = ', '.join(f'{name} {own} (preset: {other})' for name, (own, other) in differences[nearest].items())
-    settings = ', '.join(f'{name} {value}' for name, value in PRESETS[nearest].items())
-    print(f'settings: preset {nearest} ({settings}); {"different here: " + listed if listed else "nothing changed"}')
-
-
-def print_plan(opt, samples, train_step):
-    """What a step is made of, how many there are, and the learning rates."""
-    ranks = distributed.ranks()
-    whole = global_batch(opt, ranks)
-    factors = [f'{ranks} processes'] * (ranks > 1) + [f'batchSize {opt.batchSize}'] + [f'accumulate {opt.accumulate}'] * (
-        opt.accumulate > 1)
-    print(f'plan: {opt.epochs} epochs of {samples // whole} steps, batch {whole} ({" x ".join(factors)}); '
-          f'{samples % whole} samples left out of each epoch (the last incomplete batch); learning rates '
-          f'G {train_step.optimizer_g.get_lr():g}, D {train_step.optimizer_d.get_lr():g}')
-    if ranks > 1 and opt.generator_norm.kind == 'batch':
-        print(f'norm_G {opt.norm_G}: every process normalizes by its own {opt.batchSize} samples; the paper by those of all: '
-              f'--norm_G {opt.norm_G.replace("batch", "syncbatch")}')
 
 
 class Training:

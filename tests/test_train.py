@@ -104,9 +104,9 @@ def test_help_explains_every_setting(scripts):
 
 def test_a_copy_without_data_trains_on_demo_scenes(scripts, tmp_path):
     """python train.py in a fresh clone: says so, makes the scenes, trains the small preset; a second run makes none."""
-    for name in ('model', 'dataset', 'log', 'vgg'):
+    for name in ('model', 'dataset', 'log', 'vgg', 'result'):
         shutil.copytree(scripts.REPOSITORY / name, tmp_path / name,
-                        ignore=lambda folder, names: [name for name in names if not name.endswith(('.py', '.cpp', '.h'))
+                        ignore=lambda folder, names: [name for name in names if not name.endswith(('.py', '.cpp', '.h', '.txt'))
                                                       and not os.path.isdir(os.path.join(folder, name))
                                                       or name in ('demo', '__pycache__')])
     shutil.copy(scripts.REPOSITORY / 'train.py', tmp_path)
