@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections import deque
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, TimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 
@@ -18,6 +18,7 @@ import numpy as np
 from dataset.files import DataError
 
 AHEAD = 2  # batches read ahead by each worker
+PATIENCE = 5  # seconds
 
 _work = None  # of a worker process: the data set, and what is done with a batch
 
@@ -49,7 +50,7 @@ class Loader:
         try:
             pending.extend(self.pool.submit(_load, batch) for batch in islice(keys, AHEAD * self.workers))
             while pending:
-                arrays = pending.popleft().result()
+                arrays = self._result(pending.popleft())
                 pending.extend(self.pool.submit(_load, batch) for batch in islice(keys, 1))
                 yield arrays
         except BrokenProcessPool:
@@ -58,6 +59,15 @@ class Loader:
         finally:
             for future in pending:
                 future.cancel()
+
+
+    def _result(self, future):
+        """Its result. Python's pool forgets a future that is submitted while it finds a worker dead: ask it now and then."""
+        while True:
+            try:
+                return future.result(timeout=PATIENCE)
+            except TimeoutError:
+                self.pool.submit(os.getpid)   # raises BrokenProcessPool if it knows by now
 
 
 def worker_pool(workers, work=None):
