@@ -60,7 +60,6 @@ class Loader:
             for future in pending:
                 future.cancel()
 
-
     def _result(self, future):
         """Its result. Python's pool forgets a future that is submitted while it finds a worker dead: ask it now and then."""
         while True:
