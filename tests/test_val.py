@@ -171,7 +171,7 @@ def test_default_name(scripts, trained, tmp_path):
     """Beside nothing: <label>_painted.jpg in the current folder."""
     shutil.copytree(scripts.REPOSITORY / 'model', tmp_path / 'model', ignore=shutil.ignore_patterns('__pycache__'))
     shutil.copytree(scripts.REPOSITORY / 'dataset', tmp_path / 'dataset', ignore=lambda folder, names: [
-        name for name in names if not name.endswith('.py')])
+        name for name in names if not name.endswith(('.py', '.txt'))])
     shutil.copy(scripts.REPOSITORY / 'predict.py', tmp_path)
     process = scripts.run('predict.py', '--lastoutput', trained / 'output', '--label', scripts.data / 'val_label/001.png',
                           '--instance', scripts.data / 'val_inst/001.png', cwd=tmp_path)
