@@ -7,7 +7,6 @@ import functools
 import os
 import sys
 from collections import defaultdict, namedtuple
-from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 from tqdm import tqdm
@@ -15,7 +14,7 @@ from tqdm import tqdm
 from dataset.classes import COCO_STUFF
 from dataset.files import DataError, check_same_size, load_instance, load_label, load_photo, pair_files, split_folders
 from dataset.labelled_images import check_sizes, draw_geometry
-from dataset.loader import worker_pool
+from dataset.workers import WorkerKilled, Workers
 from model.errors import InputError, shown_in_one_line
 from model.init import OPT
 
@@ -94,7 +93,7 @@ class Tally:
         return '; not used: ' + ', '.join(names) + (', ...' if len(unused) > most else '') if names else ''
 
 
-def check_split(opt, split, pool, crop):
+def check_split(opt, split, crop):
     """(problems [(kind, line)], lines about what is in the split); None if none of its folders exist."""
     folders = split_folders(opt, split)
     if not any(map(os.path.isdir, folders.values())):
@@ -108,10 +107,11 @@ def check_split(opt, split, pool, crop):
     work = functools.partial(examine, opt=opt, crop=crop and split == 'train')
     tally = Tally(opt)
     try:
-        for found in tqdm(pool.map(work, samples, chunksize=8), split, len(samples), unit=' samples', disable=None):
-            problems += found.problems
-            tally.add(found)
-    except BrokenProcessPool:
+        with Workers(os.cpu_count(), work) as workers:
+            for found in tqdm(workers(samples), split, len(samples), unit=' samples', disable=None):
+                problems += found.problems
+                tally.add(found)
+    except WorkerKilled:
         raise InputError(f'{opt.dataroot}: a process that checks {split} was killed, perhaps for want of memory') from None
     lines = list(tally.lines())
     return problems, lines if photos else lines + [f'no folder {folders["photo"]}: styles can only be random, no scores']
@@ -144,9 +144,8 @@ def check(opt, report=None):
     except DataError as error:
         problems.append((error.kind, str(error)))
     crop = not problems
-    with worker_pool(os.cpu_count()) as pool:
-        for split in ('train', 'val'):
-            contents[split] = check_split(opt, split, pool, crop)
+    for split in ('train', 'val'):
+        contents[split] = check_split(opt, split, crop)
     if not any(contents.values()):
         raise InputError(f'{opt.dataroot}: no data set: neither train_label, train_img, ... nor val_label, val_img, ... exist '
                          'there: put them there or name another --dataroot')

@@ -3,24 +3,12 @@
 Paddle's DataLoader never hands on an error in a sample: without workers it waits for ever, with workers it raises a
 SystemError that names neither file nor reason (seen with 2.6.2 and 3.3.1). Here the error itself arrives.
 """
-import multiprocessing
-import os
-import signal
-import threading
-import time
-from collections import deque
-from concurrent.futures import ProcessPoolExecutor, TimeoutError
-from concurrent.futures.process import BrokenProcessPool
-from itertools import islice
+import functools
 
 import numpy as np
 
 from dataset.files import DataError
-
-AHEAD = 2  # batches read ahead by each worker
-PATIENCE = 5  # seconds
-
-_work = None  # of a worker process: the data set, and what is done with a batch
+from dataset.workers import WorkerKilled, Workers
 
 
 class Loader:
@@ -32,76 +20,30 @@ class Loader:
     """
 
     def __init__(self, data, workers=0, finish=None):
-        self.data, self.workers, self.finish = data, workers, finish
-        self.pool = worker_pool(workers, (data, finish)) if workers else None
+        self.data, self.read = data, functools.partial(_read, data, finish)
+        self.workers = Workers(workers, self.read) if workers else None
 
     def __enter__(self):
         return self
 
     def __exit__(self, *error):
-        if self.pool:
-            self.pool.shutdown(cancel_futures=True)
+        if self.workers:
+            self.workers.__exit__(*error)
 
     def __call__(self, keys):
-        if not self.pool:
-            yield from (_finished(self.data, batch, self.finish) for batch in keys)
-            return
-        keys, pending = iter(keys), deque()
         try:
-            pending.extend(self.pool.submit(_load, batch) for batch in islice(keys, AHEAD * self.workers))
-            while pending:
-                arrays = self._result(pending.popleft())
-                pending.extend(self.pool.submit(_load, batch) for batch in islice(keys, 1))
-                yield arrays
-        except BrokenProcessPool:
+            yield from self.workers(keys) if self.workers else map(self.read, keys)
+        except WorkerKilled:
             raise DataError('a process that loads data was killed, perhaps for want of memory: set a smaller --nThreads '
-                            f'(now {self.workers})', 'killed process') from None
-        finally:
-            for future in pending:
-                future.cancel()
-
-    def _result(self, future):
-        """Its result. Python's pool forgets a future that is submitted while it finds a worker dead: ask it now and then."""
-        while True:
-            try:
-                return future.result(timeout=PATIENCE)
-            except TimeoutError:
-                self.pool.submit(os.getpid)   # raises BrokenProcessPool if it knows by now
+                            f'(now {len(self.workers.processes)})', 'killed process') from None
 
 
-def worker_pool(workers, work=None):
-    """ProcessPoolExecutor whose processes leave signals to their parent, and end with it however it ends."""
-    # Forked workers start at once and share the list of samples; they touch no Paddle.
-    method = 'fork' if 'fork' in multiprocessing.get_all_start_methods() else None
-    return ProcessPoolExecutor(workers, multiprocessing.get_context(method), _start_worker, (work, os.getpid()))
+def _read(data, finish, keys):
+    arrays = stacked(data, keys)
+    return finish(arrays) if finish else arrays
 
 
 def stacked(data, batch):
     """dict: name -> the arrays of that name of data[key], for key in `batch`, stacked."""
     samples = [data[key] for key in batch]
     return {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}
-
-
-def _finished(data, batch, finish):
-    arrays = stacked(data, batch)
-    return finish(arrays) if finish else arrays
-
-
-def _load(batch):
-    data, finish = _work
-    return _finished(data, batch, finish)
-
-
-def _start_worker(work, parent):
-    global _work
-    _work = work
-    for number in (signal.SIGINT, signal.SIGTERM):  # sent to all; the parent saves first, then ends its workers
-        signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent):
-    """A parent killed with SIGKILL tells nobody: its workers look for it themselves."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)

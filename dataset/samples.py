@@ -7,7 +7,6 @@ import functools
 import json
 import os
 from collections import namedtuple
-from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 from PIL import Image
@@ -16,7 +15,7 @@ from tqdm import tqdm
 from dataset.archive import NamedBytes, path_of, read
 from dataset.check import is_grey
 from dataset.files import DataError, check_same_size, load_photo
-from dataset.loader import worker_pool
+from dataset.workers import WorkerKilled, Workers
 from model.errors import InputError
 
 RECORD = 'prepared.jsonl'
@@ -41,22 +40,20 @@ def prepare(root, settings, jobs, make):
     for folder in sorted({f'{job.split}_{part}' for job in jobs for part in parts(settings)}):
         os.makedirs(os.path.join(root, folder), exist_ok=True)
     left = jobs[len(records):]
-    work, pool = functools.partial(_made, root=root, make=make), worker_pool(os.cpu_count())
+    work = functools.partial(_made, root=root, make=make)
     try:
-        with open(os.path.join(root, RECORD), 'a') as file:
-            for record in tqdm(pool.map(work, left, chunksize=4), 'prepare', len(jobs), initial=len(records), unit=' samples',
+        with open(os.path.join(root, RECORD), 'a') as file, Workers(os.cpu_count(), work) as workers:
+            for record in tqdm(workers(left), 'prepare', len(jobs), initial=len(records), unit=' samples',
                                disable=None):
                 file.write(json.dumps(record) + '\n')
                 file.flush()
                 records.append(record)
-    except BrokenProcessPool:
+    except WorkerKilled:
         raise InputError(f'{root}: a process that prepares samples was killed, perhaps for want of memory: the same command goes '
                          'on') from None
     except OSError as error:
         raise InputError(f'{root}: cannot write there ({error.strerror or error}): the same command goes on once that is mended'
                          ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
     _sweep(root)
     return records
 

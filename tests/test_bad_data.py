@@ -201,14 +201,15 @@ def test_errors_of_workers_stay_one_line(tmp_path, workers):
         assert len(list(load([[(0, 0)], [(0, 1)]]))) == 2  # and the loader goes on
 
 
-def test_a_killed_worker_is_an_error(tmp_path):
-    opt = small(write_set(tmp_path, 4))
+@pytest.mark.parametrize('size', [8, 512])  # the second: killed while it writes a picture that no pipe holds at once
+def test_a_killed_worker_is_an_error(tmp_path, size):
+    opt = small(write_set(tmp_path, 4), load_size=size, crop_size=size)
     with Loader(LabelledImages(opt), 2) as load:
-        running = load(batches(opt, 4, 0))
+        running = load(100 * batches(opt, 4, 0))
         next(running)
-        for process in list(load.pool._processes.values()):
-            process.kill()
-        assert says(message(lambda: list(load(100 * batches(opt, 4, 1)))), '--nThreads', 'now 2')
+        time.sleep(0.5)
+        load.workers.processes[1].kill()
+        assert says(message(lambda: list(running)), '--nThreads', 'now 2')
 
 
 def test_workers_end_with_a_killed_parent(tmp_path):
@@ -220,7 +221,7 @@ from tests.test_labelled_images import LabelledImages, batches, small
 opt = small({str(tmp_path)!r})
 load = Loader(LabelledImages(opt), 2)
 list(load(batches(opt, 4, 0)))
-print(*load.pool._processes, flush=True)
+print(*(process.pid for process in load.workers.processes), flush=True)
 time.sleep(60)'''
     with subprocess.Popen([sys.executable, '-c', code], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as parent:
         workers = [int(number) for number in parent.stdout.readline().split()]
