@@ -30,7 +30,7 @@ def prepare(root, settings, jobs, make):
     """list of the records of all jobs: dicts with split and stem, then the maker's facts or, without files, left_out: the reason.
 
     make(job) -> (files, facts); files: dict 'img', 'label', 'inst' -> (ending, bytes, or Member to link to); facts: dict for the
-    record. Its DataErrors become `left_out`.
+    record. Its DataErrors become `left_out`; the same command tries those samples again.
     `settings`, a dict, must be the same when a killed command goes on. InputError if root holds anything of another origin.
     """
     records, lock = begin(root, settings)  # noqa: F841  held until all is done
@@ -40,14 +40,18 @@ def prepare(root, settings, jobs, make):
     for folder in sorted({f'{job.split}_{part}' for job in jobs for part in parts(settings)}):
         os.makedirs(os.path.join(root, folder), exist_ok=True)
     left = jobs[len(records):]
+    again = [number for number, record in enumerate(records) if 'left_out' in record]  # the file may have been mended
     work = functools.partial(_made, root=root, make=make)
     try:
-        with open(os.path.join(root, RECORD), 'a') as file, Workers(os.cpu_count(), work) as workers:
-            for record in tqdm(workers(left), 'prepare', len(jobs), initial=len(records), unit=' samples',
-                               disable=None):
-                file.write(json.dumps(record) + '\n')
-                file.flush()
-                records.append(record)
+        with Workers(os.cpu_count(), work) as workers:
+            for number, record in zip(again, workers([jobs[number] for number in again])):
+                records[number] = record
+            _write_record(root, settings, records)
+            with open(os.path.join(root, RECORD), 'a') as file:
+                for record in tqdm(workers(left), 'prepare', len(jobs), initial=len(records), unit=' samples', disable=None):
+                    file.write(json.dumps(record) + '\n')
+                    file.flush()
+                    records.append(record)
     except WorkerKilled:
         raise InputError(f'{root}: a process that prepares samples was killed, perhaps for want of memory: the same command goes '
                          'on') from None
@@ -82,12 +86,16 @@ def begin(root, settings):
                 records = [json.loads(line) for line in lines[1:]]
             except ValueError:
                 raise InputError(f'{path}: damaged: remove {root} to begin anew') from None
-            _write(path, b''.join(line + b'\n' for line in lines))
             return records, lock
-        _write(path, f'{head}\n'.encode())
+        _write_record(root, settings, [])
         return [], lock
     except OSError as error:
         raise InputError(f'{root}: cannot write there: {error.strerror or error}') from None
+
+
+def _write_record(root, settings, records):
+    lines = [json.dumps(settings, sort_keys=True), *map(json.dumps, records)]
+    _write(os.path.join(root, RECORD), ''.join(f'{line}\n' for line in lines).encode())
 
 
 def _locked(root):

@@ -2,6 +2,7 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -308,6 +309,23 @@ def test_killed_and_restarted_equals_uninterrupted(tmp_path):
         assert again == whole
     prepared(*arguments, tmp_path / 'whole')
     assert contents(tmp_path / 'whole') == whole
+
+
+def test_the_same_command_makes_what_was_mended(tmp_path):
+    coco, arguments = Coco(), ['coco_stuff', '--archives', tmp_path / 'archives', '--output', tmp_path / 'set']
+    for split, stem in (('train', 'a'), ('train', 'broken'), ('train', 'z'), ('val', 'b')):
+        coco.add(split, stem, stuff_and())
+    whole, name = dict(coco.photos), 'train2017/broken.jpg'
+    coco.photos[name] = whole[name][:500]
+    coco.write(tmp_path / 'archives')
+    assert '3 samples; 1 left out' in prepared(*arguments)
+    shutil.rmtree(tmp_path / 'archives')
+    coco.photos = whole
+    coco.write(tmp_path / 'archives')
+    assert '4 samples; 0 left out' in prepared(*arguments)
+    assert (tmp_path / 'set' / 'train_img' / 'broken.jpg').read_bytes() == whole[name]
+    stems = [json.loads(line)['stem'] for line in (tmp_path / 'set' / 'prepared.jsonl').read_text().splitlines()[1:]]
+    assert stems == ['a', 'broken', 'z', 'b']
 
 
 def test_nothing_of_another_origin_is_touched(archives, coco, tmp_path):
