@@ -133,6 +133,8 @@ class TrainStep:
 
     def _backward(self, losses, pieces, scaler):
         """Add a piece's share to the gradients -> the losses without their graph, which would hold G's activations."""
+        if self.compact:
+            return_free_memory()
         scaler.scale(sum(losses.values()) / pieces).backward()
         return {name: loss.detach() for name, loss in losses.items()}
 

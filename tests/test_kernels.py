@@ -52,6 +52,14 @@ def test_convolution(n, c, out, size, k, stride, padding, biased):
                 lambda x, w: F.conv2d(x, w, None, stride, padding), [x, weight])
 
 
+@pytest.mark.parametrize('n, size, k, padding', [(1, (263, 259), 3, 1), (2, (200, 180), 5, 2), (1, (270, 260), 4, 2),
+                                                 (1, (1100, 61), 2, 0)])
+def test_large_convolutions_are_done_in_strips(n, size, k, padding):
+    weight, bias = leaf(64, 64, k, k, scale=0.1).detach(), leaf(64).detach()  # their gradients are not
+    compare(lambda x: operators.Convolution.apply(x, weight, bias, 1, padding, False),
+            lambda x: F.conv2d(x, weight, bias, 1, padding), [leaf(n, 64, *size)])
+
+
 @pytest.mark.skipif(not cpu.has_bfloat16(), reason='this processor has no bfloat16 units')
 def test_bfloat16_convolution_is_near():
     compare(lambda x, w, b: operators.Convolution.apply(x, w, b, 1, 1, True), lambda x, w, b: F.conv2d(x, w, b, 1, 1),

@@ -1,5 +1,6 @@
 // Convolution forward and backward over oneDNN. Tensors are plain NCHW float32; oneDNN chooses its own layouts inside (in
 // bfloat16 where wanted), and what differs is reordered on the way in and out.
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <map>
@@ -31,12 +32,42 @@ struct Arena {
     }
 };
 
-struct Shape { int64_t n, c, h, w, out, kh, kw, stride, pad_h, pad_w, dilation; };
+struct Shape {
+    int64_t n, c, h, w, out, kh, kw, stride, pad_h, pad_w, dilation;
+    int64_t oh() const { return (h + 2 * pad_h - dilation * (kh - 1) - 1) / stride + 1; }
+    int64_t ow() const { return (w + 2 * pad_w - dilation * (kw - 1) - 1) / stride + 1; }
+};
 
 // Plans that are kept. A training needs some hundreds; pictures of many sizes, as scoring may meet, would need ever more.
 const size_t MOST_PLANS = 2048;
 
 enum Pass { FORWARD, BACKWARD_DATA, BACKWARD_WEIGHTS };
+
+// Rows of x and of y that belong together: the first, their number, and the rows of padding above and below them.
+struct Strip { int64_t x, x_rows, y, y_rows, above, below; };
+
+// Large convolutions are done in strips of rows, about so many bytes of x and y at a time: their reordered copies would else
+// be the largest memory of a whole training step. The weights' gradient, a sum over all rows, is done at once.
+const int64_t STRIP_BYTES = 16 << 20;
+
+std::vector<Strip> strips(const Shape &s, Pass pass) {
+    const int64_t oh = s.oh(), bytes = 4 * s.n * (s.c * s.h * s.w + s.out * oh * s.ow());
+    if (pass == BACKWARD_WEIGHTS || s.stride > 1 || s.dilation > 1 || bytes <= 2 * STRIP_BYTES)
+        return {{0, s.h, 0, oh, s.pad_h, s.pad_h}};
+    const int64_t all = pass == FORWARD ? oh : s.h, count = std::min(all, (bytes + STRIP_BYTES - 1) / STRIP_BYTES),
+                  rows = (all + count - 1) / count;
+    std::vector<Strip> result;
+    for (int64_t first = 0; first < all; first += rows) {
+        const int64_t end = std::min(all, first + rows);
+        // Row i of y comes from the rows i - pad_h .. i - pad_h + kh - 1 of x.
+        const int64_t x = pass == FORWARD ? std::max<int64_t>(0, first - s.pad_h) : first,
+                      x_end = pass == FORWARD ? std::min(s.h, end - s.pad_h + s.kh - 1) : end,
+                      y = pass == FORWARD ? first : std::max<int64_t>(0, first + s.pad_h - s.kh + 1),
+                      y_end = pass == FORWARD ? end : std::min(oh, end + s.pad_h), above = x + s.pad_h - y;
+        result.push_back({x, x_end - x, y, y_end - y, above, y_end - y + s.kh - 1 - above - (x_end - x)});
+    }
+    return result;
+}
 
 dnnl_engine_t engine() {
     static dnnl_engine_t instance = [] {
@@ -56,10 +87,15 @@ dnnl_stream_t stream() {
     return instance;
 }
 
-dnnl_memory_desc_t plain(std::vector<int64_t> sizes) {
+// Of `sizes`, the third of which is a part of `rows` rows in memory.
+dnnl_memory_desc_t plain(std::vector<int64_t> sizes, int64_t rows = 0) {
     dnnl_dims_t dims = {}, strides = {};
     int64_t step = 1;
-    for (int i = int(sizes.size()) - 1; i >= 0; --i) { dims[i] = sizes[i]; strides[i] = step; step *= sizes[i]; }
+    for (int i = int(sizes.size()) - 1; i >= 0; --i) {
+        dims[i] = sizes[i];
+        strides[i] = step;
+        step *= i == 2 && rows ? rows : sizes[i];
+    }
     dnnl_memory_desc_t desc;
     check(dnnl_memory_desc_create_with_strides(&desc, int(sizes.size()), dims, dnnl_f32, strides), "layout");
     return desc;
@@ -115,40 +151,40 @@ struct Plan {
     dnnl_memory_t scratch = nullptr;
     size_t scratch_bytes = 0;
 
-    Plan(const Shape &s, Pass pass, bool bias, bool bf16) {
-        const int64_t oh = (s.h + 2 * s.pad_h - s.dilation * (s.kh - 1) - 1) / s.stride + 1,
-                      ow = (s.w + 2 * s.pad_w - s.dilation * (s.kw - 1) - 1) / s.stride + 1;
-        const std::vector<int64_t> x = {s.n, s.c, s.h, s.w}, w = {s.out, s.c, s.kh, s.kw}, y = {s.n, s.out, oh, ow}, b = {s.out};
+    Plan(const Shape &s, Pass pass, bool bias, bool bf16, const Strip &strip) {
+        const std::vector<int64_t> x = {s.n, s.c, strip.x_rows, s.w}, w = {s.out, s.c, s.kh, s.kw},
+                                   y = {s.n, s.out, strip.y_rows, s.ow()}, b = {s.out};
         const int type = bf16 ? dnnl_bf16 : dnnl_f32;
-        const dnnl_dims_t strides = {s.stride, s.stride}, dilates = {s.dilation - 1, s.dilation - 1}, pads = {s.pad_h, s.pad_w};
+        const dnnl_dims_t strides = {s.stride, s.stride}, dilates = {s.dilation - 1, s.dilation - 1},
+                          before = {strip.above, s.pad_w}, after = {strip.below, s.pad_w};
         dnnl_primitive_attr_t attr;
         check(dnnl_primitive_attr_create(&attr), "attributes");
         check(dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user), "attributes");
         dnnl_memory_desc_t no_bias = nullptr, with_bias = bias ? plain(b) : nullptr;
         dnnl_primitive_desc_t forward, desc;
         check(dnnl_convolution_forward_primitive_desc_create(&forward, engine(), dnnl_forward_training, dnnl_convolution_direct,
-              any(x, type), any(w, type), pass == FORWARD ? with_bias : no_bias, any(y, type), strides, dilates, pads, pads, attr),
+              any(x, type), any(w, type), pass == FORWARD ? with_bias : no_bias, any(y, type), strides, dilates, before, after, attr),
               "forward convolution");
         desc = forward;
         auto inside = [&](int what) { return dnnl_primitive_desc_query_md(desc, what, 0); };
         if (pass == FORWARD) {
-            operands = {{DNNL_ARG_SRC, false, plain(x), inside(dnnl_query_src_md)},
+            operands = {{DNNL_ARG_SRC, false, plain(x, s.h), inside(dnnl_query_src_md)},
                         {DNNL_ARG_WEIGHTS, false, plain(w), inside(dnnl_query_weights_md)},
-                        {DNNL_ARG_DST, true, plain(y), inside(dnnl_query_dst_md)}};
+                        {DNNL_ARG_DST, true, plain(y, s.oh()), inside(dnnl_query_dst_md)}};
             if (bias) operands.emplace_back(DNNL_ARG_BIAS, false, with_bias, with_bias);
         } else if (pass == BACKWARD_DATA) {
             check(dnnl_convolution_backward_data_primitive_desc_create(&desc, engine(), dnnl_convolution_direct, any(x, type),
-                  any(w, type), any(y, type), strides, dilates, pads, pads, forward, attr), "convolution backward to data");
-            operands = {{DNNL_ARG_DIFF_DST, false, plain(y), inside(dnnl_query_diff_dst_md)},
+                  any(w, type), any(y, type), strides, dilates, before, after, forward, attr), "convolution backward to data");
+            operands = {{DNNL_ARG_DIFF_DST, false, plain(y, s.oh()), inside(dnnl_query_diff_dst_md)},
                         {DNNL_ARG_WEIGHTS, false, plain(w), inside(dnnl_query_weights_md)},
-                        {DNNL_ARG_DIFF_SRC, true, plain(x), inside(dnnl_query_diff_src_md)}};
+                        {DNNL_ARG_DIFF_SRC, true, plain(x, s.h), inside(dnnl_query_diff_src_md)}};
         } else {
             // The weights' gradient is summed in float32 also from bfloat16 operands.
             check(dnnl_convolution_backward_weights_primitive_desc_create(&desc, engine(), dnnl_convolution_direct, any(x, type),
-                  any(w, dnnl_f32), with_bias, any(y, type), strides, dilates, pads, pads, forward, attr),
+                  any(w, dnnl_f32), with_bias, any(y, type), strides, dilates, before, after, forward, attr),
                   "convolution backward to weights");
-            operands = {{DNNL_ARG_DIFF_DST, false, plain(y), inside(dnnl_query_diff_dst_md)},
-                        {DNNL_ARG_SRC, false, plain(x), inside(dnnl_query_src_md)},
+            operands = {{DNNL_ARG_DIFF_DST, false, plain(y, s.oh()), inside(dnnl_query_diff_dst_md)},
+                        {DNNL_ARG_SRC, false, plain(x, s.h), inside(dnnl_query_src_md)},
                         {DNNL_ARG_DIFF_WEIGHTS, true, plain(w), inside(dnnl_query_diff_weights_md)}};
             if (bias) operands.emplace_back(DNNL_ARG_DIFF_BIAS, true, with_bias, with_bias);
         }
@@ -206,21 +242,28 @@ extern "C" void spade_release_scratch() {
 extern "C" int spade_convolution(int64_t pass, int bf16, int64_t n, int64_t c, int64_t h, int64_t w, int64_t out, int64_t kh,
                                  int64_t kw, int64_t stride, int64_t pad_h, int64_t pad_w, int64_t dilation, void *a, void *b,
                                  void *result, void *bias) {
-    static std::map<std::array<int64_t, 14>, Plan> plans;
+    static std::map<std::array<int64_t, 18>, Plan> plans;
     std::lock_guard<std::mutex> lock(mutex);
     try {
-        const std::array<int64_t, 14> key = {pass, bf16, bias != nullptr, n, c, h, w, out, kh, kw, stride, pad_h, pad_w, dilation};
-        auto found = plans.find(key);
-        if (found == plans.end()) {
-            if (plans.size() >= MOST_PLANS) {
-                for (auto &entry : plans) entry.second.release();
-                plans.clear();
+        const Shape shape = {n, c, h, w, out, kh, kw, stride, pad_h, pad_w, dilation};
+        for (const Strip &strip : strips(shape, Pass(pass))) {
+            const std::array<int64_t, 18> key = {pass, bf16, bias != nullptr, n, c, h, w, out, kh, kw, stride, pad_h, pad_w,
+                                                 dilation, strip.x_rows, strip.y_rows, strip.above, strip.below};
+            auto found = plans.find(key);
+            if (found == plans.end()) {
+                if (plans.size() >= MOST_PLANS) {
+                    for (auto &entry : plans) entry.second.release();
+                    plans.clear();
+                }
+                found = plans.emplace(key, Plan(shape, Pass(pass), bias, bf16, strip)).first;
             }
-            found = plans.emplace(key, Plan({n, c, h, w, out, kh, kw, stride, pad_h, pad_w, dilation}, Pass(pass), bias, bf16)).first;
+            float *x = (float *)(pass == FORWARD ? a : pass == BACKWARD_DATA ? result : b) + strip.x * w,
+                  *y = (float *)(pass == FORWARD ? result : a) + strip.y * shape.ow();
+            std::vector<void *> tensors = {pass == FORWARD ? x : y, pass == BACKWARD_WEIGHTS ? x : b,
+                                           pass == FORWARD ? y : pass == BACKWARD_DATA ? x : result};
+            if (bias) tensors.push_back(bias);
+            found->second.run(tensors, arena);
         }
-        std::vector<void *> tensors = {a, b, result};
-        if (bias) tensors.push_back(bias);
-        found->second.run(tensors, arena);
         return 0;
     } catch (const std::exception &) {
         return 1;

@@ -1,4 +1,4 @@
-// The part of oneDNN's C interface (version 3, Apache-2.0) that kernels.cpp uses. Paddle's wheels ship the library without
+// The part of oneDNN's C interface (version 3, Apache-2.0) that the kernels use. Paddle's wheels ship the library without
 // its headers; names, argument orders and values below are that interface's and do not change within version 3.
 #pragma once
 #include <cstddef>

@@ -17,6 +17,7 @@ def usable(x):
 
 LARGE = 1 << 19  # elements in a SPADE layer's input from which on its way back ends in return_free_memory()
 LARGEST = 8 * LARGE  # and from which on it begins so
+LARGE_WEIGHT = 1 << 21  # elements in a weight after whose gradient free memory is returned, too
 FORWARD, BACKWARD_DATA, BACKWARD_WEIGHTS = range(3)
 
 
@@ -65,6 +66,8 @@ class Convolution(PyLayer):
             if ctx.singular is not None:
                 u, v, sigma = ctx.singular.u, ctx.singular.v, ctx.singular.sigma
                 _call('spade_spectral_norm_backward', weight, u.shape[0], v.shape[0], u, v, ctypes.c_double(sigma), dweight)
+        if weight.size >= LARGE_WEIGHT:
+            return_free_memory()
         return (dx, dweight, dbias) if ctx.biased else (dx, dweight)
 
 
