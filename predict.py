@@ -3,7 +3,7 @@ import os
 
 from model import device  # first: sets the threads, then imports Paddle
 
-from dataset.labelled_images import prepared
+from dataset.labelled_images import prediction_inputs
 from model import pictures
 from model.errors import InputError, shown_in_one_line
 from model.init import OPT
@@ -20,11 +20,11 @@ def main():
         raise InputError(f'--out {out}: expected a name that ends in .jpg or .png')
     if any(path and os.path.exists(path) and os.path.exists(out) and os.path.samefile(path, out) for path in inputs):
         raise InputError(f'--out {out}: would replace an input; choose another name')
+    device.use_best_device()
     opt, painter = load_painter(arguments)
     if inputs[2] and not opt.use_vae:
         raise InputError('--style_photo: this model has no style encoder (use_vae false); leave it out')
-    arrays = prepared(opt, *inputs)
-    device.use_best_device()
+    arrays = prediction_inputs(opt, *inputs)
     batch = {name: values[None] for name, values in arrays.items()}
     painted = painter.paint(SemanticMap(batch['label'], batch.get('instance'), opt), batch.get('image'))
     pictures.save(pictures.to_uint8(painted)[0], out)

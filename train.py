@@ -27,7 +27,7 @@ from model.init import OPT
 from model.presets import PRESETS
 from model.semantics import prepared
 from model.train_step import LOG_COLUMNS, TrainStep
-from result.best import Best
+from result.best import Best, score_is_due
 
 WATCHED = 4  # validation maps drawn after every epoch, and samples in a training picture
 
@@ -53,12 +53,14 @@ def train(opt, arguments):
     log = LossLog(os.path.join(opt.log, 'log.npy'))
     found = resume.stored_progress(opt, log.path, dataset, restart) if distributed.leads() else None
     progress = distributed.gathered(found)[0]
-    if progress and progress['epoch'] >= opt.epochs and not batches(opt, len(data), opt.epochs, progress['seen'], rank, ranks):
+    whole = progress and progress['epoch'] >= opt.epochs and not batches(opt, len(data), opt.epochs, progress['seen'], rank, ranks)
+    if whole and not score_is_due(opt, opt.epochs):
         print(f'training is already complete: {opt.epochs} epochs in {opt.output}. To go on, raise --niter or --niter_decay; '
               'to begin anew, --restart; to draw the validation set: python val.py')
         return
     best = Best(opt) if opt.score_epoch_freq else None
     train_step = TrainStep(opt)
+    train_step.set_epoch(progress['epoch'] if progress else 1)
     plan.print_plan(opt, len(data), train_step)
     if distributed.leads():
         locks = resume.claim(opt, found)  # noqa: F841  held until the process ends
@@ -101,7 +103,7 @@ class Training:
         self.opt, self.train_step, self.loader, self.log, self.progress = opt, train_step, loader, log, progress
         self.best = best
         self.checkpoint = Checkpoint(opt.output)
-        self.stop_signal, self.parent = None, os.getppid()
+        self.stop_signal, self.interruptible, self.parent = None, False, os.getppid()
 
     def run(self):
         opt, progress = self.opt, self.progress
@@ -110,7 +112,7 @@ class Training:
         self.report = Progress(self.train_step.steps, self.train_step.steps + steps, whole, opt.print_freq)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)
-        self.watched = self._watched_maps()
+        self.watched = self._watched_maps() if distributed.leads() else None
         for epoch in range(progress['epoch'], opt.epochs + 1):
             seen = progress['seen'] if epoch == progress['epoch'] else 0
             progress.update(epoch=epoch, seen=seen)
@@ -121,8 +123,7 @@ class Training:
             if distributed.leads():
                 self._draw_watched(epoch)
                 self._save(keep_epoch=epoch if epoch % opt.save_epoch_freq == 0 else None)
-                if self.best and epoch % opt.score_epoch_freq == 0:
-                    self.report.say(self.best.score(self.train_step, self.checkpoint, epoch))
+                self._score(epoch)
             distributed.meet()
         self.report.close()
 
@@ -157,6 +158,12 @@ class Training:
         self.progress.update(log_rows=self.log.rows, log_checksum=self.log.checksum)
         self.checkpoint.save(self.train_step, self.opt, self.progress, keep_epoch)
 
+    def _score(self, epoch):
+        if score_is_due(self.opt, epoch):
+            self.interruptible = True   # all is saved, and scoring takes long
+            self.report.say(self.best.score(self.train_step, self.checkpoint, epoch))
+            self.interruptible = False
+
     def _watched_maps(self):
         """The first few validation samples, the same after every epoch; None without a validation set."""
         try:
@@ -176,7 +183,9 @@ class Training:
 
     def _stop(self, number, frame):
         """Ctrl-C and SIGTERM: finish the step, save, end; a second one ends at once."""
-        if self.stop_signal:
+        if self.interruptible:
+            self.report.say('stopped: all is saved but these scores; the same command makes them')
+        if self.stop_signal or self.interruptible:
             raise KeyboardInterrupt
         self.stop_signal = number
         self.report.say('stopping: this step is finished and saved first (again: stop at once)')

@@ -24,16 +24,16 @@ def main():
 def validate(arguments):
     """Paint the validation set; of several processes that launch has started, each paints its share. Then score it if wanted."""
     opt, painter = load_painter(arguments)
-    evaluation = None
+    folder, evaluation = os.path.join(getattr(arguments, 'results', 'output_val/'), 'pics'), None
     if arguments.score:   # what is missing for it is found before hours of painting
         evaluation = evaluate.Evaluation(settings_for(opt, arguments), opt.max_dataset_size)
+        evaluation.refuse_extra(folder)
     style = getattr(arguments, 'style', 'random' if arguments.score else 'photo') if opt.use_vae else None
-    folder = os.path.join(getattr(arguments, 'results', 'output_val/'), 'pics')
     endings = ['.jpg'] + ['.png'] * (arguments.png or arguments.score)
     batch = opt.batchSize if 'batchSize' in arguments else 1
     count = draw(opt, painter, folder, endings, style, batch, distributed.rank(), distributed.ranks())
     distributed.meet()
-    print(f'{count} pictures in {folder}')
+    print(f'{count} pictures in {folder}' + (f' (max_dataset_size {count})' if count == opt.max_dataset_size else ''))
     if evaluation and distributed.leads():
         checkpoint = folder_of(opt.lastoutput, getattr(arguments, 'which_epoch', None))
         line = evaluation.score(folder, checkpoint, {'photo': 'photo (reconstruction)'}.get(style, style or 'none'))
@@ -51,6 +51,7 @@ def command_line():
     parser.add_argument('--results', metavar='DIR', help='folder for the pictures [output_val/]')
     parser.add_argument('--score', action='store_true', default=False, help='score the PNG files too, as python -m result.evaluate')
     evaluate.add_settings(parser.add_argument_group('with --score'))
+    parser.set_defaults(weights=None)   # those of --scoring, as in training
     return parser.parse_args()
 
 

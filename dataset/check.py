@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from dataset.classes import COCO_STUFF
 from dataset.files import DataError, check_same_size, load_instance, load_label, load_photo, pair_files, split_folders
-from dataset.labelled_images import check_sizes, draw_geometry
-from dataset.workers import WorkerKilled, Workers
+from dataset.labelled_images import check_sizes, draw_geometry, global_batch
+from dataset.workers import WorkerKilled, Workers, cores
 from model.errors import InputError, shown_in_one_line
 from model.init import OPT
 
@@ -101,13 +101,13 @@ def check_split(opt, split, crop):
     photos = split == 'train' or os.path.isdir(folders['photo'])
     samples, problems = pair_files(opt, split, photos)
     problems = [(error.kind, str(error)) for error in problems]
-    if split == 'train' and 0 < len(samples) < opt.batchSize:
-        problems.append(('fewer samples than one batch', f'{folders["label"]}: {len(samples)} complete samples, batchSize '
-                         f'{opt.batchSize}: add samples or set a smaller --batchSize'))
+    if split == 'train' and 0 < len(samples) < global_batch(opt):
+        problems.append(('fewer samples than one batch', f'{folders["label"]}: {len(samples)} complete samples, a batch is '
+                         f'{global_batch(opt)} (batchSize x accumulate): add samples or set a smaller --batchSize'))
     work = functools.partial(examine, opt=opt, crop=crop and split == 'train')
     tally = Tally(opt)
     try:
-        with Workers(os.cpu_count(), work) as workers:
+        with Workers(cores(), work) as workers:
             for found in tqdm(workers(samples), split, len(samples), unit=' samples', disable=None):
                 problems += found.problems
                 tally.add(found)

@@ -56,8 +56,11 @@ def _json_rows(text):
     return [(f'{name!r}', int(name) if numbered else index, *colour, name) for index, (name, colour) in enumerate(table.items())]
 
 
-_COCO_STUFF_TABLE = read_table(os.path.join(os.path.dirname(os.path.abspath(__file__)), 'coco_stuff_classes.txt'))
+_HERE = os.path.dirname(os.path.abspath(__file__))
+_COCO_STUFF_TABLE = read_table(os.path.join(_HERE, 'coco_stuff_classes.txt'))
 COCO_STUFF = tuple(entry.name for entry in _COCO_STUFF_TABLE)
+with open(os.path.join(_HERE, 'ade20k_classes.txt')) as _file:
+    ADE20K = tuple(_line.strip() for _line in _file if not _line.startswith('#'))
 
 
 def palette(count):

@@ -23,7 +23,9 @@ ORDER, CROP = 0, 1  # separate streams of random numbers
 # ---- Sizes, crop and flip (official data/base_dataset.py)
 
 def check_sizes(opt):
-    """InputError if no image of any shape could fill the crop; needs no file."""
+    """InputError if no photo could become a training sample: of any shape, it could not fill the crop; needs no file."""
+    if opt.output_nc != 3:
+        raise DataError(f'output_nc {opt.output_nc}: photos are read as RGB: set --output_nc 3', 'wrong channels')
     height, width = opt.picture_size
     needed = {'resize_and_crop': max(height, width), 'scale_width_and_crop': width,
               'scale_shortside_and_crop': min(height, width)}.get(opt.preprocess_mode, 0)
@@ -96,7 +98,7 @@ def whole_picture(images, opt):
     return as_arrays({name: _resized(name, image, opt.picture_size[::-1]) for name, image in images.items()})
 
 
-def prepared(opt, label, instance=None, photo=None):
+def prediction_inputs(opt, label, instance=None, photo=None):
     """Arrays for one prediction from paths; the style photo may have any size. DataError as for a data set."""
     if not opt.no_instance and not instance:
         raise DataError(f'{label}: its instance map is missing, and these options have no_instance false (the network was made '

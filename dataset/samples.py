@@ -15,7 +15,7 @@ from tqdm import tqdm
 from dataset.archive import NamedBytes, path_of, read
 from dataset.check import is_grey
 from dataset.files import DataError, check_same_size, load_photo
-from dataset.workers import WorkerKilled, Workers
+from dataset.workers import WorkerKilled, Workers, cores
 from model.errors import InputError
 
 RECORD = 'prepared.jsonl'
@@ -43,7 +43,7 @@ def prepare(root, settings, jobs, make):
     again = [number for number, record in enumerate(records) if 'left_out' in record]  # the file may have been mended
     work = functools.partial(_made, root=root, make=make)
     try:
-        with Workers(os.cpu_count(), work) as workers:
+        with Workers(cores(), work) as workers:
             for number, record in zip(again, workers([jobs[number] for number in again])):
                 records[number] = record
             _write_record(root, settings, records)

@@ -6,6 +6,7 @@ one pipe (seen with 3.11). Here each has its own, which ends with it.
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections import deque
@@ -13,6 +14,11 @@ from itertools import cycle, islice
 from multiprocessing.pool import ExceptionWithTraceback
 
 AHEAD = 4  # items handed to each process before its first result is read
+
+
+def cores():
+    """Processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 class WorkerKilled(Exception):
@@ -27,8 +33,8 @@ class Workers:
     """
 
     def __init__(self, count, function):
-        # Forked processes start at once and share what function holds; they touch no Paddle.
-        method = 'fork' if 'fork' in multiprocessing.get_all_start_methods() else None
+        # Forked processes start at once and share what function holds; they compute nothing with Paddle.
+        method = 'fork' if sys.platform == 'linux' else None
         context, self.processes, self.pipes, self.asked = multiprocessing.get_context(method), [], [], 0
         for _ in range(count):
             ours, theirs = context.Pipe()

@@ -23,7 +23,7 @@ NETWORKS = {'n_g.pdparams': 'generator', 'n_d.pdparams': 'discriminator', 'n_e.p
 ADAM_STATE = re.compile(r'(.+)_(moment1|moment2|beta1_pow_acc|beta2_pow_acc)_0')
 
 
-def folder_of(path, which_epoch=None):
+def folder_of(path, which_epoch=None, option='--lastoutput'):
     """The folder with the weights: `path`/model, or with `which_epoch` `path`/epoch_<n>, or `path` itself.
 
     Links are resolved, so that reading from it is not disturbed by a training that saves meanwhile.
@@ -33,7 +33,7 @@ def folder_of(path, which_epoch=None):
         if os.path.isfile(os.path.join(candidate, 'n_g.pdparams')):
             return os.path.realpath(candidate)
     raise InputError(f'{candidates[0]}: no n_g.pdparams there; train first (python train.py), or name the folder of the run '
-                     'with --lastoutput')
+                     f'with {option}')
 
 
 def load_networks(owner, folder, optional=()):
@@ -139,12 +139,12 @@ class Checkpoint:
         return f'{run}, {len(self._kept())} copies of epochs, {len(self._pictures())} training pictures'
 
     def clear(self):
-        """Remove the run's copies of epochs and its pictures (--restart); the checkpoint stays until the next `save`."""
+        """Remove the run's copies of epochs, pictures and scores (--restart); the checkpoint stays until the next `save`."""
         with _writing(self.output):
             for folder in self._kept():
                 shutil.rmtree(folder)
-            for picture in self._pictures():
-                os.remove(picture)
+            for file in self._pictures() + _matching(self.output, r'scores\.jsonl'):
+                os.remove(file)
 
     def _kept(self):
         return _matching(self.output, r'epoch_\d+|best')

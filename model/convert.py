@@ -15,6 +15,7 @@ import shutil
 import sys
 
 import numpy
+import paddle
 
 from model import ctkindle as of_ctkindle
 from model.checkpoint import folder_of
@@ -157,7 +158,9 @@ def export(words):
         _write(targets[network], lambda unfinished: write_state_dict(state, unfinished))
         print(f'written: {targets[network]}, {len(state)} tensors')
     spatial = f'--crop_size {opt.crop_size} --aspect_ratio {opt.aspect_ratio:g} --num_upsampling_layers {opt.num_upsampling_layers}'
-    print(f'official flags: --label_nc {opt.label_nc} --ngf {opt.ngf} --norm_G {opt.norm_G} {spatial}'
+    widths = ''.join(f' --{name} {getattr(opt, name)}' for name in ('ndf', 'num_D', 'n_layers_D', 'norm_D', 'norm_E', 'z_dim',
+                                                                    'output_nc') if getattr(opt, name) != getattr(OPT(), name))
+    print(f'official flags: --label_nc {opt.label_nc} --ngf {opt.ngf} --norm_G {opt.norm_G} {spatial}{widths}'
           f'{" --contain_dontcare_label" * opt.contain_dontcare_label}{" --no_instance" * opt.no_instance}'
           f'{" --use_vae" * opt.use_vae}')
 
@@ -189,7 +192,7 @@ def deeplab(words):
 
 
 def drn(words):
-    """drn_d_105_ms_cityscapes.pth of fyu/drn -> result/drn_d_105_cityscapes.pdparams"""
+    """drn-d-105_ms_cityscapes.pth of fyu/drn -> result/drn_d_105_cityscapes.pdparams"""
     _scoring_network('drn', words, ('FILE.pth',))
 
 
@@ -269,6 +272,7 @@ def main(words=None):
     elif words[0] not in SOURCES:
         raise OptionError(f'source: found {words[0]!r}, allowed: {", ".join(SOURCES)}')
     else:
+        paddle.set_device('cpu')   # networks are only filled here, never run
         SOURCES[words[0]](words[1:])
 
 

@@ -13,13 +13,10 @@ import warnings
 
 import numpy as np  # noqa: F401
 
+from dataset.workers import cores
+
 
 GPU_WHEEL = 'pip install paddlepaddle-gpu==3.2.0 -i https://www.paddlepaddle.org.cn/packages/stable/cu126/'
-
-
-def cores():
-    """Processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def _processes_here():

@@ -50,11 +50,13 @@ def load_painter(arguments):
 
     InputError if a flag would change the networks.
     """
-    folder = folder_of(OPT().update(arguments).lastoutput, getattr(arguments, 'which_epoch', None))
+    place = OPT().update(arguments).lastoutput
+    folder = folder_of(place, getattr(arguments, 'which_epoch', None))
     if ctkindle.is_ctkindle(folder):
         return _painter_of_ctkindle(folder, arguments)
     saved = OPT.load(os.path.join(folder, 'opt.json'))
     opt = OPT.load(os.path.join(folder, 'opt.json')).update(arguments)
+    opt.lastoutput = place  # the saved one is the training's
     changed = [f'{name} is {getattr(saved, name)}, not {getattr(opt, name)}' for name in OPT.network_fields()
                if getattr(saved, name) != getattr(opt, name)]
     if changed:

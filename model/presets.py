@@ -1,4 +1,4 @@
-"""Named sets of options: the runs of the paper, the official defaults, and the demo. Each setting differs from OPT's default."""
+"""Named sets of options: the runs of the paper, the official defaults, and the demo."""
 
 # Paper, section 4 and appendix A: Adam with betas 0 and 0.999, TTUR, synchronized batch norm, VGG loss, no style encoder.
 _PAPER = dict(use_vae=False, no_vgg_loss=False, beta1=0.0, beta2=0.999)

@@ -110,7 +110,7 @@ def start(opt, log, train_step, progress, init_from=None, restart=False):
     Every rank calls this; rank 0 writes.
     """
     if init_from:
-        left_out = load_networks(train_step, folder_of(init_from), optional=('n_d.pdparams', 'n_e.pdparams'))
+        left_out = load_networks(train_step, folder_of(init_from, option='--init_from'), optional=('n_d.pdparams', 'n_e.pdparams'))
         print(f'weights from {init_from}' + (f'; not there, so newly initialized: {", ".join(left_out)}' if left_out else ''))
     if not distributed.leads():
         return

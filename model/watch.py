@@ -30,6 +30,7 @@ class Watch:
             listener.settimeout(SILENCE)
             while len(self.links) < ranks - 1:
                 link = _Link(listener.accept()[0])
+                link.socket.settimeout(SILENCE)
                 hello = link.receive() or {}
                 if hello.get('token') == token:
                     self.links[hello['rank']] = link

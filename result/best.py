@@ -11,6 +11,7 @@ from result.evaluate import BATCH, Evaluation, add_settings, append
 from result.protocols import DATASETS
 
 LOWER_IS_BETTER = ('fid',)
+SCORES = 'scores.jsonl'  # in the folder of the run
 
 
 def settings_for(opt, arguments):
@@ -22,7 +23,20 @@ def settings_for(opt, arguments):
                          'leave scoring out')
     height, width = opt.picture_size
     return argparse.Namespace(**{**vars(arguments), 'dataset': names[0], 'dataroot': opt.dataroot, 'size': (width, height),
-                                 'batch': BATCH})
+                                 'batch': BATCH, 'weights': arguments.weights or opt.scoring})
+
+
+def score_is_due(opt, epoch):
+    """Whether this epoch is one to score, and opt.output/scores.jsonl does not have it yet."""
+    if not opt.score_epoch_freq or epoch % opt.score_epoch_freq:
+        return False
+    try:
+        with open(os.path.join(opt.output, SCORES)) as file:
+            return not any(json.loads(line)['checkpoint'].startswith(f'epoch {epoch} of ') for line in file)
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f'{os.path.join(opt.output, SCORES)}: cannot be read: {error}: move it away') from None
 
 
 class Best:
@@ -44,7 +58,7 @@ class Best:
         style = 'random' if opt.use_vae else None
         draw(opt, Painter(opt, train_step.generator, train_step.encoder), pictures, ['.png'], style, opt.batchSize)
         line = self.evaluation.score(pictures, f'epoch {epoch} of {opt.output}', style or 'none')
-        append(os.path.join(opt.output, 'scores.jsonl'), line)
+        append(os.path.join(opt.output, SCORES), line)
         shutil.rmtree(folder)   # the next epoch's pictures are others
         found, before = line['scores'][opt.score_by], self._before(line['protocol'])
         better = found is not None and (before is None or (found < before if opt.score_by in LOWER_IS_BETTER else found > before))

@@ -12,6 +12,7 @@ from model.errors import InputError
 from model.painter import normal_draws
 from model.semantics import prepared
 
+ENDINGS = ('.jpg', '.png')
 
 def draw(opt, painter, folder, endings, style=None, batch=1, rank=0, ranks=1):
     """Paint the validation set into folder/<stem><ending>; returns the number of its pictures.
@@ -30,8 +31,12 @@ def draw(opt, painter, folder, endings, style=None, batch=1, rank=0, ranks=1):
             stems = [data.samples[index].stem for index in indices]
             painted = painter.paint(inputs['semantics'], inputs.get('image'), noise=style and style_noise(opt, stems))
             for stem, pixels in zip(stems, pictures.to_uint8(painted)):
-                for ending in endings:
-                    pictures.save(pixels, os.path.join(folder, f'{stem}{ending}'))
+                for ending in ENDINGS:
+                    path = os.path.join(folder, f'{stem}{ending}')
+                    if ending in endings:
+                        pictures.save(pixels, path)
+                    elif os.path.exists(path):
+                        os.remove(path)   # of another model: result.evaluate would score it
             bar.update(len(stems))
     return len(data)
 

@@ -1,6 +1,6 @@
 """DRN-D-105 (Yu, Koltun and Funkhouser, arXiv 1705.09914): what segments pictures of Cityscapes.
 
-As in fyu/drn, whose drn_d_105_ms_cityscapes.pth SPADE's authors scored with.
+As in fyu/drn, whose drn-d-105_ms_cityscapes.pth SPADE's authors scored with.
 """
 import paddle
 from paddle import nn

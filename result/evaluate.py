@@ -54,10 +54,20 @@ class Evaluation:
         if not (self.segmentation or self.features):
             raise InputError('--no_segmentation and --no_fid leave nothing to score: leave one of them out')
         self.statistics = None
+        self.scored = {}   # folder -> [Picture] of its last score
+
+    def refuse_extra(self, folder):
+        """InputError if `folder` already holds pictures of other names, which would be refused after hours of painting."""
+        files = _images(folder) if os.path.isdir(folder) else {}
+        extra = sorted(set(files) - {sample.stem for sample in self.samples})
+        if extra and not self.settings.allow_missing:
+            raise InputError(f'{folder}: holds {len(extra)} pictures without a label map of their name, the first '
+                             f'{os.path.basename(files[extra[0]])}: name another --results, or remove them')
 
     def score(self, folder, checkpoint=None, style=None):
         """One line of scores.jsonl, a dict, for the pictures in `folder`; InputError for anything wrong with them."""
         pictures, missing = self.pictures(folder)
+        self.scored[folder] = pictures
         if self.features and len(pictures) < 2:
             raise InputError(f'{folder}: FID compares distributions and needs two pictures at least, found {len(pictures)}: '
                              'score more pictures, or leave FID out with --no_fid')

@@ -90,7 +90,7 @@ class Segmentation:
         self.dataset, self.protocol, self.weights, self.batch = dataset, protocol, weights, batch
         self.kind = NETWORKS[dataset.network]
         self.checksum = weights_checksum(self.kind, weights)
-        self.cache = Cache(cache, {'counts': 1, 'weights': self.checksum, 'network': dataset.network,
+        self.cache = Cache(cache, {'counts': 2, 'weights': self.checksum, 'network': dataset.network,
                                    'full_size': protocol.full_size})
         self.network = None
 
@@ -117,7 +117,7 @@ class Segmentation:
     def predict(self, rgb):
         """Class maps (H, W), int64, of pictures uint8 (N, H, W, 3)."""
         self.network = self.network or self.kind.load(self.weights, len(self.dataset.names))
-        x, size = self.kind.prepare(rgb), list(rgb.shape[1:3])
+        x, size = self.kind.prepare(self.network, rgb), list(rgb.shape[1:3])
         whole = [-(-side // self.kind.multiple) * self.kind.multiple for side in size]
         if whole != size:
             x = F.interpolate(x, whole, mode='bilinear', align_corners=False)

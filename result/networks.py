@@ -13,7 +13,10 @@ IMAGENET_RGB = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)   # mean and deviati
 
 
 class ScoringNetwork:
-    """A kind of network. classes_in names the tensor whose first side is the number of classes; None: it has none."""
+    """A kind of network. classes_in names the tensor whose first side is the number of classes; None: it has none.
+
+    prepare(network, rgb) is what that network sees of pictures; `multiple`: of which H and W must be multiples.
+    """
 
     def __init__(self, title, make, file, published, classes_in, multiple=1, prepare=None, scales='one'):
         self.title, self.make, self.file, self.published, self.classes_in = title, make, file, published, classes_in
@@ -48,17 +51,27 @@ class ScoringNetwork:
         return network
 
 
-# ---- What each wants to see of uint8 rgb (N, H, W, 3)
+# ---- What each network wants to see of uint8 rgb (N, H, W, 3)
 
-def _bgr_less_mean(rgb):
-    return _channels_first(rgb[..., ::-1].astype(numpy.float32) - numpy.array(deeplab.MEAN_BGR, numpy.float32))
+def _for_deeplab(network, rgb):
+    return _bgr_less(deeplab.MEAN_BGR, rgb)
 
 
-def _normalized_as(mean, deviation):
-    def prepare(rgb):
-        values = rgb.astype(numpy.float32) / 255 - numpy.array(mean, numpy.float32)
-        return _channels_first(values / numpy.array(deviation, numpy.float32))
-    return prepare
+def _for_drn(network, rgb):
+    return _normalized(drn.MEAN_RGB, drn.DEVIATION_RGB, rgb)
+
+
+def _for_upernet(network, rgb):
+    return _bgr_less(upernet.MEAN_BGR, rgb) if network.sees_bytes() else _normalized(*IMAGENET_RGB, rgb)
+
+
+def _bgr_less(mean, rgb):
+    return _channels_first(rgb[..., ::-1].astype(numpy.float32) - numpy.array(mean, numpy.float32))
+
+
+def _normalized(mean, deviation, rgb):
+    values = rgb.astype(numpy.float32) / 255 - numpy.array(mean, numpy.float32)
+    return _channels_first(values / numpy.array(deviation, numpy.float32))
 
 
 def unit_range(rgb):
@@ -73,13 +86,13 @@ def _channels_first(values):
 NETWORKS = {
     'deeplab': ScoringNetwork('DeepLabV2-ResNet101', deeplab.DeepLabV2, 'deeplabv2_cocostuff.pdparams',
                               'deeplabv2_resnet101_msc-cocostuff164k-100000.pth', 'base.aspp.c0.weight',
-                              prepare=_bgr_less_mean, scales='1, 0.75, 0.5 (maximum)'),
+                              prepare=_for_deeplab, scales='1, 0.75, 0.5 (maximum)'),
     # The stride is 8, and its transposed convolution gives back only multiples of it.
-    'drn': ScoringNetwork('DRN-D-105', drn.DRN, 'drn_d_105_cityscapes.pdparams', 'drn_d_105_ms_cityscapes.pth', 'seg.weight',
-                          8, _normalized_as(drn.MEAN_RGB, drn.DEVIATION_RGB)),
+    'drn': ScoringNetwork('DRN-D-105', drn.DRN, 'drn_d_105_cityscapes.pdparams', 'drn-d-105_ms_cityscapes.pth', 'seg.weight',
+                          8, _for_drn),
     'upernet': ScoringNetwork('ResNet101-UPerNet', upernet.UPerNet, 'upernet_ade20k.pdparams',
                               'encoder_epoch_50.pth decoder_epoch_50.pth', 'decoder.conv_last.1.weight', 32,
-                              _normalized_as(*IMAGENET_RGB)),
+                              _for_upernet),
     'inception': ScoringNetwork('FID Inception-v3', FIDInception, 'inception_fid.pdparams', 'pt_inception-2015-12-05-6726825d.pth',
                                 None),
 }

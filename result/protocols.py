@@ -1,7 +1,7 @@
 """How pictures are scored, by name: papers disagree because picture size, void pixels and reference statistics differ."""
 from collections import namedtuple
 
-from dataset.classes import COCO_STUFF
+from dataset.classes import ADE20K, COCO_STUFF
 
 # full_size: the picture is enlarged to the label's own size; else the label is made as small as the picture (nearest).
 # void_counted: pixels without true class count as wrong; else they are left out.
@@ -9,7 +9,7 @@ Protocol = namedtuple('Protocol', 'full_size void_counted')
 
 PROTOCOLS = {'spade': Protocol(False, False), 'full_size': Protocol(True, False), 'void_counted': Protocol(False, True)}
 
-# label_nc: ids in the label files; network: a key of result.networks.NETWORKS; size: (width, height) of SPADE's pictures;
+# label_nc: as in OPT; network: a key of result.networks.NETWORKS; size: (width, height) of SPADE's pictures;
 # names: of the classes that are scored; ids: the label files' id of each, where it is not the same number.
 Dataset = namedtuple('Dataset', 'dataroot label_nc network size names ids')
 
@@ -20,6 +20,7 @@ CITYSCAPES = {7: 'road', 8: 'sidewalk', 11: 'building', 12: 'wall', 13: 'fence',
 
 DATASETS = {
     'coco_stuff': Dataset('dataset/coco_stuff/', 182, 'deeplab', (256, 256), COCO_STUFF, None),
-    'ade20k': Dataset('dataset/ade20k/', 150, 'upernet', (256, 256), tuple(f'class {n}' for n in range(150)), None),
+    # In the files 0 is unknown, and class 0 of the network is their id 1.
+    'ade20k': Dataset('dataset/ade20k/', 150, 'upernet', (256, 256), ADE20K, tuple(range(1, 151))),
     'cityscapes': Dataset('dataset/cityscapes/', 35, 'drn', (512, 256), tuple(CITYSCAPES.values()), tuple(CITYSCAPES)),
 }

@@ -49,10 +49,10 @@ table{border-collapse:collapse} td,th{padding:.2em 1em;border-bottom:1px solid #
 # ---- The sheets
 
 def rows(evaluation, systems, count):
-    """(stem, [uint8 (H, W, 3), ...]) of the first `count` pictures: systems and photo, then their segmentations."""
+    """(stem, [uint8 (H, W, 3), ...]) of the first `count` scored pictures: systems and photo, then their segmentations."""
     size, classes = evaluation.size, len(evaluation.dataset.names)
     samples = find_samples(evaluation.opt, 'val')[:count]
-    folders = [{picture.stem: picture.path for picture in evaluation.pictures(folder)[0]} for folder in systems.values()]
+    folders = [{picture.stem: picture.path for picture in evaluation.scored[folder]} for folder in systems.values()]
     for sample in tqdm(samples, desc='sheets', unit='row', dynamic_ncols=True):
         if all(sample.stem in paths for paths in folders):
             paths = [found[sample.stem] for found in folders] + [sample.photo]
@@ -90,7 +90,7 @@ def write_sheets(folder, titles, found):
 def extremes(evaluation, folder):
     """[(pixel accuracy, Picture)] from worst to best; pictures of void alone have none."""
     scored = []
-    for picture in evaluation.pictures(folder)[0]:
+    for picture in evaluation.scored[folder]:
         counts = evaluation.segmentation.counts(picture.path, picture.label)[:-1]
         if counts.sum():
             scored.append((numpy.diagonal(counts).sum() / counts.sum(), picture))

@@ -1,6 +1,8 @@
 """UPerNet on ResNet-101 (Xiao et al., arXiv 1807.10221): what segments pictures of ADE20K.
 
-As in CSAILVision/semantic-segmentation-pytorch, whose baseline-resnet101-upernet SPADE's authors scored with.
+As in CSAILVision/semantic-segmentation-pytorch, whose baseline-resnet101-upernet SPADE's authors scored with. It was trained on
+BGR values 0 .. 255 less their mean. Since August 2019 (pull request 190 there) the same weights are released for normalized RGB,
+as ade20k-resnet101-upernet, in files of the same names.
 """
 import paddle
 import paddle.nn.functional as F
@@ -11,6 +13,8 @@ from result.layers import bottlenecks, convolution_and_norm, convolve
 POOLS = (1, 2, 3, 6)                 # sides of the pooled maps
 CHANNELS = (256, 512, 1024, 2048)    # of the four levels of the ResNet
 WIDTH = 512                          # channels of the decoder
+MEAN_BGR = (102.9801, 115.9465, 122.7717)
+LARGEST_NORMALIZED = 2.64            # absolute value of (1 - 0.406) / 0.225: white, in ImageNet's normalized blue
 
 
 class ResNet(nn.Layer):
@@ -75,6 +79,15 @@ class UPerNet(nn.Layer):
         super().__init__()
         self.encoder, self.decoder = ResNet(), Decoder(n_classes)
         self.eval()
+
+    def sees_bytes(self):
+        """Whether these weights are for 0 .. 255: in training the first convolution gave what no normalized picture can.
+
+        A sum of weights w times values up to x varies by sqrt(len(w)) * |w| * x at most.
+        """
+        weights, deviation = self.encoder.conv1.weight.flatten(1), self.encoder.bn1._variance.sqrt()
+        most = weights.norm(axis=1) * weights.shape[1] ** 0.5 * LARGEST_NORMALIZED
+        return bool((deviation > most).any())
 
     @paddle.no_grad()
     def forward(self, x):

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from dataset.labelled_images import (DataError, LabelledImages, ValidationImages, batches, find_samples, load_instance,
-                                     load_label, load_photo, prepared)
+                                     load_label, load_photo, prediction_inputs)
 from dataset.loader import Loader
 from model.init import OPT
 from tests.test_labelled_images import REPOSITORY, small, write_sample, write_set
@@ -161,7 +161,7 @@ def test_different_sizes_in_a_triple(tmp_path, part, size):
 
 def test_prediction_without_its_instance_map(tmp_path):
     path = save(tmp_path / 'a.png', [[0]])
-    assert says(message(prepared, OPT(), path), path, 'instance map is missing', '--instance')
+    assert says(message(prediction_inputs, OPT(), path), path, 'instance map is missing', '--instance')
 
 
 # ---- Crop larger than the image

@@ -40,7 +40,7 @@ def test_deeplab_gives_the_published_logits_and_labels(tmp_path, capsys):
     assert error(logits.numpy()[:, ::13], golden['logits']) < 1e-5
     labels = F.interpolate(logits, size, mode='bilinear').argmax(1).numpy()[0]
     assert (labels == golden['labels']).mean() > 0.999
-    prepared = NETWORKS['deeplab'].prepare(rgb.transpose(1, 2, 0)[None]).numpy()
+    prepared = NETWORKS['deeplab'].prepare(network, rgb.transpose(1, 2, 0)[None]).numpy()
     assert numpy.array_equal(prepared, bgr)
 
 
@@ -103,6 +103,23 @@ def test_the_other_networks_convert_and_run(tmp_path, name, network, tensors, si
     both = filled(x).numpy()
     assert both.shape == (2, 6, *size) and numpy.isfinite(both).all() and both.std() > 0
     assert error(filled(x[1:]).numpy(), both[1:]) < 1e-5
+
+
+def test_both_releases_of_upernet_see_what_they_were_trained_on():
+    """The later one has the first convolution turned to RGB and scaled: the same maps, but for the border and the mean's digits."""
+    state = seeded_state(UPerNet(6), 1.4)
+    state['encoder.bn1._variance'] *= 1e4
+    later = dict(state)
+    deviation = numpy.array([0.229, 0.224, 0.225], 'f4').reshape(1, 3, 1, 1)
+    later['encoder.conv1.weight'] = numpy.ascontiguousarray(state['encoder.conv1.weight'][:, ::-1]) * 255 * deviation
+    rgb = numpy.random.default_rng(0).integers(0, 256, (1, 64, 64, 3)).astype(numpy.uint8)
+    first, second = (NETWORKS['upernet'].filled(weights, 'here') for weights in (state, later))
+    assert first.sees_bytes() and not second.sees_bytes()
+    convolutions = []
+    for network in (first, second):
+        x = NETWORKS['upernet'].prepare(network, rgb)
+        convolutions.append(F.conv2d(x, network.encoder.conv1.weight, None, 2, 1).numpy()[..., 1:-1, 1:-1])
+    assert error(convolutions[1], convolutions[0]) < 0.02
 
 
 def test_weights_of_another_network_are_refused(tmp_path):

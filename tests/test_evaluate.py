@@ -2,6 +2,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from result.evaluate import Evaluation, command_line
 from result.inception import FIDInception
 from result.measure import true_classes
 from result.protocols import CITYSCAPES, DATASETS
-from result.scores import confusion, segmentation_scores
+from result.scores import VOID, confusion, segmentation_scores
 from result.sheet import write_sheets
 from tests.conftest import TINY, VALIDATION, kill, says, until
 from tests.scoring import seeded_state
@@ -114,6 +115,12 @@ def test_protocols(tiny_set, photos, weights, tmp_path):
     assert scores['void_counted'][0]['mean_accuracy'] == scores['spade'][0]['mean_accuracy']
 
 
+def test_ade20k_ids(tmp_path):
+    Image.fromarray(np.array([[0, 1, 2, 13, 150]], np.uint8)).save(tmp_path / 'a.png')
+    found = true_classes(tmp_path / 'a.png', DATASETS['ade20k'])[0]
+    assert found[0] == VOID and [DATASETS['ade20k'].names[index] for index in found[1:]] == ['wall', 'building', 'person', 'flag']
+
+
 def test_cityscapes_ids(tmp_path):
     Image.fromarray(np.arange(36, dtype=np.uint8)[None] % 35).save(tmp_path / 'a.png')
     found = true_classes(tmp_path / 'a.png', DATASETS['cityscapes'])[0]
@@ -191,6 +198,18 @@ def test_scoring_changes_nothing_in_training(scripts, scored, tmp_path):
     assert all(np.array_equal(one[name], other[name]) for name in one)
 
 
+def test_scoring_is_interrupted_at_once_and_made_up_for(scripts, weights, tmp_path):
+    settings = dict(label_nc=182, niter=1, score_epoch_freq=1, scoring=weights)
+    process = scripts.start(tmp_path, **settings)
+    until(lambda: list((tmp_path / 'output/scoring/pics').glob('*.png')), process=process)
+    assert kill(process, signal.SIGINT) == 130
+    assert says((tmp_path / 'said').read_text(), 'all is saved but these scores')
+    assert not (tmp_path / 'output/scores.jsonl').exists()
+    assert 'scores after epoch 1' in scripts.trained(tmp_path, **settings)
+    assert 'already complete' in scripts.trained(tmp_path, **settings)
+    assert len((tmp_path / 'output/scores.jsonl').read_text().splitlines()) == 1
+
+
 def test_val_scores_the_lossless_pictures(scripts, scored, weights, tmp_path):
     command = ['val.py', '--lastoutput', scored[0] / 'output/best', '--results', tmp_path / 'val', '--score', '--no_fid',
                '--weights', weights, '--cache', tmp_path / 'cache', '--scores', tmp_path / 'scores.jsonl']
@@ -202,6 +221,10 @@ def test_val_scores_the_lossless_pictures(scripts, scored, weights, tmp_path):
     assert line['scores']['mean_iou'] == pytest.approx(kept['scores']['mean_iou'])
     assert says(scripts.failure('val.py', '--lastoutput', scored[0] / 'output/best', '--score', '--weights', tmp_path),
                 'the weights of DeepLabV2-ResNet101 are missing')
+    scripts.run('val.py', '--lastoutput', scored[0] / 'output/best', '--results', tmp_path / 'val')
+    assert {path.suffix for path in (tmp_path / 'val/pics').iterdir()} == {'.jpg'}   # the PNG files would be scored as these
+    (tmp_path / 'val/pics/other.png').write_bytes(b'')
+    assert says(scripts.failure(*command), tmp_path / 'val/pics', '1 pictures without a label map', 'other.png')
 
 
 def test_classes_without_a_network(scripts, trained, tmp_path):

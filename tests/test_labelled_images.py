@@ -13,8 +13,8 @@ from hypothesis import given, settings, strategies as st
 from PIL import Image
 
 from dataset.labelled_images import (LabelledImages, ValidationImages, as_arrays, batches, draw_geometry, epoch_order,
-                                     find_samples, fingerprint, global_batch, load_instance, load_label, load_photo, prepared,
-                                     resized_size, transformed)
+                                     find_samples, fingerprint, global_batch, load_instance, load_label, load_photo,
+                                     prediction_inputs, resized_size, transformed)
 from dataset.loader import Loader
 from model.errors import InputError
 from model.init import OPT
@@ -298,9 +298,9 @@ def test_prediction_takes_a_style_photo_of_any_size(tmp_path):
     paths = write_sample(tmp_path, 'a', 'val')
     expected = ValidationImages(small(tmp_path))[0]
     Image.open(paths['img']).resize((77, 31)).save(tmp_path / 'style.png')
-    arrays = prepared(small(tmp_path), paths['label'], paths['inst'], tmp_path / 'style.png')
+    arrays = prediction_inputs(small(tmp_path), paths['label'], paths['inst'], tmp_path / 'style.png')
     assert arrays['image'].shape == (3, 32, 32) and same({**arrays, 'image': expected['image']}, expected)
-    assert set(prepared(small(tmp_path, no_instance=True), paths['label'])) == {'label'}
+    assert set(prediction_inputs(small(tmp_path, no_instance=True), paths['label'])) == {'label'}
 
 
 def test_workers_need_no_paddle():

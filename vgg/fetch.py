@@ -8,6 +8,7 @@ import os
 
 from model import device  # noqa: F401  first: sets the threads, then imports Paddle
 
+import paddle
 from paddle.utils.download import WEIGHTS_HOME, get_weights_path_from_url
 from paddle.vision.models.vgg import model_urls
 
@@ -30,6 +31,7 @@ def main():
         raise InputError(f'{url}: cannot be downloaded: {type(error).__name__}: {str(error).splitlines()[0][:150]}. On a machine '
                          f'with a network put the file into {WEIGHTS_HOME}, or convert another: python -m model.convert vgg19'
                          ) from None
+    paddle.set_device('cpu')
     vgg19([path, output])
 
 

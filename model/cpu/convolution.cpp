@@ -109,25 +109,33 @@ dnnl_memory_desc_t any(std::vector<int64_t> sizes, int type) {
     return desc;
 }
 
-// An operand: the caller's plain memory, oneDNN's own, and the reorder between them if they differ.
+// An operand: the caller's plain memory, oneDNN's own, and the reorder between them if they differ, or if it is scaled.
 struct Operand {
     int arg;
     bool output;
-    dnnl_memory_t outer = nullptr, inner = nullptr;
+    dnnl_memory_t outer = nullptr, inner = nullptr, scale = nullptr;
     dnnl_primitive_t reorder = nullptr;
     size_t bytes = 0;
 
-    Operand(int arg, bool output, dnnl_memory_desc_t outside, const_dnnl_memory_desc_t inside) : arg(arg), output(output) {
+    Operand(int arg, bool output, dnnl_memory_desc_t outside, const_dnnl_memory_desc_t inside, bool scaled = false)
+        : arg(arg), output(output) {
         check(dnnl_memory_create(&outer, outside, engine(), nullptr), "memory");
         inner = outer;
-        if (dnnl_memory_desc_equal(outside, inside)) return;
+        if (dnnl_memory_desc_equal(outside, inside) && !scaled) return;
         check(dnnl_memory_create(&inner, inside, engine(), nullptr), "memory");
         bytes = (dnnl_memory_desc_get_size(inside) + 63) / 64 * 64;
+        dnnl_primitive_attr_t attr;
+        check(dnnl_primitive_attr_create(&attr), "attributes");
+        if (scaled) {
+            check(dnnl_primitive_attr_set_scales_mask(attr, DNNL_ARG_SRC, 0), "scale");
+            check(dnnl_memory_create(&scale, plain({1}), engine(), nullptr), "memory");
+        }
         dnnl_primitive_desc_t desc;
         check(dnnl_reorder_primitive_desc_create(&desc, output ? inside : outside, engine(), output ? outside : inside, engine(),
-                                                 nullptr), "reorder");
+                                                 attr), "reorder");
         check(dnnl_primitive_create(&reorder, desc), "reorder");
         dnnl_primitive_desc_destroy(desc);
+        dnnl_primitive_attr_destroy(attr);
     }
 
     void release() {
@@ -135,12 +143,15 @@ struct Operand {
             dnnl_primitive_destroy(reorder);
             dnnl_memory_destroy(inner);
         }
+        if (scale) dnnl_memory_destroy(scale);
         dnnl_memory_destroy(outer);
     }
 
-    void convert() const {
-        dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, output ? inner : outer}, {DNNL_ARG_DST, output ? outer : inner}};
-        check(dnnl_primitive_execute(reorder, stream(), 2, args), "reorder");
+    void convert(float *factor) const {
+        dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, output ? inner : outer}, {DNNL_ARG_DST, output ? outer : inner},
+                                  {DNNL_ARG_ATTR_SCALES | DNNL_ARG_SRC, scale}};
+        if (scale) check(dnnl_memory_set_data_handle(scale, factor), "memory");
+        check(dnnl_primitive_execute(reorder, stream(), scale ? 3 : 2, args), "reorder");
     }
 };
 
@@ -151,7 +162,7 @@ struct Plan {
     dnnl_memory_t scratch = nullptr;
     size_t scratch_bytes = 0;
 
-    Plan(const Shape &s, Pass pass, bool bias, bool bf16, const Strip &strip) {
+    Plan(const Shape &s, Pass pass, bool bias, bool bf16, bool scaled, const Strip &strip) {
         const std::vector<int64_t> x = {s.n, s.c, strip.x_rows, s.w}, w = {s.out, s.c, s.kh, s.kw},
                                    y = {s.n, s.out, strip.y_rows, s.ow()}, b = {s.out};
         const int type = bf16 ? dnnl_bf16 : dnnl_f32;
@@ -169,14 +180,14 @@ struct Plan {
         auto inside = [&](int what) { return dnnl_primitive_desc_query_md(desc, what, 0); };
         if (pass == FORWARD) {
             operands = {{DNNL_ARG_SRC, false, plain(x, s.h), inside(dnnl_query_src_md)},
-                        {DNNL_ARG_WEIGHTS, false, plain(w), inside(dnnl_query_weights_md)},
+                        {DNNL_ARG_WEIGHTS, false, plain(w), inside(dnnl_query_weights_md), scaled},
                         {DNNL_ARG_DST, true, plain(y, s.oh()), inside(dnnl_query_dst_md)}};
             if (bias) operands.emplace_back(DNNL_ARG_BIAS, false, with_bias, with_bias);
         } else if (pass == BACKWARD_DATA) {
             check(dnnl_convolution_backward_data_primitive_desc_create(&desc, engine(), dnnl_convolution_direct, any(x, type),
                   any(w, type), any(y, type), strides, dilates, before, after, forward, attr), "convolution backward to data");
             operands = {{DNNL_ARG_DIFF_DST, false, plain(y, s.oh()), inside(dnnl_query_diff_dst_md)},
-                        {DNNL_ARG_WEIGHTS, false, plain(w), inside(dnnl_query_weights_md)},
+                        {DNNL_ARG_WEIGHTS, false, plain(w), inside(dnnl_query_weights_md), scaled},
                         {DNNL_ARG_DIFF_SRC, true, plain(x, s.h), inside(dnnl_query_diff_src_md)}};
         } else {
             // The weights' gradient is summed in float32 also from bfloat16 operands.
@@ -202,7 +213,7 @@ struct Plan {
         dnnl_primitive_destroy(primitive);
     }
 
-    void run(const std::vector<void *> &tensors, Arena &arena) const {
+    void run(const std::vector<void *> &tensors, Arena &arena, float scale) const {
         size_t total = scratch_bytes;
         for (const Operand &operand : operands) total += operand.bytes;
         char *free = arena.reserve(total);
@@ -213,7 +224,7 @@ struct Plan {
             if (operand.reorder) {
                 check(dnnl_memory_set_data_handle(operand.inner, free), "memory");
                 free += operand.bytes;
-                if (!operand.output) operand.convert();
+                if (!operand.output) operand.convert(&scale);
             }
             args.push_back({operand.arg, operand.inner});
         }
@@ -221,7 +232,7 @@ struct Plan {
         args.push_back({DNNL_ARG_SCRATCHPAD, scratch});
         check(dnnl_primitive_execute(primitive, stream(), int(args.size()), args.data()), "convolution");
         for (const Operand &operand : operands)
-            if (operand.reorder && operand.output) operand.convert();
+            if (operand.reorder && operand.output) operand.convert(nullptr);
         check(dnnl_stream_wait(stream()), "convolution");
     }
 };
@@ -237,17 +248,18 @@ extern "C" void spade_release_scratch() {
     arena.release();
 }
 
-// pass 0: a = x, b = weights, c = y (out), d = bias. 1: a = dy, b = weights, c = dx (out). 2: a = dy, b = x, c = dweights
-// (out), d = dbias (out). d may be null. Returns 0, or 1 if oneDNN has no such convolution here.
+// pass 0: a = x, b = weights, result = y. 1: a = dy, b = weights, result = dx. 2: a = dy, b = x, result = dweights, and bias is
+// written. bias may be null. The weights are taken times `scale`. Returns 0, 1 if oneDNN has no such convolution here, or 2 if
+// there is no memory.
 extern "C" int spade_convolution(int64_t pass, int bf16, int64_t n, int64_t c, int64_t h, int64_t w, int64_t out, int64_t kh,
                                  int64_t kw, int64_t stride, int64_t pad_h, int64_t pad_w, int64_t dilation, void *a, void *b,
-                                 void *result, void *bias) {
-    static std::map<std::array<int64_t, 18>, Plan> plans;
+                                 void *result, void *bias, float scale) {
+    static std::map<std::array<int64_t, 19>, Plan> plans;
     std::lock_guard<std::mutex> lock(mutex);
     try {
         const Shape shape = {n, c, h, w, out, kh, kw, stride, pad_h, pad_w, dilation};
         for (const Strip &strip : strips(shape, Pass(pass))) {
-            const std::array<int64_t, 18> key = {pass, bf16, bias != nullptr, n, c, h, w, out, kh, kw, stride, pad_h, pad_w,
+            const std::array<int64_t, 19> key = {pass, bf16, bias != nullptr, scale != 1, n, c, h, w, out, kh, kw, stride, pad_h, pad_w,
                                                  dilation, strip.x_rows, strip.y_rows, strip.above, strip.below};
             auto found = plans.find(key);
             if (found == plans.end()) {
@@ -255,16 +267,18 @@ extern "C" int spade_convolution(int64_t pass, int bf16, int64_t n, int64_t c, i
                     for (auto &entry : plans) entry.second.release();
                     plans.clear();
                 }
-                found = plans.emplace(key, Plan(shape, Pass(pass), bias, bf16, strip)).first;
+                found = plans.emplace(key, Plan(shape, Pass(pass), bias, bf16, scale != 1, strip)).first;
             }
             float *x = (float *)(pass == FORWARD ? a : pass == BACKWARD_DATA ? result : b) + strip.x * w,
                   *y = (float *)(pass == FORWARD ? result : a) + strip.y * shape.ow();
             std::vector<void *> tensors = {pass == FORWARD ? x : y, pass == BACKWARD_WEIGHTS ? x : b,
                                            pass == FORWARD ? y : pass == BACKWARD_DATA ? x : result};
             if (bias) tensors.push_back(bias);
-            found->second.run(tensors, arena);
+            found->second.run(tensors, arena, scale);
         }
         return 0;
+    } catch (const std::bad_alloc &) {
+        return 2;
     } catch (const std::exception &) {
         return 1;
     }

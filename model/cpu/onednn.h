@@ -24,6 +24,7 @@ enum { dnnl_bf16 = 2, dnnl_f32 = 3 };
 enum { dnnl_forward_training = 64, dnnl_convolution_direct = 1 };
 enum { dnnl_query_src_md = 129, dnnl_query_diff_src_md, dnnl_query_weights_md, dnnl_query_diff_weights_md,
        dnnl_query_dst_md, dnnl_query_diff_dst_md, dnnl_query_scratchpad_md = 136 };
+enum { DNNL_ARG_ATTR_SCALES = 4096 };
 enum { DNNL_ARG_SRC = 1, DNNL_ARG_DST = 17, DNNL_ARG_WEIGHTS = 33, DNNL_ARG_BIAS = 41, DNNL_ARG_SCRATCHPAD = 80,
        DNNL_ARG_DIFF_SRC = 129, DNNL_ARG_DIFF_DST = 145, DNNL_ARG_DIFF_WEIGHTS = 161, DNNL_ARG_DIFF_BIAS = 169 };
 
@@ -40,6 +41,8 @@ int dnnl_memory_set_data_handle(dnnl_memory_t, void *handle);
 int dnnl_memory_destroy(dnnl_memory_t);
 int dnnl_primitive_attr_create(dnnl_primitive_attr_t *);
 int dnnl_primitive_attr_set_scratchpad_mode(dnnl_primitive_attr_t, int mode);
+int dnnl_primitive_attr_set_scales_mask(dnnl_primitive_attr_t, int arg, int mask);
+int dnnl_primitive_attr_destroy(dnnl_primitive_attr_t);
 const_dnnl_memory_desc_t dnnl_primitive_desc_query_md(const_dnnl_primitive_desc_t, int what, int index);
 int dnnl_primitive_create(dnnl_primitive_t *, const_dnnl_primitive_desc_t);
 int dnnl_primitive_destroy(dnnl_primitive_t);

@@ -38,8 +38,8 @@ def singular_value(weight, u, v, advance):
 class Convolution(PyLayer):
     """conv2d of x (N, C, H, W) with weight (O, C, k, k) and bias (O) or None; stride and padding alike in both directions.
 
-    With a SingularValue of the weight, with weight / sigma: the quotient lives only while it is multiplied. Where again() gives x a
-    second time, x is not kept for the way back: SPADE's outputs would be half of what a step holds.
+    With a SingularValue of the weight, with weight / sigma, a quotient that is never a tensor. Where again() gives x a second time,
+    x is not kept for the way back: SPADE's outputs would be half of what a step holds.
     """
 
     @staticmethod
@@ -49,7 +49,7 @@ class Convolution(PyLayer):
         ctx.biased, ctx.shape = bias is not None, _shape(x, weight, stride, (padding, padding), 1, bfloat16)
         height, width = ((x.shape[d] + 2 * padding - weight.shape[d]) // stride + 1 for d in (2, 3))
         y = paddle.empty([x.shape[0], weight.shape[0], height, width])
-        _convolve(FORWARD, ctx.shape, x, _divided(weight, singular), y, bias)
+        _convolve(FORWARD, ctx.shape, x, weight, y, bias, singular)
         return y
 
     @staticmethod
@@ -58,7 +58,7 @@ class Convolution(PyLayer):
         dx = dweight = dbias = None
         if ctx.wanted[0]:
             dx = paddle.empty(ctx.shape[1:5])
-            _convolve(BACKWARD_DATA, ctx.shape, dy, _divided(weight, ctx.singular), dx, None)
+            _convolve(BACKWARD_DATA, ctx.shape, dy, weight, dx, None, ctx.singular)
         if ctx.wanted[1]:
             dweight = paddle.empty(weight.shape)
             dbias = paddle.empty([weight.shape[0]]) if ctx.biased else None
@@ -84,13 +84,11 @@ def _shape(x, weight, stride, padding, dilation, bfloat16):
     return (bfloat16, *x.shape, weight.shape[0], *weight.shape[2:], stride, *padding, dilation)
 
 
-def _divided(weight, singular):
-    return weight if singular is None else weight / singular.sigma
-
-
-def _convolve(which, shape, a, b, result, bias):
-    if _call('spade_convolution', which, *shape, a, b, result, bias):
-        raise RuntimeError(f'oneDNN has no convolution for {shape} here: set --cpu_kernels false')
+def _convolve(which, shape, a, b, result, bias, singular=None):
+    failed = _call('spade_convolution', which, *shape, a, b, result, bias, 1.0 if singular is None else 1 / singular.sigma)
+    if failed:
+        raise MemoryError(f'no memory for a convolution {shape}') if failed > 1 else RuntimeError(
+            f'oneDNN has no convolution for {shape} here: set --cpu_kernels false')
 
 
 class WindowSums(PyLayer):
