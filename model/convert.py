@@ -3,7 +3,7 @@
     python -m model.convert nvlabs CHECKPOINT_DIR OUTPUT_DIR [--preset NAME] [--crop_size 256 ...]
     python -m model.convert ctkindle DIR OUTPUT_DIR [--crop_size 256 ...]
     python -m model.convert vgg19 SOURCE vgg/vgg19pretrain.pdparams
-    python -m model.convert export OUTPUT_DIR CHECKPOINT_DIR    ours -> the official code's
+    python -m model.convert export nvlabs OUTPUT_DIR CHECKPOINT_DIR    ours -> the official code's
     python -m model.convert deeplab|drn|inception FILE.pth OUT.pdparams
     python -m model.convert upernet ENCODER.pth DECODER.pth OUT.pdparams
 
@@ -140,10 +140,10 @@ def ctkindle(words):
 
 def export(words):
     """OUTPUT_DIR/model/ of a training here -> CHECKPOINT_DIR/latest_net_{G,D,E}.pth, as the official code loads them."""
-    parser = argparse.ArgumentParser(prog='python -m model.convert export', description=export.__doc__)
+    parser = argparse.ArgumentParser(prog='python -m model.convert export nvlabs', description=export.__doc__)
     parser.add_argument('output_dir', help='folder of the run: --output of train.py')
     parser.add_argument('checkpoint_dir', help='folder for the .pth files: checkpoints/<name> of the official code')
-    arguments = parser.parse_args(words)
+    arguments = parser.parse_args(words[1:] if words[:1] == ['nvlabs'] and len(words) > 2 else words)
     folder = folder_of(arguments.output_dir)
     opt = OPT.load(os.path.join(folder, 'opt.json'))
     if (opt.activation, opt.attention) != ('leaky_relu', 'none'):

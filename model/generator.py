@@ -27,10 +27,10 @@ class SPADEResnetBlock(nn.Layer):
             self.norm_s = SPADE(in_channels, opt)
 
     def forward(self, x, semantics):
-        """x (N, in_channels, H, W) -> (N, out_channels, H, W)."""
+        """x (N, in_channels, H, W) -> (N, out_channels, H, W); without gradients x may be overwritten."""
         shortcut = self.norm_s(x, semantics, self.conv_s, activated=False) if self.learned_shortcut else x
-        y = self.norm_0(x, semantics, self.conv_0)
-        y = self.norm_1(y, semantics, self.conv_1)
+        y = self.norm_0(x, semantics, self.conv_0, last=self.learned_shortcut)
+        y = self.norm_1(y, semantics, self.conv_1, last=True)
         return attend(shortcut + y, self.opt)
 
 

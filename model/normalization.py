@@ -31,8 +31,11 @@ class SPADE(nn.Layer):
         self.mlp_gamma = Convolution(HIDDEN, channels, norm.kernel_size, opt, padding=padding)
         self.mlp_beta = Convolution(HIDDEN, channels, norm.kernel_size, opt, padding=padding)
 
-    def forward(self, x, semantics, convolution, activated=True):
-        """x (N, channels, H, W), a SemanticMap of N maps of any size -> convolution(activation of the modulated x)."""
+    def forward(self, x, semantics, convolution, activated=True, last=False):
+        """x (N, channels, H, W), a SemanticMap of N maps of any size -> convolution(activation of the modulated x).
+
+        last: nobody needs x after this, so that without gradients it may be overwritten.
+        """
         compiled = self.opt.cpu_kernels and operators.usable(x)
         windows = self._windows(semantics, x.shape[2:])
         if not compiled:
@@ -47,7 +50,8 @@ class SPADE(nn.Layer):
         scale = (variance + EPSILON) ** -0.5
         slope = SLOPE if activated and fused else 1.0
         arguments = x, table, mean, scale, pixel, isinstance(norm, InstanceNorm), count, norm.synchronized, slope
-        y = operators.Modulate.apply(*arguments)
+        in_place = last and not paddle.is_grad_enabled()
+        y = operators.modulated(*arguments, into=x) if in_place else operators.Modulate.apply(*arguments)
         if not fused:
             return convolution(self._finished(y, activated))
         return convolution(y, again=functools.partial(operators.modulated, *arguments))

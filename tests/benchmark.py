@@ -2,8 +2,8 @@
 
 Generator forward in eval mode and full training step (no encoder, no VGG), ngf 64, 256x256, batch 1, on real COCO-Stuff maps
 (folder named by SPADE_COCO_SAMPLE) or else on demo maps with COCO-Stuff's 182 labels. All settings run in turn in one process;
-ratios are medians of paired runs. Peak memory is that of a process of its own, two training steps long. --full takes hours of
-the plain path: also encoder and VGG, batch 4, other resolutions, and maps from flat to random. Ends in one line of JSON.
+ratios are medians of paired runs. Peak memory is that of a process of its own, two training steps long. --full, about an hour,
+adds windows and kernels alone, encoder and VGG, batch 4, other resolutions, and maps from flat to random. Ends in one line of JSON.
 """
 import argparse
 import json
@@ -173,7 +173,7 @@ def plot(results, path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--full', action='store_true', help='all tables, all settings')
-    parser.add_argument('--settings', nargs='+', default=['plain', 'both'], choices=SETTINGS, help='columns [plain both]')
+    parser.add_argument('--settings', nargs='+', default=[], choices=SETTINGS, help='more columns than plain and both')
     parser.add_argument('--plot', metavar='FILE', help='draw the ratios')
     parser.add_argument('--peak', choices=SETTINGS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -182,7 +182,7 @@ def main():
     device.use_best_device()
     print(f'maps: {os.environ.get("SPADE_COCO_SAMPLE") or "demo scenes (name COCO-Stuff samples with SPADE_COCO_SAMPLE)"}')
     window_cost()
-    names = list(SETTINGS) if arguments.full else arguments.settings
+    names = [name for name in SETTINGS if arguments.full or name in {'plain', 'both', *arguments.settings}]
     results = {'256 x 256, batch 1': compare({}, names)}
     table('256 x 256, batch 1', results['256 x 256, batch 1'])
     peak = {name: peak_memory(name) for name in ('plain', 'both')}

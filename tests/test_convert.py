@@ -385,7 +385,7 @@ def test_export_and_back_is_exact(tmp_path, capsys, settings):
     opt, official = tiny(networks, **settings)
     flags = [word for name in OPT.network_fields() for word in (f'--{name}', str(getattr(opt, name)))]
     main(['nvlabs', save(tmp_path / 'official', official), str(tmp_path / 'ours'), *flags])
-    main(['export', str(tmp_path / 'ours'), str(tmp_path / 'exported')])
+    main(['export', 'nvlabs', str(tmp_path / 'ours'), str(tmp_path / 'exported')])
     assert f'--label_nc {opt.label_nc}' in capsys.readouterr().out
     for network in networks:
         found = read_state_dict(tmp_path / f'exported/latest_net_{network}.pth')

@@ -17,7 +17,7 @@ def usable(x):
 
 LARGE = 1 << 19  # elements in a SPADE layer's input from which on its way back ends in return_free_memory()
 LARGEST = 8 * LARGE  # and from which on it begins so
-LARGE_WEIGHT = 1 << 21  # elements in a weight after whose gradient free memory is returned, too
+LARGE_WEIGHT = 1 << 19  # elements in a weight after whose gradient free memory is returned, too
 FORWARD, BACKWARD_DATA, BACKWARD_WEIGHTS = range(3)
 
 
@@ -143,12 +143,12 @@ def statistics(x, per_image):
     return mean, variance
 
 
-def modulated(x, table, mean, scale, pixel, per_image, count, synchronized, slope):
-    """Modulate's result, without a way back."""
+def modulated(x, table, mean, scale, pixel, per_image, count, synchronized, slope, into=None):
+    """Modulate's result, without a way back; `into` may be x itself."""
     if x.size >= LARGEST:
         return_free_memory()
     x, (n, channels, height, width) = x.contiguous(), x.shape
-    y = paddle.empty(x.shape)
+    y = paddle.empty(x.shape) if into is None else into
     _call('spade_modulate', x, mean, scale, table, pixel, y, n, channels, height * width, table.shape[-1], per_image, slope)
     return y
 
