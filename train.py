@@ -53,8 +53,8 @@ def train(opt, arguments):
     log = LossLog(os.path.join(opt.log, 'log.npy'))
     found = resume.stored_progress(opt, log.path, dataset, restart) if distributed.leads() else None
     progress = distributed.gathered(found)[0]
-    whole = progress and progress['epoch'] >= opt.epochs and not batches(opt, len(data), opt.epochs, progress['seen'], rank, ranks)
-    if whole and not score_is_due(opt, opt.epochs):
+    left = batches(opt, len(data), opt.epochs, progress['seen'], rank, ranks) if progress else None
+    if progress and progress['epoch'] >= opt.epochs and not left and not score_is_due(opt, opt.epochs):
         print(f'training is already complete: {opt.epochs} epochs in {opt.output}. To go on, raise --niter or --niter_decay; '
               'to begin anew, --restart; to draw the validation set: python val.py')
         return

@@ -51,7 +51,7 @@ class SPADE(nn.Layer):
         slope = SLOPE if activated and fused else 1.0
         arguments = x, table, mean, scale, pixel, isinstance(norm, InstanceNorm), count, norm.synchronized, slope
         in_place = last and not paddle.is_grad_enabled()
-        y = operators.modulated(*arguments, into=x) if in_place else operators.Modulate.apply(*arguments)
+        y = operators.modulated(*arguments, in_place=True) if in_place else operators.Modulate.apply(*arguments)
         if not fused:
             return convolution(self._finished(y, activated))
         return convolution(y, again=functools.partial(operators.modulated, *arguments))

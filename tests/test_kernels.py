@@ -60,6 +60,19 @@ def test_large_convolutions_are_done_in_strips(n, size, k, padding):
             lambda x: F.conv2d(x, weight, bias, 1, padding), [leaf(n, 64, *size)])
 
 
+def test_modulation_in_place_equals_modulation():
+    """Also of a tensor that is not contiguous, which cannot be overwritten."""
+    x, table = leaf(2, 9, 7, 6).detach(), leaf(2, 12, 9, 7).detach()
+    mean, scale = leaf(6).detach(), leaf(6).detach() ** 2
+    arguments = table, mean, scale, None, False, None, False, 0.2
+    turned = x.transpose([0, 3, 1, 2])
+    expected = operators.modulated(turned.clone(), *arguments).numpy()
+    assert np.array_equal(operators.modulated(turned, *arguments, in_place=True).numpy(), expected)
+    own = paddle.to_tensor(x.numpy().transpose(0, 3, 1, 2).copy())
+    assert np.array_equal(operators.modulated(own, *arguments, in_place=True).numpy(), expected)
+    assert np.array_equal(own.numpy(), expected)
+
+
 @pytest.mark.skipif(not cpu.has_bfloat16(), reason='this processor has no bfloat16 units')
 def test_bfloat16_convolution_is_near():
     compare(lambda x, w, b: operators.Convolution.apply(x, w, b, 1, 1, True), lambda x, w, b: F.conv2d(x, w, b, 1, 1),

@@ -143,12 +143,12 @@ def statistics(x, per_image):
     return mean, variance
 
 
-def modulated(x, table, mean, scale, pixel, per_image, count, synchronized, slope, into=None):
-    """Modulate's result, without a way back; `into` may be x itself."""
+def modulated(x, table, mean, scale, pixel, per_image, count, synchronized, slope, in_place=False):
+    """Modulate's result, without a way back; in_place: in x's memory, where that is contiguous."""
     if x.size >= LARGEST:
         return_free_memory()
     x, (n, channels, height, width) = x.contiguous(), x.shape
-    y = paddle.empty(x.shape) if into is None else into
+    y = x if in_place else paddle.empty(x.shape)
     _call('spade_modulate', x, mean, scale, table, pixel, y, n, channels, height * width, table.shape[-1], per_image, slope)
     return y
 
