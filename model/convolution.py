@@ -4,7 +4,7 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from model import precision
-from model.cpu import has_bfloat16, operators
+from model.cpu import has_bfloat16, in_use, operators
 
 NEVER_ZERO = 1e-12  # least norm that a vector is divided by (torch.nn.utils.spectral_norm)
 
@@ -19,7 +19,7 @@ class Convolution(nn.Conv2D):
 
     def __init__(self, in_channels, out_channels, kernel_size, opt, stride=1, padding=0, bias=True, spectral=False):
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, bias_attr=None if bias else False)
-        self.opt, self.step, self.margin, self.spectral = opt, stride, padding, spectral
+        self.opt, self.stride, self.padding, self.spectral = opt, stride, padding, spectral
         if spectral:
             weight = self.weight
             del self.weight
@@ -27,22 +27,24 @@ class Convolution(nn.Conv2D):
             for name, count in (('weight_u', out_channels), ('weight_v', in_channels * kernel_size ** 2)):
                 self.register_buffer(name, _normalized(paddle.randn([count])))
 
-    def forward(self, x, again=None):
-        """(N, in_channels, H, W) -> (N, out_channels, h, w). again() -> x makes x anew, so that it need not be kept."""
-        if not (self.opt.cpu_kernels and operators.usable(x)):
+    def forward(self, x, recompute=None):
+        """(N, in_channels, H, W) -> (N, out_channels, h, w). recompute() -> x: then the kernels do not keep x."""
+        if not in_use(self.opt, x):
             with precision.full():
                 weight = self._normalized_weight() if self.spectral else self.weight
-            return F.conv2d(x, weight, self.bias, self.step, self.margin)
+            return F.conv2d(x, weight, self.bias, self.stride, self.padding)
         weight = self.weight_orig if self.spectral else self.weight
         singular = operators.singular_value(weight, self.weight_u, self.weight_v, self.training) if self.spectral else None
-        return operators.Convolution.apply(x, weight, self.bias, self.step, self.margin, bfloat16(self.opt), singular, again)
+        return operators.Convolution.apply(x, weight, self.bias, self.stride, self.padding, bfloat16(self.opt), singular,
+                                           recompute)
 
     def _normalized_weight(self):
         matrix = self.weight_orig.flatten(1)
         if self.training:
             with paddle.no_grad():
-                self.weight_v.set_value(_normalized(paddle.mv(matrix.t(), self.weight_u)))
-                self.weight_u.set_value(_normalized(paddle.mv(matrix, self.weight_v)))
+                # Not set_value(), which copies through the host on Paddle 2.6.
+                paddle.assign(_normalized(paddle.mv(matrix.t(), self.weight_u)), output=self.weight_v)
+                paddle.assign(_normalized(paddle.mv(matrix, self.weight_v)), output=self.weight_u)
         # Copies: a second forward before backward() advances u and v.
         return self.weight_orig / paddle.dot(self.weight_u.clone(), paddle.mv(matrix, self.weight_v.clone()))
 
@@ -53,7 +55,7 @@ def _normalized(vector):
 
 def convolve(x, weight, bias, opt, stride=1, padding=0):
     """conv2d of x (N, C, H, W) with weight (O, C, k, k) and bias (O) or None."""
-    if opt.cpu_kernels and operators.usable(x):
+    if in_use(opt, x):
         return operators.Convolution.apply(x, weight, bias, stride, padding, bfloat16(opt))
     return F.conv2d(x, weight, bias, stride, padding)
 

@@ -7,8 +7,9 @@ from model.activation import activate, attend
 from model.convolution import convolve
 from model.init import LayerNorm
 from model.initialization import initialize
-from model.normalization import code_table, normalized_convolution, window_sums
+from model.normalization import normalized_convolution
 from model.semantics import FIRST_CONVOLUTION, by_windows
+from model.window_tables import code_table, dealt_out, window_sums
 
 KERNEL, STRIDE, PADDING = FIRST_CONVOLUTION
 MOST_CHANNELS = 512
@@ -61,8 +62,7 @@ class PatchDiscriminator(nn.Layer):
     def _by_windows(self, weight, semantics):
         """The convolution of the one-hot map (N, ndf, h, w): each distinct window once, then dealt out to its places."""
         windows = semantics.windows(*FIRST_CONVOLUTION)
-        sums = window_sums(code_table(weight, windows, semantics), windows, self.opt)
-        return F.embedding(paddle.to_tensor(windows.pixel), sums).transpose([0, 3, 1, 2])
+        return dealt_out(window_sums(code_table(weight, windows, semantics), windows, self.opt), windows)
 
 
 def _with_maps(semantics, image, scale):

@@ -10,7 +10,6 @@ import sys
 
 import paddle
 from paddle import distributed
-from paddle.autograd import PyLayer
 
 from model.errors import InputError
 from model.watch import Watch
@@ -119,18 +118,6 @@ def average_gradients(parameters):
     together = add_up(paddle.concat([gradient.flatten() for gradient in small])) / ranks()
     for gradient, part in zip(small, paddle.split(together, [gradient.size for gradient in small])):
         paddle.assign(part.reshape(gradient.shape), gradient)
-
-
-class SumOverRanks(PyLayer):
-    """Sum of x over the ranks; its gradient is the sum of theirs."""
-
-    @staticmethod
-    def forward(ctx, x):
-        return add_up(x.clone())
-
-    @staticmethod
-    def backward(ctx, dy):
-        return add_up(dy.clone())
 
 
 @contextlib.contextmanager

@@ -3,8 +3,10 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
-from model.activation import SLOPE, attend
+from model.activation import SLOPE, activate, attend
 from model.convolution import Convolution
+from model.cpu import in_use
+from model.cpu import spade as compiled
 from model.initialization import initialize
 from model.normalization import SPADE
 
@@ -28,10 +30,19 @@ class SPADEResnetBlock(nn.Layer):
 
     def forward(self, x, semantics):
         """x (N, in_channels, H, W) -> (N, out_channels, H, W); without gradients x may be overwritten."""
-        shortcut = self.norm_s(x, semantics, self.conv_s, activated=False) if self.learned_shortcut else x
-        y = self.norm_0(x, semantics, self.conv_0, last=self.learned_shortcut)
-        y = self.norm_1(y, semantics, self.conv_1, last=True)
+        shortcut = spade_convolution(self.norm_s, self.conv_s, x, semantics, activated=False) if self.learned_shortcut else x
+        y = spade_convolution(self.norm_0, self.conv_0, x, semantics, inplace=self.learned_shortcut)
+        y = spade_convolution(self.norm_1, self.conv_1, y, semantics, inplace=True)
         return attend(shortcut + y, self.opt)
+
+
+def spade_convolution(norm, convolution, x, semantics, activated=True, inplace=False):
+    """convolution(activation(norm(x, semantics))); activated: with the activation; inplace: the kernels may overwrite x."""
+    opt = norm.opt
+    if in_use(opt, x):
+        return compiled.spade_convolution(norm, convolution, x, semantics, activated, inplace)
+    y = attend(norm(x, semantics), opt)
+    return convolution(activate(y, opt) if activated else y)
 
 
 class SPADEGenerator(nn.Layer):

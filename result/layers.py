@@ -2,7 +2,7 @@
 import paddle.nn.functional as F
 from paddle import nn
 
-from model.cpu import operators
+from model.cpu import in_use, operators
 
 
 def convolve(x, convolution, norm=None, relu=True):
@@ -12,7 +12,7 @@ def convolve(x, convolution, norm=None, relu=True):
         scale = norm.weight / (norm._variance + norm._epsilon).sqrt()
         weight, bias = weight * scale.reshape([-1, 1, 1, 1]), norm.bias - norm._mean * scale
     stride, padding, dilation = (_pair(value) for value in (convolution._stride, convolution._padding, convolution._dilation))
-    if operators.usable(x):
+    if in_use(None, x):
         y = operators.convolved(x, weight, bias, stride[0], padding, dilation[0])
     else:
         y = F.conv2d(x, weight, bias, stride, padding, dilation)

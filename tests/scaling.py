@@ -33,9 +33,8 @@ CLUSTERS = (('8 GPUs, NVLink', 8, 100e9, 40e-6),    # bytes/s of a ring all-redu
             ('64 GPUs, 8 machines, 10 Gb/s', 64, 1e9, 250e-6))
 
 
-def exchanged():
-    """dict of name -> (bytes, collectives) that a rank puts into all-reduces in one step, norm_G syncbatch."""
-    opt = OPT(**BASE)
+def exchanged(opt):
+    """dict of name -> (bytes, collectives) that a rank puts into all-reduces in one step, norm_G syncbatch, on CPU or GPU."""
     generator, discriminator = SPADEGenerator(opt), MultiscaleDiscriminator(opt)
     channels = [layer._mean.shape[0] for layer in generator.sublayers() if isinstance(layer, BatchNorm)]
     result = {}
@@ -94,7 +93,7 @@ def main():
     arguments = parser.parse_args()
     if arguments.work:
         return work(arguments.work)
-    parts = exchanged()
+    parts = exchanged(OPT(**BASE))
     print('| exchanged per step | MB | collectives |\n| --- | --- | --- |')
     for name, (size, collectives) in parts.items():
         print(f'| {name} | {size / 1e6:.2f} | {collectives} |')

@@ -64,12 +64,12 @@ def test_modulation_in_place_equals_modulation():
     """Also of a tensor that is not contiguous, which cannot be overwritten."""
     x, table = leaf(2, 9, 7, 6).detach(), leaf(2, 12, 9, 7).detach()
     mean, scale = leaf(6).detach(), leaf(6).detach() ** 2
-    arguments = table, mean, scale, None, False, None, False, 0.2
+    arguments = table, None, operators.Statistics(mean, scale, False, None, False), 0.2
     turned = x.transpose([0, 3, 1, 2])
     expected = operators.modulated(turned.clone(), *arguments).numpy()
-    assert np.array_equal(operators.modulated(turned, *arguments, in_place=True).numpy(), expected)
+    assert np.array_equal(operators.modulated(turned, *arguments, inplace=True).numpy(), expected)
     own = paddle.to_tensor(x.numpy().transpose(0, 3, 1, 2).copy())
-    assert np.array_equal(operators.modulated(own, *arguments, in_place=True).numpy(), expected)
+    assert np.array_equal(operators.modulated(own, *arguments, inplace=True).numpy(), expected)
     assert np.array_equal(own.numpy(), expected)
 
 
@@ -115,17 +115,18 @@ def test_spectral_norm(size, k, biased):
     np.testing.assert_array_equal(layers[0].weight_v.numpy(), before)
 
 
-def test_a_convolution_makes_its_input_again():
+def test_a_convolution_recomputes_its_input():
     """What Modulate gave need not be kept for the way back of the convolutions after it, even where two of them read it."""
     x, table, weight, other = leaf(2, 6, 9, 8), leaf(12, 30), leaf(4, 6, 3, 3), leaf(4, 6, 3, 3, seed=1)
     pixel = np.random.default_rng(4).integers(0, 30, (2, 9, 8)).astype(np.int32)
-    statistics = leaf(6, seed=5).detach(), leaf(6, seed=6).detach().abs()
+    statistics = operators.Statistics(leaf(6, seed=5).detach(), leaf(6, seed=6).detach().abs(), False, None, False)
 
-    def both(remade):
+    def both(recomputed):
         def function(x, table, weight, other):
-            arguments = x, table, *statistics, pixel, False, None, False, 0.2
-            y, again = operators.Modulate.apply(*arguments), functools.partial(operators.modulated, *arguments) if remade else None
-            return sum(operators.Convolution.apply(y, w, None, 1, 1, False, None, again) for w in (weight, other))
+            arguments = x, table, pixel, statistics, 0.2
+            y, recompute = operators.Modulate.apply(*arguments), functools.partial(operators.modulated, *arguments)
+            return sum(operators.Convolution.apply(y, w, None, 1, 1, False, None, recompute if recomputed else None)
+                       for w in (weight, other))
         return function
 
     compare(both(True), both(False), [x, table, weight, other], tolerance=0)
@@ -171,9 +172,9 @@ def test_modulation(per_image, dealt, own):
     given = leaf(n * c if per_image else c, seed=5).detach(), leaf(n * c if per_image else c, seed=6).detach().abs() + 0.5
 
     def kernel(x, table):
-        mean, variance = operators.statistics(x.detach(), per_image) if own else given
-        return operators.Modulate.apply(x, table, mean, (variance + 1e-5) ** -0.5, pixel if dealt else None, per_image,
-                                        x.size // mean.size if own else None, False, 0.2)
+        mean, variance = operators.mean_and_variance(x.detach(), per_image) if own else given
+        statistics = operators.Statistics(mean, (variance + 1e-5) ** -0.5, per_image, x.size // mean.size if own else None, False)
+        return operators.Modulate.apply(x, table, pixel if dealt else None, statistics, 0.2)
 
     def plain(x, table):
         mean, variance = (x.mean(axes, keepdim=True), x.var(axes, unbiased=False, keepdim=True)) if own else \

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings, strategies
 
 from model.discriminator import PatchDiscriminator
+from model.generator import spade_convolution
 from model.init import OPT
 from model.normalization import SPADE
 from model.semantics import SemanticMap
@@ -81,7 +82,8 @@ def spade_results(opt, x, label, instance, activated):
     for parameter in layer.parameters():
         parameter.set_value(paddle.randn(parameter.shape) * 0.3)
     x = paddle.to_tensor(x, dtype=paddle.get_default_dtype(), stop_gradient=False)
-    y = layer(x, SemanticMap(label, None if opt.no_instance else instance, opt), lambda y, again=None: y, activated)
+    semantics = SemanticMap(label, None if opt.no_instance else instance, opt)
+    y = spade_convolution(layer, lambda y, recompute=None: y, x, semantics, activated)
     (y * paddle.to_tensor(np.random.default_rng(4).standard_normal(y.shape), dtype=y.dtype)).sum().backward()
     return [y.numpy(), x.grad.numpy()] + [parameter.grad.numpy() for parameter in layer.parameters()] + \
         [buffer.numpy() for buffer in layer.buffers()]

@@ -34,9 +34,18 @@ def kernels():
     return library
 
 
-def in_use(opt):
-    """Whether networks of these options run on the kernels: what a run's bits depend on."""
-    return opt.cpu_kernels and paddle.get_device() == 'cpu' and paddle.get_default_dtype() == 'float32' and kernels() is not None
+def in_use(opt, x=None):
+    """Whether the kernels compute: for networks of these options (None: whatever they are) on the tensor x.
+
+    Without x, on new tensors of the default device and dtype: what a run's bits depend on.
+    """
+    if opt is not None and not opt.cpu_kernels:
+        return False
+    if x is None:
+        fits = paddle.get_device() == 'cpu' and paddle.get_default_dtype() == 'float32'
+    else:
+        fits = x.place.is_cpu_place() and x.dtype == paddle.float32
+    return fits and kernels() is not None
 
 
 def return_free_memory():

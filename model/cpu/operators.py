@@ -10,11 +10,6 @@ from model import distributed
 from model.cpu import kernels, return_free_memory
 
 
-def usable(x):
-    """Whether the kernels can take tensor `x`."""
-    return x.dtype == paddle.float32 and x.place.is_cpu_place() and kernels() is not None
-
-
 LARGE = 1 << 19  # elements in a SPADE layer's input from which on its way back ends in return_free_memory()
 LARGEST = 8 * LARGE  # and from which on it begins so
 LARGE_WEIGHT = 1 << 19  # elements in a weight after whose gradient free memory is returned, too
@@ -38,14 +33,14 @@ def singular_value(weight, u, v, advance):
 class Convolution(PyLayer):
     """conv2d of x (N, C, H, W) with weight (O, C, k, k) and bias (O) or None; stride and padding alike in both directions.
 
-    With a SingularValue of the weight, with weight / sigma, a quotient that is never a tensor. Where again() gives x a second time,
+    With a SingularValue of the weight, with weight / sigma, a quotient that is never a tensor. Where recompute() gives x a second time,
     x is not kept for the way back: SPADE's outputs would be half of what a step holds.
     """
 
     @staticmethod
-    def forward(ctx, x, weight, bias, stride, padding, bfloat16, singular=None, again=None):
+    def forward(ctx, x, weight, bias, stride, padding, bfloat16, singular=None, recompute=None):
         x, weight = x.contiguous(), weight.contiguous()
-        ctx.saved, ctx.wanted, ctx.singular = (again or x, weight), [not t.stop_gradient for t in (x, weight)], singular
+        ctx.saved, ctx.wanted, ctx.singular = (recompute or x, weight), [not t.stop_gradient for t in (x, weight)], singular
         ctx.biased, ctx.shape = bias is not None, _shape(x, weight, stride, (padding, padding), 1, bfloat16)
         height, width = ((x.shape[d] + 2 * padding - weight.shape[d]) // stride + 1 for d in (2, 3))
         y = paddle.empty([x.shape[0], weight.shape[0], height, width])
@@ -54,7 +49,7 @@ class Convolution(PyLayer):
 
     @staticmethod
     def backward(ctx, dy):
-        x, weight = _taken(ctx)
+        x, weight = _pop_saved(ctx)
         dx = dweight = dbias = None
         if ctx.wanted[0]:
             dx = paddle.empty(ctx.shape[1:5])
@@ -127,7 +122,7 @@ class WindowProduct(PyLayer):
 
     @staticmethod
     def backward(ctx, dtable):
-        (hidden, gamma, beta), (rows, k) = _taken(ctx), ctx.windows.shape
+        (hidden, gamma, beta), (rows, k) = _pop_saved(ctx), ctx.windows.shape
         out = gamma.shape[0]
         dhidden, dweight, dbias = paddle.empty(hidden.shape), paddle.empty([2, *gamma.shape]), paddle.empty([2, out])
         _call('spade_window_product_backward', hidden, ctx.windows, gamma, beta, dtable, dhidden, dweight, dbias, rows, k,
@@ -135,7 +130,7 @@ class WindowProduct(PyLayer):
         return dhidden, dweight[0], dbias[0], dweight[1], dbias[1]
 
 
-def statistics(x, per_image):
+def mean_and_variance(x, per_image):
     """Mean and biased variance of x (N, C, H, W): (C) over the batch, or (N * C) per image; no gradient."""
     n, channels, height, width = x.shape
     mean, variance = (paddle.empty([n * channels if per_image else channels]) for _ in range(2))
@@ -143,50 +138,65 @@ def statistics(x, per_image):
     return mean, variance
 
 
-def modulated(x, table, mean, scale, pixel, per_image, count, synchronized, slope, in_place=False):
-    """Modulate's result, without a way back; in_place: in x's memory, where that is contiguous."""
+@dataclass(frozen=True)
+class Statistics:
+    """What Modulate normalizes by: mean and 1 / standard deviation, (C), or (N * C) per_image, without a gradient of their own.
+
+    count: where they are x's own, the number of values they are over (a number; synchronized, over all ranks, a tensor): x's
+    gradient goes through them too. None where they are running ones.
+    """
+    mean: paddle.Tensor
+    scale: paddle.Tensor
+    per_image: bool
+    count: object
+    synchronized: bool
+
+
+def modulated(x, table, pixel, statistics, slope, inplace=False):
+    """Modulate's result, without a way back; inplace: in x's memory, where that is contiguous."""
     if x.size >= LARGEST:
         return_free_memory()
     x, (n, channels, height, width) = x.contiguous(), x.shape
-    y = x if in_place else paddle.empty(x.shape)
-    _call('spade_modulate', x, mean, scale, table, pixel, y, n, channels, height * width, table.shape[-1], per_image, slope)
+    y = x if inplace else paddle.empty(x.shape)
+    _call('spade_modulate', x, statistics.mean, statistics.scale, table, pixel, y, n, channels, height * width, table.shape[-1],
+          statistics.per_image, slope)
     return y
 
 
 class Modulate(PyLayer):
     """leaky_relu((x - mean) * scale * (1 + gamma) + beta, slope) for x (N, C, H, W), in one pass.
 
-    table: gamma and beta as (2C, B) with pixel (N, H, W) naming columns, or as (N, 2C, H, W) with pixel None. mean and scale
-    (C) or, per_image, (N * C) carry no gradient of their own; where they are x's statistics, `count` is the number of values
-    they are over, and x's gradient goes through them too. synchronized: they are over the x of all ranks.
+    table: gamma and beta as (2C, B) with pixel (N, H, W) naming columns, or as (N, 2C, H, W) with pixel None.
     """
 
     @staticmethod
-    def forward(ctx, x, table, mean, scale, pixel, per_image, count, synchronized, slope):
-        n, channels, height, width = x.shape
-        ctx.sizes = n, channels, height * width, table.shape[-1]
-        ctx.saved, ctx.pixel, ctx.per_image, ctx.slope = (x, table, mean, scale), pixel, per_image, slope
-        ctx.count, ctx.synchronized = count, synchronized
-        return modulated(x, table, mean, scale, pixel, per_image, count, synchronized, slope)
+    def forward(ctx, x, table, pixel, statistics, slope):
+        ctx.saved, ctx.pixel, ctx.statistics, ctx.slope = (x, table), pixel, statistics, slope
+        return modulated(x, table, pixel, statistics, slope)
 
     @staticmethod
     def backward(ctx, dy):
-        x, table, mean, scale = _taken(ctx)
+        (x, table), own = _pop_saved(ctx), ctx.statistics
+        n, channels, height, width = x.shape
         dtable, dx = paddle.empty(table.shape), paddle.empty(x.shape)
-        sums = np.empty((2, mean.shape[0]))
-        _call('spade_modulate_backward', x, mean, scale, table, ctx.pixel, dy, dtable, dx, *sums, *ctx.sizes, ctx.per_image,
-              ctx.slope)
-        if ctx.synchronized and ctx.count:
-            sums = distributed.add_up(paddle.to_tensor(sums)).numpy()
-        means = (sums / ctx.count if ctx.count else np.zeros_like(sums)).astype(np.float32)
-        _call('spade_normalize_backward', x, mean, scale, *means, dx, *ctx.sizes[:3], ctx.per_image)
+        sums = np.empty((2, own.mean.shape[0]))
+        _call('spade_modulate_backward', x, own.mean, own.scale, table, ctx.pixel, dy, dtable, dx, *sums, n, channels,
+              height * width, table.shape[-1], own.per_image, ctx.slope)
+        if own.count is None:
+            means = np.zeros_like(sums)
+        elif own.synchronized:
+            means = (distributed.add_up(paddle.to_tensor(sums)) / own.count).numpy()
+        else:
+            means = sums / own.count
+        _call('spade_normalize_backward', x, own.mean, own.scale, *means.astype(np.float32), dx, n, channels, height * width,
+              own.per_image)
         if x.size >= LARGE:
             return_free_memory()
-        return dx, dtable, None, None
+        return dx, dtable
 
 
-def _taken(ctx):
-    """The tensors saved for the way back, which goes each operator once: they are free as soon as it has passed."""
+def _pop_saved(ctx):
+    """The tensors saved for backward, which passes each operator once: their memory is free as soon as it has."""
     saved, ctx.saved = ctx.saved, None
     return saved
 

@@ -1,0 +1,45 @@
+"""SPADE by the CPU kernels: normalization, modulation and activation in one pass, made again in backward instead of kept."""
+import functools
+
+import paddle
+
+from model.activation import SLOPE, activate, activate_hidden, attend
+from model.cpu import operators
+from model.normalization import EPSILON
+from model.window_tables import code_table, with_zero_row
+
+
+def spade_convolution(spade, convolution, x, semantics, activated, inplace):
+    """convolution(activation(spade(x, semantics))); activated: with the activation; inplace: x may be overwritten.
+
+    It is, where no gradient is wanted.
+    """
+    opt = spade.opt
+    windows = spade.windows(semantics, x.shape[2:])
+    if windows is None:
+        hidden = spade.hidden(semantics, x.shape[2:])
+        table, pixel = paddle.concat([spade.mlp_gamma(hidden), spade.mlp_beta(hidden)], axis=1), None
+    else:
+        table, pixel = window_table(spade, windows, semantics), windows.pixel
+    norm, fused = spade.param_free_norm, opt.activation == 'leaky_relu' and opt.attention == 'none'
+    mean, variance, count = norm.statistics(x)
+    statistics = operators.Statistics(mean, (variance + EPSILON) ** -0.5, norm.per_image, count, norm.synchronized)
+    arguments = x, table, pixel, statistics, SLOPE if activated and fused else 1.0
+    inplace = inplace and not paddle.is_grad_enabled()
+    y = operators.modulated(*arguments, inplace=True) if inplace else operators.Modulate.apply(*arguments)
+    if fused:
+        return convolution(y, recompute=functools.partial(operators.modulated, *arguments))
+    y = attend(y, opt)
+    return convolution(activate(y, opt) if activated else y)
+
+
+def window_table(spade, windows, semantics):
+    """gamma and beta of distinct windows, (2 * channels, B)."""
+    shared, gamma, beta = spade.mlp_shared[0], spade.mlp_gamma, spade.mlp_beta
+    codes = code_table(shared.weight, windows, semantics)
+    if spade.opt.activation == 'leaky_relu':
+        hidden = operators.WindowSums.apply(codes, shared.bias, windows.positions)
+    else:
+        sums = operators.WindowSums.apply(codes, None, windows.positions)
+        hidden = with_zero_row(activate_hidden(sums + shared.bias, spade.opt))
+    return operators.WindowProduct.apply(hidden, gamma.weight, gamma.bias, beta.weight, beta.bias, windows.second)

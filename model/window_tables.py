@@ -1,0 +1,53 @@
+"""What convolutions over distinct label windows (model/windows.py) compute: tables with a row a window, dealt out to pixels."""
+import numpy as np
+import paddle
+import paddle.nn.functional as F
+
+from model import precision
+from model.activation import activate_hidden
+from model.cpu import in_use, operators
+
+
+def modulation(spade, windows, semantics):
+    """gamma, beta (N, channels, H, W) of a SPADE layer from DoubleWindows: each is computed once and dealt out to its pixels."""
+    shared = spade.mlp_shared[0]
+    with precision.full():
+        sums = window_sums(code_table(shared.weight, windows, semantics), windows, spade.opt)
+        hidden = with_zero_row(activate_hidden(sums + shared.bias, spade.opt))                      # (A + 1, HIDDEN)
+        neighbourhoods = F.embedding(paddle.to_tensor(windows.second), hidden).flatten(1)           # (B, K * HIDDEN)
+        weight, bias = spade.joined_weights()                                                       # (2C, HIDDEN, k, k)
+        weight = weight.transpose([2, 3, 1, 0]).reshape([neighbourhoods.shape[1], -1])              # (K * HIDDEN, 2C)
+        both = neighbourhoods @ weight + bias                                                       # (B, 2C)
+    return paddle.split(dealt_out(both, windows), 2, axis=1)
+
+
+def code_table(weight, windows, semantics):
+    """What each code adds to the convolution of the one-hot map at each offset: (K * C + 1, out), the last row for outside.
+
+    weight (out, label_channels + edge, k, k); windows.positions names the rows.
+    """
+    classes, position = np.unique(windows.codes // 2, return_inverse=True)
+    channels = classes if semantics.edge is None else np.append(classes, semantics.label_channels)
+    # Only the channels that occur are touched: few of COCO-Stuff's 184 are in one picture.
+    rows = paddle.index_select(weight, paddle.to_tensor(channels), axis=1).flatten(2).transpose([2, 1, 0])
+    table = paddle.index_select(rows, paddle.to_tensor(position), axis=1)                           # (K, C, out)
+    if semantics.edge is not None:
+        table = table + rows[:, -1:] * paddle.to_tensor(windows.codes % 2).astype(weight.dtype).reshape([1, -1, 1])
+    return with_zero_row(table.flatten(0, 1))
+
+
+def window_sums(table, windows, opt):
+    """Convolution of the one-hot map at its distinct windows, (A, out): sums of K rows of a code_table."""
+    if in_use(opt, table):
+        return operators.WindowSums.apply(table, None, windows.positions)
+    return F.embedding(paddle.to_tensor(windows.positions), table).sum(1)
+
+
+def dealt_out(table, windows):
+    """(windows, width) -> (N, width, H, W): each place gets its window's row."""
+    return F.embedding(paddle.to_tensor(windows.pixel), table).transpose([0, 3, 1, 2])
+
+
+def with_zero_row(table):
+    """(rows, width) -> (rows + 1, width): the last stands for 'outside'."""
+    return paddle.concat([table, paddle.zeros([1, table.shape[1]], table.dtype)])
