@@ -42,16 +42,16 @@ def main():
 
 def train(opt, arguments):
     rank, ranks, restart = distributed.rank(), distributed.ranks(), 'restart' in arguments
-    if distributed.leads():
+    if distributed.is_main():
         if opt.dataroot == PRESETS['demo']['dataroot'] and not os.path.isdir(opt.dataroot):
             demo.write(opt.dataroot)
-    distributed.meet()
+    distributed.barrier()
     data = LabelledImages(opt, ranks=ranks)
     print(f'data: {len(data)} samples in {opt.dataroot}; pictures {opt.picture_size[1]} wide and {opt.picture_size[0]} high')
     dataset = fingerprint(data.samples)
     resume.check_same_data(dataset, len(data), opt)
     log = LossLog(os.path.join(opt.log, 'log.npy'))
-    found = resume.stored_progress(opt, log.path, dataset, restart) if distributed.leads() else None
+    found = resume.stored_progress(opt, log.path, dataset, restart) if distributed.is_main() else None
     progress = distributed.gathered(found)[0]
     left = batches(opt, len(data), opt.epochs, progress['seen'], rank, ranks) if progress else None
     if progress and progress['epoch'] >= opt.epochs and not left and not score_is_due(opt, opt.epochs):
@@ -62,7 +62,7 @@ def train(opt, arguments):
     train_step = TrainStep(opt)
     train_step.set_epoch(progress['epoch'] if progress else 1)
     plan.print_plan(opt, len(data), train_step)
-    if distributed.leads():
+    if distributed.is_main():
         locks = resume.claim(opt, found)  # noqa: F841  held until the process ends
     surroundings = resume.surroundings(opt)
     if progress:
@@ -112,7 +112,7 @@ class Training:
         self.report = Progress(self.train_step.steps, self.train_step.steps + steps, whole, opt.print_freq)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)
-        self.watched = self._watched_maps() if distributed.leads() else None
+        self.watched = self._watched_maps() if distributed.is_main() else None
         for epoch in range(progress['epoch'], opt.epochs + 1):
             seen = progress['seen'] if epoch == progress['epoch'] else 0
             progress.update(epoch=epoch, seen=seen)
@@ -120,24 +120,24 @@ class Training:
             pieces = self.loader(batches(opt, count, epoch, seen, distributed.rank(), distributed.ranks()))
             for batch in self.report.timed(iter(lambda: list(islice(pieces, opt.accumulate)), [])):
                 self._step(epoch, batch, whole)
-            if distributed.leads():
+            if distributed.is_main():
                 self._draw_watched(epoch)
                 self._save(keep_epoch=epoch if epoch % opt.save_epoch_freq == 0 else None)
                 self._score(epoch)
-            distributed.meet()
+            distributed.barrier()
         self.report.close()
 
     def _step(self, epoch, batch, whole):
         losses = self.train_step.update([(piece['semantics'], None, piece['image']) for piece in batch])
         self.progress['seen'] += whole
         self.report.done(epoch, losses)
-        if distributed.leads():
+        if distributed.is_main():
             self._record(epoch, batch[0], losses)
         if distributed.ranks() > 1 and os.getppid() != self.parent:
             self.stop_signal = signal.SIGTERM  # launch was killed, and does not always take its processes with it
         # Signals reach the processes in different steps; they stop in the same one.
-        if distributed.add_up(paddle.to_tensor(float(bool(self.stop_signal)))):
-            if distributed.leads():
+        if distributed.all_reduce(paddle.to_tensor(float(bool(self.stop_signal)))):
+            if distributed.is_main():
                 self._save()
             self.report.close()
             print(f'stopped and saved after step {self.train_step.steps}; the same command goes on from there')

@@ -32,14 +32,14 @@ def validate(arguments):
     endings = ['.jpg'] + ['.png'] * (arguments.png or arguments.score)
     batch = opt.batchSize if 'batchSize' in arguments else 1
     count = draw(opt, painter, folder, endings, style, batch, distributed.rank(), distributed.ranks())
-    distributed.meet()
+    distributed.barrier()
     print(f'{count} pictures in {folder}' + (f' (max_dataset_size {count})' if count == opt.max_dataset_size else ''))
-    if evaluation and distributed.leads():
+    if evaluation and distributed.is_main():
         checkpoint = folder_of(opt.lastoutput, getattr(arguments, 'which_epoch', None))
         line = evaluation.score(folder, checkpoint, {'photo': 'photo (reconstruction)'}.get(style, style or 'none'))
         evaluate.append(arguments.scores, line)
         print(evaluate.shown([line]))
-    distributed.meet()
+    distributed.barrier()
 
 
 def command_line():

@@ -1,6 +1,6 @@
 """What the processes of one training exchange: python -m paddle.distributed.launch train.py. Alone, nothing.
 
-Collectives run in lockstep: every rank calls them in the same order. `meet` before those that may be waited for long.
+Collectives run in lockstep: every rank calls them in the same order. `barrier` before those that may be waited for long.
 """
 import contextlib
 import os
@@ -29,14 +29,14 @@ def ranks():
     return distributed.get_world_size()
 
 
-def leads():
+def is_main():
     """Whether this is rank 0, which prints, logs, draws and saves."""
     return rank() == 0
 
 
 def only_rank_0_prints():
     """Silence the standard output of the other ranks."""
-    if not leads():
+    if not is_main():
         sys.stdout = open(os.devnull, 'w')
 
 
@@ -73,17 +73,17 @@ def joined():
 
 
 def _linked():
-    listener = socket.create_server(('', 0)) if leads() else None
+    listener = socket.create_server(('', 0)) if is_main() else None
     host = os.environ['PADDLE_TRAINER_ENDPOINTS'].split(',')[0].rsplit(':', 1)[0]
     mine = ((host, listener.getsockname()[1]), secrets.token_hex()) if listener else None
     address, token = gathered(mine)[0]
     return Watch(rank(), ranks(), tuple(address), token, listener)
 
 
-def meet():
+def barrier():
     """Wait for all ranks, however long: a collective would give up after 30 seconds."""
     if _watch is not None:
-        _watch.meet()
+        _watch.barrier()
 
 
 def gathered(value):
@@ -96,7 +96,7 @@ def gathered(value):
     return values
 
 
-def add_up(tensor):
+def all_reduce(tensor):
     """Replace `tensor` by its sum over the ranks; returns it."""
     if ranks() > 1:
         with _explained():
@@ -109,13 +109,13 @@ def average_gradients(parameters):
     """Replace every gradient by its mean over the ranks: large ones in place, small ones together."""
     if ranks() == 1:
         return
-    meet()
+    barrier()
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     small = [gradient for gradient in gradients if gradient.size < LARGE]
     for gradient in gradients:
         if gradient.size >= LARGE:
-            add_up(gradient).scale_(1 / ranks())
-    together = add_up(paddle.concat([gradient.flatten() for gradient in small])) / ranks()
+            all_reduce(gradient).scale_(1 / ranks())
+    together = all_reduce(paddle.concat([gradient.flatten() for gradient in small])) / ranks()
     for gradient, part in zip(small, paddle.split(together, [gradient.size for gradient in small])):
         paddle.assign(part.reshape(gradient.shape), gradient)
 

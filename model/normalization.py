@@ -164,7 +164,7 @@ class Standardize(PyLayer):
     def backward(ctx, dy):
         y, scale, count = ctx.saved_tensor()
         sums = paddle.stack([dy.sum([0, 2, 3]), (dy * y).sum([0, 2, 3])]).astype('float64')
-        of_dy, of_product = (distributed.add_up(sums) / count).astype(dy.dtype).reshape([2, 1, -1, 1, 1])
+        of_dy, of_product = (distributed.all_reduce(sums) / count).astype(dy.dtype).reshape([2, 1, -1, 1, 1])
         return scale.reshape([1, -1, 1, 1]) * (dy - of_dy - y * of_product), None, None, None
 
 
@@ -176,7 +176,7 @@ def over_all_ranks(mean, variance, count):
     dtype = mean.dtype
     mean, variance = mean.astype('float64'), variance.astype('float64')  # squares of the mean must not swallow the variance
     moments = paddle.concat([paddle.ones([1], 'float64'), mean, variance + mean * mean]) * count
-    moments = distributed.add_up(moments)
+    moments = distributed.all_reduce(moments)
     count = moments[:1]
     mean, square = paddle.split(moments[1:] / count, 2)
     return mean.astype(dtype), (square - mean * mean).astype(dtype), count

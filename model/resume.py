@@ -112,7 +112,7 @@ def start(opt, log, train_step, progress, init_from=None, restart=False):
     if init_from:
         left_out = load_networks(train_step, folder_of(init_from, option='--init_from'), optional=('n_d.pdparams', 'n_e.pdparams'))
         print(f'weights from {init_from}' + (f'; not there, so newly initialized: {", ".join(left_out)}' if left_out else ''))
-    if not distributed.leads():
+    if not distributed.is_main():
         return
     checkpoint = Checkpoint(opt.output)
     if restart:
@@ -124,7 +124,7 @@ def start(opt, log, train_step, progress, init_from=None, restart=False):
 
 def go_on(opt, log, train_step, progress):
     """Load the checkpoint that `progress` was read from, and cut the log to its rows. Every rank calls this; rank 0 cuts."""
-    if distributed.leads():
+    if distributed.is_main():
         log.open(progress['log_rows'], progress['log_checksum'])
     Checkpoint(opt.output).load(train_step)
     steps = distributed.gathered(train_step.steps)

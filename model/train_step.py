@@ -69,7 +69,7 @@ class TrainStep:
         """
         pieces = [self._piece(*piece) for piece in pieces]
         noises = [[self._noise(noise, update, piece, pieces) for piece in range(len(pieces))] for update in range(2)]
-        distributed.meet()
+        distributed.barrier()
         losses = self._update_g(pieces, noises[0]) if self.steps % self.opt.D_steps_per_G == 0 else {}
         losses.update(self._update_d(pieces, noises[1]))
         losses = self._as_floats(losses)
@@ -185,7 +185,7 @@ class TrainStep:
     def _as_floats(self, losses):
         """Scalars as floats, means over the ranks, read from the device in one go; InputError if one is not finite."""
         values = paddle.stack([loss.reshape([]) for loss in losses.values()])
-        for name, value in zip(losses, values := (distributed.add_up(values) / distributed.ranks()).tolist()):
+        for name, value in zip(losses, values := (distributed.all_reduce(values) / distributed.ranks()).tolist()):
             if not math.isfinite(value):
                 raise InputError(f'{name} is {value} in step {self.steps + 1}: training has diverged and stops here; the last '
                                  'checkpoint stays. Go on from it with a lower --lr, or begin anew with --restart')

@@ -39,7 +39,7 @@ class Watch:
             link.socket.settimeout(None)
             threading.Thread(target=self._listen, args=(other, link), daemon=True).start()
 
-    def meet(self):
+    def barrier(self):
         """Return when every rank has called this as often as this one."""
         with self.changed:
             self.meetings[self.rank] += 1
@@ -55,7 +55,7 @@ class Watch:
     def close(self, error=None):
         """Take leave: after the others if all went well, at once with the message of an error, which rank 0 prints."""
         if error is None:
-            self.meet()
+            self.barrier()
         self.closing = True
         for link in self.links.values():
             link.send(leaves=error)

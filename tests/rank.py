@@ -87,7 +87,7 @@ def main():
                 results[f'{name}_{dtype}'] = run(settings, world, rank)
         paddle.set_default_dtype('float64')
         results['unequal'] = unequal_batches(world, rank)
-        if distributed.leads():
+        if distributed.is_main():
             for name, arrays in results.items():
                 np.savez(f'{folder}/{name}.npz', **arrays)
 

@@ -250,7 +250,7 @@ def test_loss_of_a_process_is_no_matter_of_the_collectives_limit(tmp_path):
     def second():
         watch = Watch(1, 2, ('127.0.0.1', listener.getsockname()[1]), 'token')
         for step in range(3):
-            watch.meet()
+            watch.barrier()
             order.append((1, step))
         watch.close()
 
@@ -260,7 +260,7 @@ def test_loss_of_a_process_is_no_matter_of_the_collectives_limit(tmp_path):
     for step in range(3):
         time.sleep(0.5)
         assert len(order) <= 2 * step
-        watch.meet()
+        watch.barrier()
         order.append((0, step))
     watch.close()
     other.join(timeout=10)

@@ -185,7 +185,7 @@ class Modulate(PyLayer):
         if own.count is None:
             means = np.zeros_like(sums)
         elif own.synchronized:
-            means = (distributed.add_up(paddle.to_tensor(sums)) / own.count).numpy()
+            means = (distributed.all_reduce(paddle.to_tensor(sums)) / own.count).numpy()
         else:
             means = sums / own.count
         _call('spade_normalize_backward', x, own.mean, own.scale, *means.astype(np.float32), dx, n, channels, height * width,
