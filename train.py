@@ -15,10 +15,8 @@ from model import device  # first: sets the threads, then imports Paddle
 import paddle
 
 from dataset import demo
-from dataset.files import fingerprint
 from dataset.labelled_images import LabelledImages, ValidationImages, batches, global_batch
 from dataset.loader import Loader, stacked
-from log.loss_log import LossLog
 from log.progress import Progress
 from model import distributed, pictures, plan, resume
 from model.checkpoint import Checkpoint
@@ -36,45 +34,30 @@ def main():
     distributed.only_rank_0_prints()
     opt, arguments = options()
     device.use_best_device()
-    with distributed.joined():
+    with distributed.joined(opt.watch_port):
         train(opt, arguments)
 
 
 def train(opt, arguments):
-    rank, ranks, restart = distributed.rank(), distributed.ranks(), 'restart' in arguments
-    if distributed.is_main():
-        if opt.dataroot == PRESETS['demo']['dataroot'] and not os.path.isdir(opt.dataroot):
-            demo.write(opt.dataroot)
+    if distributed.is_main() and opt.dataroot == PRESETS['demo']['dataroot'] and not os.path.isdir(opt.dataroot):
+        demo.write(opt.dataroot)
     distributed.barrier()
-    data = LabelledImages(opt, ranks=ranks)
+    resume.check_same_options(opt)
+    data = LabelledImages(opt, ranks=distributed.ranks())
     print(f'data: {len(data)} samples in {opt.dataroot}; pictures {opt.picture_size[1]} wide and {opt.picture_size[0]} high')
-    dataset = fingerprint(data.samples)
-    resume.check_same_data(dataset, len(data), opt)
-    log = LossLog(os.path.join(opt.log, 'log.npy'))
-    found = resume.stored_progress(opt, log.path, dataset, restart) if distributed.is_main() else None
-    progress = distributed.gathered(found)[0]
-    left = batches(opt, len(data), opt.epochs, progress['seen'], rank, ranks) if progress else None
-    if progress and progress['epoch'] >= opt.epochs and not left and not score_is_due(opt, opt.epochs):
+    run = resume.Run(opt, data, arguments.restart)
+    if run.is_complete() and not distributed.gathered(score_is_due(opt, opt.epochs))[0]:
         print(f'training is already complete: {opt.epochs} epochs in {opt.output}. To go on, raise --niter or --niter_decay; '
               'to begin anew, --restart; to draw the validation set: python val.py')
         return
     best = Best(opt) if opt.score_epoch_freq else None
     train_step = TrainStep(opt)
-    train_step.set_epoch(progress['epoch'] if progress else 1)
+    train_step.set_epoch(run.epoch)
     plan.print_plan(opt, len(data), train_step)
-    if distributed.is_main():
-        locks = resume.claim(opt, found)  # noqa: F841  held until the process ends
-    surroundings = resume.surroundings(opt)
-    if progress:
-        progress.update(surroundings)
-        if 'init_from' in arguments:
-            print('--init_from is left aside: this run has begun already')
-        resume.go_on(opt, log, train_step, progress)
-    else:
-        progress = {**resume.new_progress(dataset, len(data)), **surroundings}
-        resume.start(opt, log, train_step, progress, getattr(arguments, 'init_from', None), restart)
-    with Loader(data, opt.nThreads, functools.partial(prepared, opt=opt)) as loader:
-        Training(opt, train_step, loader, log, progress, best).run()
+    with run.claimed():
+        run.begin(train_step, arguments.init_from)
+        with Loader(data, opt.nThreads, functools.partial(prepared, opt=opt)) as loader:
+            Training(opt, train_step, loader, run.log, run.progress, best).run()
     print(f'done: {opt.epochs} epochs. Pictures: {os.path.join(opt.output, "pics")}; losses: python -m log.plot --log {opt.log}; '
           f'validation set: python val.py --lastoutput {opt.output}')
 
@@ -82,11 +65,11 @@ def train(opt, arguments):
 def options():
     """(OPT, other arguments) of the command line; a run without any data becomes the demo."""
     parser = OPT.parser(__doc__)
-    parser.add_argument('--preset', choices=PRESETS, help='start from these settings; other flags change them')
-    parser.add_argument('--restart', action='store_true', help='begin anew; replaces the run in --output and --log')
-    parser.add_argument('--init_from', metavar='DIR', help='begin a new run with these weights (D\'s only if they are there)')
+    parser.add_argument('--preset', choices=PRESETS, default=None, help='start from these settings; other flags change them')
+    parser.add_argument('--restart', action='store_true', default=False, help='begin anew; replaces the run in --output and --log')
+    parser.add_argument('--init_from', metavar='DIR', default=None, help='begin a new run with these weights (D\'s only if they are there)')
     arguments = parser.parse_args()
-    preset = getattr(arguments, 'preset', None)
+    preset = arguments.preset
     folders = [os.path.join(OPT().dataroot, f'train_{part}') for part in ('label', 'inst', 'img')]
     if preset is None and 'dataroot' not in arguments and not any(map(os.path.isdir, folders)):
         print(f'no data set in {OPT().dataroot} and none named with --dataroot: trains on generated scenes (--preset demo)')

@@ -17,7 +17,7 @@ def main():
     distributed.only_rank_0_prints()
     arguments = command_line()
     device.use_best_device()
-    with distributed.joined():
+    with distributed.joined(OPT().update(arguments).watch_port):
         validate(arguments)
 
 

@@ -41,10 +41,11 @@ def only_rank_0_prints():
 
 
 @contextlib.contextmanager
-def joined():
+def joined(watch_port=0):
     """Around a script's work: the processes that launch has started find each other, and end together.
 
-    After the device is chosen. InputError if they cannot be reached.
+    After the device is chosen. watch_port: where rank 0 listens for the others' watch (model/watch.py), 0 for any free port.
+    InputError if they cannot be reached.
     """
     global _watch
     if ranks() == 1:
@@ -54,7 +55,9 @@ def joined():
         os.environ['PADDLE_DISTRI_BACKEND'] = 'gloo'
     try:
         distributed.init_parallel_env()
-        _watch = _linked()
+        _watch = _linked(watch_port)
+    except InputError:
+        raise
     except (RuntimeError, OSError) as error:
         raise InputError(f'rank {rank()} of {ranks()} cannot reach the others: {error}: check --master, --nnodes and firewalls; '
                          f'the addresses are {os.environ.get("PADDLE_TRAINER_ENDPOINTS")}') from None
@@ -72,11 +75,19 @@ def joined():
         _watch = None
 
 
-def _linked():
-    listener = socket.create_server(('', 0)) if is_main() else None
-    host = os.environ['PADDLE_TRAINER_ENDPOINTS'].split(',')[0].rsplit(':', 1)[0]
-    mine = ((host, listener.getsockname()[1]), secrets.token_hex()) if listener else None
-    address, token = gathered(mine)[0]
+def _linked(port):
+    """The Watch of this rank. What rank 0 cannot do is told to all, or the others would wait for it until gloo gives up."""
+    host, mine, listener = os.environ['PADDLE_TRAINER_ENDPOINTS'].split(',')[0].rsplit(':', 1)[0], None, None
+    if is_main():
+        try:
+            listener = socket.create_server(('', port))
+            mine = (host, listener.getsockname()[1]), secrets.token_hex()
+        except (OSError, OverflowError) as error:
+            mine = f'--watch_port {port}: rank 0 on {socket.gethostname()} cannot listen there ({error}): choose another port'
+    told = gathered(mine)[0]
+    if isinstance(told, str):
+        raise InputError(told)
+    address, token = told
     return Watch(rank(), ranks(), tuple(address), token, listener)
 
 

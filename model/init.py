@@ -22,6 +22,15 @@ LayerNorm = namedtuple('LayerNorm', 'spectral kind')              # kind: 'none'
 UPSAMPLINGS = {'normal': 5, 'more': 6, 'most': 7}  # times the generator doubles the size of its first feature map
 DONTCARE = 255                                     # the value of an unlabelled pixel in a label file
 
+# What another value of an option does to a run that has begun. Processes of one training must agree on all but the last.
+EFFECTS = {
+    'networks': 'shapes the networks: a run cannot go on with another value',
+    'order': 'another order of samples: refused in the middle of an epoch, where samples would repeat or be lost',
+    'learned': 'changes what is learned: said',
+    'bits': 'the same result, to rounding: said, since the run no longer equals an uninterrupted one bit for bit',
+    'free': 'changes nothing that is learned',
+}
+
 SPADE_NORM = re.compile(r'(spectral)?spade(batch|syncbatch|instance)([35])x\3')
 LAYER_NORM = re.compile(r'(spectral)?(none|batch|sync_?batch|instance)')
 
@@ -29,10 +38,10 @@ LAYER_NORM = re.compile(r'(spectral)?(none|batch|sync_?batch|instance)')
 class Option:
     """One setting: a typed, documented attribute of OPT. A callable default is computed from the other settings."""
 
-    def __init__(self, default, help, kind=None, choices=None, minimum=None, pattern=None, group=None):
+    def __init__(self, default, help, kind=None, choices=None, minimum=None, pattern=None, group=None, effect=None):
         self.default, self.help, self.choices, self.minimum, self.pattern = default, help, choices, minimum, pattern
         self.kind = kind or type(default)
-        self.group = group
+        self.group, self.effect = group, effect
 
     def __set_name__(self, owner, name):
         self.name = name
@@ -75,10 +84,10 @@ class Option:
             raise OptionError(f'option --{self.name}: found {text!r}, expected {kind}: {self.help}') from None
 
 
-def _group(title):
-    """`Option` with its heading in --help filled in."""
+def _group(title, effect):
+    """`Option` with its heading in --help filled in, and the effect (a key of EFFECTS) of those that name no other."""
     def option(default, help, **rules):
-        return Option(default, help, group=title, **rules)
+        return Option(default, help, **{'group': title, 'effect': effect, **rules})
     return option
 
 
@@ -89,7 +98,7 @@ class OPT:
     across fields raise InputError where they are used.
     """
     # ---- What shapes the networks. A checkpoint can only go on with the same values.
-    _n = _group('networks')
+    _n = _group('networks', 'networks')
     label_nc = _n(182, 'number of label classes; ids 0 .. label_nc - 1 in the label files', minimum=1)
     contain_dontcare_label = _n(True, 'one class more, label_nc, for unlabelled pixels (255 in the label files)')
     no_instance = _n(False, 'no instance maps: the generator then gets no instance-edge channel')
@@ -118,7 +127,7 @@ class OPT:
     attention = _n('none', 'attention without parameters after SPADE, residual blocks and layers of D', choices=('none', 'simam'))
 
     # ---- Losses (paper, appendix A; official models/pix2pix_model.py)
-    _l = _group('losses')
+    _l = _group('losses', 'learned')
     gan_mode = _l('hinge', 'GAN loss: hinge, least squares, cross-entropy or Wasserstein',
                   choices=('hinge', 'ls', 'original', 'w'))
     no_ganFeat_loss = _l(False, 'no feature-matching loss')
@@ -127,14 +136,15 @@ class OPT:
     # first version, read but not defined in its last.
     no_vgg_loss = _l(True, 'no perceptual loss; false switches it on and needs vggwpath')
     lambda_vgg = _l(10.0, 'weight of the perceptual loss', minimum=0)
-    vggwpath = _l('vgg/vgg19pretrain.pdparams', 'VGG19 weights, made by: python -m model.convert vgg19 SOURCE THIS_FILE')
+    vggwpath = _l('vgg/vgg19pretrain.pdparams', 'VGG19 weights, made by: python -m model.convert vgg19 SOURCE THIS_FILE',
+                  effect='free')
     # ctkindle: the image and the pooled maps of four blocks, of a central crop of 224, without weights.
     vgg_taps = _l('paper', 'what the perceptual loss compares: relu1_1 to relu5_1 weighted 1/32 to 1 (paper), or as ctkindle',
                   choices=('paper', 'ctkindle'))
     lambda_kld = _l(0.05, 'weight of the KL divergence of the style encoder', minimum=0)
 
     # ---- Optimization
-    _o = _group('optimization')
+    _o = _group('optimization', 'learned')
     batchSize = _o(1, 'samples per update, in each process (paper: 32 in all; the official flag is the total)', minimum=1)
     accumulate = _o(1, 'pieces of batchSize whose gradients make one update: a large batch in little memory; batch norm and KL '
                     'see a piece each', minimum=1)
@@ -149,10 +159,10 @@ class OPT:
     beta2 = _o(lambda opt: 0.999 if opt.no_TTUR else 0.9, 'Adam: decay of the second moment (0.9 with TTUR, else 0.999)',
                kind=float, minimum=0)
     D_steps_per_G = _o(1, 'D updates for every G update', minimum=1)
-    seed = _o(0, 'all randomness: weights, order, crops, flips and style noise are functions of it', minimum=0)
+    seed = _o(0, 'all randomness: weights, order, crops, flips and style noise are functions of it', minimum=0, effect='order')
 
     # ---- Speed: the same result, to rounding
-    _s = _group('speed')
+    _s = _group('speed', 'bits')
     modulation = _s('auto', 'how SPADE finds gamma and beta: windows (each distinct label window once), dense (the plain '
                     'convolutions), auto (the faster)', choices=('auto', 'windows', 'dense'))
     cpu_kernels = _s(True, 'compiled convolutions and SPADE on the CPU; false: Paddle\'s own operators')
@@ -162,19 +172,19 @@ class OPT:
              choices=('none', 'bfloat16', 'float16'))
 
     # ---- Data
-    _d = _group('data')
-    dataroot = _d('dataset/coco_stuff/', 'folder that holds train_label, train_inst, train_img, val_label, ...')
+    _d = _group('data', 'learned')
+    dataroot = _d('dataset/coco_stuff/', 'folder that holds train_label, train_inst, train_img, val_label, ...', effect='free')
     # ctkindle: short-side crops.
     preprocess_mode = _d('resize_and_crop', 'how a training sample gets its size: resize_and_crop (both sides to load_size), '
                          'scale_width_and_crop, scale_shortside_and_crop, fixed (to the picture size), none',
                          choices=('resize_and_crop', 'scale_width_and_crop', 'scale_shortside_and_crop', 'fixed', 'none'))
     load_size = _d(286, 'size before the crop, in pixels', minimum=1)
     no_flip = _d(False, 'no random horizontal flip in training')
-    nThreads = _d(0, 'worker processes that load data; 0 loads in the training process', minimum=0)
-    max_dataset_size = _d(2 ** 63 - 1, 'use at most this many samples, the first by name', minimum=1)
+    nThreads = _d(0, 'worker processes that load data; 0 loads in the training process', minimum=0, effect='free')
+    max_dataset_size = _d(2 ** 63 - 1, 'use at most this many samples, the first by name', minimum=1, effect='free')
 
     # ---- Files and reports
-    _f = _group('files and reports')
+    _f = _group('files and reports', 'free')
     output = _f('output/', 'folder for checkpoints (model/) and training pictures (pics/)')
     lastoutput = _f(lambda opt: opt.output, 'where val.py and predict.py read the checkpoint; default: output', kind=str)
     log = _f('log/', 'folder of log.npy')
@@ -186,6 +196,7 @@ class OPT:
                           minimum=0)
     score_by = _f('mean_iou', 'the score that says which is best; only its kind is computed: FID or segmentation',
                   choices=('pixel_accuracy', 'mean_accuracy', 'mean_iou', 'frequency_weighted_iou', 'fid'))
+    watch_port = _f(0, 'with many processes: the port at rank 0 by which they notice the loss of one; 0: any free one', minimum=0)
     scoring = _f('result/', 'folder of the scoring networks\' weights')
 
     def __init__(self, **settings):
@@ -217,7 +228,7 @@ class OPT:
     @classmethod
     def network_fields(cls):
         """Names of the settings that shape the networks."""
-        return [name for name, option in cls.fields().items() if option.group == 'networks']
+        return [name for name, option in cls.fields().items() if option.effect == 'networks']
 
     # ---- Derived
 
@@ -268,11 +279,10 @@ class OPT:
             raise OptionError(f'preset: found {name!r}, allowed: {", ".join(PRESETS)}')
         return cls(**{**PRESETS[name], **settings})
 
-    def differences(self, other):
-        """dict: name -> (own value, other's), for the settings that change what is learned."""
+    def differences(self, other, effects=('networks', 'order', 'learned')):
+        """dict: name -> (own value, other's), for the settings of these effects (of EFFECTS)."""
         return {name: (getattr(self, name), getattr(other, name)) for name, option in self.fields().items()
-                if option.group not in ('speed', 'files and reports') and name not in ('dataroot', 'vggwpath', 'nThreads', 'seed')
-                and getattr(self, name) != getattr(other, name)}
+                if option.effect in effects and getattr(self, name) != getattr(other, name)}
 
     def as_dict(self):
         return {name: getattr(self, name) for name in self.fields()}

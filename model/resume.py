@@ -1,4 +1,6 @@
 """How a run begins: afresh, from other weights, or where the same command stopped; and what it refuses."""
+import contextlib
+import hashlib
 import os
 import socket
 
@@ -9,9 +11,11 @@ except ImportError:  # Windows: nothing guards a folder there
 
 import paddle
 
-from log.loss_log import rows_on_disk
+from dataset.files import fingerprint
+from dataset.labelled_images import batches, global_batch
+from log.loss_log import LossLog, rows_on_disk
 from model import cpu, distributed
-from model.checkpoint import Checkpoint, folder_of, load_networks
+from model.checkpoint import NETWORKS, Checkpoint, folder_of, load_networks
 from model.convolution import bfloat16
 from model.errors import InputError
 from model.init import OPT
@@ -19,16 +23,56 @@ from model.init import OPT
 WAYS_OUT = 'begin anew with --restart, which replaces that run, or keep it and name another --output and --log'
 
 
-def claim(opt, progress):
-    """Keep other trainings from writing into opt.output and opt.log while this process lives, however it ends.
+class Run:
+    """A training in opt.output and opt.log: afresh, or where the same command stopped. Every rank makes one; rank 0 decides.
 
-    progress: what stored_progress found. InputError if another training writes there, or has done so since. Returns what
-    must be kept alive.
+    progress: counters to go on from, None for a new run. InputError if the ranks' data differ, or if what is on disk belongs to
+    another run; with restart that is replaced.
     """
-    locks = [_locked(folder) for folder in dict.fromkeys(map(os.path.realpath, (opt.output, opt.log)))]
-    if progress is not None and Checkpoint(opt.output).progress() != progress:
-        raise InputError(f'{opt.output}: another training has just ended there: give the command again to go on from it')
-    return locks
+
+    def __init__(self, opt, data, restart=False):
+        self.opt, self.samples, self.restart, self.dataset = opt, len(data), restart, fingerprint(data.samples)
+        check_same_data(self.dataset, self.samples, opt)
+        self.log = LossLog(os.path.join(opt.log, 'log.npy'))
+        found = stored_progress(opt, self.log.path, self.dataset, restart) if distributed.is_main() else None
+        self.progress = distributed.gathered(found)[0]
+
+    @property
+    def epoch(self):
+        return self.progress['epoch'] if self.progress else 1
+
+    def is_complete(self):
+        """Whether no step is left."""
+        return bool(self.progress) and self.epoch >= self.opt.epochs and not batches(
+            self.opt, self.samples, self.opt.epochs, self.progress['seen'], ranks=distributed.ranks())
+
+    @contextlib.contextmanager
+    def claimed(self):
+        """Keep other trainings from writing into opt.output and opt.log while this process lives, however it ends.
+
+        InputError if another training writes there, or has done so since this run was opened.
+        """
+        locks = []
+        if distributed.is_main():
+            locks = [_locked(folder) for folder in dict.fromkeys(map(os.path.realpath, (self.opt.output, self.opt.log)))]
+            if self.progress is not None and Checkpoint(self.opt.output).progress() != self.progress:
+                raise InputError(f'{self.opt.output}: another training has just ended there: give the command again to go on from '
+                                 'it')
+        yield
+        for lock in locks:
+            lock.close()
+
+    def begin(self, train_step, init_from=None):
+        """Load the checkpoint, or write the first one, perhaps with weights from elsewhere; then the ranks compare theirs."""
+        if self.progress:
+            self.progress.update(surroundings(self.opt))
+            if init_from:
+                print('--init_from is left aside: this run has begun already')
+            go_on(self.opt, self.log, train_step, self.progress)
+        else:
+            self.progress = {**new_progress(self.dataset, self.samples), **surroundings(self.opt)}
+            start(self.opt, self.log, train_step, self.progress, init_from, self.restart)
+        check_same_weights(train_step)
 
 
 def _locked(folder):
@@ -49,6 +93,35 @@ def _locked(folder):
     lock.write(f'process {os.getpid()} on {socket.gethostname()}')
     lock.flush()
     return lock
+
+
+def check_same_options(opt):
+    """InputError if a rank was started with other options or software than rank 0: gradients of two trainings would be mixed."""
+    own = {f'--{name}': getattr(opt, name) for name, option in opt.fields().items() if option.effect != 'free'}
+    own.update({'Paddle': paddle.__version__, 'the kernels': surroundings(opt)['kernels'],
+                'the device': paddle.get_device().split(':')[0]})
+    found = distributed.gathered((own, socket.gethostname()))
+    for rank, (other, host) in enumerate(found):
+        differ = [f'{name} {other.get(name)} (there {value})' for name, value in found[0][0].items() if other.get(name) != value]
+        if differ:
+            raise InputError(f'rank {rank} on {host} differs from rank 0 on {found[0][1]}: {", ".join(differ)}: start every '
+                             'process with the same command and the same software')
+
+
+def check_same_weights(train_step):
+    """InputError if a rank's weights are not those of rank 0 to the last bit."""
+    if distributed.ranks() == 1:
+        return
+    digest = hashlib.sha256()
+    for network in filter(None, (getattr(train_step, name) for name in NETWORKS.values())):
+        for name, value in network.state_dict().items():
+            digest.update(name.encode() + value.numpy().tobytes())
+    found = distributed.gathered((digest.hexdigest(), socket.gethostname()))
+    for rank, (other, host) in enumerate(found):
+        if other != found[0][0]:
+            raise InputError(f'the weights of rank {rank} on {host} are not those of rank 0 on {found[0][1]}: its device draws '
+                             'other random numbers, or it reads other files: begin with the same weights, --init_from DIR, and '
+                             'one folder --output that all see')
 
 
 def check_same_data(dataset, samples, opt):
@@ -76,18 +149,27 @@ def stored_progress(opt, log_path, dataset, restart):
                              f'{WAYS_OUT}')
         return None
     before = OPT.load(os.path.join(checkpoint.link, 'opt.json'))
-    changed = {name: values for name, values in before.differences(opt).items() if name in OPT.network_fields()}
+    changed = before.differences(opt, ['networks'])
     if changed:
         raise InputError(f'{checkpoint.link} was trained with other networks: {_listed(changed)}: give those options again, '
                          f'{WAYS_OUT}')
     if dataset != progress['dataset']:
         raise InputError(f'{checkpoint.link} was trained on another data set (dataroot {before.dataroot}, '
                          f'{progress["samples"]} samples; now {opt.dataroot}): name that one again, {WAYS_OUT}')
-    changed = before.differences(opt)
+    changed = before.differences(opt, ['order'])
+    if changed and 0 < progress['seen'] <= progress['samples'] - global_batch(opt, distributed.ranks()):
+        raise InputError(f'{checkpoint.link} was saved in the middle of epoch {progress["epoch"]}: {_listed(changed)}: its samples '
+                         'would come in another order, so that some repeat and others are lost: give that option again, '
+                         f'{WAYS_OUT}')
+    changed = before.differences(opt, ['order', 'learned'])
     if changed:
         print(f'changed since the checkpoint: {_listed(changed)}')
+    bits = before.differences(opt, ['bits'])
+    if bits:
+        print(f'changed since the checkpoint: {_listed(bits)}: this run goes on, but not bit for bit')
     for name, now in surroundings(opt).items():
-        if progress.get(name) != now:
+        of_options = name == 'kernels' and bits
+        if progress.get(name) != now and not of_options:
             print(f'the checkpoint was written with {name} {progress.get(name)}, now {now}: this run goes on, but not bit for bit')
     return progress
 
@@ -101,7 +183,7 @@ def surroundings(opt):
     """What the bits of a result depend on beside what is learned."""
     kernels = ('compiled, bfloat16' if bfloat16(opt) else 'compiled, float32') if cpu.in_use(opt) else 'Paddle\'s'
     return {'OMP_NUM_THREADS': os.environ.get('OMP_NUM_THREADS', ''), 'Paddle': paddle.__version__,
-            'device': paddle.get_device(), 'kernels': kernels, 'modulation': opt.modulation, 'processes': distributed.ranks()}
+            'device': paddle.get_device(), 'kernels': kernels, 'processes': distributed.ranks()}
 
 
 def start(opt, log, train_step, progress, init_from=None, restart=False):

@@ -11,6 +11,8 @@ import sys
 import threading
 import time
 
+from model.errors import InputError
+
 SILENCE = 20  # seconds without an answer to probes after which a machine counts as gone
 
 
@@ -23,18 +25,10 @@ class Watch:
         self.meetings = dict.fromkeys(range(ranks), 0)  # that each rank has come to; at a rank above 0 only its own and rank 0's
         self.closing, self.failed = False, False
         if rank:
-            self.links = {0: _Link(socket.create_connection(address, SILENCE))}
+            self.links = {0: _Link(_connected(rank, address))}
             self.links[0].send(rank=rank, token=token)
         else:
-            self.links = {}
-            listener.settimeout(SILENCE)
-            while len(self.links) < ranks - 1:
-                link = _Link(listener.accept()[0])
-                link.socket.settimeout(SILENCE)
-                hello = link.receive() or {}
-                if hello.get('token') == token:
-                    self.links[hello['rank']] = link
-            listener.close()
+            self.links = _accepted(listener, ranks, token)
         for other, link in self.links.items():
             link.socket.settimeout(None)
             threading.Thread(target=self._listen, args=(other, link), daemon=True).start()
@@ -93,6 +87,52 @@ class Watch:
             for link in self.links.values():
                 link.send(lost=reason)
         os._exit(1)
+
+
+def _connected(rank, address):
+    """A socket to rank 0, which is alive: it has just told its address."""
+    try:
+        return socket.create_connection(address, SILENCE)
+    except OSError as error:
+        raise InputError(f'rank {rank} on {socket.gethostname()} cannot connect to rank 0 at {address[0]}:{address[1]} ({error}), '
+                         'though both are alive: a firewall between them? Let that port through; --watch_port N chooses it') from None
+
+
+def _accepted(listener, ranks, token):
+    """dict: rank -> _Link of all ranks above 0; a connection that says nothing, or not the token, is none of them."""
+    links, lock, complete = {}, threading.Lock(), threading.Event()
+
+    def greet(connection):
+        link = _Link(connection)
+        connection.settimeout(SILENCE)
+        hello = link.receive()
+        if isinstance(hello, dict) and hello.get('token') == token:
+            with lock:
+                links[hello['rank']] = link
+                if len(links) == ranks - 1:
+                    complete.set()
+
+    def listen():
+        while not complete.is_set():
+            try:
+                threading.Thread(target=greet, args=(listener.accept()[0],), daemon=True).start()
+            except OSError:     # no one for a while, or closed below
+                pass
+
+    listener.settimeout(0.2)
+    thread = threading.Thread(target=listen, daemon=True)
+    thread.start()
+    arrived = complete.wait(SILENCE)
+    complete.set()
+    thread.join()
+    port = listener.getsockname()[1]
+    listener.close()
+    missing = sorted(set(range(1, ranks)) - set(links))
+    if not arrived and missing:
+        raise InputError(f'rank {", ".join(map(str, missing))} did not connect to rank 0 at port {port} of {socket.gethostname()} '
+                         f'within {SILENCE} s, though alive: a firewall between them? Let that port through; --watch_port N '
+                         'chooses it')
+    return links
 
 
 class _Link:

@@ -1,9 +1,12 @@
 """Many processes over gloo: equal to one with the whole batch; each sample once; and what happens when one is lost."""
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -13,10 +16,11 @@ import pytest
 
 from dataset.labelled_images import LabelledImages
 from log.loss_log import rows_on_disk
-from model import precision
+from model import precision, watch
 from model.errors import InputError
 from model.init import OPT
 from model.train_step import TrainStep
+from model.weights import read_weights, save_weights
 from tests.conftest import REPOSITORY, contents, says, until
 from tests.rank import SETTINGS, TINY, batch
 
@@ -199,6 +203,115 @@ runpy.run_path('train.py', run_name='__main__')
 '''
 
 
+BY_RANK = '''
+import os, runpy, sys
+rank = int(os.environ['PADDLE_TRAINER_ID'])
+sys.argv = ['train.py'] + [argument.split('|')[rank % len(argument.split('|'))] for argument in sys.argv[1:]]
+runpy.run_path('train.py', run_name='__main__')
+'''
+
+
+def test_ranks_with_other_options_are_refused(scripts, tmp_path):
+    (tmp_path / 'shim.py').write_text(BY_RANK)
+    flags = ['--lr=0.0002|--lr=0.5', '--batchSize=2|--batchSize=1', '--seed=0|--seed=3']
+    command = [flag for flag in scripts.training(tmp_path)[1:] if not flag.startswith('--batchSize')]
+    process = scripts.launch(tmp_path, 2, tmp_path / 'shim.py', *command, *flags)
+    assert process.wait(timeout=60) != 0
+    for rank in range(2):
+        said = (tmp_path / 'workers' / f'workerlog.{rank}').read_text()
+        assert says(said, 'error: rank 1 on ', 'differs from rank 0', '--lr 0.5 (there 0.0002)', '--batchSize 1 (there 2)',
+                    '--seed 3 (there 0)', 'the same command')
+        assert 'Traceback' not in said
+    assert not (tmp_path / 'output').exists()
+
+
+def test_ranks_with_other_weights_are_refused(scripts, trained, tmp_path):
+    for name in 'ab':
+        shutil.copytree(trained / 'output' / 'model', tmp_path / name)
+    weights = read_weights(tmp_path / 'b' / 'n_g.pdparams')
+    weights['conv_img.bias'] = weights['conv_img.bias'] + np.float32(1e-6)
+    save_weights(weights, tmp_path / 'b' / 'n_g.pdparams')
+    (tmp_path / 'shim.py').write_text(BY_RANK)
+    process = scripts.launch(tmp_path, 2, tmp_path / 'shim.py', *scripts.training(tmp_path / 'run')[1:],
+                             f'--init_from={tmp_path / "a"}|--init_from={tmp_path / "b"}')
+    assert process.wait(timeout=60) != 0
+    for rank in range(2):
+        assert says((tmp_path / 'workers' / f'workerlog.{rank}').read_text(), 'error: the weights of rank 1 on ',
+                    'not those of rank 0')
+    assert rows(tmp_path / 'run') == 0
+
+
+def two_machines(scripts, folder, *flags):
+    """Two launches on this machine, a process each, that find each other as two machines do; Popen of each."""
+    master = f'127.0.0.1:{free_port()}'
+    return [scripts.launch(folder / f'machine{rank}', 1, folder / 'shim.py', *scripts.training(folder, niter=1)[1:], *flags,
+                           arguments=('--nnodes', 2, '--master', master, '--rank', rank, '--backend', 'gloo'))
+            for rank in range(2)]
+
+
+def free_port():
+    with socket.create_server(('', 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def machine_said(folder, rank):
+    return ''.join(path.read_text() for path in (folder / f'machine{rank}' / 'workers').glob('workerlog.*'))
+
+
+def test_two_machines_train(scripts, tmp_path):
+    (tmp_path / 'shim.py').write_text(BY_RANK)
+    port = free_port()
+    machines = two_machines(scripts, tmp_path, f'--watch_port={port}')
+    assert [machine.wait(timeout=120) for machine in machines] == [0, 0], [machine_said(tmp_path, rank) for rank in range(2)]
+    assert says(machine_said(tmp_path, 0), '2 processes x batchSize 2', 'done: 1 epochs')
+    assert rows(tmp_path) == 3
+
+
+def test_two_machines_with_other_options_are_refused(scripts, tmp_path):
+    (tmp_path / 'shim.py').write_text(BY_RANK)
+    machines = two_machines(scripts, tmp_path, '--lr=0.0002|--lr=0.5')
+    assert all(machine.wait(timeout=120) for machine in machines)
+    for rank in range(2):
+        assert says(machine_said(tmp_path, rank), 'rank 1 on', 'differs from rank 0', '--lr 0.5 (there 0.0002)')
+
+
+def test_the_watch_s_port_is_taken(scripts, tmp_path):
+    with socket.create_server(('', 0)) as listener:
+        port = listener.getsockname()[1]
+        process = scripts.launch(tmp_path, 2, *scripts.training(tmp_path), f'--watch_port={port}')
+        assert process.wait(timeout=60) != 0
+    assert says((tmp_path / 'workers' / 'workerlog.0').read_text(), f'error: --watch_port {port}: rank 0', 'choose another port')
+
+
+def test_a_firewall_is_told_from_a_dead_rank(monkeypatch):
+    """Rank 1 that reaches nobody, and rank 0 that nobody reaches: each names the port and the option."""
+    with pytest.raises(InputError) as error:
+        watch.Watch(1, 2, ('127.0.0.1', free_port()), 'token')
+    assert says(str(error.value), 'rank 1', 'cannot connect to rank 0 at 127.0.0.1:', 'firewall', '--watch_port')
+    monkeypatch.setattr(watch, 'SILENCE', 0.5)
+    with socket.create_server(('', 0)) as listener, pytest.raises(InputError) as error:
+        port = listener.getsockname()[1]
+        watch.Watch(0, 2, None, 'token', listener)
+    assert says(str(error.value), 'rank 1', f'port {port}', 'firewall', '--watch_port')
+
+
+def test_a_silent_connection_does_not_hold_up_the_others():
+    """Somebody connects to the watch first and says nothing; the rank behind is heard at once, not after the time-out."""
+    listener = socket.create_server(('', 0))
+    address = '127.0.0.1', listener.getsockname()[1]
+    with socket.create_connection(address), socket.create_connection(address) as stranger:
+        stranger.sendall(b'{"rank": 1, "token": "of another job"}\n')
+        made = []
+        other = threading.Thread(target=lambda: made.append(watch.Watch(1, 2, address, 'token')))
+        other.start()
+        main = watch.Watch(0, 2, None, 'token', listener)   # would raise after SILENCE seconds if it waited for the first
+        other.join()
+        closing = threading.Thread(target=made[0].close)
+        closing.start()
+        main.close()
+        closing.join()
+
+
 def test_a_rank_with_other_data_is_refused(scripts, tmp_path, tiny_set):
     (tmp_path / 'shim.py').write_text(SHIM)
     for rank in range(2):
@@ -240,28 +353,25 @@ def test_a_second_job_in_the_same_folder_is_refused(scripts, tmp_path):
     stop(process)
 
 
-def test_loss_of_a_process_is_no_matter_of_the_collectives_limit(tmp_path):
-    """Ranks wait for each other longer than gloo's 30 seconds would allow; here two meet after 2 seconds, in the same order."""
-    from model.watch import Watch
-    import socket
-    import threading
+def test_ranks_wait_for_each_other_in_the_same_order():
+    """A barrier of the watch holds the one that comes first until the other has come, each time."""
     listener, order = socket.create_server(('', 0)), []
 
     def second():
-        watch = Watch(1, 2, ('127.0.0.1', listener.getsockname()[1]), 'token')
+        link = watch.Watch(1, 2, ('127.0.0.1', listener.getsockname()[1]), 'token')
         for step in range(3):
-            watch.barrier()
+            link.barrier()
             order.append((1, step))
-        watch.close()
+        link.close()
 
     other = threading.Thread(target=second)
     other.start()
-    watch = Watch(0, 2, None, 'token', listener)
+    link = watch.Watch(0, 2, None, 'token', listener)
     for step in range(3):
-        time.sleep(0.5)
-        assert len(order) <= 2 * step
-        watch.barrier()
+        time.sleep(0.2)
+        assert len(order) <= 2 * step   # the other waits in this step's barrier
+        link.barrier()
         order.append((0, step))
-    watch.close()
+    link.close()
     other.join(timeout=10)
     assert not other.is_alive() and sorted(order) == [(rank, step) for rank in range(2) for step in range(3)]

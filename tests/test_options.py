@@ -5,7 +5,7 @@ import numpy
 import pytest
 
 from model.errors import InputError, OptionError
-from model.init import OPT, LayerNorm, SpadeNorm
+from model.init import EFFECTS, OPT, LayerNorm, SpadeNorm
 from model.presets import PRESETS
 from model.train_step import learning_rate
 from tests.conftest import says
@@ -167,8 +167,26 @@ def test_the_paper_s_preset():
 
 
 def test_differences_leave_out_what_changes_nothing_learned():
-    assert OPT(output='a', log='b', nThreads=3, seed=4, dataroot='c', print_freq=1).differences(OPT()) == {}
-    assert OPT(lr=1.0, ngf=3).differences(OPT()) == {'lr': (1.0, 0.0002), 'ngf': (3, 64)}
+    assert OPT(output='a', log='b', nThreads=3, amp='bfloat16', dataroot='c', print_freq=1).differences(OPT()) == {}
+    assert OPT(lr=1.0, ngf=3, seed=4).differences(OPT()) == {'lr': (1.0, 0.0002), 'ngf': (3, 64), 'seed': (4, 0)}
+    assert OPT(amp='bfloat16', ngf=3).differences(OPT(), ['bits']) == {'amp': ('bfloat16', 'none')}
+
+
+def test_every_option_has_an_effect():
+    """A new option has to say what another value of it does to a run that has begun, and to be entered here."""
+    expected = {
+        'networks': 'label_nc contain_dontcare_label no_instance output_nc crop_size aspect_ratio ngf num_upsampling_layers norm_G '
+                    'ndf num_D n_layers_D norm_D use_vae z_dim norm_E activation attention',
+        'order': 'seed',
+        'learned': 'gan_mode no_ganFeat_loss lambda_feat no_vgg_loss lambda_vgg vgg_taps lambda_kld batchSize accumulate niter '
+                   'niter_decay lr no_TTUR beta1 beta2 D_steps_per_G preprocess_mode load_size no_flip',
+        'bits': 'modulation cpu_kernels cpu_precision amp',
+        'free': 'vggwpath dataroot nThreads max_dataset_size output lastoutput log print_freq display_freq save_latest_freq '
+                'save_epoch_freq score_epoch_freq score_by watch_port scoring',
+    }
+    assert expected.keys() == EFFECTS.keys()
+    found = {effect: {name for name, option in OPT.fields().items() if option.effect == effect} for effect in EFFECTS}
+    assert found == {effect: set(names.split()) for effect, names in expected.items()}
 
 
 # ---- Command line

@@ -14,7 +14,8 @@ import pytest
 from log.loss_log import LossLog, rows_on_disk
 from model import resume
 from model.checkpoint import Checkpoint
-from model.init import OPT
+from model.errors import InputError
+from model.init import EFFECTS, OPT
 from model.train_step import TrainStep
 from model.weights import read_weights
 from tests.conftest import contents, kill, says, until, write_tiny_set
@@ -196,6 +197,52 @@ def test_other_networks_are_refused(scripts, copied, changed, said):
     before = contents(copied)
     assert says(scripts.train_refusal(copied, **changed), copied / 'output' / 'model', said, *BOTH_WAYS_OUT)
     assert contents(copied) == before
+
+
+def another_value(option, value):
+    """A value of `option` that it allows and that is not `value`."""
+    if option.choices:
+        return next(choice for choice in option.choices if choice != value)
+    if option.pattern:
+        return 'spectralspadebatch5x5' if option.name == 'norm_G' else 'batch'
+    return {bool: lambda: not value, int: lambda: value - 1 if value > 2 ** 62 else value + 1, float: lambda: value + 0.25,
+            str: lambda: f'{value}other'}[option.kind]()
+
+
+@pytest.mark.parametrize('seen', [0, 4, 12])
+@pytest.mark.parametrize('effect', EFFECTS)
+def test_every_option_that_changed_is_refused_or_said(copied, capsys, effect, seen):
+    """By its name and once; only what changes nothing that is learned is not mentioned. 13 samples, of which `seen` are used."""
+    model = copied / 'output' / 'model'
+    progress = {**counters(copied), 'seen': seen, 'epoch': 1, **resume.surroundings(OPT.load(model / 'opt.json'))}
+    (model / 'progress.json').write_text(json.dumps(progress))
+    for name, option in OPT.fields().items():
+        if option.effect != effect:
+            continue
+        opt = OPT.load(model / 'opt.json')
+        before = getattr(opt, name)
+        setattr(opt, name, another_value(option, before))
+        change = f'{name} was {before}, now {getattr(opt, name)}'
+        opt.output = copied / 'output'
+        try:
+            found, refusal = resume.stored_progress(opt, copied / 'log/log.npy', progress['dataset'], False), ''
+        except InputError as error:
+            found, refusal = None, str(error)
+        said = capsys.readouterr().out
+        if effect == 'networks' or (effect == 'order' and seen == 4):
+            assert says(refusal, change, *BOTH_WAYS_OUT) and not said
+        else:
+            assert found == progress and not refusal
+            assert said.count(change) == (effect != 'free') and ('bit for bit' in said) == (effect == 'bits'), (name, said)
+
+
+def test_another_seed_in_the_middle_of_an_epoch_is_refused(scripts, tmp_path):
+    process = scripts.start(tmp_path, save_latest_freq=1, niter=50)
+    until(lambda: os.path.lexists(tmp_path / 'output/model') and counters(tmp_path)['seen'] in (2, 4, 6), process=process)
+    kill(process)
+    if counters(tmp_path)['seen'] == 12:
+        pytest.skip('the kill came after the epoch')
+    assert says(scripts.train_refusal(tmp_path, seed=7), 'seed was 0, now 7', 'in the middle of epoch', *BOTH_WAYS_OUT)
 
 
 def test_another_data_set_is_refused(scripts, copied, tmp_path):
