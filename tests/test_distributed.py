@@ -262,7 +262,7 @@ def test_two_machines_train(scripts, tmp_path):
     (tmp_path / 'shim.py').write_text(BY_RANK)
     port = free_port()
     machines = two_machines(scripts, tmp_path, f'--watch_port={port}')
-    assert [machine.wait(timeout=120) for machine in machines] == [0, 0], [machine_said(tmp_path, rank) for rank in range(2)]
+    assert [machine.wait(timeout=60) for machine in machines] == [0, 0], [machine_said(tmp_path, rank) for rank in range(2)]
     assert says(machine_said(tmp_path, 0), '2 processes x batchSize 2', 'done: 1 epochs')
     assert rows(tmp_path) == 3
 
@@ -270,7 +270,7 @@ def test_two_machines_train(scripts, tmp_path):
 def test_two_machines_with_other_options_are_refused(scripts, tmp_path):
     (tmp_path / 'shim.py').write_text(BY_RANK)
     machines = two_machines(scripts, tmp_path, '--lr=0.0002|--lr=0.5')
-    assert all(machine.wait(timeout=120) for machine in machines)
+    assert all(machine.wait(timeout=60) for machine in machines)
     for rank in range(2):
         assert says(machine_said(tmp_path, rank), 'rank 1 on', 'differs from rank 0', '--lr 0.5 (there 0.0002)')
 
