@@ -31,16 +31,22 @@ class Convolution(nn.Conv2D):
     def forward(self, x, recompute=None):
         """(N, in_channels, H, W) -> (N, out_channels, h, w). recompute() -> x: then the kernels do not keep x."""
         if not in_use(self.opt, x):
-            with precision.full():
-                weight = self.normalized_weight()
-            return F.conv2d(x, weight, self.bias, self.stride, self.padding)
+            return self.convolved(x, self.normalized_weight())
         weight = self.weight_orig if self.spectral else self.weight
         singular = operators.singular_value(weight, self.weight_u, self.weight_v, self.training) if self.spectral else None
         return operators.Convolution.apply(x, weight, self.bias, self.stride, self.padding, bfloat16(self.opt), singular,
                                            recompute)
 
+    def convolved(self, x, weight):
+        """forward() by Paddle's own operators with the weight that normalized_weight() has given."""
+        return F.conv2d(x, weight, self.bias, self.stride, self.padding)
+
     def normalized_weight(self):
-        """The weight that the convolution takes, without the kernels."""
+        """The weight that the convolution takes, for `convolved`; a power iteration in training mode."""
+        with precision.full():
+            return self._normalized_weight()
+
+    def _normalized_weight(self):
         if not self.spectral:
             return self.weight
         matrix, u, v = self.weight_orig.flatten(1), self.weight_u, self.weight_v

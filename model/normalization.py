@@ -29,10 +29,13 @@ class SPADE(nn.Layer):
         self.mlp_gamma = Convolution(HIDDEN, channels, norm.kernel_size, opt, padding=padding)
         self.mlp_beta = Convolution(HIDDEN, channels, norm.kernel_size, opt, padding=padding)
 
-    def forward(self, x, semantics):
-        """x (N, channels, H, W), a SemanticMap of N maps of any size -> x normalized, then modulated."""
+    def forward(self, x, semantics, statistics=None):
+        """x (N, channels, H, W), a SemanticMap of N maps of any size -> x normalized, then modulated.
+
+        statistics: what param_free_norm.batch_statistics(x) gave, if they have been taken already.
+        """
         gamma, beta = self.modulation(semantics, x.shape[2:])
-        return self.param_free_norm(x) * (1 + gamma) + beta
+        return self.param_free_norm(x, statistics) * (1 + gamma) + beta
 
     def modulation(self, semantics, size):
         """gamma, beta (N, channels, *size) of the label map."""
@@ -80,18 +83,41 @@ class BatchNorm(nn.Layer):
         self.register_buffer('_mean', paddle.zeros([channels]))
         self.register_buffer('_variance', paddle.ones([channels]))
 
-    def forward(self, x):
+    def forward(self, x, statistics=None):
+        """statistics: batch_statistics(x), if they have been taken already; the running ones have followed then."""
         per_channel, x = [1, -1, 1, 1], precision.restored(x)
+        if statistics is not None:
+            return Standardize.apply(x, *statistics, self.synchronized)
         if fused(x, self.opt) and not (self.training and self.synchronized):
             return self._fused(x)
         if self.training:
-            y, mean, variance, count = (synchronized_standardized(x) if self.synchronized else standardized(x, [0, 2, 3]))
-            self._update(mean.flatten(), variance.flatten(), count)
+            if self.synchronized:
+                y = Standardize.apply(x, *self.batch_statistics(x), True)
+            else:
+                y, mean, variance, count = standardized(x, [0, 2, 3])
+                self._update(mean.flatten(), variance.flatten(), count)
         else:
             y = (x - self._mean.reshape(per_channel)) * (self._variance.reshape(per_channel) + EPSILON) ** -0.5
         if self.weight is not None:
             y = y * self.weight.reshape(per_channel) + self.bias.reshape(per_channel)
         return y
+
+    @paddle.no_grad()
+    def batch_statistics(self, x):
+        """What Standardize takes of x: mean and 1 / standard deviation (C), and the number of values, a tensor.
+
+        The running ones follow. None in eval mode. Synchronized: over all ranks, in one collective forward and one backward, as
+        with the CPU kernels.
+        """
+        if not self.training:
+            return None
+        x, count = precision.restored(x), x.size // x.shape[1]
+        mean = x.mean([0, 2, 3])
+        variance = ((x - mean.reshape([1, -1, 1, 1])) ** 2).mean([0, 2, 3])
+        if self.synchronized:
+            mean, variance, count = over_all_ranks(mean, variance, count)
+        self._update(mean, variance, count)
+        return mean, (variance + EPSILON) ** -0.5, count if self.synchronized else paddle.full([1], count, 'float64')
 
     def _fused(self, x):
         """The same by Paddle's kernel. Its running variance r follows the biased one b; by r / k before and k after, the unbiased:
@@ -144,9 +170,12 @@ class InstanceNorm(nn.Layer):
         super().__init__()
         self.opt = opt
 
-    def forward(self, x):
+    def forward(self, x, statistics=None):
         x = precision.restored(x)
         return F.instance_norm(x, eps=EPSILON) if fused(x, self.opt) else standardized(x, [2, 3])[0]
+
+    def batch_statistics(self, x):
+        """None: there is no state that a second forward would change."""
 
     def statistics(self, x):
         """(mean, variance), each (N * C), for the CPU kernels, and the number of values they are over."""
@@ -173,23 +202,15 @@ def standardized(x, axes):
     return centred * (variance + EPSILON) ** -0.5, mean, variance, x.size // mean.size
 
 
-def synchronized_standardized(x):
-    """The same for x (N, C, H, W) over [0, 2, 3] and all ranks; one collective forward and one backward, as the CPU kernels'."""
-    with paddle.no_grad():
-        mean = x.mean([0, 2, 3])
-        variance = ((x - mean.reshape([1, -1, 1, 1])) ** 2).mean([0, 2, 3])
-        mean, variance, count = over_all_ranks(mean, variance, x.size // x.shape[1])
-    return Standardize.apply(x, mean, (variance + EPSILON) ** -0.5, count), mean, variance, count
-
-
 class Standardize(PyLayer):
-    """(x - mean) * scale of x (N, C, H, W), by the mean and the scale (C) of the x of all ranks, of `count` values each.
+    """(x - mean) * scale of x (N, C, H, W), by the mean and the scale (C) of that x, synchronized: of the x of all ranks.
 
-    mean and scale pass as constants; the gradient through them is part of x's.
+    mean and scale pass as constants; the gradient through them is part of x's. count: the number of values they are over.
     """
 
     @staticmethod
-    def forward(ctx, x, mean, scale, count):
+    def forward(ctx, x, mean, scale, count, synchronized):
+        ctx.synchronized = synchronized
         y = (x - mean.reshape([1, -1, 1, 1])) * scale.reshape([1, -1, 1, 1])
         ctx.save_for_backward(y, scale, count)
         return y
@@ -198,7 +219,8 @@ class Standardize(PyLayer):
     def backward(ctx, dy):
         y, scale, count = ctx.saved_tensor()
         sums = paddle.stack([dy.sum([0, 2, 3]), (dy * y).sum([0, 2, 3])]).astype('float64')
-        of_dy, of_product = (distributed.all_reduce(sums) / count).astype(dy.dtype).reshape([2, 1, -1, 1, 1])
+        sums = distributed.all_reduce(sums) if ctx.synchronized else sums
+        of_dy, of_product = (sums / count).astype(dy.dtype).reshape([2, 1, -1, 1, 1])
         return scale.reshape([1, -1, 1, 1]) * (dy - of_dy - y * of_product), None, None, None
 
 

@@ -27,7 +27,8 @@ from model.train_step import TrainStep
 from tests.benchmark import BASE, batches
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-PATHS = {'dense': dict(modulation='dense'), 'windows': dict(modulation='windows')}
+PATHS = {'dense': dict(modulation='dense'), 'windows': dict(modulation='windows'),
+         'recompute': dict(modulation='dense', recompute=True)}
 # These give another look at the same memory (FLAGS_use_stride_kernel, Paddle's default) and launch nothing on a GPU.
 VIEWS = {'reshape', 'flatten', 'squeeze', 'unsqueeze', 'transpose', 'slice', 'split', 'split_with_num', 'unbind', 'view_shape'}
 READS = ('numpy', 'item', 'tolist', '__int__', '__float__', '__bool__', '__index__', '__array__')
