@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
+import weakref
 
 from model import device  # noqa: F401  first: sets the threads, then imports Paddle
 
@@ -122,28 +123,38 @@ def operators(work):
 def kept_bytes(networks, work):
     """Counter: kind of layer -> bytes that work() keeps for backward, each memory once, weights left out."""
     weights = {parameter.data_ptr() for network in networks for parameter in network.parameters()}
-    kept, inside = {}, ['outside']
+    kept, inside = [], ['outside']
 
     def keep(tensor):
-        if tensor.data_ptr() not in weights:
-            size = tensor.size * tensor.element_size()
-            if size > kept.get(tensor.data_ptr(), (0,))[0]:
-                kept[tensor.data_ptr()] = size, inside[-1], tensor
-        return tensor
+        holder = Kept(tensor, inside[-1])
+        kept.append(weakref.ref(holder))
+        return holder
 
     hooks = []
     for layer in (layer for network in networks for layer in network.sublayers(include_self=True)):
         hooks.append(layer.register_forward_pre_hook(lambda layer, inputs: inside.append(type(layer).__name__)))
         hooks.append(layer.register_forward_post_hook(lambda layer, inputs, output: inside.pop() and None))
-    with paddle.autograd.saved_tensors_hooks(keep, lambda tensor: tensor):
+    with paddle.autograd.saved_tensors_hooks(keep, lambda holder: holder.tensor):
         result = work()
     for hook in hooks:
         hook.remove()
-    total = collections.Counter()
-    for size, kind, _ in kept.values():
-        total[kind] += size
+    largest = {}
+    for holder in filter(None, (reference() for reference in kept)):    # a graph that work() itself has dropped keeps nothing
+        address, size = holder.tensor.data_ptr(), holder.tensor.size * holder.tensor.element_size()
+        if address not in weights and size > largest.get(address, (0,))[0]:
+            largest[address] = size, holder.kind
     del result
+    total = collections.Counter()
+    for size, kind in largest.values():
+        total[kind] += size
     return total
+
+
+class Kept:
+    """A tensor that the graph keeps, and the kind of layer it was kept in."""
+
+    def __init__(self, tensor, kind):
+        self.tensor, self.kind = tensor, kind
 
 
 def cost(options, count):
