@@ -87,7 +87,7 @@ class SemanticMap:
         return self._once(('one hot', size, paddle.get_default_dtype()), expand)
 
     def _on_device(self, name, size):
-        """Tensor of the array `name`, reached by nearest pixel; it goes to the device once where its size is a multiple of `size`."""
+        """Tensor of the array `name`, reached by nearest pixel; sent to the device once where its size is a multiple of that."""
         maps, steps = getattr(self, name), [whole // part for whole, part in zip(self.size, size)]
         if any(whole != step * part for whole, step, part in zip(self.size, steps, size)):
             return paddle.to_tensor(nearest(maps, size))
