@@ -95,6 +95,7 @@ class Checkpoint:
             optimizer.loaded_state = arrays     # Paddle's own state_dict() leaves it out until the next step
         progress = self.progress()
         train_step.steps, train_step.g_losses = progress['step'], progress['g_losses']
+        train_step.loss_scales = progress.get('loss_scales', [])
 
     def save(self, train_step, opt, progress, keep_epoch=None):
         """Write a generation and swap the link to it; with `keep_epoch` copy its weights to epoch_<n> before that.
@@ -102,7 +103,7 @@ class Checkpoint:
         progress: dict of counters with 'epoch'; the state of `train_step` is added. InputError, with the previous
         checkpoint intact, if it cannot be written.
         """
-        progress = {**progress, 'step': train_step.steps, 'g_losses': train_step.g_losses}
+        progress = {**progress, 'step': train_step.steps, 'g_losses': train_step.g_losses, 'loss_scales': train_step.loss_scales}
         with _writing(self.output):
             os.makedirs(self.generations, exist_ok=True)
             self._adopt_plain_folder()

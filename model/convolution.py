@@ -25,32 +25,45 @@ class Convolution(nn.Conv2D):
             del self.weight
             self.weight_orig = weight
             for name, count in (('weight_u', out_channels), ('weight_v', in_channels * kernel_size ** 2)):
-                self.register_buffer(name, _normalized(paddle.randn([count])))
+                drawn = paddle.randn([count])
+                self.register_buffer(name, drawn / (drawn * drawn).sum().sqrt())
 
     def forward(self, x, recompute=None):
         """(N, in_channels, H, W) -> (N, out_channels, h, w). recompute() -> x: then the kernels do not keep x."""
         if not in_use(self.opt, x):
-            with precision.full():
-                weight = self._normalized_weight() if self.spectral else self.weight
-            return F.conv2d(x, weight, self.bias, self.stride, self.padding)
+            return self.convolved(x, self.normalized_weight())
         weight = self.weight_orig if self.spectral else self.weight
         singular = operators.singular_value(weight, self.weight_u, self.weight_v, self.training) if self.spectral else None
         return operators.Convolution.apply(x, weight, self.bias, self.stride, self.padding, bfloat16(self.opt), singular,
                                            recompute)
 
+    def convolved(self, x, weight):
+        """forward() by Paddle's own operators with the weight that normalized_weight() has given."""
+        return F.conv2d(x, weight, self.bias, self.stride, self.padding)
+
+    def normalized_weight(self):
+        """The weight that the convolution takes, for `convolved`; a power iteration in training mode."""
+        with precision.full():
+            return self._normalized_weight()
+
     def _normalized_weight(self):
-        matrix = self.weight_orig.flatten(1)
-        if self.training:
-            with paddle.no_grad():
-                # Not set_value(), which copies through the host on Paddle 2.6.
-                paddle.assign(_normalized(paddle.mv(matrix.t(), self.weight_u)), output=self.weight_v)
-                paddle.assign(_normalized(paddle.mv(matrix, self.weight_v)), output=self.weight_u)
-        # Copies: a second forward before backward() advances u and v.
-        return self.weight_orig / paddle.dot(self.weight_u.clone(), paddle.mv(matrix, self.weight_v.clone()))
+        if not self.spectral:
+            return self.weight
+        matrix, u, v = self.weight_orig.flatten(1), self.weight_u, self.weight_v
+        if not self.training:
+            return self.weight_orig / paddle.dot(u, paddle.mv(matrix, v))
+        with paddle.no_grad():
+            v = _normalized(paddle.mv(matrix.t(), u))
+        product = paddle.mv(matrix, v)
+        u = _normalized(product.detach())
+        # Copies: a second forward before backward() advances u and v. Not set_value(), which on Paddle 2.6 goes through the host.
+        paddle.assign(v, output=self.weight_v)
+        paddle.assign(u, output=self.weight_u)
+        return self.weight_orig / paddle.dot(u, product)
 
 
 def _normalized(vector):
-    return vector / paddle.clip((vector * vector).sum().sqrt(), min=NEVER_ZERO)
+    return vector / paddle.clip(paddle.norm(vector), min=NEVER_ZERO)
 
 
 def convolve(x, weight, bias, opt, stride=1, padding=0):

@@ -2,6 +2,7 @@
 import paddle
 import paddle.nn.functional as F
 from paddle import nn
+from paddle.distributed.fleet.utils import recompute
 
 from model.activation import SLOPE, activate, attend
 from model.convolution import Convolution
@@ -41,8 +42,17 @@ def spade_convolution(norm, convolution, x, semantics, activated=True, inplace=F
     opt = norm.opt
     if in_use(opt, x):
         return compiled.spade_convolution(norm, convolution, x, semantics, activated, inplace)
-    y = attend(norm(x, semantics), opt)
-    return convolution(activate(y, opt) if activated else y)
+
+    def computed(x, weight, statistics=None):
+        y = attend(norm(x, semantics, statistics), opt)
+        return convolution.convolved(activate(y, opt) if activated else y, weight)
+
+    weight = convolution.normalized_weight()
+    if not opt.recompute or not paddle.is_grad_enabled():
+        return computed(x, weight)
+    # What a forward changes, it changes here, once: running statistics, and u and v of the spectral norm.
+    statistics = norm.param_free_norm.batch_statistics(x)
+    return recompute(lambda x, weight: computed(x, weight, statistics), x, weight, preserve_rng_state=False)
 
 
 class SPADEGenerator(nn.Layer):

@@ -168,6 +168,7 @@ class OPT:
     cpu_kernels = _s(True, 'compiled convolutions and SPADE on the CPU; false: Paddle\'s own operators')
     cpu_precision = _s('float32', 'multiplications of the compiled convolutions: float32, or bfloat16 where the processor has it',
                        choices=('float32', 'bfloat16'))
+    recompute = _s(False, 'keep half as much for backward and compute SPADE again there (on a CPU the kernels do so anyway)')
     amp = _s('none', 'mixed precision on a GPU: convolutions in bfloat16 or float16 (with loss scaling); not yet measured',
              choices=('none', 'bfloat16', 'float16'))
 

@@ -1,12 +1,13 @@
 """SPADE, the norms without parameters under it, and the norms of discriminator and encoder."""
 import paddle
+import paddle.nn.functional as F
 from paddle import nn
 from paddle.autograd import PyLayer
 
 from model import distributed, precision, window_tables
 from model.activation import activate_hidden
 from model.convolution import Convolution, convolve
-from model.cpu import operators
+from model.cpu import in_use, operators
 from model.semantics import by_windows
 
 HIDDEN = 128  # channels between the label map and gamma, beta (official models/networks/normalization.py)
@@ -23,15 +24,18 @@ class SPADE(nn.Layer):
         super().__init__()
         norm = opt.generator_norm
         self.opt, self.kernel_size, padding = opt, norm.kernel_size, norm.kernel_size // 2
-        self.param_free_norm = parameter_free_norm(norm.kind, channels)
+        self.param_free_norm = parameter_free_norm(norm.kind, channels, opt)
         self.mlp_shared = nn.Sequential(Convolution(opt.semantic_nc, HIDDEN, norm.kernel_size, opt, padding=padding))
         self.mlp_gamma = Convolution(HIDDEN, channels, norm.kernel_size, opt, padding=padding)
         self.mlp_beta = Convolution(HIDDEN, channels, norm.kernel_size, opt, padding=padding)
 
-    def forward(self, x, semantics):
-        """x (N, channels, H, W), a SemanticMap of N maps of any size -> x normalized, then modulated."""
+    def forward(self, x, semantics, statistics=None):
+        """x (N, channels, H, W), a SemanticMap of N maps of any size -> x normalized, then modulated.
+
+        statistics: what param_free_norm.batch_statistics(x) gave, if they have been taken already.
+        """
         gamma, beta = self.modulation(semantics, x.shape[2:])
-        return self.param_free_norm(x) * (1 + gamma) + beta
+        return self.param_free_norm(x, statistics) * (1 + gamma) + beta
 
     def modulation(self, semantics, size):
         """gamma, beta (N, channels, *size) of the label map."""
@@ -64,30 +68,72 @@ class BatchNorm(nn.Layer):
 
     synchronized: over the batches of all ranks, of any sizes. Paddle's own has no CPU kernel. The official one divides by
     sqrt(max(variance, epsilon)), this by sqrt(variance + epsilon), as batch norm in a single process does.
-    Written out, as InstanceNorm is, because Paddle's kernels round epsilon to float32 even in float64: that alone moved
-    gradients by 5e-7.
+    By Paddle's kernel where `fused` says so.
     """
 
     MOMENTUM = 0.9  # torch's 0.1: of the old value
     per_image = False
 
-    def __init__(self, channels, affine, synchronized=False):
+    def __init__(self, channels, affine, synchronized=False, opt=None):
         super().__init__()
+        self.opt = opt
         self.synchronized = synchronized and distributed.ranks() > 1
         self.weight = self.create_parameter([channels], default_initializer=nn.initializer.Constant(1.0)) if affine else None
         self.bias = self.create_parameter([channels], is_bias=True) if affine else None
         self.register_buffer('_mean', paddle.zeros([channels]))
         self.register_buffer('_variance', paddle.ones([channels]))
 
-    def forward(self, x):
+    def forward(self, x, statistics=None):
+        """statistics: batch_statistics(x), if they have been taken already; the running ones have followed then."""
         per_channel, x = [1, -1, 1, 1], precision.restored(x)
+        if statistics is not None:
+            return Standardize.apply(x, *statistics, self.synchronized)
+        if fused(x, self.opt) and not (self.training and self.synchronized):
+            return self._fused(x)
         if self.training:
-            y, mean, variance, count = (synchronized_standardized(x) if self.synchronized else standardized(x, [0, 2, 3]))
-            self._update(mean.flatten(), variance.flatten(), count)
+            if self.synchronized:
+                y = Standardize.apply(x, *self.batch_statistics(x), True)
+            else:
+                y, mean, variance, count = standardized(x, [0, 2, 3])
+                self._update(mean.flatten(), variance.flatten(), count)
         else:
             y = (x - self._mean.reshape(per_channel)) * (self._variance.reshape(per_channel) + EPSILON) ** -0.5
         if self.weight is not None:
             y = y * self.weight.reshape(per_channel) + self.bias.reshape(per_channel)
+        return y
+
+    @paddle.no_grad()
+    def batch_statistics(self, x):
+        """What Standardize takes of x: mean and 1 / standard deviation (C), and the number of values, a tensor.
+
+        The running ones follow. None in eval mode. Synchronized: over all ranks, in one collective forward and one backward, as
+        with the CPU kernels.
+        """
+        if not self.training:
+            return None
+        x, count = precision.restored(x), x.size // x.shape[1]
+        mean = x.mean([0, 2, 3])
+        variance = ((x - mean.reshape([1, -1, 1, 1])) ** 2).mean([0, 2, 3])
+        if self.synchronized:
+            mean, variance, count = over_all_ranks(mean, variance, count)
+        self._update(mean, variance, count)
+        return mean, (variance + EPSILON) ** -0.5, count if self.synchronized else paddle.full([1], count, 'float64')
+
+    def _fused(self, x):
+        """The same by Paddle's kernel. Its running variance r follows the biased one b; by r / k before and k after, the unbiased:
+
+        k (0.9 r / k + 0.1 b) = 0.9 r + 0.1 k b. The kernel gets copies, for it keeps them for backward.
+        """
+        if not self.training:
+            return F.batch_norm(x, self._mean, self._variance, self.weight, self.bias, False, self.MOMENTUM, EPSILON)
+        count = x.size // x.shape[1]
+        correction = count / max(count - 1, 1)
+        with paddle.no_grad():
+            mean, variance = self._mean.clone(), self._variance * (1 / correction)
+        y = F.batch_norm(x, mean, variance, self.weight, self.bias, True, self.MOMENTUM, EPSILON)
+        with paddle.no_grad():
+            paddle.assign(mean, output=self._mean)
+            paddle.assign(variance * correction, output=self._variance)
         return y
 
     def statistics(self, x):
@@ -120,12 +166,29 @@ class InstanceNorm(nn.Layer):
 
     per_image, synchronized = True, False
 
-    def forward(self, x):
-        return standardized(precision.restored(x), [2, 3])[0]
+    def __init__(self, opt=None):
+        super().__init__()
+        self.opt = opt
+
+    def forward(self, x, statistics=None):
+        x = precision.restored(x)
+        return F.instance_norm(x, eps=EPSILON) if fused(x, self.opt) else standardized(x, [2, 3])[0]
+
+    def batch_statistics(self, x):
+        """None: there is no state that a second forward would change."""
 
     def statistics(self, x):
         """(mean, variance), each (N * C), for the CPU kernels, and the number of values they are over."""
         return (*operators.mean_and_variance(x, per_image=True), x.shape[2] * x.shape[3])
+
+
+def fused(x, opt):
+    """Whether a norm of x is Paddle's kernel, one operator for seven.
+
+    Not in float64, where Paddle's rounds epsilon to float32, which moved gradients by 5e-7; nor beside the CPU kernels, where it
+    would be no faster.
+    """
+    return x.dtype == paddle.float32 and not in_use(opt, x)
 
 
 def standardized(x, axes):
@@ -139,23 +202,15 @@ def standardized(x, axes):
     return centred * (variance + EPSILON) ** -0.5, mean, variance, x.size // mean.size
 
 
-def synchronized_standardized(x):
-    """The same for x (N, C, H, W) over [0, 2, 3] and all ranks; one collective forward and one backward, as the CPU kernels'."""
-    with paddle.no_grad():
-        mean = x.mean([0, 2, 3])
-        variance = ((x - mean.reshape([1, -1, 1, 1])) ** 2).mean([0, 2, 3])
-        mean, variance, count = over_all_ranks(mean, variance, x.size // x.shape[1])
-    return Standardize.apply(x, mean, (variance + EPSILON) ** -0.5, count), mean, variance, count
-
-
 class Standardize(PyLayer):
-    """(x - mean) * scale of x (N, C, H, W), by the mean and the scale (C) of the x of all ranks, of `count` values each.
+    """(x - mean) * scale of x (N, C, H, W), by the mean and the scale (C) of that x, synchronized: of the x of all ranks.
 
-    mean and scale pass as constants; the gradient through them is part of x's.
+    mean and scale pass as constants; the gradient through them is part of x's. count: the number of values they are over.
     """
 
     @staticmethod
-    def forward(ctx, x, mean, scale, count):
+    def forward(ctx, x, mean, scale, count, synchronized):
+        ctx.synchronized = synchronized
         y = (x - mean.reshape([1, -1, 1, 1])) * scale.reshape([1, -1, 1, 1])
         ctx.save_for_backward(y, scale, count)
         return y
@@ -164,7 +219,8 @@ class Standardize(PyLayer):
     def backward(ctx, dy):
         y, scale, count = ctx.saved_tensor()
         sums = paddle.stack([dy.sum([0, 2, 3]), (dy * y).sum([0, 2, 3])]).astype('float64')
-        of_dy, of_product = (distributed.all_reduce(sums) / count).astype(dy.dtype).reshape([2, 1, -1, 1, 1])
+        sums = distributed.all_reduce(sums) if ctx.synchronized else sums
+        of_dy, of_product = (sums / count).astype(dy.dtype).reshape([2, 1, -1, 1, 1])
         return scale.reshape([1, -1, 1, 1]) * (dy - of_dy - y * of_product), None, None, None
 
 
@@ -182,9 +238,9 @@ def over_all_ranks(mean, variance, count):
     return mean.astype(dtype), (square - mean * mean).astype(dtype), count
 
 
-def parameter_free_norm(kind, channels):
+def parameter_free_norm(kind, channels, opt):
     """The norm inside SPADE: 'batch', 'syncbatch' (the same in a single process) or 'instance'."""
-    return InstanceNorm() if kind == 'instance' else BatchNorm(channels, affine=False, synchronized=kind == 'syncbatch')
+    return InstanceNorm(opt) if kind == 'instance' else BatchNorm(channels, False, kind == 'syncbatch', opt)
 
 
 def normalized_convolution(in_channels, out_channels, kernel_size, stride, padding, norm, opt):
@@ -196,5 +252,5 @@ def normalized_convolution(in_channels, out_channels, kernel_size, stride, paddi
     convolution = Convolution(in_channels, out_channels, kernel_size, opt, stride, padding, bias=plain, spectral=norm.spectral)
     if plain:
         return convolution
-    return nn.Sequential(convolution, InstanceNorm() if norm.kind == 'instance' else
-                         BatchNorm(out_channels, affine=True, synchronized=norm.kind == 'syncbatch'))
+    return nn.Sequential(convolution, InstanceNorm(opt) if norm.kind == 'instance' else
+                         BatchNorm(out_channels, True, norm.kind == 'syncbatch', opt))

@@ -80,11 +80,18 @@ class SemanticMap:
 
         def expand():
             classes = paddle.arange(self.label_channels, dtype='int64').reshape([1, -1, 1, 1])
-            planes = paddle.to_tensor(nearest(self.label, size)).unsqueeze(1) == classes
+            planes = self._on_device('label', size).unsqueeze(1) == classes
             if self.edge is not None:
-                planes = paddle.concat([planes, paddle.to_tensor(nearest(self.edge, size)).unsqueeze(1)], axis=1)
+                planes = paddle.concat([planes, self._on_device('edge', size).unsqueeze(1)], axis=1)
             return planes.astype(paddle.get_default_dtype())
         return self._once(('one hot', size, paddle.get_default_dtype()), expand)
+
+    def _on_device(self, name, size):
+        """Tensor of the array `name`, reached by nearest pixel; sent to the device once where its size is a multiple of that."""
+        maps, steps = getattr(self, name), [whole // part for whole, part in zip(self.size, size)]
+        if any(whole != step * part for whole, step, part in zip(self.size, steps, size)):
+            return paddle.to_tensor(nearest(maps, size))
+        return self._once(('on device', name), lambda: paddle.to_tensor(maps))[:, ::steps[0], ::steps[1]]
 
     def _once(self, key, make):
         if key not in self._kept:

@@ -4,6 +4,7 @@ Official trainers/pix2pix_trainer.py and models/pix2pix_model.py; paper, appendi
 """
 import math
 
+import numpy as np
 import paddle
 
 from model import distributed, precision
@@ -18,6 +19,7 @@ from model.vae_encoder import VAEEncoder, reparameterize
 from vgg.vgg19 import VGG19Features
 
 LOG_COLUMNS = ('g_loss_gan', 'g_loss_feat', 'g_loss_vgg', 'g_loss_vae', 'd_loss', 'd_loss_f', 'd_loss_r')
+SCALING = 'scale', 'incr_count', 'decr_count'  # of paddle.amp.GradScaler's state
 G_COLUMNS, D_COLUMNS = LOG_COLUMNS[:4], LOG_COLUMNS[4:]
 
 
@@ -49,6 +51,22 @@ class TrainStep:
         lr = learning_rate(self.opt, epoch)
         self.optimizer_g.set_lr(lr if self.opt.no_TTUR else lr / 2)
         self.optimizer_d.set_lr(lr if self.opt.no_TTUR else lr * 2)
+
+    @property
+    def loss_scales(self):
+        """Scale of G's and of D's loss with amp float16, and the steps that each has been fit or not: a list of dicts of floats.
+
+        Empty otherwise. What a checkpoint needs so that a run goes on with them.
+        """
+        states = [scaler.state_dict() for scaler in (self.scaler_g, self.scaler_d)]
+        return [{name: float(np.ravel(state[name])[0]) for name in SCALING} for state in states if state]
+
+    @loss_scales.setter
+    def loss_scales(self, found):
+        for scaler, state in zip((self.scaler_g, self.scaler_d), found):
+            if scaler.is_enable():
+                counters = {name: int(state[name]) for name in SCALING[1:]}
+                scaler.load_state_dict({**scaler.state_dict(), **counters, 'scale': np.array([state['scale']], np.float32)})
 
     def step(self, label, instance, image, noise=None):
         """One D update, and before it a G update in every D_steps_per_G-th step -> dict keyed by LOG_COLUMNS, floats.

@@ -14,7 +14,7 @@ def modulation(spade, windows, semantics):
     with precision.full():
         sums = window_sums(code_table(shared.weight, windows, semantics), windows, spade.opt)
         hidden = with_zero_row(activate_hidden(sums + shared.bias, spade.opt))                      # (A + 1, HIDDEN)
-        neighbourhoods = F.embedding(paddle.to_tensor(windows.second), hidden).flatten(1)           # (B, K * HIDDEN)
+        neighbourhoods = F.embedding(_on_device(windows, 'second'), hidden).flatten(1)           # (B, K * HIDDEN)
         weight, bias = spade.joined_weights()                                                       # (2C, HIDDEN, k, k)
         weight = weight.transpose([2, 3, 1, 0]).reshape([neighbourhoods.shape[1], -1])              # (K * HIDDEN, 2C)
         both = neighbourhoods @ weight + bias                                                       # (B, 2C)
@@ -26,13 +26,18 @@ def code_table(weight, windows, semantics):
 
     weight (out, label_channels + edge, k, k); windows.positions names the rows.
     """
-    classes, position = np.unique(windows.codes // 2, return_inverse=True)
-    channels = classes if semantics.edge is None else np.append(classes, semantics.label_channels)
+    if 'channels' not in windows.on_device:
+        classes, position = np.unique(windows.codes // 2, return_inverse=True)
+        channels = classes if semantics.edge is None else np.append(classes, semantics.label_channels)
+        edge = (windows.codes % 2).reshape(1, -1, 1)
+        windows.on_device.update(channels=paddle.to_tensor(channels), position=paddle.to_tensor(position),
+                                 edge=paddle.to_tensor(edge))
+    sent = windows.on_device
     # Only the channels that occur are touched: few of COCO-Stuff's 184 are in one picture.
-    rows = paddle.index_select(weight, paddle.to_tensor(channels), axis=1).flatten(2).transpose([2, 1, 0])
-    table = paddle.index_select(rows, paddle.to_tensor(position), axis=1)                           # (K, C, out)
+    rows = paddle.index_select(weight, sent['channels'], axis=1).flatten(2).transpose([2, 1, 0])
+    table = paddle.index_select(rows, sent['position'], axis=1)                                     # (K, C, out)
     if semantics.edge is not None:
-        table = table + rows[:, -1:] * paddle.to_tensor(windows.codes % 2).astype(weight.dtype).reshape([1, -1, 1])
+        table = table + rows[:, -1:] * sent['edge'].astype(weight.dtype)
     return with_zero_row(table.flatten(0, 1))
 
 
@@ -40,12 +45,18 @@ def window_sums(table, windows, opt):
     """Convolution of the one-hot map at its distinct windows, (A, out): sums of K rows of a code_table."""
     if in_use(opt, table):
         return operators.WindowSums.apply(table, None, windows.positions)
-    return F.embedding(paddle.to_tensor(windows.positions), table).sum(1)
+    return F.embedding(_on_device(windows, 'positions'), table).sum(1)
 
 
 def dealt_out(table, windows):
     """(windows, width) -> (N, width, H, W): each place gets its window's row."""
-    return F.embedding(paddle.to_tensor(windows.pixel), table).transpose([0, 3, 1, 2])
+    return F.embedding(_on_device(windows, 'pixel'), table).transpose([0, 3, 1, 2])
+
+
+def _on_device(windows, name):
+    if name not in windows.on_device:
+        windows.on_device[name] = paddle.to_tensor(getattr(windows, name))
+    return windows.on_device[name]
 
 
 def with_zero_row(table):

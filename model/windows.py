@@ -27,6 +27,11 @@ class Windows:
     pixel: np.ndarray
 
     @functools.cached_property
+    def on_device(self):
+        """Tensors of these arrays by name: each goes to the device once, however many layers read it."""
+        return {}
+
+    @functools.cached_property
     def positions(self):
         """`first` as rows of a table with a row per offset and code, (A, K) int32; outside is the row behind all."""
         count, offsets = len(self.codes), self.first.shape[1]

@@ -188,7 +188,7 @@ class Stub:
     """Stands for TrainStep in Checkpoint.save: each tensor holds the number of steps. Needs no Paddle, so it can fork."""
 
     def __init__(self, steps):
-        self.steps, self.g_losses = steps, {}
+        self.steps, self.g_losses, self.loss_scales = steps, {}, []
         self.generator = self.discriminator = self.encoder = self.optimizer_g = self.optimizer_d = self
 
     def state_dict(self):

@@ -7,7 +7,7 @@ import pytest
 
 from model import distributed
 from model.init import OPT
-from model.normalization import standardized, synchronized_standardized
+from model.normalization import BatchNorm
 from model.train_step import TrainStep
 from tests.rank import TINY, batch
 from tests.scaling import exchanged
@@ -78,14 +78,16 @@ def test_collectives_are_those_that_the_forecast_counts(two_ranks, speed):
 
 def test_two_ranks_that_see_the_same_are_as_one(two_ranks):
     """Of the synchronized norm: output, gradient, running statistics; unequal ranks are in tests/test_distributed.py."""
-    x = paddle.to_tensor(np.random.default_rng(0).standard_normal((2, 3, 4, 5)), stop_gradient=False)
+    values = np.random.default_rng(0).standard_normal((2, 3, 4, 5))
     weight = paddle.to_tensor(np.random.default_rng(1).standard_normal((2, 3, 4, 5)))
     results = []
-    for function in (lambda x: standardized(x, [0, 2, 3]), synchronized_standardized):
-        x.clear_gradient()
-        y, mean, variance, count = function(x)
+    for synchronized in (False, True):
+        x, norm = paddle.to_tensor(values, stop_gradient=False), BatchNorm(3, False, synchronized)
+        norm.astype('float64')
+        y = norm(x)
         (y * weight).sum().backward()
-        results.append([y.numpy(), x.grad.numpy().copy(), mean.numpy().ravel(), variance.numpy().ravel()])
+        results.append([y.numpy(), x.grad.numpy(), norm._mean.numpy()])
+        unbiased = values.var((0, 2, 3)) * 40 * (1 + synchronized) / (40 * (1 + synchronized) - 1)
+        np.testing.assert_allclose(norm._variance.numpy(), 0.9 + 0.1 * unbiased, atol=1e-12)
     for one, other in zip(*results):
         np.testing.assert_allclose(other, one, atol=1e-12)
-    assert float(count.sum()) == 2 * 2 * 4 * 5

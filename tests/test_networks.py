@@ -11,7 +11,7 @@ from model.convolution import Convolution
 from model.discriminator import MultiscaleDiscriminator, halves
 from model.generator import SPADEGenerator
 from model.init import OPT
-from model.normalization import BatchNorm
+from model.normalization import BatchNorm, InstanceNorm
 from model.semantics import SemanticMap
 from model.train_step import LOG_COLUMNS, TrainStep
 from model.vae_encoder import VAEEncoder
@@ -175,9 +175,10 @@ def test_pictures_of_a_batch_do_not_depend_on_each_other():
         assert np.allclose(alone[0], together[index], atol=1e-5)
 
 
-def test_running_statistics_are_those_of_torch():
+@pytest.mark.parametrize('kernels', [True, False], ids=['written out', 'fused'])
+def test_running_statistics_are_those_of_torch(kernels):
     """Mean and unbiased variance, the new value with weight 0.1; in eval mode they normalize and stay."""
-    norm = BatchNorm(3, affine=False)
+    norm = BatchNorm(3, affine=False, opt=OPT(cpu_kernels=kernels))
     x = np.random.default_rng(0).standard_normal((2, 3, 4, 5)).astype(np.float32) * 3 + 1
     y = norm(paddle.to_tensor(x)).numpy()
     mean, unbiased = x.mean((0, 2, 3)), x.var((0, 2, 3), ddof=1)
@@ -191,12 +192,31 @@ def test_running_statistics_are_those_of_torch():
     assert np.allclose(norm(paddle.to_tensor(x)).numpy(), expected, atol=1e-5) and equal(arrays(norm)[0], before)
 
 
-def test_affine_batch_norm():
-    norm = BatchNorm(2, affine=True)
+@pytest.mark.parametrize('kernels', [True, False], ids=['written out', 'fused'])
+def test_affine_batch_norm(kernels):
+    norm = BatchNorm(2, affine=True, opt=OPT(cpu_kernels=kernels))
     norm.weight.set_value(np.array([2.0, 3.0], np.float32))
     norm.bias.set_value(np.array([-1.0, 5.0], np.float32))
     y = norm(paddle.to_tensor(np.random.default_rng(0).standard_normal((4, 2, 8, 8)).astype(np.float32))).numpy()
     assert np.allclose(y.mean((0, 2, 3)), [-1, 5], atol=1e-5) and np.allclose(y.std((0, 2, 3)), [2, 3], atol=1e-3)
+
+
+@pytest.mark.parametrize('norm', [BatchNorm, InstanceNorm])
+@pytest.mark.parametrize('mode', ['train', 'eval'])
+def test_fused_norms_equal_those_written_out(norm, mode):
+    """Output, gradient and running statistics, of values whose mean is far from zero."""
+    values = np.random.default_rng(0).standard_normal((2, 3, 8, 9)).astype(np.float32) * 3 + 10
+    weight, results = np.random.default_rng(1).standard_normal(values.shape).astype(np.float32), []
+    for kernels in (True, False):
+        arguments = (3, False, False) if norm is BatchNorm else ()
+        layer, x = norm(*arguments, OPT(cpu_kernels=kernels)), paddle.to_tensor(values, stop_gradient=False)
+        getattr(layer, mode)()
+        for _ in range(2):
+            y = layer(x)
+        (y * paddle.to_tensor(weight)).sum().backward()
+        results.append([y.numpy(), x.grad.numpy()] + [buffer.numpy() for buffer in layer.buffers()])
+    for one, other in zip(*results):
+        np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-5 * np.abs(one).max())
 
 
 @pytest.mark.parametrize('norm_D', ['spectralinstance', 'spectralbatch'])

@@ -33,8 +33,8 @@ def singular_value(weight, u, v, advance):
 class Convolution(PyLayer):
     """conv2d of x (N, C, H, W) with weight (O, C, k, k) and bias (O) or None; stride and padding alike in both directions.
 
-    With a SingularValue of the weight, with weight / sigma, a quotient that is never a tensor. Where recompute() gives x a second time,
-    x is not kept for the way back: SPADE's outputs would be half of what a step holds.
+    With a SingularValue of the weight, with weight / sigma, a quotient that is never a tensor. Where recompute() gives x a second
+    time, x is not kept for the way back: SPADE's outputs would be half of what a step holds.
     """
 
     @staticmethod

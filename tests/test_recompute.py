@@ -1,0 +1,43 @@
+"""--recompute true: the same step, with less kept for backward."""
+import numpy as np
+import paddle
+import pytest
+
+from model.init import OPT
+from model.train_step import TrainStep
+from tests.device_cost import cost, summary
+from tests.rank import TINY, batch
+
+
+@pytest.mark.parametrize('settings', [
+    {}, dict(norm_G='spectralspadeinstance3x3'), dict(norm_G='spadebatch5x5'), dict(modulation='windows'), dict(use_vae=True),
+    dict(activation='gelu', attention='simam')], ids=str)
+def test_a_step_is_the_same(settings):
+    """Gradients, running statistics, u and v to 1e-9 in float64."""
+    paddle.set_default_dtype('float64')
+    try:
+        results = []
+        for recompute in (False, True):
+            train_step = TrainStep(OPT(**{**TINY, 'modulation': 'dense', **settings}, recompute=recompute))
+            # One step: Adam's first turns gradients of rounding size into steps.
+            losses = np.array(list(train_step.step(*batch(0, 2)).values()))
+            networks = [network for network in (train_step.generator, train_step.encoder, train_step.discriminator) if network]
+            results.append([losses] + [value.numpy() for network in networks for value in network.buffers()])
+            for network in networks:
+                gradients = [parameter.grad.numpy() for parameter in network.parameters()]
+                scale = max(np.abs(gradient).max() for gradient in gradients)
+                results[-1] += [gradient / scale for gradient in gradients]
+        for kept, again in zip(*results):
+            assert np.abs(again - kept).max() <= 1e-9 * max(1, np.abs(kept).max())
+    finally:
+        paddle.set_default_dtype('float32')
+
+
+def test_less_is_kept():
+    """Whole networks on small pictures: the weights, which do not grow with the batch, are told apart by a second sample."""
+    kept = {}
+    for recompute in (False, True):
+        settings = dict(crop_size=64, load_size=64, ngf=8, ndf=8, modulation='dense', recompute=recompute)
+        one, two = (summary(cost(settings, count))['kept_bytes_g'] for count in (1, 2))
+        kept[recompute] = two - one
+    assert kept[True] < 0.55 * kept[False]
