@@ -51,7 +51,9 @@ class GraphOperators:
     # ---- Layers
 
     def convolution(self, name, x, stride, padding):
-        inputs = [x, self.weight(f'{name}.weight')] + [self.weight(f'{name}.bias')] * self.has(f'{name}.bias')
+        inputs = [x, self.weight(f'{name}.weight')]
+        if self.has(f'{name}.bias'):
+            inputs.append(self.weight(f'{name}.bias'))
         return self.node('Conv', name, inputs, kernel_shape=self.constants[f'{name}.weight'].shape[2:],
                          strides=[stride] * 2, pads=[padding] * 4)
 

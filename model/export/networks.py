@@ -74,7 +74,7 @@ class _Maps:
         for axis, size in zip((2, 3), self.opt.picture_size):
             for side, shift in (('before', -1), ('behind', 1)):
                 name = f'edge.{"rows" if axis == 2 else "columns"}.{side}'
-                neighbour = ops_index(self.ops, name, instance, np.clip(np.arange(size) + shift, 0, size - 1), axis)
+                neighbour = _at(self.ops, name, instance, np.clip(np.arange(size) + shift, 0, size - 1), axis)
                 equal = self.ops.equal(f'{name}.equal', instance, neighbour)
                 same = equal if same is None else self.ops.logical_and(f'{name}.all', same, equal)
         return self.ops.cast('edge', self.ops.logical_not('edge.found', same), 'float32')
@@ -95,11 +95,11 @@ class _Maps:
         """Pixel floor(i * H / height), as semantics.nearest."""
         for axis, new, old in zip((2, 3), size, self.opt.picture_size):
             if new != old:
-                x = ops_index(self.ops, f'{name}.{"rows" if axis == 2 else "columns"}', x, np.arange(new) * old // new, axis)
+                x = _at(self.ops, f'{name}.{"rows" if axis == 2 else "columns"}', x, np.arange(new) * old // new, axis)
         return x
 
 
-def ops_index(ops, name, x, positions, axis):
+def _at(ops, name, x, positions, axis):
     """x at constant positions along an axis."""
     return ops.gather(name, x, ops.integer(f'{name}.positions', positions), axis)
 
