@@ -14,7 +14,7 @@ import os
 import shutil
 import sys
 
-from model import device  # first: sets the threads, then imports Paddle
+from model import device  # noqa: F401  first: sets the threads, then imports Paddle
 
 import numpy as np
 import paddle

@@ -10,7 +10,6 @@ from paddle import nn
 
 from model.errors import InputError
 from model.export import networks
-from model.generator import upsample
 from model.normalization import EPSILON
 
 
@@ -29,8 +28,8 @@ class PaddleOperators(nn.Layer):
             self.register_buffer(f'constant_{number}', tensor)
             self.places[name] = f'constant_{number}'
 
-    def forward(self, *inputs):
-        inputs = dict(zip(self.interface.inputs, inputs))
+    def forward(self, first, second=None, third=None):     # jit.save takes no *inputs
+        inputs = dict(zip(self.interface.inputs, (first, second, third)))
         if self.interface.network == 'encoder':
             return networks.encoder(self, self.opt, **inputs)
         return networks.generator(self, self.opt, self.interface.as_float, **inputs)
@@ -61,7 +60,7 @@ class PaddleOperators(nn.Layer):
         return centred / paddle.sqrt(self.spatial_mean('', centred * centred) + EPSILON)
 
     def doubled(self, name, x):
-        n, channels, height, width = x.shape
+        _, channels, height, width = x.shape
         doubled = x.reshape([-1, channels, height, 1, width, 1]).tile([1, 1, 1, 2, 1, 2])
         return doubled.reshape([-1, channels, 2 * height, 2 * width])
 
