@@ -38,11 +38,12 @@ VARIANTS = {
 
 
 def write_checkpoint(folder, seed=0, **options):
-    """A checkpoint of random weights large enough for pictures with contrast; -> its Painter."""
+    """A checkpoint of random weights, the last layer's such that pictures have contrast; -> its Painter."""
     opt = OPT(**{**SMALL, **options})
     paddle.seed(seed)
     networks = {'generator': SPADEGenerator(opt), 'encoder': VAEEncoder(opt) if opt.use_vae else None}
     os.makedirs(folder / 'model', exist_ok=True)
+    painter = Painter(opt, **networks)
     for name, network in networks.items():
         if network is None:
             continue
@@ -52,12 +53,24 @@ def write_checkpoint(folder, seed=0, **options):
             elif key.endswith(('_mean', 'bias')):
                 tensor.set_value(paddle.randn(tensor.shape) * 0.1)
             elif key.endswith('weight') and tensor.ndim > 1:
-                tensor.set_value(paddle.randn(tensor.shape) * (0.02 if 'conv_img' in key else 0.1))
+                tensor.set_value(paddle.randn(tensor.shape) * 0.1)
+        if name == 'generator':
+            _give_contrast(painter)
         file = {'generator': 'n_g.pdparams', 'encoder': 'n_e.pdparams'}[name]
         save_weights(network.state_dict(), folder / 'model' / file)
     opt.save(folder / 'model' / 'opt.json')
     np.save(folder / 'model' / 'current_epoch.npy', 3)
-    return Painter(opt, **networks)
+    return painter
+
+
+def _give_contrast(painter):
+    """Scale the last convolution so that what tanh gets has standard deviation 0.4: nothing is saturated."""
+    opt, last = painter.opt, painter.generator.conv_img
+    last.bias.set_value(paddle.zeros(last.bias.shape))
+    last.weight.set_value(last.weight * 1e-9)   # where tanh is linear
+    label, instance = np.random.default_rng(0).integers(0, opt.label_nc, (2, 1, *opt.picture_size))
+    picture = painter.paint(SemanticMap(label, None if opt.no_instance else instance, opt)).astype('float64')
+    last.weight.set_value(last.weight * (0.4 / float(picture.std())))
 
 
 def exported(kind, folder, *flags):
