@@ -54,6 +54,7 @@ def write_checkpoint(folder, seed=0, **options):
                 tensor.set_value(paddle.randn(tensor.shape) * 0.1)
             elif key.endswith('weight') and tensor.ndim > 1:
                 tensor.set_value(paddle.randn(tensor.shape) * 0.1)
+        _follow_singular_vectors(network)
         if name == 'generator':
             _give_contrast(painter)
         file = {'generator': 'n_g.pdparams', 'encoder': 'n_e.pdparams'}[name]
@@ -63,11 +64,21 @@ def write_checkpoint(folder, seed=0, **options):
     return painter
 
 
+def _follow_singular_vectors(network):
+    """One power iteration, as training has behind it: random u and v would divide by nearly nothing."""
+    state = network.state_dict()
+    for name in [name for name in state if name.endswith('weight_orig')]:
+        matrix = state[name].flatten(1)
+        u, v = (state[name.replace('orig', which)] for which in 'uv')
+        v.set_value(paddle.nn.functional.normalize(paddle.mv(matrix.t(), u), axis=0))
+        u.set_value(paddle.nn.functional.normalize(paddle.mv(matrix, v), axis=0))
+
+
 def _give_contrast(painter):
     """Scale the last convolution so that what tanh gets has standard deviation 0.4: nothing is saturated."""
     opt, last = painter.opt, painter.generator.conv_img
     last.bias.set_value(paddle.zeros(last.bias.shape))
-    last.weight.set_value(last.weight * 1e-9)   # where tanh is linear
+    last.weight.set_value(last.weight * 1e-6)   # where tanh is linear
     label, instance = np.random.default_rng(0).integers(0, opt.label_nc, (2, 1, *opt.picture_size))
     picture = painter.paint(SemanticMap(label, None if opt.no_instance else instance, opt)).astype('float64')
     last.weight.set_value(last.weight * (0.4 / float(picture.std())))
