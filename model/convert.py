@@ -108,6 +108,8 @@ def nvlabs(words):
         for network, (_, state) in states.items():
             save_weights(state, os.path.join(folder, OFFICIAL_NETWORKS[network][0]))
         opt.save(os.path.join(folder, 'opt.json'))
+        with open(os.path.join(folder, 'licence.txt'), 'w') as file:    # exported files carry it
+            file.write(f'{LICENCE}\n')
 
     _write(target, write)
     print('\n'.join([*explained, *lines, LICENCE, f'written: {target}']))

@@ -1,0 +1,102 @@
+"""What an exported file says of itself, and how it is shown: where its weights come from, inputs, outputs, an example."""
+import json
+import os
+import re
+
+import numpy as np
+
+from model.errors import InputError
+from model.export.folding import digest
+
+LICENCE_FILE = 'licence.txt'    # model/convert.py writes it beside converted weights that have one
+PYPROJECT = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'pyproject.toml')
+
+
+def metadata_of(interface, opt, folder, constants, half):
+    """dict of strings; folder: of the checkpoint. class_names and class_colours only if it holds classes.json."""
+    entries = dict(project='SPADE-Paddle', version=_version(), network=interface.network, float=json.dumps(interface.as_float),
+                   half=json.dumps(half), options=json.dumps(opt.as_dict()), epoch=_epoch(folder), licence=_licence(folder),
+                   weights_sha256=digest(constants))
+    classes = _read(os.path.join(folder, 'classes.json'))
+    if classes:
+        try:
+            found = json.loads(classes)
+            entries.update(class_names=json.dumps(found['names']), class_colours=json.dumps(found['colours']))
+        except (ValueError, TypeError, KeyError) as error:
+            raise InputError(f'{folder}/classes.json: expected {{"names": [...], "colours": [...]}}: {error!r}') from None
+    return entries
+
+
+def _read(path):
+    try:
+        with open(path) as file:
+            return file.read().strip()
+    except FileNotFoundError:
+        return ''
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f'{path}: cannot be read: {error}') from None
+
+
+def _version():
+    return re.search(r'^version = "(.*)"', _read(PYPROJECT), re.MULTILINE)[1]
+
+
+def _epoch(folder):
+    path = os.path.join(folder, 'current_epoch.npy')
+    return str(int(np.load(path))) if os.path.exists(path) else 'unknown: not trained here'
+
+
+def _licence(folder):
+    return _read(os.path.join(folder, LICENCE_FILE)) or 'none recorded: ask who trained the weights'
+
+
+def description(path, interface, entries):
+    """Lines of --describe: what the file takes and gives, and an example that runs where label.png is."""
+    opt = json.loads(entries['options'])
+    meanings = {
+        'label': f'class ids 0 .. {opt["label_nc"] - 1}' + (', 255 for unlabelled pixels' if opt['contain_dontcare_label'] else '')
+                 + '; any other number counts as no class',
+        'instance': 'instance ids of any range; only where neighbours differ matters',
+        'z': 'style: standard normal numbers, or mu of the style encoder', 'photo': 'RGB, resized to this size',
+        'picture': 'RGB in [-1, 1]' if interface.as_float else 'RGB', 'mu': 'mean of the style', 'logvar': 'logarithm of its variance'}
+    lines = [f'{path}: {interface.network} of {entries["project"]} {entries["version"]}, epoch {entries["epoch"]}',
+             f'licence of the weights: {entries["licence"]}']
+    for title, values in (('input', interface.inputs), ('output', interface.outputs)):
+        lines += [f'{title} {name}: {kind} (N, {", ".join(map(str, shape))}), {meanings[name]}'
+                  for name, (kind, shape) in values.items()]
+    return lines + ['example:', '', *example(path, interface, opt['seed'])]
+
+
+def example(path, interface, seed):
+    """Lines of Python that paint label.png (and instance.png), or encode photo.png; numpy, Pillow and the runtime only."""
+    of_onnx = path.endswith('.onnx')
+    lines = ['import numpy as np', 'from PIL import Image', 'import onnxruntime' if of_onnx else 'from paddle import inference', '']
+    feeds = []
+    for name, (_, shape) in interface.inputs.items():
+        if name == 'z':
+            feeds.append(f"'z': np.random.default_rng([{seed}]).standard_normal((1, {shape[0]})).astype(np.float32)")
+        elif name == 'photo':
+            lines += [f"photo = Image.open('photo.png').convert('RGB').resize({(shape[1], shape[0])}, Image.Resampling.BICUBIC)"]
+            feeds.append("'photo': np.array(photo)[None]")
+        else:
+            lines += [f"{name} = Image.open('{name}.png').resize({(shape[1], shape[0])}, Image.Resampling.NEAREST)"]
+            feeds.append(f"'{name}': np.array({name}, np.int32)[None]")
+    lines.append('inputs = {' + ',\n          '.join(feeds) + '}')
+    if of_onnx:
+        lines += [f"session = onnxruntime.InferenceSession({path!r}, providers=['CPUExecutionProvider'])",
+                  'outputs = session.run(None, inputs)']
+    else:
+        program = 'PROGRAM'     # its ending depends on the Paddle that wrote it
+        lines += [f'config = inference.Config({program!r}, {os.path.join(path, interface.network + ".pdiparams")!r})',
+                  'predictor = inference.create_predictor(config)',
+                  'for name, values in inputs.items():',
+                  '    predictor.get_input_handle(name).copy_from_cpu(values)',
+                  'predictor.run()',
+                  'outputs = [predictor.get_output_handle(name).copy_to_cpu() for name in predictor.get_output_names()]']
+    if interface.network == 'encoder':
+        return lines + ['mu, logvar = outputs', 'print(mu)']
+    picture = 'outputs[0][0]'
+    if interface.as_float:
+        lines.append('levels = np.clip(np.rint((outputs[0][0].transpose(1, 2, 0) + 1) * 127.5), 0, 255).astype(np.uint8)')
+        picture = 'levels'
+    return lines + [f"Image.fromarray({picture}).save('picture.png')"]

@@ -1,0 +1,128 @@
+"""Whether an exported file gives the pictures that Painter gives."""
+import glob
+import os
+
+import numpy as np
+import paddle
+from PIL import Image
+
+from model.errors import InputError
+from model.init import DONTCARE
+from model.semantics import SemanticMap
+
+TOLERANCE = 1e-4    # of the picture's scale, before rounding: float32 on either side, summed in other orders
+BATCHES = 1, 3
+
+
+def onnx_runner(path):
+    """feeds -> outputs of an ONNX file in ONNX Runtime."""
+    import onnxruntime
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = int(os.environ['OMP_NUM_THREADS'])
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=['CPUExecutionProvider'])
+    except Exception as error:  # ONNX Runtime's have no common class
+        raise InputError(f'{path}: ONNX Runtime cannot load it: {" ".join(str(error).split())}') from None
+    return lambda feeds: session.run(None, feeds)
+
+
+def paddle_runner(program, onednn=True):
+    """feeds -> outputs of a program (inference.program_of) in Paddle Inference."""
+    from paddle import inference
+    config = inference.Config(program, os.path.splitext(program)[0] + '.pdiparams')
+    config.disable_glog_info()
+    config.set_cpu_math_library_num_threads(int(os.environ['OMP_NUM_THREADS']))
+    if onednn:
+        config.enable_mkldnn()
+    elif hasattr(config, 'disable_mkldnn'):     # off unless asked for in 2.6.2
+        config.disable_mkldnn()
+    try:
+        predictor = inference.create_predictor(config)
+    except Exception as error:
+        raise InputError(f'{program}: Paddle Inference cannot load it: {" ".join(str(error).split())[-300:]}') from None
+
+    def run(feeds):
+        for name, values in feeds.items():
+            predictor.get_input_handle(name).copy_from_cpu(values)
+        predictor.run()
+        return [predictor.get_output_handle(name).copy_to_cpu() for name in predictor.get_output_names()]
+    return run
+
+
+def maps(opt):
+    """(N, H, W) int32 label and instance maps to try: up to four of the validation set, then drawn ones, flat to random."""
+    rng, (height, width) = np.random.default_rng(0), opt.picture_size
+    found = _validation_maps(opt)
+    for cells in (1, 5, max(height, width)):
+        rows, columns = (np.arange(size) * cells // size for size in (height, width))
+        label, instance = (rng.integers(0, count, (cells, cells))[rows[:, None], columns].astype(np.int32)
+                           for count in (opt.label_nc, 40))
+        if opt.contain_dontcare_label:
+            label[:height // 8] = DONTCARE
+        found.append((label, instance))
+    return [np.stack(parts) for parts in zip(*found)]
+
+
+def _validation_maps(opt):
+    """Maps in dataroot's val_label and val_inst that these options can read; none is no error, since drawn ones follow."""
+    found = []
+    for path in sorted(glob.glob(os.path.join(opt.dataroot, 'val_label', '*.png')))[:4]:
+        label, instance = (_ids(place, opt) for place in (path, path.replace('val_label', 'val_inst')))
+        top = opt.label_nc - (not opt.contain_dontcare_label)
+        if label is not None and (opt.no_instance or instance is not None) and \
+                ((label >= 0) & (label <= top) | opt.contain_dontcare_label & (label == DONTCARE)).all():
+            found.append((label, label if instance is None else instance))
+    return found
+
+
+def _ids(path, opt):
+    try:
+        with Image.open(path) as image:
+            ids = np.array(image.resize(opt.picture_size[::-1], Image.Resampling.NEAREST), np.int32)
+        return ids if ids.ndim == 2 else None
+    except (OSError, ValueError):
+        return None
+
+
+def compare_generator(run, interface, painter, source):
+    """(mean, maximum) of the differences in grey levels from Painter's pictures; InputError if they are more than rounding."""
+    opt, rng, worst, total, seen = painter.opt, np.random.default_rng(1), 0.0, 0.0, 0
+    label, instance = maps(opt)
+    start = 0
+    while start < len(label):
+        part = slice(start, start + BATCHES[seen % 2])
+        feeds = dict(label=label[part], instance=instance[part], z=rng.standard_normal((len(label[part]), opt.z_dim)).astype('f4'))
+        feeds = {name: np.ascontiguousarray(feeds[name]) for name in interface.inputs}
+        semantics = SemanticMap(feeds['label'], feeds.get('instance'), opt)
+        expected = painter.paint(semantics, z=feeds.get('z')).numpy()
+        picture, = run(feeds)
+        if interface.as_float:
+            difference, limit = np.abs(picture - expected) * 127.5, TOLERANCE * np.abs(expected).max() * 127.5
+        else:
+            levels = np.clip(np.rint((expected.transpose(0, 2, 3, 1) + 1) * 127.5), 0, 255)
+            difference, limit = np.abs(picture - levels), 1.0
+        mean = float(difference.mean())
+        if not difference.max() <= limit or not (interface.as_float or mean <= 2 * 127.5 * TOLERANCE):
+            raise InputError(f'{source}: gives other pictures than the checkpoint: {float(difference.max()):.4g} grey levels at most, '
+                             f'{mean:.4g} in the mean; rounding explains {limit:.4g} and {2 * 127.5 * TOLERANCE:.4g}')
+        worst, total, seen, start = max(worst, float(difference.max())), total + mean, seen + 1, start + BATCHES[seen % 2]
+    return total / seen, worst
+
+
+@paddle.no_grad()
+def compare_encoder(run, painter, source):
+    """(mean, maximum) of the differences of mu and logvar from the encoder's, as shares of their scale; InputError as above."""
+    encoder, (height, width) = painter.encoder, painter.opt.picture_size
+    photos = np.random.default_rng(2).integers(0, 256, (3, height, width, 3)).astype(np.uint8)
+    encoder.eval()
+    means, worst = [], 0.0
+    for batch in (photos, photos[:1]):
+        image = (batch.astype(np.float32) / 127.5 - 1).transpose(0, 3, 1, 2)
+        for got, expected in zip(run({'photo': batch}), encoder(paddle.to_tensor(image))):
+            difference = np.abs(got - expected.numpy()) / np.abs(expected.numpy()).max()
+            worst = max(worst, float(difference.max()))
+            means.append(float(difference.mean()))
+    if not worst <= TOLERANCE:
+        raise InputError(f'{source}: gives other styles than the checkpoint: {worst:.4g} of their scale, allowed {TOLERANCE}')
+    return float(np.mean(means)), worst

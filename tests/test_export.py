@@ -1,0 +1,233 @@
+"""model.export: ONNX Runtime and Paddle Inference give Painter's pictures; damaged files, other weights and bad input are told."""
+import contextlib
+import io
+import json
+import os
+import resource
+import runpy
+import sys
+
+from model import device  # noqa: F401  first: sets the threads, then imports Paddle
+
+import numpy as np
+import paddle
+import pytest
+from PIL import Image
+
+from model.errors import InputError
+from model.export.__main__ import encoder_path, main
+from model.generator import SPADEGenerator
+from model.init import OPT
+from model.painter import Painter
+from model.semantics import SemanticMap
+from model.vae_encoder import VAEEncoder
+from model.weights import save_weights
+
+onnx = pytest.importorskip('onnx')
+
+SMALL = {'label_nc': 5, 'crop_size': 32, 'ngf': 4, 'z_dim': 8, 'use_vae': False, 'dataroot': 'no such folder'}
+VARIANTS = {
+    'official': {},
+    'vae': {'use_vae': True},
+    'vae_batch': {'use_vae': True, 'norm_E': 'spectralsync_batch', 'norm_G': 'spectralspadebatch3x3'},
+    'instance_5x5': {'norm_G': 'spadeinstance5x5', 'use_vae': True, 'norm_E': 'none', 'no_instance': True},
+    'ctkindle': {'activation': 'gelu', 'attention': 'simam', 'norm_G': 'spectralspadebatch3x3', 'use_vae': True},
+    'cityscapes': {'crop_size': 128, 'aspect_ratio': 2.0, 'num_upsampling_layers': 'more', 'contain_dontcare_label': False},
+    'most': {'crop_size': 128, 'num_upsampling_layers': 'most', 'no_instance': True, 'contain_dontcare_label': False},
+}
+
+
+def write_checkpoint(folder, seed=0, **options):
+    """A checkpoint of random weights, the last layer's such that pictures have contrast; -> its Painter."""
+    opt = OPT(**{**SMALL, **options})
+    paddle.seed(seed)
+    networks = {'generator': SPADEGenerator(opt), 'encoder': VAEEncoder(opt) if opt.use_vae else None}
+    os.makedirs(folder / 'model', exist_ok=True)
+    painter = Painter(opt, **networks)
+    for name, network in networks.items():
+        if network is None:
+            continue
+        for key, tensor in network.state_dict().items():
+            if key.endswith('_variance'):
+                tensor.set_value(paddle.rand(tensor.shape) + 0.5)
+            elif key.endswith(('_mean', 'bias')):
+                tensor.set_value(paddle.randn(tensor.shape) * 0.1)
+            elif key.endswith('weight') and tensor.ndim > 1:
+                tensor.set_value(paddle.randn(tensor.shape) * 0.1)
+        _follow_singular_vectors(network)
+        if name == 'generator':
+            _give_contrast(painter)
+        file = {'generator': 'n_g.pdparams', 'encoder': 'n_e.pdparams'}[name]
+        save_weights(network.state_dict(), folder / 'model' / file)
+    opt.save(folder / 'model' / 'opt.json')
+    np.save(folder / 'model' / 'current_epoch.npy', 3)
+    return painter
+
+
+def _follow_singular_vectors(network):
+    """One power iteration, as training has behind it: random u and v would divide by nearly nothing."""
+    state = network.state_dict()
+    for name in [name for name in state if name.endswith('weight_orig')]:
+        matrix = state[name].flatten(1)
+        u, v = (state[name.replace('orig', which)] for which in 'uv')
+        v.set_value(paddle.nn.functional.normalize(paddle.mv(matrix.t(), u), axis=0))
+        u.set_value(paddle.nn.functional.normalize(paddle.mv(matrix, v), axis=0))
+
+
+def _give_contrast(painter):
+    """Scale the last convolution so that what tanh gets has standard deviation 0.4: nothing is saturated."""
+    opt, last = painter.opt, painter.generator.conv_img
+    last.bias.set_value(paddle.zeros(last.bias.shape))
+    last.weight.set_value(last.weight * 1e-6)   # where tanh is linear
+    label, instance = np.random.default_rng(0).integers(0, opt.label_nc, (2, 1, *opt.picture_size))
+    picture = painter.paint(SemanticMap(label, None if opt.no_instance else instance, opt)).astype('float64')
+    last.weight.set_value(last.weight * (0.4 / float(picture.std())))
+
+
+def exported(kind, folder, *flags):
+    """(what was printed, path) of an export of the checkpoint in `folder`."""
+    out = folder / {'onnx': 'spade.onnx', 'paddle': 'served'}[kind]
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        main([kind, '--lastoutput', str(folder), '--out', str(out), *flags])
+    return printed.getvalue(), str(out)
+
+
+@pytest.mark.parametrize('kind', ['onnx', 'paddle'])
+@pytest.mark.parametrize('variant', VARIANTS)
+def test_every_variant_gives_the_painters_pictures(tmp_path, variant, kind):
+    painter = write_checkpoint(tmp_path, **VARIANTS[variant])
+    printed, out = exported(kind, tmp_path, '--float')      # which raises if it does not
+    assert 'same pictures' in printed and ('same styles' in printed) == (painter.encoder is not None)
+    if kind == 'onnx':
+        model = onnx.load(out)
+        assert {node.domain for node in model.graph.node} == {''} and model.opset_import[0].version == 17 and model.ir_version == 8
+        assert {'up_2.norm_0', 'up_2.norm_0.modulated'} & {node.name for node in model.graph.node}
+        assert not [name.name for name in model.graph.initializer if 'weight_u' in name.name or '_variance' in name.name]
+
+
+@pytest.fixture(scope='module')
+def pair(tmp_path_factory):
+    """A checkpoint with its ONNX file, and the Painter."""
+    folder = tmp_path_factory.mktemp('pair')
+    painter = write_checkpoint(folder)
+    (folder / 'model' / 'classes.json').write_text(json.dumps({'names': list('abcde'), 'colours': [[n, 0, 0] for n in range(5)]}))
+    (folder / 'model' / 'licence.txt').write_text('CC BY-NC-SA 4.0')
+    return folder, exported('onnx', folder)[1], painter
+
+
+def test_the_picture_has_contrast(pair):
+    """Else any file would pass."""
+    opt = pair[2].opt
+    rng = np.random.default_rng(0)
+    picture = pair[2].paint(SemanticMap(*rng.integers(0, 5, (2, 1, 32, 32)), opt)).numpy()
+    assert 0.05 < picture.std() and abs(picture).max() < 0.999
+
+
+def test_metadata(pair):
+    entries = {entry.key: entry.value for entry in onnx.load(pair[1]).metadata_props}
+    assert json.loads(entries['class_names']) == list('abcde') and json.loads(entries['class_colours'])[4] == [4, 0, 0]
+    assert entries['licence'] == 'CC BY-NC-SA 4.0' and entries['epoch'] == '3' and entries['version'][0].isdigit()
+    assert json.loads(entries['options'])['label_nc'] == 5
+
+
+def test_the_example_runs_as_it_is(pair, tmp_path, monkeypatch):
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        main(['describe', pair[1]])
+    (tmp_path / 'example.py').write_text(printed.getvalue().split('example:')[1])
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    label, instance = rng.integers(0, 5, (2, 32, 32)).astype(np.uint8)
+    label[:4] = 255
+    for name, pixels in (('label', label), ('instance', instance)):
+        Image.fromarray(pixels).save(f'{name}.png')
+    runpy.run_path('example.py')
+    expected = pair[2].paint(SemanticMap(label[None], instance[None], pair[2].opt)).numpy()[0].transpose(1, 2, 0)
+    assert np.abs(np.array(Image.open('picture.png'), int) - np.rint((expected + 1) * 127.5)).max() <= 1
+
+
+def test_half_is_half_the_size(pair, tmp_path):
+    printed, out = exported('onnx', pair[0], '--half', '--force')
+    half = os.path.getsize(out)
+    main(['check', out, '--lastoutput', str(pair[0])])
+    exported('onnx', pair[0], '--force')
+    assert 'same pictures' in printed and half < 0.75 * os.path.getsize(pair[1])
+
+
+def test_check_tells_a_flipped_weight(pair, tmp_path):
+    model = onnx.load(pair[1])
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == 'up_2.conv_0.weight')
+    values = onnx.numpy_helper.to_array(tensor).copy()
+    values.flat[7] *= -1
+    tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+    onnx.save(model, tmp_path / 'damaged.onnx')
+    main(['check', pair[1], '--lastoutput', str(pair[0])])
+    with pytest.raises(InputError, match=r'damaged: up_2\.conv_0\.weight differs in 1 of'):
+        main(['check', str(tmp_path / 'damaged.onnx'), '--lastoutput', str(pair[0])])
+
+
+def test_check_tells_a_damaged_paddle_file_and_a_checkpoint_trained_further(tmp_path):
+    write_checkpoint(tmp_path)
+    _, out = exported('paddle', tmp_path)
+    main(['check', out, '--lastoutput', str(tmp_path)])
+    with open(os.path.join(out, 'generator.pdiparams'), 'r+b') as file:
+        file.seek(5000)
+        byte = file.read(1)
+        file.seek(5000)
+        file.write(bytes([byte[0] ^ 0x80]))
+    with pytest.raises(InputError, match='generator.pdiparams: damaged'):
+        main(['check', out, '--lastoutput', str(tmp_path)])
+    write_checkpoint(tmp_path, seed=1)
+    with pytest.raises(InputError, match='other weights'):
+        main(['check', out, '--lastoutput', str(tmp_path)])
+
+
+def test_a_wrong_file_is_not_left(tmp_path, monkeypatch):
+    """With the slope that paddle2onnx once gave leaky ReLU, the comparison fails, and nothing is written."""
+    write_checkpoint(tmp_path)
+    monkeypatch.setattr('model.export.networks.SLOPE', 0.01)
+    for kind in ('onnx', 'paddle'):
+        with pytest.raises(InputError, match='other pictures'):
+            exported(kind, tmp_path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ['model']
+
+
+def test_bad_input_is_refused_in_one_line(pair, tmp_path):
+    folder, file, _ = pair
+    (tmp_path / 'file').write_text('')
+    for words, said in ((['onnx', '--lastoutput', str(tmp_path), '--out', str(tmp_path / 'a.onnx')], 'no n_g.pdparams'),
+                        (['onnx', '--lastoutput', str(folder), '--out', file], '--force'),
+                        (['onnx', '--lastoutput', str(folder), '--out', str(tmp_path / 'file' / 'a.onnx')], 'cannot be written'),
+                        (['onnx', '--lastoutput', str(folder), '--out', 'spade.txt'], 'ends in .onnx'),
+                        (['paddle', '--lastoutput', str(folder), '--out', str(folder), '--force'], 'other files'),
+                        (['tflite'], 'allowed: onnx, paddle'), (['check', str(tmp_path / 'none.onnx')], 'no such file'),
+                        (['check', str(tmp_path / 'file')], 'ONNX')):
+        with pytest.raises(InputError, match=said) as caught:
+            main(words)
+        assert '\n' not in str(caught.value)
+
+
+def test_a_full_disk_leaves_nothing(pair, tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10000, limits[1]))
+    try:
+        with pytest.raises(InputError, match='cannot be written'):
+            main(['onnx', '--lastoutput', str(pair[0]), '--out', str(tmp_path / 'a.onnx')])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_packages_are_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'onnxruntime', None)
+    monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
+    with pytest.raises(InputError, match='model/export/requirements.txt'):
+        main(['onnx'])
+
+
+def test_the_encoder_is_a_file_of_its_own(tmp_path):
+    painter = write_checkpoint(tmp_path, use_vae=True)
+    _, out = exported('onnx', tmp_path)
+    outputs = [value.name for value in onnx.load(encoder_path(out)).graph.output]
+    assert outputs == ['mu', 'logvar'] and painter.encoder is not None
