@@ -1,10 +1,10 @@
 """Paint one label map: python predict.py --label FILE [--instance FILE] [--style_photo FILE] [--out FILE]"""
 import os
 
-from model import device  # first: sets the threads, then imports Paddle
+from model.processes import device  # first: sets the threads, then imports Paddle
 
 from dataset.labelled_images import prediction_inputs
-from model import pictures
+from output import pictures
 from model.errors import InputError, shown_in_one_line
 from model.init import OPT
 from model.painter import load_painter

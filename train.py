@@ -10,7 +10,7 @@ import signal
 import sys
 from itertools import islice
 
-from model import device  # first: sets the threads, then imports Paddle
+from model.processes import device  # first: sets the threads, then imports Paddle
 
 import paddle
 
@@ -18,8 +18,10 @@ from dataset import demo
 from dataset.labelled_images import LabelledImages, ValidationImages, batches, global_batch
 from dataset.loader import Loader, stacked
 from log.progress import Progress
-from model import distributed, pictures, plan, resume
-from model.checkpoint import Checkpoint
+from model.processes import distributed
+from output import pictures, resume
+from log import plan
+from output.checkpoint import Checkpoint
 from model.errors import InputError, shown_in_one_line
 from model.init import OPT
 from model.presets import PRESETS

@@ -1,10 +1,10 @@
 """Draw the validation set with a trained model: python val.py [--lastoutput output/] -> output_val/pics/<name>.jpg"""
 import os
 
-from model import device  # first: sets the threads, then imports Paddle
+from model.processes import device  # first: sets the threads, then imports Paddle
 
-from model import distributed
-from model.checkpoint import folder_of
+from model.processes import distributed
+from model.convert.run_folder import folder_of
 from model.errors import shown_in_one_line
 from model.init import OPT
 from model.painter import load_painter

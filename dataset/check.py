@@ -14,9 +14,10 @@ from tqdm import tqdm
 from dataset.classes import COCO_STUFF
 from dataset.files import DataError, check_same_size, load_instance, load_label, load_photo, pair_files, split_folders
 from dataset.labelled_images import check_sizes, draw_geometry, global_batch
-from dataset.workers import WorkerKilled, Workers, cores
+from dataset.workers import WorkerKilled, Workers
 from model.errors import InputError, shown_in_one_line
 from model.init import OPT
+from model.processes.cores import cores
 
 SHOWN = 20  # problems of each kind on the screen; --report FILE has all
 

@@ -14,7 +14,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from dataset.classes import COCO_STUFF, UNLABELLED, colourize
-from dataset.demo_scenes import scene
+from dataset.scenes.scene import scene
 from model.errors import InputError, shown_in_one_line
 
 FOLDERS = tuple(f'{phase}_{kind}' for phase in ('train', 'val') for kind in ('img', 'label', 'inst'))

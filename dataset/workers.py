@@ -16,11 +16,6 @@ from multiprocessing.pool import ExceptionWithTraceback
 AHEAD = 4  # items handed to each process before its first result is read
 
 
-def cores():
-    """Processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-
-
 class WorkerKilled(Exception):
     """One of the processes has ended; perhaps the system had no memory left."""
 

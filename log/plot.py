@@ -3,10 +3,11 @@ import argparse
 import os
 
 import matplotlib
+
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 import numpy
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from model.errors import InputError, shown_in_one_line
 

@@ -5,11 +5,11 @@ from paddle import nn
 
 from model.activation import activate, attend
 from model.convolution import convolve
+from model.fast.window_tables import code_table, dealt_out, window_sums
 from model.init import LayerNorm
 from model.initialization import initialize
 from model.normalization import normalized_convolution
 from model.semantics import FIRST_CONVOLUTION, by_windows
-from model.window_tables import code_table, dealt_out, window_sums
 
 KERNEL, STRIDE, PADDING = FIRST_CONVOLUTION
 MOST_CHANNELS = 512

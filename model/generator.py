@@ -6,8 +6,8 @@ from paddle.distributed.fleet.utils import recompute
 
 from model.activation import SLOPE, activate, attend
 from model.convolution import Convolution
-from model.cpu import in_use
-from model.cpu import spade as compiled
+from model.fast import in_use
+from model.fast import spade as compiled
 from model.initialization import initialize
 from model.normalization import SPADE
 

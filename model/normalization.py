@@ -4,10 +4,10 @@ import paddle.nn.functional as F
 from paddle import nn
 from paddle.autograd import PyLayer
 
-from model import distributed, precision, window_tables
 from model.activation import activate_hidden
 from model.convolution import Convolution, convolve
-from model.cpu import in_use, operators
+from model.fast import in_use, operators, window_tables
+from model.processes import distributed, precision
 from model.semantics import by_windows
 
 HIDDEN = 128  # channels between the label map and gamma, beta (official models/networks/normalization.py)

@@ -5,13 +5,13 @@ import os
 import numpy as np
 import paddle
 
-from model import ctkindle
-from model.checkpoint import NETWORKS, folder_of, load_networks
+from model.convert import ctkindle
+from model.convert.paddle_files import set_weights
+from model.convert.run_folder import NETWORKS, folder_of, load_networks
 from model.errors import InputError
 from model.generator import SPADEGenerator
 from model.init import OPT
 from model.vae_encoder import VAEEncoder, reparameterize
-from model.weights import set_weights
 
 
 class Painter:

@@ -4,8 +4,8 @@ import paddle
 import paddle.nn.functional as F
 
 from model.errors import InputError
+from model.fast.windows import distinct_double_windows, distinct_windows
 from model.init import DONTCARE, UPSAMPLINGS
-from model.windows import distinct_double_windows, distinct_windows
 
 FIRST_CONVOLUTION = 4, 2, 2  # of the discriminator: kernel size, stride, padding
 

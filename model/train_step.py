@@ -7,13 +7,13 @@ import math
 import numpy as np
 import paddle
 
-from model import distributed, precision
-from model.cpu import in_use, return_free_memory
 from model.discriminator import MultiscaleDiscriminator, halves
 from model.errors import InputError
+from model.fast import in_use, return_free_memory
 from model.generator import SPADEGenerator
 from model.losses import PERCEPTUAL_WEIGHTS, feature_matching, gan_loss, kl_divergence, perceptual
 from model.painter import Painter, normal_draws
+from model.processes import distributed, precision
 from model.semantics import SemanticMap
 from model.vae_encoder import VAEEncoder, reparameterize
 from vgg.vgg19 import VGG19Features

@@ -7,10 +7,10 @@ from tqdm import tqdm
 
 from dataset.labelled_images import ValidationImages
 from dataset.loader import Loader
-from model import pictures
 from model.errors import InputError
 from model.painter import normal_draws
 from model.semantics import prepared
+from output import pictures
 
 ENDINGS = ('.jpg', '.png')
 

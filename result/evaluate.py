@@ -12,7 +12,7 @@ import json
 import os
 from collections import namedtuple
 
-from model import device  # first: sets the threads, then imports Paddle
+from model.processes import device  # first: sets the threads, then imports Paddle
 
 import numpy
 from tqdm import tqdm

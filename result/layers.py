@@ -2,7 +2,7 @@
 import paddle.nn.functional as F
 from paddle import nn
 
-from model.cpu import in_use, operators
+from model.fast import in_use, operators
 
 
 def convolve(x, convolution, norm=None, relu=True):

@@ -4,8 +4,8 @@ import os
 import numpy
 import paddle
 
+from model.convert.paddle_files import read_weights, set_weights
 from model.errors import InputError
-from model.weights import read_weights, set_weights
 from result import deeplab, drn, upernet
 from result.inception import FIDInception
 

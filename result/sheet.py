@@ -11,7 +11,7 @@ import io
 import os
 import tempfile
 
-from model import device  # first: sets the threads, then imports Paddle
+from model.processes import device  # first: sets the threads, then imports Paddle
 
 import matplotlib.font_manager
 import numpy
@@ -21,8 +21,8 @@ from tqdm import tqdm
 from dataset.classes import colourize
 from dataset.files import find_samples, load_photo
 from log import plot
-from model import pictures
-from model.checkpoint import folder_of
+from output import pictures
+from model.convert.run_folder import folder_of
 from model.errors import InputError, shown_in_one_line
 from model.init import OPT
 from result.evaluate import SHOWN, Evaluation, append, command_line

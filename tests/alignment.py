@@ -7,12 +7,12 @@ import os
 import sys
 import tempfile
 
-from model import device  # noqa: F401  first: sets the threads, then imports numpy and Paddle in the order that works
+from model.processes import device  # noqa: F401  first: sets the threads, then imports numpy and Paddle in the order that works
 
 import numpy as np
 import paddle
 
-from model.weights import save_weights, set_weights
+from model.convert.paddle_files import save_weights, set_weights
 from model.init import OPT
 from model.painter import Painter
 from model.semantics import SemanticMap

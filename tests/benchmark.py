@@ -14,14 +14,14 @@ import sys
 import tempfile
 import time
 
-from model import device  # first: sets the threads, then imports Paddle
+from model.processes import device  # first: sets the threads, then imports Paddle
 
 import numpy as np
 
 from dataset.demo import scene
 from dataset.labelled_images import ValidationImages
 from dataset.loader import stacked
-from model.weights import save_weights
+from model.convert.paddle_files import save_weights
 from model.init import OPT
 from model.semantics import prepared
 from model.train_step import TrainStep

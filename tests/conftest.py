@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from model import device  # noqa: F401  first: sets the threads, then imports numpy and Paddle in the order that works
+from model.processes import device  # noqa: F401  first: sets the threads, then imports numpy and Paddle in the order that works
 
 import numpy as np
 import pytest

@@ -16,12 +16,12 @@ import tempfile
 import traceback
 import weakref
 
-from model import device  # noqa: F401  first: sets the threads, then imports Paddle
+from model.processes import device  # noqa: F401  first: sets the threads, then imports Paddle
 
 import paddle
 from paddle import profiler
 
-from model import distributed
+from model.processes import distributed
 from model.init import OPT
 from model.semantics import prepared
 from model.train_step import TrainStep

@@ -7,12 +7,12 @@ Each setting's losses, first gradients of a step and statistics go to FOLDER/<se
 """
 import sys
 
-from model import device  # noqa: F401  first: sets the threads, then imports Paddle
+from model.processes import device  # noqa: F401  first: sets the threads, then imports Paddle
 
 import numpy as np
 import paddle
 
-from model import distributed
+from model.processes import distributed
 from model.init import OPT
 from model.normalization import BatchNorm
 from model.train_step import LOG_COLUMNS, TrainStep

@@ -12,9 +12,9 @@ import sys
 import tempfile
 import time
 
-from model import device  # noqa: F401  first: sets the threads, then imports Paddle
+from model.processes import device  # noqa: F401  first: sets the threads, then imports Paddle
 
-from model import distributed
+from model.processes import distributed
 from model.discriminator import MultiscaleDiscriminator
 from model.generator import SPADEGenerator
 from model.init import OPT

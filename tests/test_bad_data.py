@@ -9,8 +9,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset.labelled_images import (DataError, LabelledImages, ValidationImages, batches, find_samples, load_instance,
-                                     load_label, load_photo, prediction_inputs)
+from dataset.labelled_images import (
+    DataError,
+    LabelledImages,
+    ValidationImages,
+    batches,
+    find_samples,
+    load_instance,
+    load_label,
+    load_photo,
+    prediction_inputs,
+)
 from dataset.loader import Loader
 from model.init import OPT
 from tests.test_labelled_images import REPOSITORY, small, write_sample, write_set

@@ -13,13 +13,13 @@ import paddle
 import pytest
 from PIL import Image
 
-from model.checkpoint import Checkpoint
+from model.convert.paddle_files import load_weights, read_weights, save_weights
 from model.errors import InputError
 from model.generator import SPADEGenerator
 from model.init import OPT
-from model.resume import new_progress
 from model.train_step import TrainStep
-from model.weights import load_weights, read_weights, save_weights
+from output.checkpoint import Checkpoint
+from output.resume import new_progress
 from tests.conftest import contents, says
 from tests.golden.fixture import inputs
 

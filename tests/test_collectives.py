@@ -5,9 +5,9 @@ import numpy as np
 import paddle
 import pytest
 
-from model import distributed
 from model.init import OPT
 from model.normalization import BatchNorm
+from model.processes import distributed
 from model.train_step import TrainStep
 from tests.rank import TINY, batch
 from tests.scaling import exchanged

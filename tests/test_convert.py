@@ -9,16 +9,16 @@ import numpy
 import paddle
 import pytest
 
-from model.convert import main
+from model.convert.__main__ import main
+from model.convert.paddle_files import load_weights, read_weights, save_weights
+from model.convert.torch_files import read_state_dict
 from model.discriminator import MultiscaleDiscriminator
 from model.errors import InputError
 from model.generator import SPADEGenerator
 from model.init import OPT
 from model.painter import load_painter
 from model.semantics import SemanticMap
-from model.torch_files import read_state_dict
 from model.vae_encoder import VAEEncoder
-from model.weights import load_weights, read_weights, save_weights
 from tests.golden.fixture import inputs, seeded_weight
 from tests.torch_writer import write_arrays
 from vgg.vgg19 import VGG19Features
@@ -75,7 +75,7 @@ def test_official_checkpoint_paints_the_official_picture(tmp_path, capsys, name,
     printed = capsys.readouterr().out
     assert 'CC BY-NC-SA 4.0' in printed and ('--crop_size' in flags) == ('given: crop_size' in printed)
     folder = tmp_path / 'ours' / 'model'
-    assert sorted(os.listdir(folder)) == sorted([f'n_{network.lower()}.pdparams' for network in networks] + ['opt.json'])
+    assert sorted(os.listdir(folder)) == sorted([f'n_{network.lower()}.pdparams' for network in networks] + ['licence.txt', 'opt.json'])
     opt = OPT.load(folder / 'opt.json')
     assert all(getattr(opt, field) == value for field, value in wanted.items()
                if field in OPT.network_fields() and field != 'norm_G' and (field != 'z_dim' or opt.use_vae))
@@ -202,7 +202,7 @@ def test_command_line(tmp_path):
 
     done = run('nvlabs', str(tmp_path), str(tmp_path / 'ours'))
     assert done.returncode == 1 and 'latest_net_G.pth: no such file' in done.stderr and 'Traceback' not in done.stderr
-    with pytest.raises(InputError, match="source: found 'torch', allowed: nvlabs, ctkindle, vgg19, export, deeplab"):
+    with pytest.raises(InputError, match="source: found 'torch', allowed: nvlabs, ctkindle, export, vgg19, deeplab"):
         main(['torch'])
 
 

@@ -6,9 +6,9 @@ import paddle
 import paddle.nn.functional as F
 import pytest
 
-from model.convert import main
+from model.convert.__main__ import main
+from model.convert.paddle_files import load_weights, read_weights, save_weights
 from model.errors import InputError
-from model.weights import load_weights, read_weights, save_weights
 from result.deeplab import MEAN_BGR, DeepLabV2
 from result.drn import DRN
 from result.inception import FIDInception

@@ -16,14 +16,13 @@ import pytest
 
 from dataset.labelled_images import LabelledImages
 from log.loss_log import rows_on_disk
-from model import precision, watch
+from model.convert.paddle_files import read_weights, save_weights
 from model.errors import InputError
 from model.init import OPT
+from model.processes import precision, watch
 from model.train_step import TrainStep
-from model.weights import read_weights, save_weights
 from tests.conftest import REPOSITORY, contents, says, until
 from tests.rank import SETTINGS, TINY, batch
-
 
 # ---- The same as one process
 
@@ -236,7 +235,7 @@ def test_ranks_with_other_weights_are_refused(scripts, trained, tmp_path):
                              f'--init_from={tmp_path / "a"}|--init_from={tmp_path / "b"}')
     assert process.wait(timeout=60) != 0
     for rank in range(2):
-        assert says((tmp_path / 'workers' / f'workerlog.{rank}').read_text(), 'error: the weights of rank 1 on ',
+        assert says((tmp_path / 'workers' / f'workerlog.{rank}').read_text(), 'error: ', 'the weights of rank 1 on ',
                     'not those of rank 0')
     assert rows(tmp_path / 'run') == 0
 

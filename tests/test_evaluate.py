@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from model.convert.paddle_files import read_weights, save_weights
 from model.errors import InputError
-from model.weights import read_weights, save_weights
 from result.deeplab import DeepLabV2
 from result.evaluate import Evaluation, command_line
 from result.inception import FIDInception

@@ -7,7 +7,7 @@ import resource
 import runpy
 import sys
 
-from model import device  # noqa: F401  first: sets the threads, then imports Paddle
+from model.processes import device  # noqa: F401  first: sets the threads, then imports Paddle
 
 import numpy as np
 import paddle
@@ -21,7 +21,7 @@ from model.init import OPT
 from model.painter import Painter
 from model.semantics import SemanticMap
 from model.vae_encoder import VAEEncoder
-from model.weights import save_weights
+from model.convert.paddle_files import save_weights
 
 onnx = pytest.importorskip('onnx')
 

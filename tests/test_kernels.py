@@ -11,9 +11,9 @@ import paddle
 import paddle.nn.functional as F
 import pytest
 
-from model import cpu
+from model import fast
 from model.convolution import Convolution
-from model.cpu import operators
+from model.fast import operators
 from model.init import OPT
 
 # Where there is a compiler, kernels that do not build are a failure, not a reason to skip.
@@ -73,7 +73,7 @@ def test_modulation_in_place_equals_modulation():
     assert np.array_equal(own.numpy(), expected)
 
 
-@pytest.mark.skipif(not cpu.has_bfloat16(), reason='this processor has no bfloat16 units')
+@pytest.mark.skipif(not fast.has_bfloat16(), reason='this processor has no bfloat16 units')
 def test_bfloat16_convolution_is_near():
     compare(lambda x, w, b: operators.Convolution.apply(x, w, b, 1, 1, True), lambda x, w, b: F.conv2d(x, w, b, 1, 1),
             [leaf(1, 64, 16, 16), leaf(32, 64, 3, 3, scale=0.1), leaf(32)], tolerance=1e-2)
@@ -192,7 +192,7 @@ def test_nan_is_not_swallowed():
 
 
 STEP = '''
-from model import device
+from model.processes import device
 import numpy as np
 from model.init import OPT
 from model.train_step import TrainStep

@@ -9,12 +9,27 @@ from pathlib import Path
 import numpy as np
 import paddle
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
-from dataset.labelled_images import (LabelledImages, ValidationImages, as_arrays, batches, draw_geometry, epoch_order,
-                                     find_samples, fingerprint, global_batch, load_instance, load_label, load_photo,
-                                     prediction_inputs, resized_size, transformed)
+from dataset.labelled_images import (
+    LabelledImages,
+    ValidationImages,
+    as_arrays,
+    batches,
+    draw_geometry,
+    epoch_order,
+    find_samples,
+    fingerprint,
+    global_batch,
+    load_instance,
+    load_label,
+    load_photo,
+    prediction_inputs,
+    resized_size,
+    transformed,
+)
 from dataset.loader import Loader
 from model.errors import InputError
 from model.init import OPT

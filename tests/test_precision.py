@@ -5,10 +5,10 @@ import numpy as np
 import paddle
 import pytest
 
-from model import precision
-from model.checkpoint import Checkpoint
 from model.init import OPT
+from model.processes import precision
 from model.train_step import TrainStep
+from output.checkpoint import Checkpoint
 from tests.rank import TINY, batch
 
 

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset import classes, coco_masks
-from dataset.archive import Member, read
+from dataset import classes
 from dataset.demo import edges
-from dataset.demo_scenes import scene
 from dataset.files import DataError, load_instance
-from dataset.prepare_coco import instances, official_instances
-from dataset.prepare_own import components
+from dataset.prepare import coco_masks
+from dataset.prepare.archive import Member, read
+from dataset.prepare.coco import instances, official_instances
+from dataset.prepare.own import components
+from dataset.scenes.scene import scene
 from tests.conftest import REPOSITORY, TINY, contents, kill, says, until
 
 SKY, GRASS, WALL = 156, 123, 171

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from log.loss_log import LossLog, rows_on_disk
-from model import resume
-from model.checkpoint import Checkpoint
+from model.convert.paddle_files import read_weights
 from model.errors import InputError
 from model.init import EFFECTS, OPT
 from model.train_step import TrainStep
-from model.weights import read_weights
+from output import resume
+from output.checkpoint import Checkpoint
 from tests.conftest import contents, kill, says, until, write_tiny_set
 
 KILLS = 20

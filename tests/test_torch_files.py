@@ -6,8 +6,8 @@ import pickle
 import numpy
 import pytest
 
+from model.convert.torch_files import is_torch_file, read_state_dict
 from model.errors import InputError
-from model.torch_files import is_torch_file, read_state_dict
 from tests.torch_writer import Global, Stored, stored, write, write_arrays
 
 both_formats = pytest.mark.parametrize('legacy', [False, True], ids=['zip', 'legacy'])

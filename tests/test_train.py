@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.checkpoint import load_networks
+from model.convert.paddle_files import read_weights, save_weights
+from model.convert.run_folder import load_networks
 from model.init import OPT
 from model.train_step import LOG_COLUMNS, TrainStep
-from model.weights import read_weights, save_weights
 from tests.conftest import contents, says
 from vgg.vgg19 import VGG19Features
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.weights import read_weights, save_weights
+from model.convert.paddle_files import read_weights, save_weights
 from tests.conftest import contents, says
 
 NAMES = ['000', '001', '002']

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings, strategies
 
 from model.discriminator import PatchDiscriminator
+from model.fast.windows import distinct_double_windows, distinct_windows
 from model.generator import spade_convolution
 from model.init import OPT
 from model.normalization import SPADE
 from model.semantics import SemanticMap
 from model.train_step import TrainStep
-from model.windows import distinct_double_windows, distinct_windows
 
 CLASSES = 5
 

@@ -1,4 +1,4 @@
-"""Writes small PyTorch state dicts without PyTorch, for the tests of model/torch_files.py and model/convert.py."""
+"""Writes small PyTorch state dicts without PyTorch, for the tests of model/convert/torch_files.py and model/convert/__main__.py."""
 import collections
 import io
 import pickle

@@ -6,15 +6,15 @@ line lose only the file that was under way; a finished download is not fetched a
 import argparse
 import os
 
-from model import device  # noqa: F401  first: sets the threads, then imports Paddle
+from model.processes import device  # noqa: F401  first: sets the threads, then imports Paddle
 
 import paddle
 from paddle.utils.download import WEIGHTS_HOME, get_weights_path_from_url
 from paddle.vision.models.vgg import model_urls
 
-from model.convert import vgg19
 from model.errors import InputError, shown_in_one_line
 from model.init import OPT
+from vgg.convert import convert
 
 
 def main():
@@ -32,7 +32,7 @@ def main():
                          f'with a network put the file into {WEIGHTS_HOME}, or convert another: python -m model.convert vgg19'
                          ) from None
     paddle.set_device('cpu')
-    vgg19([path, output])
+    convert([path, output])
 
 
 if __name__ == '__main__':

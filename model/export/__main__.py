@@ -14,12 +14,12 @@ import os
 import shutil
 import sys
 
-from model import device  # noqa: F401  first: sets the threads, then imports Paddle
+from model.processes import device  # noqa: F401  first: sets the threads, then imports Paddle
 
 import numpy as np
 import paddle
 
-from model.checkpoint import folder_of
+from model.convert.run_folder import folder_of
 from model.errors import InputError, OptionError, shown_in_one_line
 from model.export import inference, verify
 from model.export.folding import constants, plain_state, resizing
@@ -29,7 +29,7 @@ from model.generator import SPADEGenerator
 from model.init import OPT
 from model.painter import Painter, load_painter
 from model.vae_encoder import VAEEncoder
-from model.weights import set_weights
+from model.convert.paddle_files import set_weights
 
 
 class Exported:

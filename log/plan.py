@@ -1,8 +1,8 @@
 """What a run says before it trains: how its settings differ from a preset, and what a step is made of."""
 from dataset.labelled_images import global_batch
-from model import distributed
 from model.init import OPT
 from model.presets import PRESETS
+from model.processes import distributed
 
 
 def print_settings(opt):

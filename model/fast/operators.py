@@ -6,9 +6,8 @@ import numpy as np
 import paddle
 from paddle.autograd import PyLayer
 
-from model import distributed
-from model.cpu import kernels, return_free_memory
-
+from model.fast import kernels, return_free_memory
+from model.processes import distributed
 
 LARGE = 1 << 19  # elements in a SPADE layer's input from which on its way back ends in return_free_memory()
 LARGEST = 8 * LARGE  # and from which on it begins so

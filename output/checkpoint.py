@@ -16,42 +16,11 @@ from contextlib import contextmanager
 import numpy as np
 import paddle
 
+from model.convert.paddle_files import as_arrays, read_weights, save_weights
+from model.convert.run_folder import NETWORKS, load_networks
 from model.errors import InputError
-from model.weights import as_arrays, load_weights, read_weights, save_weights
 
-NETWORKS = {'n_g.pdparams': 'generator', 'n_d.pdparams': 'discriminator', 'n_e.pdparams': 'encoder'}
 ADAM_STATE = re.compile(r'(.+)_(moment1|moment2|beta1_pow_acc|beta2_pow_acc)_0')
-
-
-def folder_of(path, which_epoch=None, option='--lastoutput'):
-    """The folder with the weights: `path`/model, or with `which_epoch` `path`/epoch_<n>, or `path` itself.
-
-    Links are resolved, so that reading from it is not disturbed by a training that saves meanwhile.
-    """
-    candidates = [os.path.join(path, 'model'), path] if which_epoch is None else [os.path.join(path, f'epoch_{which_epoch}')]
-    for candidate in candidates:
-        if os.path.isfile(os.path.join(candidate, 'n_g.pdparams')):
-            return os.path.realpath(candidate)
-    raise InputError(f'{candidates[0]}: no n_g.pdparams there; train first (python train.py), or name the folder of the run '
-                     f'with {option}')
-
-
-def load_networks(owner, folder, optional=()):
-    """Load each of NETWORKS that `owner` has from `folder`; a missing file is an error unless its name is in `optional`.
-
-    Returns the names of the files left out.
-    """
-    left_out = []
-    for file, name in NETWORKS.items():
-        network = getattr(owner, name, None)
-        if network is None:
-            continue
-        path = os.path.join(folder, file)
-        if file in optional and not os.path.exists(path):
-            left_out.append(file)
-        else:
-            load_weights(network, path)
-    return left_out
 
 
 class Checkpoint:

@@ -4,9 +4,9 @@ import functools
 import paddle
 
 from model.activation import SLOPE, activate, activate_hidden, attend
-from model.cpu import operators
+from model.fast import operators
+from model.fast.window_tables import code_table, with_zero_row
 from model.normalization import EPSILON
-from model.window_tables import code_table, with_zero_row
 
 
 def spade_convolution(spade, convolution, x, semantics, activated, inplace):

@@ -9,11 +9,12 @@ import os
 import shlex
 import sys
 
-from dataset import demo, prepare_coco, prepare_folders, prepare_own
+from dataset import demo
 from dataset.check import check
-from dataset.contact_sheet import contact_sheet
 from dataset.files import find_samples
-from dataset.samples import prepare
+from dataset.prepare import coco, folders, own
+from dataset.prepare.contact_sheet import contact_sheet
+from dataset.prepare.samples import prepare
 from model.errors import InputError, shown_in_one_line
 from model.init import OPT
 from model.presets import PRESETS
@@ -49,7 +50,7 @@ have the edges of the label map itself: they cannot part touching objects of one
 def released(arguments):
     preset, _, classes = RELEASED[arguments.command]
     output = arguments.output or PRESETS[preset].get('dataroot', OPT().dataroot)
-    module = prepare_coco if arguments.command == 'coco_stuff' else prepare_folders
+    module = coco if arguments.command == 'coco_stuff' else folders
     opt = OPT.preset(preset, dataroot=output, batchSize=1)
     settings = {'made by': f'dataset.prepare {arguments.command}', 'link': arguments.link, 'instances': not opt.no_instance}
     if arguments.command == 'coco_stuff':
@@ -59,11 +60,11 @@ def released(arguments):
     return finish(opt, classes, flags)
 
 
-def own(arguments):
-    table = prepare_own.table_of(arguments.colours) if arguments.colours else None
+def folder(arguments):
+    table = own.table_of(arguments.colours) if arguments.colours else None
     settings = {'made by': 'dataset.prepare folder', 'link': arguments.link, 'instances': arguments.instances != 'none',
                 'colours': table, 'seed': arguments.seed, 'val': arguments.val, 'instances from': arguments.instances}
-    records = made(arguments.output, prepare_own, arguments, settings)
+    records = made(arguments.output, own, arguments, settings)
     label_nc = 1 + max([record['highest'] for record in records] + [entry.id for entry in table or () if entry.id != 255])
     unlabelled = any(record['unlabelled'] for record in records)
     flags = {'dataroot': arguments.output, 'label_nc': label_nc}
@@ -139,7 +140,7 @@ def parser():
     command.add_argument('--seed', type=int, default=0, help='another seed sets others aside')
     command.add_argument('--output', metavar='DIR', required=True, help='folder to make')
     command.add_argument('--link', action='store_true', help='symbolic links to the photos instead of copies')
-    command.set_defaults(action=own)
+    command.set_defaults(action=folder)
     command = _command(commands, 'demo', 'generated scenes, nothing to download', '')
     for name, value, help in (('train', 64, 'training scenes'), ('val', 8, 'validation scenes'), ('height', 128, 'pixels'),
                               ('width', 128, 'pixels'), ('seed', 0, 'another seed makes other scenes')):

@@ -13,7 +13,7 @@ import warnings
 
 import numpy as np  # noqa: F401
 
-from dataset.workers import cores
+from model.processes.cores import cores
 
 
 GPU_WHEEL = 'pip install paddlepaddle-gpu==3.2.0 -i https://www.paddlepaddle.org.cn/packages/stable/cu126/'

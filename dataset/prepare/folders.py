@@ -4,9 +4,9 @@ import os
 
 import numpy as np
 
-from dataset.archive import Member, members, read, source
 from dataset.files import DataError, load_instance
-from dataset.samples import Job, label_bytes, paired, photo_and_sizes, png
+from dataset.prepare.archive import Member, members, read, source
+from dataset.prepare.samples import Job, label_bytes, paired, photo_and_sizes, png
 from model.errors import InputError
 
 ADE20K, ADE20K_TOP = 'ADEChallengeData2016', 150  # ids 0 (unknown) .. 150

@@ -1,10 +1,9 @@
 """Demo scenes: landscapes, savannas, beaches, streets and rooms, each painted from the far to the near."""
 import numpy as np
 
-from dataset import demo_materials as materials
-from dataset import demo_objects as objects
 from dataset.classes import UNLABELLED
-from dataset.demo_canvas import Canvas, box, ellipse, polygon
+from dataset.scenes import materials, objects
+from dataset.scenes.canvas import Canvas, box, ellipse, polygon
 
 
 def ridge(canvas, base, height, roughness):

@@ -12,10 +12,11 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from dataset.archive import NamedBytes, path_of, read
+from dataset.prepare.archive import NamedBytes, path_of, read
 from dataset.check import is_grey
 from dataset.files import DataError, check_same_size, load_photo
-from dataset.workers import WorkerKilled, Workers, cores
+from dataset.workers import WorkerKilled, Workers
+from model.processes.cores import cores
 from model.errors import InputError
 
 RECORD = 'prepared.jsonl'

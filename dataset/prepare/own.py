@@ -4,10 +4,10 @@ import os
 
 import numpy as np
 
-from dataset.archive import Member, read
 from dataset.classes import UNLABELLED, read_table
 from dataset.files import ENDINGS, DataError, load_instance, load_photo
-from dataset.samples import Job, label_bytes, paired, photo_and_sizes, png
+from dataset.prepare.archive import Member, read
+from dataset.prepare.samples import Job, label_bytes, paired, photo_and_sizes, png
 from model.errors import InputError
 
 

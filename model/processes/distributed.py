@@ -12,7 +12,7 @@ import paddle
 from paddle import distributed
 
 from model.errors import InputError
-from model.watch import Watch
+from model.processes.watch import Watch
 
 LARGE = 1 << 20  # elements of a gradient that is exchanged by itself, without a copy
 
@@ -44,7 +44,7 @@ def only_rank_0_prints():
 def joined(watch_port=0):
     """Around a script's work: the processes that launch has started find each other, and end together.
 
-    After the device is chosen. watch_port: where rank 0 listens for the others' watch (model/watch.py), 0 for any free port.
+    After the device is chosen. watch_port: where rank 0 listens for the others' watch (model/processes/watch.py), 0 for any free port.
     InputError if they cannot be reached.
     """
     global _watch

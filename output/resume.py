@@ -14,11 +14,13 @@ import paddle
 from dataset.files import fingerprint
 from dataset.labelled_images import batches, global_batch
 from log.loss_log import LossLog, rows_on_disk
-from model import cpu, distributed
-from model.checkpoint import NETWORKS, Checkpoint, folder_of, load_networks
+from model import fast
+from model.convert.run_folder import NETWORKS, folder_of, load_networks
 from model.convolution import bfloat16
 from model.errors import InputError
 from model.init import OPT
+from model.processes import distributed
+from output.checkpoint import Checkpoint
 
 WAYS_OUT = 'begin anew with --restart, which replaces that run, or keep it and name another --output and --log'
 
@@ -181,7 +183,7 @@ def new_progress(dataset, samples):
 
 def surroundings(opt):
     """What the bits of a result depend on beside what is learned."""
-    kernels = ('compiled, bfloat16' if bfloat16(opt) else 'compiled, float32') if cpu.in_use(opt) else 'Paddle\'s'
+    kernels = ('compiled, bfloat16' if bfloat16(opt) else 'compiled, float32') if fast.in_use(opt) else 'Paddle\'s'
     return {'OMP_NUM_THREADS': os.environ.get('OMP_NUM_THREADS', ''), 'Paddle': paddle.__version__,
             'device': paddle.get_device(), 'kernels': kernels, 'processes': distributed.ranks()}
 

@@ -6,9 +6,14 @@ bias, which that norm takes away again: it is dropped. Its encoder below crop_si
 import os
 import re
 
+from model.convert.nvlabs import NETWORKS
+from model.convert.official_options import READERS, official_options
+from model.convert.paddle_files import read_weights, set_weights
+from model.convert.run_folder import write_model
 from model.errors import InputError
-from model.official_options import READERS, official_options
-from model.weights import read_weights
+from model.init import OPT
+from model.presets import PRESETS
+from model.writing import refuse_existing
 
 FILES = {'G': 'n_g.pdparams', 'D': 'n_d.pdparams', 'E': 'n_e.pdparams'}
 SETTINGS = dict(activation='gelu', attention='simam', preprocess_mode='scale_shortside_and_crop')
@@ -83,3 +88,21 @@ def _renamed(network, state, path):
         else:
             result[renamed] = array.astype('float32')
     return result, dropped
+
+
+def convert(words):
+    """n_g.pdparams, n_d.pdparams and n_e.pdparams of ctkindle/SPADE-Paddle in DIR -> OUTPUT_DIR/model/, with opt.json."""
+    parser = OPT.parser(f'{convert.__doc__} Flags say what the shapes cannot, above all crop_size.')
+    parser.prog = 'python -m model.convert ctkindle'
+    parser.add_argument('dir', help='folder of n_g.pdparams (and n_d.pdparams, n_e.pdparams): its output/model')
+    parser.add_argument('output_dir', help='new folder; val.py and predict.py take it as --lastoutput')
+    parser.add_argument('--preset', help=f'settings to start from: {", ".join(PRESETS)}')
+    arguments = parser.parse_args(words)
+    target = os.path.join(arguments.output_dir, 'model')
+    refuse_existing(target)
+    opt, states, lines = read(arguments.dir, arguments)
+    for file, network in NETWORKS.values():
+        if file in states:
+            set_weights(network(opt), states[file], os.path.join(arguments.dir, file))
+    write_model(target, opt, states)
+    print('\n'.join([*lines, f'written: {target}']))

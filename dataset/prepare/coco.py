@@ -5,10 +5,10 @@ import os
 
 import numpy as np
 
-from dataset.archive import Member, members, read, source
-from dataset.coco_masks import official_polygon, polygons, region
 from dataset.files import DataError, load_label
-from dataset.samples import Job, label_bytes, paired, photo_and_sizes, png
+from dataset.prepare.archive import Member, members, read, source
+from dataset.prepare.coco_masks import official_polygon, polygons, region
+from dataset.prepare.samples import Job, label_bytes, paired, photo_and_sizes, png
 from model.errors import InputError
 from model.init import DONTCARE, OPT
 

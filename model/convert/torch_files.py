@@ -11,6 +11,7 @@ import zipfile
 
 import numpy
 
+from model.convert.paddle_files import read_weights
 from model.errors import InputError
 
 # Storage class of torch -> numpy dtype without its byte order. bfloat16, which numpy lacks, is the upper half of a float32.
@@ -180,3 +181,12 @@ def _array(tensor, storages, order):
     if STORAGES[storage.kind] == 'bfloat16':
         return (array.astype(numpy.uint32, order='C') << 16).view(numpy.float32)
     return array.astype(dtype.newbyteorder('='), order='C')
+
+
+def read_any(path):
+    """dict of name -> array, of a PyTorch or a Paddle file."""
+    try:
+        of_torch = is_torch_file(path)
+    except OSError as error:
+        raise InputError(f'{path}: cannot read the file: {error.strerror or error}') from None
+    return read_state_dict(path) if of_torch else read_weights(path)

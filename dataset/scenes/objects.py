@@ -7,8 +7,8 @@ from collections import namedtuple
 
 import numpy as np
 
-from dataset import demo_materials as materials
-from dataset.demo_canvas import box, ellipse, line, placed, polygon
+from dataset.scenes import materials
+from dataset.scenes.canvas import box, ellipse, line, placed, polygon
 
 
 def pick(rng, *choices):

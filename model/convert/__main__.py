@@ -1,0 +1,41 @@
+"""Weights from elsewhere -> ours. PyTorch need not be installed.
+
+    python -m model.convert nvlabs CHECKPOINT_DIR OUTPUT_DIR [--preset NAME] [--crop_size 256 ...]
+    python -m model.convert ctkindle DIR OUTPUT_DIR [--crop_size 256 ...]
+    python -m model.convert vgg19 SOURCE vgg/vgg19pretrain.pdparams
+    python -m model.convert export nvlabs OUTPUT_DIR CHECKPOINT_DIR    ours -> the official code's
+    python -m model.convert deeplab|drn|inception FILE.pth OUT.pdparams
+    python -m model.convert upernet ENCODER.pth DECODER.pth OUT.pdparams
+
+Each source's module reads names and shapes; every tensor must then find its place (model.convert.paddle_files.set_weights).
+"""
+import importlib
+import sys
+
+from model.processes import device  # noqa: F401  first: sets the threads, then imports Paddle
+
+import paddle
+
+from model.errors import OptionError, shown_in_one_line
+
+SOURCES = {   # word -> module, function; by name, since vgg and result stand on model, and a command needs only its own
+    'nvlabs': ('model.convert.nvlabs', 'convert'), 'ctkindle': ('model.convert.ctkindle', 'convert'),
+    'export': ('model.convert.nvlabs', 'export'), 'vgg19': ('vgg.convert', 'convert'), 'deeplab': ('result.convert', 'deeplab'),
+    'drn': ('result.convert', 'drn'), 'upernet': ('result.convert', 'upernet'), 'inception': ('result.convert', 'inception')}
+
+
+def main(words=None):
+    words = sys.argv[1:] if words is None else words
+    if words[:1] in ([], ['-h'], ['--help']):
+        print(__doc__.strip())
+    elif words[0] not in SOURCES:
+        raise OptionError(f'source: found {words[0]!r}, allowed: {", ".join(SOURCES)}')
+    else:
+        paddle.set_device('cpu')   # networks are only filled here, never run
+        module, function = SOURCES[words[0]]
+        getattr(importlib.import_module(module), function)(words[1:])
+
+
+if __name__ == '__main__':
+    with shown_in_one_line():
+        main()

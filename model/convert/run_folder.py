@@ -1,0 +1,51 @@
+"""The folder of trained networks: n_g.pdparams, n_d.pdparams, n_e.pdparams and opt.json; found, read strictly, written whole."""
+import os
+
+from model.convert.paddle_files import load_weights, save_weights
+from model.errors import InputError
+from model.writing import writing
+
+NETWORKS = {'n_g.pdparams': 'generator', 'n_d.pdparams': 'discriminator', 'n_e.pdparams': 'encoder'}   # file -> name of the network that it holds
+
+
+def folder_of(path, which_epoch=None, option='--lastoutput'):
+    """The folder with the weights: `path`/model, or with `which_epoch` `path`/epoch_<n>, or `path` itself.
+
+    Links are resolved, so that reading from it is not disturbed by a training that saves meanwhile.
+    """
+    candidates = [os.path.join(path, 'model'), path] if which_epoch is None else [os.path.join(path, f'epoch_{which_epoch}')]
+    for candidate in candidates:
+        if os.path.isfile(os.path.join(candidate, 'n_g.pdparams')):
+            return os.path.realpath(candidate)
+    raise InputError(f'{candidates[0]}: no n_g.pdparams there; train first (python train.py), or name the folder of the run '
+                     f'with {option}')
+
+
+def load_networks(owner, folder, optional=()):
+    """Load each of NETWORKS that `owner` has from `folder`; a missing file is an error unless its name is in `optional`.
+
+    Returns the names of the files left out.
+    """
+    left_out = []
+    for file, name in NETWORKS.items():
+        network = getattr(owner, name, None)
+        if network is None:
+            continue
+        path = os.path.join(folder, file)
+        if file in optional and not os.path.exists(path):
+            left_out.append(file)
+        else:
+            load_weights(network, path)
+    return left_out
+
+
+def write_model(folder, opt, states, licence=None):
+    """Make `folder` of options and state dicts (file name -> name -> array); `licence`: a line that exported files repeat."""
+    with writing(folder) as unfinished:
+        os.mkdir(unfinished)
+        for file, state in states.items():
+            save_weights(state, os.path.join(unfinished, file))
+        opt.save(os.path.join(unfinished, 'opt.json'))
+        if licence:
+            with open(os.path.join(unfinished, 'licence.txt'), 'w') as file:
+                file.write(f'{licence}\n')

@@ -1,0 +1,7 @@
+"""How many processor cores there are for us. Apart from device.py, so that loading data needs no Paddle."""
+import os
+
+
+def cores():
+    """Processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
