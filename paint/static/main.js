@@ -106,7 +106,7 @@ function showModel(model) {
             `${model.width} × ${model.height}`, words('class-count', { count: model.classes.length })];
         element('about-model').textContent = parts.filter(Boolean).join(' · ');
     });
-    element('objects').hidden = !model.instances;
+    element('objects').hidden = document.querySelector('.check').hidden = !model.instances;
     document.querySelector('[data-save=instance]').hidden = !model.instances;
 }
 
@@ -164,7 +164,7 @@ function showSettings({ model, palette }) {
         element('size-shown').textContent = palette.size;
         const name = document.createElement('span');
         name.className = 'name';
-        name.textContent = palette.nameOf(palette.id);
+        name.textContent = palette.nameOf(palette.id) + (palette.object ? ` · ${palette.object}` : '');
         current.replaceChildren(swatch(palette.entry.colour), name);
         element('new-object').disabled = !palette.canHaveObjects;
         element('object').textContent = !palette.canHaveObjects ? words('stuff')
