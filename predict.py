@@ -16,8 +16,7 @@ from dataset.files import load_photo
 from dataset.labelled_images import prediction_inputs, whole_picture
 from model import styles
 from model.errors import InputError, shown_in_one_line
-from model.init import OPT
-from model.painter import load_painter
+from model.painter import checkpoint_parser, load_painter
 from model.semantics import SemanticMap
 from output import pictures
 from result.folder import folder_jobs, jobs_left, out_folder
@@ -91,7 +90,8 @@ def single_job(arguments):
 
 
 def command_line():
-    parser = OPT.parser(__doc__)
+<<<<<<< HEAD
+    parser = checkpoint_parser(__doc__.splitlines()[0])
     parser.add_argument('--label', required=True, metavar='PATH', help='label map, PNG of class ids, or a folder of them')
     parser.add_argument('--instance', metavar='PATH', default=None,
                         help='instance map, PNG, or a folder of them; needed unless no_instance is true')
@@ -104,7 +104,13 @@ def command_line():
     parser.add_argument('--out', metavar='PATH', default=None,
                         help='the picture, .jpg or .png, or the folder for them [<label>_painted, .jpg]')
     parser.add_argument('--png', action='store_true', default=False, help='without --out, or in a folder: lossless PNG files')
-    parser.add_argument('--which_epoch', type=int, metavar='N', help='the copy of epoch N that training kept [the latest]')
+=======
+    parser = checkpoint_parser(__doc__.splitlines()[0])
+    parser.add_argument('--label', required=True, metavar='FILE', help='label map, PNG of class ids')
+    parser.add_argument('--instance', metavar='FILE', default=None, help='instance map, PNG; needed unless no_instance is true')
+    parser.add_argument('--style_photo', metavar='FILE', default=None, help='photo whose style is taken; else --seed draws one')
+    parser.add_argument('--out', metavar='FILE', default=None, help='the picture, .jpg or .png [<label>_painted.jpg]')
+>>>>>>> main
     return parser.parse_args()
 
 

@@ -2,15 +2,14 @@
 
 The page is served on 127.0.0.1, to this machine alone. Nothing is written here: what you save, your browser keeps. Ctrl-C ends it.
 """
-import argparse
 import os
-import signal
 import socket
 import sys
 
 from model.processes import device  # first: sets the threads, then imports Paddle
 
 from model.errors import InputError, shown_in_one_line
+from model.painter import checkpoint_parser
 
 try:
     import uvicorn
@@ -69,13 +68,8 @@ def bound(host, port):
 
 
 def command_line():
-    parser = argparse.ArgumentParser(prog='python -m paint', description=__doc__, argument_default=argparse.SUPPRESS,
-                                     allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--lastoutput', metavar='DIR', help='folder of the run, or of converted weights [output/]')
-    parser.add_argument('--which_epoch', type=int, metavar='N', help='the copy of epoch N that training kept [the latest]')
-    parser.add_argument('--dataroot', metavar='DIR', help='data set whose validation maps the page offers [that of the training]')
-    parser.add_argument('--seed', metavar='N', help='the style that the page begins with, where the model has styles [0]')
-    parser.add_argument('--cpu_precision', metavar='KIND', help='float32, or bfloat16 where the processor has it [that of the run]')
+    parser = checkpoint_parser(' '.join(__doc__.split()), more=['dataroot'])
+    parser.prog = 'python -m paint'
     parser.add_argument('--port', type=int, default=8000, help='0 takes any free one [8000]')
     parser.add_argument('--host', default='127.0.0.1', help='address to serve at. Another one than 127.0.0.1 (0.0.0.0: all) lets '
                         'every machine that reaches this one use the model and see the validation maps, without password or '
@@ -84,6 +78,5 @@ def command_line():
 
 
 if __name__ == '__main__':
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     with shown_in_one_line():
         main()
