@@ -90,7 +90,6 @@ def single_job(arguments):
 
 
 def command_line():
-<<<<<<< HEAD
     parser = checkpoint_parser(__doc__.splitlines()[0])
     parser.add_argument('--label', required=True, metavar='PATH', help='label map, PNG of class ids, or a folder of them')
     parser.add_argument('--instance', metavar='PATH', default=None,
@@ -98,19 +97,12 @@ def command_line():
     parser.add_argument('--style_photo', metavar='PATH', default=None,
                         help='photo whose style is taken, or a folder with one for each label map; else --seed draws one')
     parser.add_argument('--styles', type=int, metavar='N', default=None, help='a sheet of N styles, drawn by seed, seed + 1, ...')
-    parser.add_argument('--between', nargs=2, metavar=('A', 'B'), default=None, help='a row of pictures, from the style of photo A to '
-                        'that of photo B')
+    parser.add_argument('--between', nargs=2, metavar=('A', 'B'), default=None, help='a row of pictures, from the style of '
+                        'photo A to that of photo B')
     parser.add_argument('--steps', type=int, metavar='N', default=7, help='pictures of --between [7]')
     parser.add_argument('--out', metavar='PATH', default=None,
                         help='the picture, .jpg or .png, or the folder for them [<label>_painted, .jpg]')
     parser.add_argument('--png', action='store_true', default=False, help='without --out, or in a folder: lossless PNG files')
-=======
-    parser = checkpoint_parser(__doc__.splitlines()[0])
-    parser.add_argument('--label', required=True, metavar='FILE', help='label map, PNG of class ids')
-    parser.add_argument('--instance', metavar='FILE', default=None, help='instance map, PNG; needed unless no_instance is true')
-    parser.add_argument('--style_photo', metavar='FILE', default=None, help='photo whose style is taken; else --seed draws one')
-    parser.add_argument('--out', metavar='FILE', default=None, help='the picture, .jpg or .png [<label>_painted.jpg]')
->>>>>>> main
     return parser.parse_args()
 
 
