@@ -1,4 +1,4 @@
-"""How fast, and with how much memory: plain dense Paddle against the default path. `python -m tests.benchmark [--full] [--plot] [--paint]`.
+"""How fast, and with how much memory: plain dense Paddle against the default path. `python -m tests.benchmark [--full] [--plot]`.
 
 Generator forward in eval mode and full training step (no encoder, no VGG), ngf 64, 256x256, batch 1, on real COCO-Stuff maps
 (folder named by SPADE_COCO_SAMPLE) or else on demo maps with COCO-Stuff's 182 labels. All settings run in turn in one process;
@@ -176,7 +176,7 @@ def main():
     parser.add_argument('--full', action='store_true', help='all tables, all settings')
     parser.add_argument('--settings', nargs='+', default=[], choices=SETTINGS, help='more columns than plain and both')
     parser.add_argument('--plot', metavar='FILE', help='draw the ratios')
-    parser.add_argument('--paint', action='store_true', help='how long an answer of the page in the browser takes, and nothing else')
+    parser.add_argument('--paint', action='store_true', help='how long an answer of python -m paint takes, and nothing else')
     parser.add_argument('--peak', choices=SETTINGS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.peak:
