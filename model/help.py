@@ -23,8 +23,10 @@ def presets():
 
 
 def row(*cells):
-    """A row of a Markdown table; a bar inside a cell would begin another, and <n> would be a tag."""
-    return '| ' + ' | '.join(cell.replace('|', '\\|').replace('<', '\\<') for cell in cells) + ' |'
+    """A row of a Markdown table; unescaped, a bar would begin another cell, <n> be a tag, and [a](b) a link."""
+    for mark in '|<[':
+        cells = [cell.replace(mark, '\\' + mark) for cell in cells]
+    return '| ' + ' | '.join(cells) + ' |'
 
 
 def _default(name, value):
