@@ -78,6 +78,7 @@ def test_no_link_is_dead(page):
 @pytest.mark.parametrize('page', PAGES)
 def test_files_that_a_page_names_exist(page):
     text = (REPOSITORY / page).read_text()
-    named = set(re.findall(r'(?<![\w/.])((?:model|vgg|dataset|output|log|result|paint|tests|docs)/[\w/*]+\.(?:py|md|cpp|sh))\b', text))
+    rooms = 'model|vgg|dataset|output|log|result|paint|tests|docs'
+    named = set(re.findall(rf'(?<![\w/.])((?:{rooms})/[\w/*]+\.(?:py|md|cpp|sh))\b', text))
     absent = [name for name in named if not any(REPOSITORY.glob(name))]
     assert not absent, f'{page}: {absent}'

@@ -1,4 +1,4 @@
-"""README and docs: every command in them runs, every figure that a command prints is the one printed, both languages are in step."""
+"""README and docs: every command in them runs, tables that a command prints are those printed, both languages are in step."""
 import json
 import os
 import re
@@ -6,7 +6,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,8 +16,8 @@ from dataset.demo import scene
 from model import help
 from tests.conftest import REPOSITORY
 
-PAGES = ['README.md', 'README_cn.md', 'CONTRIBUTING.md', *sorted(f'docs/{path.name}' for path in (REPOSITORY / 'docs').glob('*.md')),
-         'output/README.md', 'result/README.md', 'vgg/README.md']
+PAGES = ['README.md', 'README_cn.md', 'CONTRIBUTING.md', 'output/README.md', 'result/README.md', 'vgg/README.md',
+         *sorted(f'docs/{path.name}' for path in (REPOSITORY / 'docs').glob('*.md'))]
 
 # Flags that make a command short. What a run shares with another that goes on from it, or draws with it, stays the same.
 TINY = '--ngf 4 --ndf 4 --max_dataset_size 4'
@@ -87,7 +86,8 @@ STAND_INS = ['cp -r checkpoints/mine checkpoints/coco_pretrained']
 NOT_RUN = {
     'downloads from a package index': [
         'pip install -r requirements.txt', 'pip install -r requirements-cpu.txt', 'pip install -r paint/requirements.txt',
-        'pip install -r requirements.txt -r tests/requirements.txt', 'pip install -r requirements-cpu.txt -r tests/requirements.txt',
+        'pip install -r requirements.txt -r tests/requirements.txt',
+        'pip install -r requirements-cpu.txt -r tests/requirements.txt',
         'pip install -r model/export/requirements.txt', 'pip uninstall -y paddlepaddle',
         'pip install paddlepaddle-gpu==3.2.0 -i https://www.paddlepaddle.org.cn/packages/stable/cu126/',
         'python3 -m venv .venv', 'source .venv/bin/activate'],
@@ -170,10 +170,10 @@ def test_every_command_is_run_or_is_an_exception():
     assert not set(known) - set(found), f'in no page any more: {set(known) - set(found)}'
 
 
-@pytest.fixture(scope='module')
-def folder(tmp_path_factory):
+@pytest.fixture
+def folder(tmp_path):
     """A fresh copy of the tracked files, and what the commands take for granted: photos and maps of one's own."""
-    folder = tmp_path_factory.mktemp('fresh') / 'spade'
+    folder = tmp_path / 'spade'
     listed = subprocess.run(['git', 'ls-files', '-z'], cwd=REPOSITORY, capture_output=True, text=True)
     if listed.returncode:
         pytest.skip(f'a fresh copy is made of the files that git tracks: {listed.stderr.strip()}')
@@ -198,9 +198,8 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope='module')
-def said(folder):
-    """dict: command -> what it printed; all have run, in the order of RUN, and ended well."""
+def test_the_commands_run(folder):
+    """All of them, in the order of RUN; in one test, since they share data and runs."""
     lines = [[*shlex.split(command), *shlex.split(flags)] for command, flags in RUN.items()]
     lines = [['env', *words] if '=' in words[0] else words for words in lines]
     # One thread: at this size two would only wait for each other.
@@ -213,28 +212,23 @@ def said(folder):
     print('CPU seconds:', sum(result['cpu'] for result in results), *(f'\n{cpu:5.1f}  {command}' for cpu, command in slowest))
     failed = [f'{shlex.join(words)}\n{result["said"][-2000:]}' for words, result in zip(lines, results) if result['status']]
     assert not failed, '\n\n'.join(failed)
-    return {command: result['said'] for command, result in zip(RUN, results)}
 
-
-def test_the_commands_run(said, folder):
+    said = {command: result['said'] for command, result in zip(RUN, results)}
+    assert 'training is already complete' not in ''.join(said.values())
     for path in ('output/pics', 'output_val/pics', 'painted/pics', 'log/log.png', 'picture.png', 'sunset.png', 'mine/sheet.jpg',
                  'coloured/train_inst', 'checkpoints/mine/latest_net_G.pth', 'converted/coco_val/pics', 'spade.onnx',
                  'spade_inference', 'runs/gloo/model/n_g.pdparams'):
         assert (folder / path).exists(), path
-    assert 'training is already complete' not in ''.join(said.values())
+    page = (REPOSITORY / 'docs' / 'gpu.md').read_text()
+    missing = [line for line in said['python -m tests.scaling'].splitlines() if line.startswith('|') and line not in page]
+    assert not missing, f'docs/gpu.md: put in what python -m tests.scaling prints: {missing}'
 
 
-# ---- Figures that a command prints
+# ---- Tables that a command prints
 
 def test_tables_of_options_and_presets():
     page = (REPOSITORY / 'docs' / 'training.md').read_text()
     assert help.options() in page and help.presets() in page, 'docs/training.md: put in what python -m model.help prints'
-
-
-def test_table_of_what_is_exchanged(said):
-    page = (REPOSITORY / 'docs' / 'gpu.md').read_text()
-    missing = [line for line in said['python -m tests.scaling'].splitlines() if line.startswith('|') and line not in page]
-    assert not missing, f'docs/gpu.md: put in what python -m tests.scaling prints: {missing}'
 
 
 # ---- Two languages
