@@ -1,5 +1,6 @@
 """The house: imports run one way, README fits its length, and what pages point at is there."""
 import ast
+import functools
 import re
 
 import pytest
@@ -15,21 +16,20 @@ BELOW_ALL = {'model/errors.py': set(), 'model/presets.py': set(), 'model/init.py
 LONGEST = 200  # lines of README.md
 
 
+@functools.cache
 def sources():
     """dict: path in the repository -> (its room, the modules it imports, those inside functions too)."""
     found = {}
-    for path in REPOSITORY.glob('**/*.py'):
-        name = path.relative_to(REPOSITORY)
-        room = name.parts[0].removesuffix('.py')
-        if room in HEIGHT:
-            modules = set()
+    for room in HEIGHT:
+        for path in [*REPOSITORY.glob(f'{room}.py'), *REPOSITORY.glob(f'{room}/**/*.py')]:
+            name, modules = str(path.relative_to(REPOSITORY)), set()
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.ImportFrom):
                     assert node.level == 0, f'{name}: relative import'
                     modules |= {f'{node.module}.{alias.name}' for alias in node.names} | {node.module}
                 elif isinstance(node, ast.Import):
                     modules |= {alias.name for alias in node.names}
-            found[str(name)] = room, modules
+            found[name] = room, modules
     return found
 
 
