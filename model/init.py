@@ -113,8 +113,9 @@ class OPT:
     norm_G = _n('spectralspadesyncbatch3x3', '[spectral]spade(batch|syncbatch|instance)(3x3|5x5)', pattern=SPADE_NORM,
                 differs='Paper and official code: synchronized batch norm, which in a single process is plain batch norm. '
                 'ctkindle: spectralspadebatch3x3. With spectral, convolutions of the residual blocks start uniform in '
-                '+-1/sqrt(fan_in): official GPU training leaves them so, because its Xavier initialization fills a detached copy of the weight there '
-                '(measured standard deviation 0.0120 against 0.0004). All other weights start Xavier-normal with gain 0.02.')
+                '+-1/sqrt(fan_in): official GPU training leaves them so, because its Xavier initialization fills a detached copy '
+                'of the weight there (measured standard deviation 0.0120 against 0.0004). All other weights start Xavier-normal '
+                'with gain 0.02.')
     ndf = _n(64, 'channels of the discriminator\'s first layer', minimum=1)
     num_D = _n(2, 'number of discriminators, each at half the scale of the one before', minimum=1)
     n_layers_D = _n(4, 'layers of each discriminator before its prediction', minimum=1)

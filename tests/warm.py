@@ -2,8 +2,8 @@
 
     python warm.py < commands > results
 
-On stdin a line of JSON for each command, ["python", "train.py", ...]; on stdout a line {"status": 0, "cpu": 1.2, "said": "..."}: CPU
-seconds. To be run in the folder that holds the repository. The forks save the seconds that importing Paddle takes.
+On stdin a line of JSON for each command, ["python", "train.py", ...]; on stdout a line {"status": 0, "cpu": seconds, "said": text}.
+To be run in the folder that holds the repository. The forks save the seconds that importing Paddle takes.
 """
 import json
 import os
