@@ -25,11 +25,10 @@ DEMO = f'{TINY} --niter 1 --niter_decay 0 --save_epoch_freq 1'
 SMALL = f'{TINY} --niter 1 --dataroot dataset/demo --crop_size 32 --load_size 36 --no_vgg_loss true'
 OWN = f'{TINY} --niter 1 --crop_size 32 --load_size 36 --label_nc {len(COCO_STUFF)} --use_vae false'
 
-# In this order: command -> flags added to it. Data are the demo's, and the stand-ins of `folder`.
-RUN = {
+# command -> flags added to it. Each list runs in its order, the two side by side, on the demo and the stand-ins of `folder`.
+DEMO_RUN = {
     'python train.py': DEMO,
     'python train.py --niter 100': f'{TINY} --niter 2 --niter_decay 0 --save_epoch_freq 1',
-    'python train.py --help': '',
     'python train.py --output runs/a --log runs/a/log': f'{SMALL} --use_vae true',
     'python train.py --nThreads 4': f'{SMALL} --output runs/threads --log runs/threads/log',
     'python train.py --restart': f'{SMALL} --output runs/threads --log runs/threads/log',
@@ -52,15 +51,7 @@ RUN = {
     'python val.py --style random --results painted/': '--lastoutput runs/a',
     'python predict.py --label label.png --instance inst.png --out picture.png': '',
     'python predict.py --label label.png --instance inst.png --style_photo sunset.jpg --out sunset.png': '--lastoutput runs/a',
-    'python -m dataset.prepare folder --images photos --labels maps --output mine': '',
-    'python -m dataset.prepare folder --images photos --labels maps --colours table.txt --instances components --output coloured':
-        '--labels colours',
-    'python -m dataset.check --dataroot mine --label_nc 12 --no_instance true': f'--label_nc {len(COCO_STUFF)}',
-    'python train.py --dataroot mine --label_nc 12 --no_instance true --output runs/mine --log runs/mine/log': OWN,
-    'python val.py --lastoutput runs/mine --results runs/mine/val --png': '',
     'python -m dataset.check': '--dataroot dataset/demo',
-    'python -m dataset.classes dataset/coco_stuff/val_label/000000000139.png': '',
-    'python -m dataset.prepare demo --output scenes': '--train 3 --val 1 --height 64 --width 64',
     'python -m model.convert export nvlabs output/ checkpoints/mine': '',
     'cp -r checkpoints/mine checkpoints/coco_pretrained': '',   # a stand-in for the download
     'python -m model.convert nvlabs checkpoints/coco_pretrained converted/coco': '--crop_size 64',
@@ -72,15 +63,27 @@ RUN = {
     'python -m model.export paddle --lastoutput output/ --out spade_inference/': '',
     'python -m model.export check spade.onnx --lastoutput output/': '',
     'python -m model.export describe spade.onnx': '',
+    'python -m paddle.distributed.launch train.py --preset coco_stuff_paper --batchSize 4':
+        f'{SMALL} --batchSize 2 --restart --output runs/launch',     # launch takes --log for one of its own
+}
+BESIDE_IT = {
+    'python -m dataset.prepare folder --images photos --labels maps --output mine': '',
+    'python -m dataset.prepare folder --images photos --labels maps --colours table.txt --instances components --output coloured':
+        '--labels colours',
+    'python -m dataset.check --dataroot mine --label_nc 12 --no_instance true': f'--label_nc {len(COCO_STUFF)}',
+    'python train.py --dataroot mine --label_nc 12 --no_instance true --output runs/mine --log runs/mine/log': OWN,
+    'python val.py --lastoutput runs/mine --results runs/mine/val --png': '',
+    'python -m dataset.classes dataset/coco_stuff/val_label/000000000139.png': '',
+    'python -m dataset.prepare demo --output scenes': '--train 4 --val 1 --height 64 --width 64',
+    'python train.py --help': '',
     'python -m model.help': '',
     'python -m tests.scaling': '--steps 0',
     'python -m tests.device_cost': '--crop_size 32 --ngf 4 --batches 1 --paths dense',
-    'python -m paddle.distributed.launch train.py --preset coco_stuff_paper --batchSize 4':
-        f'{SMALL} --batchSize 2 --restart --output runs/launch',     # launch takes --log for one of its own
     'python -m paddle.distributed.launch --nproc_per_node 2 --backend gloo -- train.py --log logs':
-        f'{SMALL} --batchSize 2 --output runs/gloo',
-    'python -m paddle.distributed.launch val.py': '',
+        f'{SMALL} --dataroot scenes --batchSize 2 --output runs/gloo',
+    'python -m paddle.distributed.launch val.py': '--lastoutput runs/gloo --results runs/gloo/val',
 }
+RUN = {**DEMO_RUN, **BESIDE_IT}
 STAND_INS = ['cp -r checkpoints/mine checkpoints/coco_pretrained']
 
 NOT_RUN = {
@@ -198,22 +201,33 @@ def folder(tmp_path):
     return folder
 
 
-def test_the_commands_run(folder):
-    """All of them, in the order of RUN; in one test, since they share data and runs."""
-    lines = [[*shlex.split(command), *shlex.split(flags)] for command, flags in RUN.items()]
+def started(commands, folder):
+    """Popen that runs `commands`, and the words of each."""
+    lines = [[*shlex.split(command), *shlex.split(flags)] for command, flags in commands.items()]
     lines = [['env', *words] if '=' in words[0] else words for words in lines]
     # One thread: at this size two would only wait for each other.
     environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'TQDM_DISABLE': '1', 'MPLBACKEND': 'Agg'}
-    process = subprocess.run([sys.executable, folder / 'tests' / 'warm.py'], cwd=folder, env=environment, text=True,
-                             capture_output=True, input='\n'.join(map(json.dumps, lines)))
-    results = [json.loads(line) for line in process.stdout.splitlines()]
-    assert process.returncode == 0 and len(results) == len(lines), process.stdout[-3000:] + process.stderr[-3000:]
-    slowest = sorted(zip([result['cpu'] for result in results], RUN), reverse=True)[:8]
-    print('CPU seconds:', sum(result['cpu'] for result in results), *(f'\n{cpu:5.1f}  {command}' for cpu, command in slowest))
-    failed = [f'{shlex.join(words)}\n{result["said"][-2000:]}' for words, result in zip(lines, results) if result['status']]
+    process = subprocess.Popen([sys.executable, folder / 'tests' / 'warm.py'], cwd=folder, env=environment, text=True,
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdin.write('\n'.join(map(json.dumps, lines)))
+    process.stdin.close()
+    return process, lines
+
+
+def test_the_commands_run(folder):
+    """All of them, in one test, since they share data and runs."""
+    said, cpu, failed = {}, {}, []
+    both = [(commands, *started(commands, folder)) for commands in (DEMO_RUN, BESIDE_IT)]
+    for commands, process, lines in both:
+        results = [json.loads(line) for line in process.stdout]
+        assert process.wait() == 0 and len(results) == len(lines), process.stderr.read()[-3000:]
+        said.update({command: result['said'] for command, result in zip(commands, results)})
+        cpu.update({command: result['cpu'] for command, result in zip(commands, results)})
+        failed += [f'{shlex.join(words)}\n{result["said"][-2000:]}' for words, result in zip(lines, results) if result['status']]
+    print('CPU seconds:', *(f'{sum(map(cpu.get, commands)):.0f}' for commands, *_ in both),
+          *(f'\n{cpu[command]:5.1f}  {command}' for command in sorted(cpu, key=cpu.get, reverse=True)[:8]))
     assert not failed, '\n\n'.join(failed)
 
-    said = {command: result['said'] for command, result in zip(RUN, results)}
     assert 'training is already complete' not in ''.join(said.values())
     for path in ('output/pics', 'output_val/pics', 'painted/pics', 'log/log.png', 'picture.png', 'sunset.png', 'mine/sheet.jpg',
                  'coloured/train_inst', 'checkpoints/mine/latest_net_G.pth', 'converted/coco_val/pics', 'spade.onnx',
