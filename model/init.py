@@ -164,16 +164,18 @@ class OPT:
     D_steps_per_G = _o(1, 'D updates for every G update', minimum=1)
     seed = _o(0, 'all randomness: weights, order, crops, flips and style noise are functions of it', minimum=0, effect='order')
 
-    # ---- Speed: the same result, to rounding
-    _s = _group('speed', 'bits')
-    modulation = _s('auto', 'how SPADE finds gamma and beta: windows (each distinct label window once), dense (the plain '
-                    'convolutions), auto (the faster)', choices=('auto', 'windows', 'dense'))
+    # ---- Where and how it is computed: the same result, to rounding
+    _s = _group('device, precision and speed', 'bits')
     cpu_kernels = _s(True, 'compiled convolutions and SPADE on the CPU; false: Paddle\'s own operators')
     cpu_precision = _s('float32', 'multiplications of the compiled convolutions: float32, or bfloat16 where the processor has it',
                        choices=('float32', 'bfloat16'))
-    recompute = _s(False, 'keep half as much for backward and compute SPADE again there (on a CPU the kernels do so anyway)')
     amp = _s('none', 'mixed precision on a GPU: convolutions in bfloat16 or float16 (with loss scaling); not yet measured',
              choices=('none', 'bfloat16', 'float16'))
+    modulation = _s('auto', 'how SPADE finds gamma and beta: windows (each distinct label window once), dense (the plain '
+                    'convolutions), auto (the faster)', choices=('auto', 'windows', 'dense'))
+    recompute = _s(False, 'keep half as much for backward and compute SPADE again there (on a CPU the kernels do so anyway)')
+    watch_port = _s(0, 'with many processes: the port at rank 0 by which they notice the loss of one; 0: any free one', minimum=0,
+                    effect='free')
 
     # ---- Data
     _d = _group('data', 'learned')
@@ -200,7 +202,6 @@ class OPT:
                           minimum=0)
     score_by = _f('mean_iou', 'the score that says which is best; only its kind is computed: FID or segmentation',
                   choices=('pixel_accuracy', 'mean_accuracy', 'mean_iou', 'frequency_weighted_iou', 'fid'))
-    watch_port = _f(0, 'with many processes: the port at rank 0 by which they notice the loss of one; 0: any free one', minimum=0)
     scoring = _f('result/', 'folder of the scoring networks\' weights')
 
     def __init__(self, **settings):
@@ -307,17 +308,25 @@ class OPT:
             raise InputError(f'{path}: cannot read the options of the checkpoint: {error}') from None
 
     @classmethod
-    def parser(cls, description):
-        """Command-line parser with a flag for every setting; a script adds its own before `from_arguments`."""
+    def parser(cls, description, names=None, defaults=None):
+        """Command-line parser with a flag for each setting in `names` (all of them by default); scripts add flags of their own.
+
+        `update` takes the settings from its namespace; `defaults` says where those come from that are not given, if not from
+        here. A flag of another setting ends it with a line that says so.
+        """
         parser = _Parser(description=description, allow_abbrev=False, argument_default=argparse.SUPPRESS,
                          formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=120))
         groups = {}
         for name, option in cls.fields().items():
+            if names is not None and name not in names:
+                parser.left_out.add(name)
+                continue
             group = groups.setdefault(option.group, None) or parser.add_argument_group(option.group)
             groups[option.group] = group
-            default = '' if callable(option.default) or name == 'max_dataset_size' else f' [{option.default}]'
+            default = defaults or ('no limit' if name == 'max_dataset_size' else option.default)
+            text = option.help if callable(option.default) else f'{option.help} [{default}]'
             switch = {'nargs': '?', 'const': 'true'} if option.kind is bool else {}
-            group.add_argument(f'--{name}', help=option.help + default, metavar=option.kind.__name__.upper(), **switch)
+            group.add_argument(f'--{name}', help=text, metavar=option.kind.__name__.upper(), **switch)
         return parser
 
     def update(self, arguments):
@@ -331,11 +340,19 @@ class OPT:
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line: the usage of sixty flags would bury it."""
 
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.left_out = set()   # settings that train.py has a flag for, and this script has not
+
     def parse_args(self, args=None, namespace=None):
         arguments, unknown_flags = self.parse_known_args(args, namespace)
         if unknown_flags:
+            name = unknown_flags[0].split('=')[0].lstrip('-')
             flags = [flag.lstrip('-') for flag in self._option_string_actions]
-            self.error(unknown(unknown_flags[0].split('=')[0].lstrip('-'), flags))
+            if name in self.left_out:
+                meant = ''.join(f' (or was --{flag} meant?)' for flag in flags if name in flag)
+                self.error(f'--{name} is an option of train.py and changes nothing here: leave it out{meant}')
+            self.error(unknown(name, flags))
         return arguments
 
     def error(self, message):
