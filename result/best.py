@@ -9,7 +9,7 @@ from model.painter import Painter
 from model.writing import writing
 from result.draw import draw
 from result.evaluate import BATCH, Evaluation, add_settings, append
-from result.protocols import DATASETS
+from result.protocols import dataset_of
 
 LOWER_IS_BETTER = ('fid',)
 SCORES = 'scores.jsonl'  # in the folder of the run
@@ -17,13 +17,8 @@ SCORES = 'scores.jsonl'  # in the folder of the run
 
 def settings_for(opt, arguments):
     """Settings of an Evaluation of what `opt` paints: the flags in `arguments`, and what the options say."""
-    names = [name for name, dataset in DATASETS.items() if dataset.label_nc == opt.label_nc]
-    if not names:
-        known = ', '.join(f'{dataset.label_nc} ({name})' for name, dataset in DATASETS.items())
-        raise InputError(f'label_nc {opt.label_nc}: there is no segmentation network for that many classes, only for {known}; '
-                         'leave scoring out')
     height, width = opt.picture_size
-    return argparse.Namespace(**{**vars(arguments), 'dataset': names[0], 'dataroot': opt.dataroot, 'size': (width, height),
+    return argparse.Namespace(**{**vars(arguments), 'dataset': dataset_of(opt), 'dataroot': opt.dataroot, 'size': (width, height),
                                  'batch': BATCH, 'weights': arguments.weights or opt.scoring})
 
 
