@@ -202,6 +202,7 @@ class OPT:
                           minimum=0)
     score_by = _f('mean_iou', 'the score that says which is best; only its kind is computed: FID or segmentation',
                   choices=('pixel_accuracy', 'mean_accuracy', 'mean_iou', 'frequency_weighted_iou', 'fid'))
+    dataset = _f('', 'whose segmentation network scores, where dataset.prepare has not recorded it: coco_stuff, ade20k, cityscapes')
     scoring = _f('result/', 'folder of the scoring networks\' weights')
 
     def __init__(self, **settings):

@@ -102,12 +102,15 @@ class Scripts:
     def refusal(self, script, *flags):
         """The same for one that must not even begin; within this process, which saves the seconds of its start."""
         stdout, stderr, argv = io.StringIO(), io.StringIO(), sys.argv
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}   # train.py sets its own
         with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr), pytest.raises(SystemExit) as caught:
             sys.argv = [script, *map(str, flags)]
             try:
                 runpy.run_path(str(REPOSITORY / script), run_name='__main__')
             finally:
                 sys.argv = argv
+                for number, handler in handlers.items():
+                    signal.signal(number, handler)
         code = caught.value.code
         assert code == 2 or isinstance(code, str), code     # Python prints a text on stderr, and exits with 1
         message = stderr.getvalue().rstrip('\n') if code == 2 else code

@@ -182,7 +182,7 @@ def test_every_option_has_an_effect():
                    'niter_decay lr no_TTUR beta1 beta2 D_steps_per_G preprocess_mode load_size no_flip',
         'bits': 'modulation cpu_kernels cpu_precision amp recompute',
         'free': 'vggwpath dataroot nThreads max_dataset_size output lastoutput log print_freq display_freq save_latest_freq '
-                'save_epoch_freq score_epoch_freq score_by watch_port scoring',
+                'save_epoch_freq score_epoch_freq score_by dataset watch_port scoring',
     }
     assert expected.keys() == EFFECTS.keys()
     found = {effect: {name for name, option in OPT.fields().items() if option.effect == effect} for effect in EFFECTS}
