@@ -6,16 +6,15 @@ from model.processes import device  # first: sets the threads, then imports Padd
 from dataset.labelled_images import prediction_inputs
 from output import pictures
 from model.errors import InputError, shown_in_one_line
-from model.init import OPT
-from model.painter import load_painter
+from model.painter import checkpoint_parser, load_painter
 from model.semantics import SemanticMap
 
 
 def main():
     arguments = command_line()
-    inputs = [getattr(arguments, name, None) for name in ('label', 'instance', 'style_photo')]
+    inputs = [arguments.label, arguments.instance, arguments.style_photo]
     stem = os.path.splitext(os.path.basename(arguments.label))[0]
-    out = getattr(arguments, 'out', f'{stem}_painted.jpg')
+    out = arguments.out or f'{stem}_painted.jpg'
     if os.path.splitext(out)[1].lower() not in ('.jpg', '.jpeg', '.png'):
         raise InputError(f'--out {out}: expected a name that ends in .jpg or .png')
     if any(path and os.path.exists(path) and os.path.exists(out) and os.path.samefile(path, out) for path in inputs):
@@ -32,12 +31,11 @@ def main():
 
 
 def command_line():
-    parser = OPT.parser(__doc__)
+    parser = checkpoint_parser(__doc__)
     parser.add_argument('--label', required=True, metavar='FILE', help='label map, PNG of class ids')
-    parser.add_argument('--instance', metavar='FILE', help='instance map, PNG; needed unless no_instance is true')
-    parser.add_argument('--style_photo', metavar='FILE', help='photo whose style is taken; else --seed draws one')
-    parser.add_argument('--out', metavar='FILE', help='the picture, .jpg or .png [<label>_painted.jpg]')
-    parser.add_argument('--which_epoch', type=int, metavar='N', help='the copy of epoch N that training kept [the latest]')
+    parser.add_argument('--instance', metavar='FILE', default=None, help='instance map, PNG; needed unless no_instance is true')
+    parser.add_argument('--style_photo', metavar='FILE', default=None, help='photo whose style is taken; else --seed draws one')
+    parser.add_argument('--out', metavar='FILE', default=None, help='the picture, .jpg or .png [<label>_painted.jpg]')
     return parser.parse_args()
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from dataset import names
 from dataset.classes import COCO_STUFF, UNLABELLED, colourize
 from dataset.scenes.scene import scene
 from model.errors import InputError, shown_in_one_line
@@ -24,7 +25,8 @@ PHASE_SEEDS = 10 ** 6  # scene seeds set aside for each phase: training and vali
 
 
 def write(root, train=64, val=8, height=128, width=128, seed=0):
-    """Write root/{train,val}_{img,label,inst}/scene_00000.{jpg,png} and on, and root/sheet.jpg; -> names of their classes.
+    """Write root/{train,val}_{img,label,inst}/scene_00000.{jpg,png} and on, root/sheet.jpg and root/classes.json; -> names
+    of their classes.
 
     Everything is written into a folder beside root that takes root's place at the end, so that a kill leaves no part of a
     set. An earlier demo set is replaced; InputError if root holds anything else.
@@ -40,7 +42,7 @@ def write(root, train=64, val=8, height=128, width=128, seed=0):
             refuse_foreign(path)
         for path in (partial, replaced):  # left by a kill
             shutil.rmtree(path, ignore_errors=True)
-        names = write_folders(partial, {'train': train, 'val': val}, height, width, seed)
+        present = write_folders(partial, {'train': train, 'val': val}, height, width, seed)
         if os.path.isdir(root):
             os.rename(root, replaced)
         os.rename(partial, root)
@@ -49,7 +51,7 @@ def write(root, train=64, val=8, height=128, width=128, seed=0):
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     shutil.rmtree(replaced, ignore_errors=True)
-    return names
+    return present
 
 
 def refuse_foreign(root):
@@ -61,17 +63,18 @@ def refuse_foreign(root):
     for folder, subfolders, files in os.walk(root):
         inside = os.path.relpath(folder, root)
         for name in subfolders + files:
-            known = (name in FOLDERS or name == SHEET) if inside == '.' else inside in FOLDERS and OWN_FILE.fullmatch(name)
+            known = name in (*FOLDERS, SHEET, names.FILE) if inside == '.' else inside in FOLDERS and OWN_FILE.fullmatch(name)
             if not known:
                 raise InputError(f'{os.path.join(folder, name)}: not made by dataset.demo, which would replace the whole '
                                  f'folder {root}; choose another --output')
 
 
 def write_folders(root, counts, height, width, seed):
-    """The six folders and the sheet; -> sorted names of the classes that occur."""
+    """The six folders, the sheet and the classes; -> sorted names of the classes that occur."""
     for folder in FOLDERS:
         os.makedirs(os.path.join(root, folder))
     jobs = [(phase, index) for phase in ('train', 'val') for index in range(counts[phase])]
+    names.write(root, names.RELEASED['coco_stuff'])
     samples, present = [], set()
     for phase, index in tqdm(jobs, desc='demo scenes', unit='scene'):
         photo, label, instance = scene(seed * 2 * PHASE_SEEDS + (phase == 'val') * PHASE_SEEDS + index, height, width)
@@ -112,9 +115,9 @@ def main():
     parser.add_argument('--width', type=int, default=128, help='width of the pictures, in pixels')
     parser.add_argument('--seed', type=int, default=0, help='another seed makes other scenes')
     given = parser.parse_args()
-    names = write(given.output, given.train, given.val, given.height, given.width, given.seed)
+    present = write(given.output, given.train, given.val, given.height, given.width, given.seed)
     print(f'{given.output}: {given.train} training and {given.val} validation scenes, {given.height} high and {given.width} '
-          f'wide, {len(names)} of the {len(COCO_STUFF)} COCO-Stuff classes\nlook at: {os.path.join(given.output, SHEET)}')
+          f'wide, {len(present)} of the {len(COCO_STUFF)} COCO-Stuff classes\nlook at: {os.path.join(given.output, SHEET)}')
     if given.height == given.width and given.width % 32 == 0:
         print(f'train:   python train.py --dataroot {given.output} --load_size {given.width} --crop_size {given.width}')
 

@@ -6,6 +6,7 @@ import numpy as np
 import paddle
 
 from model.convert import ctkindle
+from model.convert.official_options import UNSEEN
 from model.convert.paddle_files import set_weights
 from model.convert.run_folder import NETWORKS, folder_of, load_networks
 from model.errors import InputError
@@ -43,6 +44,19 @@ class Painter:
         if noise is not None:
             return noise
         return normal_draws((count, self.opt.z_dim), self.opt.seed)
+
+
+def checkpoint_parser(description, more=()):
+    """Command-line parser for `load_painter`: what changes how a checkpoint is loaded and painted with, and the settings `more`.
+
+    Settings that shape the networks are the checkpoint's; those that no shape tells are there for weights of ctkindle/SPADE-Paddle,
+    which come without options.
+    """
+    names = [*UNSEEN, 'lastoutput', 'seed', 'modulation', 'cpu_kernels', 'cpu_precision', *more]
+    parser = OPT.parser(description, names, defaults='the checkpoint\'s')
+    parser.add_argument('--which_epoch', type=int, metavar='N', default=None,
+                        help='the copy of epoch N that training kept [the latest]')
+    return parser
 
 
 def load_painter(arguments):

@@ -1,4 +1,5 @@
 """Many processes over gloo: equal to one with the whole batch; each sample once; and what happens when one is lost."""
+import contextlib
 import json
 import os
 import shutil
@@ -253,12 +254,22 @@ def test_ranks_with_other_weights_are_refused(scripts, trained, tmp_path):
     assert rows(tmp_path / 'run') == 0
 
 
+@contextlib.contextmanager
 def two_machines(scripts, folder, *flags):
-    """Two launches on this machine, a process each, that find each other as two machines do; Popen of each."""
+    """Two launches on this machine, a process each, that find each other as two machines do; Popen of each.
+
+    Without --backend, which launch knows only where all processes are its own.
+    """
+    (folder / 'shim.py').write_text(BY_RANK)
     master = f'127.0.0.1:{free_port()}'
-    return [scripts.launch(folder / f'machine{rank}', 1, folder / 'shim.py', *scripts.training(folder, niter=1)[1:], *flags,
-                           arguments=('--nnodes', 2, '--master', master, '--rank', rank, '--backend', 'gloo'))
-            for rank in range(2)]
+    machines = [scripts.launch(folder / f'machine{rank}', 1, folder / 'shim.py', *scripts.training(folder, niter=1)[1:], *flags,
+                               arguments=('--nnodes', 2, '--master', master, '--rank', rank)) for rank in range(2)]
+    try:
+        yield machines
+    finally:
+        for left in [machine.pid for machine in machines] + list(ranks_of(folder).values()):   # those have groups of their own
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(left, signal.SIGKILL)
 
 
 def free_port():
@@ -271,18 +282,15 @@ def machine_said(folder, rank):
 
 
 def test_two_machines_train(scripts, tmp_path):
-    (tmp_path / 'shim.py').write_text(BY_RANK)
-    port = free_port()
-    machines = two_machines(scripts, tmp_path, f'--watch_port={port}')
-    assert [machine.wait(timeout=60) for machine in machines] == [0, 0], [machine_said(tmp_path, rank) for rank in range(2)]
+    with two_machines(scripts, tmp_path, f'--watch_port={free_port()}') as machines:
+        assert [machine.wait(timeout=150) for machine in machines] == [0, 0], [machine_said(tmp_path, rank) for rank in range(2)]
     assert says(machine_said(tmp_path, 0), '2 processes x batchSize 2', 'done: 1 epochs')
     assert rows(tmp_path) == 3
 
 
 def test_two_machines_with_other_options_are_refused(scripts, tmp_path):
-    (tmp_path / 'shim.py').write_text(BY_RANK)
-    machines = two_machines(scripts, tmp_path, '--lr=0.0002|--lr=0.5')
-    assert all(machine.wait(timeout=60) for machine in machines)
+    with two_machines(scripts, tmp_path, '--lr=0.0002|--lr=0.5') as machines:
+        assert all(machine.wait(timeout=150) for machine in machines)
     for rank in range(2):
         assert says(machine_said(tmp_path, rank), 'rank 1 on', 'differs from rank 0', '--lr 0.5 (there 0.0002)')
 

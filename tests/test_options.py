@@ -201,6 +201,25 @@ def test_every_field_is_a_flag_with_a_line_of_help():
         assert getattr(again, name) == value and option.help
 
 
+def test_a_script_offers_what_changes_something_there(capsys):
+    parser = OPT.parser('', ['crop_size', 'use_vae', 'lastoutput'], defaults='the checkpoint\'s')
+    text = ' '.join(parser.format_help().split())
+    assert says(text, 'width of the picture, in pixels [the checkpoint\'s]', 'default: output', 'networks:')
+    assert not any(f'--{name} ' in text for name in OPT.fields() if name not in ('crop_size', 'use_vae', 'lastoutput'))
+    assert parser.parse_args(['--crop_size', '64', '--use_vae']).crop_size == '64'
+    for words, said in ((['--lr', '0.1'], '--lr is an option of train.py and changes nothing here: leave it out;'),
+                        (['--output=x'], '(or was --lastoutput meant?)'), (['--crop_sise', '3'], "did you mean 'crop_size'?")):
+        with pytest.raises(SystemExit) as caught:
+            parser.parse_args(words)
+        error = capsys.readouterr().err
+        assert caught.value.code == 2 and error.count('\n') == 1 and says(error, 'error: ', said, '--help lists all')
+
+
+def test_help_has_the_flags_of_the_device_in_one_place():
+    text = OPT.parser('').format_help().split('device, precision and speed:')[1].split('\n\n')[0]
+    assert says(text, '--cpu_kernels', '--cpu_precision', '--amp', '--modulation', '--recompute', '--watch_port')
+
+
 @pytest.mark.parametrize('words, value', [
     (['--use_vae', 'false'], False), (['--use_vae', 'No'], False), (['--use_vae', '0'], False), (['--use_vae', 'TRUE'], True),
     (['--use_vae'], True), (['--use_vae=yes'], True), ([], True)])

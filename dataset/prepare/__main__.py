@@ -9,7 +9,7 @@ import os
 import shlex
 import sys
 
-from dataset import demo
+from dataset import demo, names
 from dataset.check import check
 from dataset.files import find_samples
 from dataset.prepare import coco, folders, own
@@ -56,6 +56,7 @@ def released(arguments):
     if arguments.command == 'coco_stuff':
         settings['official ids'] = arguments.official_ids
     made(output, module, arguments, settings)
+    names.write(output, names.RELEASED[arguments.command])
     flags = ['--preset', preset] + (['--dataroot', output] if arguments.output else [])
     return finish(opt, classes, flags)
 
@@ -66,6 +67,8 @@ def folder(arguments):
                 'colours': table, 'seed': arguments.seed, 'val': arguments.val, 'instances from': arguments.instances}
     records = made(arguments.output, own, arguments, settings)
     label_nc = 1 + max([record['highest'] for record in records] + [entry.id for entry in table or () if entry.id != 255])
+    if table:
+        names.write(arguments.output, names.of_table(table, label_nc))
     unlabelled = any(record['unlabelled'] for record in records)
     flags = {'dataroot': arguments.output, 'label_nc': label_nc}
     if not unlabelled:

@@ -27,7 +27,7 @@ from model.export.interface import interface_of
 from model.export.metadata import description, metadata_of
 from model.generator import SPADEGenerator
 from model.init import OPT
-from model.painter import Painter, load_painter
+from model.painter import Painter, checkpoint_parser, load_painter
 from model.vae_encoder import VAEEncoder
 from model.convert.paddle_files import set_weights
 
@@ -67,15 +67,14 @@ def checkpoint(arguments):
     """(opt, painter, folder of the checkpoint); float32, for a comparison in less proves nothing."""
     opt, painter = load_painter(arguments)
     opt.cpu_precision, opt.amp = 'float32', 'none'
-    return opt, painter, folder_of(opt.lastoutput, getattr(arguments, 'which_epoch', None))
+    return opt, painter, folder_of(opt.lastoutput, arguments.which_epoch)
 
 
 def export(kind, words):
-    parser = OPT.parser(__doc__)
+    parser = checkpoint_parser(__doc__)
     parser.prog = f'python -m model.export {kind}'
     default = {'onnx': 'spade.onnx', 'paddle': 'spade_inference'}[kind]
     parser.add_argument('--out', default=default, help=f'the file, or for paddle the folder, to write [{default}]')
-    parser.add_argument('--which_epoch', type=int, metavar='N', help='the copy of epoch N that training kept [the latest]')
     for flag, help in (('half', 'weights in float16: half the size'), ('float', 'pictures float32 (N, C, H, W) in [-1, 1]'),
                        ('force', 'replace what is there'), ('describe', 'print inputs, outputs and an example')):
         parser.add_argument(f'--{flag}', action='store_true', default=False, help=help)
@@ -191,10 +190,9 @@ def read(path):
 
 def check(words):
     """Compare a file with a checkpoint: every weight, then pictures."""
-    parser = OPT.parser(check.__doc__)
+    parser = checkpoint_parser(check.__doc__)
     parser.prog = 'python -m model.export check'
     parser.add_argument('file', help='.onnx file, or folder of Paddle Inference')
-    parser.add_argument('--which_epoch', type=int, metavar='N', help='the copy of epoch N that training kept [the latest]')
     arguments = parser.parse_args(words)
     networks, model = read(os.path.normpath(arguments.file))
     opt, painter, folder = checkpoint(arguments)

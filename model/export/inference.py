@@ -28,6 +28,8 @@ class PaddleOperators(nn.Layer):
             self.register_buffer(f'constant_{number}', tensor)
             self.places[name] = f'constant_{number}'
 
+    # Called as it is: jit.save would rewrite all of this code, and reuse that with its constants in the next export
+    @paddle.jit.not_to_static
     def forward(self, first, second=None, third=None):     # jit.save takes no *inputs
         inputs = dict(zip(self.interface.inputs, (first, second, third)))
         if self.interface.network == 'encoder':
