@@ -8,14 +8,7 @@ from model.errors import InputError, OptionError
 from model.init import EFFECTS, OPT, LayerNorm, SpadeNorm
 from model.presets import PRESETS
 from model.train_step import learning_rate
-from tests.conftest import says
-
-
-def message(call, *arguments, **settings):
-    with pytest.raises(InputError) as caught:
-        call(*arguments, **settings)
-    assert '\n' not in str(caught.value)
-    return str(caught.value)
+from tests.conftest import message, says
 
 
 def parsed(*words):
