@@ -20,7 +20,7 @@ from result.measure import true_classes
 from result.protocols import CITYSCAPES, DATASETS
 from result.scores import VOID, confusion, segmentation_scores
 from result.sheet import write_sheets
-from tests.conftest import TINY, VALIDATION, kill, says, until
+from tests.conftest import VALIDATION, kill, says, until
 from tests.scoring import seeded_state
 
 

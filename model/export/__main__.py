@@ -21,6 +21,7 @@ from model.export import files, inference
 from model.export.exported import Exported, checkpoint
 from model.export.interface import interface_of
 from model.export.metadata import description
+from model.init import OPT
 from model.painter import checkpoint_parser
 
 
