@@ -90,7 +90,6 @@ def single_job(arguments):
 
 
 def command_line():
-<<<<<<< HEAD
     parser = checkpoint_parser(__doc__.splitlines()[0])
     parser.add_argument('--label', required=True, metavar='PATH', help='label map, PNG of class ids, or a folder of them')
     parser.add_argument('--instance', metavar='PATH', default=None,
@@ -104,13 +103,6 @@ def command_line():
     parser.add_argument('--out', metavar='PATH', default=None,
                         help='the picture, .jpg or .png, or the folder for them [<label>_painted, .jpg]')
     parser.add_argument('--png', action='store_true', default=False, help='without --out, or in a folder: lossless PNG files')
-=======
-    parser = checkpoint_parser(__doc__.splitlines()[0])
-    parser.add_argument('--label', required=True, metavar='FILE', help='label map, PNG of class ids')
-    parser.add_argument('--instance', metavar='FILE', default=None, help='instance map, PNG; needed unless no_instance is true')
-    parser.add_argument('--style_photo', metavar='FILE', default=None, help='photo whose style is taken; else --seed draws one')
-    parser.add_argument('--out', metavar='FILE', default=None, help='the picture, .jpg or .png [<label>_painted.jpg]')
->>>>>>> main
     return parser.parse_args()
 
 
