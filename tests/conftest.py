@@ -51,8 +51,7 @@ class Scripts:
     def __init__(self, data):
         self.data = data
         self.environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONUNBUFFERED': '1'}
-        # A process that is forked cannot use a GPU that the first has seen.
-        self._server = Server(self.environment) if hasattr(os, 'pidfd_open') and not shutil.which('nvidia-smi') else None
+        self._server = Server(self.environment) if Server.possible else None
 
     def close(self):
         if self._server:
