@@ -97,8 +97,8 @@ def command_line():
     parser.add_argument('--style_photo', metavar='PATH', default=None,
                         help='photo whose style is taken, or a folder with one for each label map; else --seed draws one')
     parser.add_argument('--styles', type=int, metavar='N', default=None, help='a sheet of N styles, drawn by seed, seed + 1, ...')
-    parser.add_argument('--between', nargs=2, metavar=('A', 'B'), default=None, help='a row of pictures, from the style of photo A to '
-                        'that of photo B')
+    parser.add_argument('--between', nargs=2, metavar=('A', 'B'), default=None, help='a row of pictures, from the style of '
+                        'photo A to that of photo B')
     parser.add_argument('--steps', type=int, metavar='N', default=7, help='pictures of --between [7]')
     parser.add_argument('--out', metavar='PATH', default=None,
                         help='the picture, .jpg or .png, or the folder for them [<label>_painted, .jpg]')

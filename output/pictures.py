@@ -1,12 +1,9 @@
 """Arrays in [-1, 1] -> picture files to look at."""
-import contextlib
-import os
-
 import numpy as np
 from PIL import Image
 
 from dataset.classes import colourize
-from model.errors import InputError
+from model.writing import writing
 
 GAP = 4  # pixels between the pictures of a row
 
@@ -38,15 +35,5 @@ def _joined(pictures, axis):
 
 def save(pixels, path):
     """Write uint8 (H, W, 3) as JPEG or PNG, by the ending of `path`; the file is whole or not there."""
-    folder, name = os.path.split(path)
-    unfinished = os.path.join(folder, f'.unfinished_{name}')
-    try:
-        os.makedirs(folder or '.', exist_ok=True)
-        try:
-            Image.fromarray(np.ascontiguousarray(pixels)).save(unfinished, quality=95)
-            os.replace(unfinished, path)
-        finally:
-            with contextlib.suppress(OSError):
-                os.remove(unfinished)
-    except OSError as error:
-        raise InputError(f'{path}: the picture cannot be written: {error.strerror or error}') from None
+    with writing(path) as unfinished:
+        Image.fromarray(np.ascontiguousarray(pixels)).save(unfinished, quality=95)
