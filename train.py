@@ -4,7 +4,6 @@
     python train.py --preset coco_stuff_paper --batchSize 4
     python -m paddle.distributed.launch train.py ...      on all GPUs; on CPUs with --nproc_per_node 2 --backend gloo
 """
-import functools
 import os
 import signal
 import sys
@@ -25,7 +24,6 @@ from output.checkpoint import Checkpoint
 from model.errors import InputError, shown_in_one_line
 from model.init import OPT
 from model.presets import PRESETS
-from model.semantics import prepared
 from model.train_step import LOG_COLUMNS, TrainStep
 from result.best import Best, score_is_due
 
@@ -58,7 +56,7 @@ def train(opt, arguments):
     plan.print_plan(opt, len(data), train_step)
     with run.claimed():
         run.begin(train_step, arguments.init_from)
-        with Loader(data, opt.nThreads, functools.partial(prepared, opt=opt)) as loader:
+        with Loader(data, opt.nThreads, train_step.choice.prepared) as loader:
             Training(opt, train_step, loader, run.log, run.progress, best).run()
     print(f'done: {opt.epochs} epochs. Pictures: {os.path.join(opt.output, "pics")}; losses: python -m log.plot --log {opt.log}; '
           f'validation set: python val.py --lastoutput {opt.output}')
@@ -114,6 +112,8 @@ class Training:
 
     def _step(self, epoch, batch, whole):
         losses = self.train_step.update([(piece['semantics'], None, piece['image']) for piece in batch])
+        for line in self.train_step.choice.unseen():
+            self.report.say(line)
         self.progress['seen'] += whole
         self.report.done(epoch, losses)
         if distributed.is_main():

@@ -12,8 +12,9 @@ from model.errors import InputError
 from model.fast import in_use, return_free_memory
 from model.generator import SPADEGenerator
 from model.losses import PERCEPTUAL_WEIGHTS, feature_matching, gan_loss, kl_divergence, perceptual
+from model.modulation_choice import ModulationChoice
 from model.painter import Painter, normal_draws
-from model.processes import distributed, precision
+from model.processes import device, distributed, precision
 from model.processes.gradients import Exchange
 from model.semantics import SemanticMap
 from model.vae_encoder import VAEEncoder, reparameterize
@@ -29,13 +30,15 @@ class TrainStep:
 
     def __init__(self, opt):
         precision.check(opt)
+        device.choose_algorithms(opt)
         paddle.seed(opt.seed)
         self.opt = opt
         self.vgg = None if opt.no_vgg_loss else VGG19Features(opt.vggwpath, opt)
         self.generator = SPADEGenerator(opt)
         self.discriminator = MultiscaleDiscriminator(opt)
         self.encoder = VAEEncoder(opt) if opt.use_vae else None
-        self.painter = Painter(opt, self.generator, self.encoder)
+        self.choice = ModulationChoice(opt)
+        self.painter = Painter(opt, self.generator, self.encoder, self.choice)
         self.parameters_g = self.generator.parameters() + (self.encoder.parameters() if opt.use_vae else [])
         self.parameters_d = self.discriminator.parameters()
         self.optimizer_g, self.optimizer_d = (
@@ -93,9 +96,10 @@ class TrainStep:
         pieces = [self._piece(*piece) for piece in pieces]
         noises = [[self._noise(noise, update, piece, pieces) for piece in range(len(pieces))] for update in range(2)]
         distributed.barrier()
-        losses = self._update_g(pieces, noises[0]) if self.steps % self.opt.D_steps_per_G == 0 else {}
-        losses.update(self._update_d(pieces, noises[1]))
-        losses = self._as_floats(losses)
+        with self.choice.taken(self.steps, [semantics for semantics, _ in pieces]):
+            losses = self._update_g(pieces, noises[0]) if self.steps % self.opt.D_steps_per_G == 0 else {}
+            losses.update(self._update_d(pieces, noises[1]))
+            losses = self._as_floats(losses)
         self.g_losses.update((name, losses[name]) for name in G_COLUMNS if name in losses)
         self.steps += 1
         return {**self.g_losses, **{name: losses[name] for name in D_COLUMNS}}

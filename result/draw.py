@@ -1,5 +1,4 @@
 """Pictures of the whole validation set: what val.py writes, and what training scores."""
-import functools
 import os
 import zlib
 
@@ -9,7 +8,6 @@ from dataset.labelled_images import ValidationImages
 from dataset.loader import Loader
 from model.errors import InputError
 from model.painter import normal_draws
-from model.semantics import prepared
 from output import pictures
 
 ENDINGS = ('.jpg', '.png')
@@ -26,7 +24,7 @@ def draw(opt, painter, folder, endings, style=None, batch=1, rank=0, ranks=1):
     mine = range(rank, len(data), ranks)
     batches = [mine[start:start + batch] for start in range(0, len(mine), batch)]
     bar = tqdm(total=len(mine), unit='picture', dynamic_ncols=True, disable=rank > 0)
-    with bar, Loader(data, opt.nThreads, functools.partial(prepared, opt=opt)) as loader:
+    with bar, Loader(data, opt.nThreads, painter.choice.prepared) as loader:
         for indices, inputs in zip(batches, loader(batches)):
             stems = [data.samples[index].stem for index in indices]
             painted = painter.paint(inputs['semantics'], inputs.get('image'), noise=style and style_noise(opt, stems))

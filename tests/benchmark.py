@@ -175,7 +175,11 @@ def main():
     parser.add_argument('--full', action='store_true', help='all tables, all settings')
     parser.add_argument('--settings', nargs='+', default=[], choices=SETTINGS, help='more columns than plain and both')
     parser.add_argument('--plot', metavar='FILE', help='draw the ratios')
+    parser.add_argument('--device', choices=('gpu', 'cpu'), help='another benchmark, of what a GPU does: --device gpu --help')
     parser.add_argument('--peak', choices=SETTINGS, help=argparse.SUPPRESS)
+    if any(argument.split('=')[0] == '--device' for argument in sys.argv[1:]):
+        from tests import benchmark_gpu     # which takes the maps from here
+        return benchmark_gpu.main()
     arguments = parser.parse_args()
     if arguments.peak:
         return print_peak(arguments.peak)

@@ -17,6 +17,7 @@ from model.convert.paddle_files import load_weights, read_weights, save_weights
 from model.errors import InputError
 from model.generator import SPADEGenerator
 from model.init import OPT
+from model.modulation_choice import ModulationChoice
 from model.train_step import TrainStep
 from output.checkpoint import Checkpoint
 from output.resume import new_progress
@@ -188,7 +189,7 @@ class Stub:
     """Stands for TrainStep in Checkpoint.save: each tensor holds the number of steps. Needs no Paddle, so it can fork."""
 
     def __init__(self, steps):
-        self.steps, self.g_losses, self.loss_scales = steps, {}, []
+        self.steps, self.g_losses, self.loss_scales, self.choice = steps, {}, [], ModulationChoice(OPT())
         self.generator = self.discriminator = self.encoder = self.optimizer_g = self.optimizer_d = self
 
     def state_dict(self):
