@@ -5,11 +5,7 @@ import os
 import shutil
 
 from model.errors import InputError
-<<<<<<< HEAD
-=======
-from model.painter import Painter
 from model.writing import writing
->>>>>>> main
 from result.draw import draw
 from result.evaluate import BATCH, Evaluation, add_settings, append
 from result.protocols import dataset_of
