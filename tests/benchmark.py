@@ -178,7 +178,11 @@ def main():
     parser.add_argument('--plot', metavar='FILE', help='draw the ratios')
     parser.add_argument('--export', action='store_true', help='exported files instead (tests/benchmark_export.py)')
     parser.add_argument('--lastoutput', metavar='FOLDER', help='with --export: a checkpoint, instead of random weights')
+    parser.add_argument('--device', choices=('gpu', 'cpu'), help='another benchmark, of what a GPU does: --device gpu --help')
     parser.add_argument('--peak', choices=SETTINGS, help=argparse.SUPPRESS)
+    if any(argument.split('=')[0] == '--device' for argument in sys.argv[1:]):
+        from tests import benchmark_gpu     # which takes the maps from here
+        return benchmark_gpu.main()
     arguments = parser.parse_args()
     if arguments.export:
         from tests import benchmark_export   # needs onnx and onnxruntime
