@@ -109,7 +109,9 @@ def test_a_copy_without_data_trains_on_demo_scenes(scripts, tmp_path):
                         ignore=lambda folder, names: [name for name in names if not name.endswith(('.py', '.cpp', '.h', '.txt'))
                                                       and not os.path.isdir(os.path.join(folder, name))
                                                       or name in ('demo', '__pycache__')])
-    shutil.copy(scripts.REPOSITORY / 'train.py', tmp_path)
+    (tmp_path / 'output').mkdir()
+    for path in (scripts.REPOSITORY / 'train.py', *(scripts.REPOSITORY / 'output').glob('*.py')):
+        shutil.copy(path, tmp_path / path.relative_to(scripts.REPOSITORY))
     flags = ('--niter', 1, '--ngf', 2, '--ndf', 2, '--crop_size', 32, '--load_size', 36, '--max_dataset_size', 8,
              '--batchSize', 4, '--niter_decay', 0)
     process = scripts.run('train.py', *flags, cwd=tmp_path)
