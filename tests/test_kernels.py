@@ -17,7 +17,8 @@ from model.fast import operators
 from model.init import OPT
 
 # Where there is a compiler, kernels that do not build are a failure, not a reason to skip.
-pytestmark = pytest.mark.skipif(platform.machine() != 'x86_64' or not shutil.which('g++'), reason='no x86-64 processor or no g++')
+pytestmark = [pytest.mark.skipif(platform.machine() != 'x86_64' or not shutil.which('g++'), reason='no x86-64 processor or no g++'),
+              pytest.mark.usefixtures('two_threads')]
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 

@@ -120,7 +120,7 @@ def test_fifty_signals_at_random_moments_on_a_terminal(scripts, tmp_path):
         try:
             terminal, began = Terminal(), time.monotonic()
             child = server.start(terminal)
-            until(lambda: server.rows() >= 4)
+            until(lambda: server.rows() >= 4, seconds=300)
             usual = time.monotonic() - began    # from here to there the moments are drawn
             os.kill(child, signal.SIGTERM)
             assert server.status() == 143
@@ -183,7 +183,8 @@ def test_a_second_signal_ends_at_once(scripts):
             '    for _ in range(2): os.kill(os.getpid(), signal.SIGTERM)\n    print("never reached")')
     process = scripts.run('-c', code)
     assert (process.returncode, process.stderr) == (143, '')
-    assert says(process.stdout, 'again: stop at once', 'stopped at once: the last checkpoint stays') and 'never' not in process.stdout
+    assert says(process.stdout, 'again: stop at once', 'stopped at once: the last checkpoint stays')
+    assert 'never' not in process.stdout
 
 
 @pytest.mark.skipif(not shutil.which('g++'), reason='no g++: nothing is compiled here')
@@ -196,7 +197,8 @@ def test_ctrl_c_during_the_first_compilation(scripts, tmp_path):
     until(lambda: list((tmp_path / 'cache').rglob('*.so')), process=process)
     assert kill(process, signal.SIGINT) == 130
     said = (tmp_path / 'said').read_text()
-    assert says(said, 'stopped before the first step', 'the same command') and 'Traceback' not in said and 'plain Paddle' not in said
+    assert says(said, 'stopped before the first step', 'the same command')
+    assert 'Traceback' not in said and 'plain Paddle' not in said
     assert not list((tmp_path / 'cache').rglob('kernels-*.so')) and not (tmp_path / 'output/model').exists()
     again = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True)
     assert again.returncode == 0 and says(again.stdout, 'CPU kernels: built', 'done: 1 epochs')
