@@ -7,7 +7,7 @@ from model.processes import distributed
 from model.convert.run_folder import folder_of
 from model.errors import shown_in_one_line
 from model.init import OPT
-from model.painter import load_painter
+from model.painter import checkpoint_parser, load_painter
 from result import evaluate
 from result.best import settings_for
 from result.draw import draw
@@ -24,18 +24,17 @@ def main():
 def validate(arguments):
     """Paint the validation set; of several processes that launch has started, each paints its share. Then score it if wanted."""
     opt, painter = load_painter(arguments)
-    folder, evaluation = os.path.join(getattr(arguments, 'results', 'output_val/'), 'pics'), None
+    folder, evaluation = os.path.join(arguments.results, 'pics'), None
     if arguments.score:   # what is missing for it is found before hours of painting
         evaluation = evaluate.Evaluation(settings_for(opt, arguments), opt.max_dataset_size)
         evaluation.refuse_extra(folder)
-    style = getattr(arguments, 'style', 'random' if arguments.score else 'photo') if opt.use_vae else None
+    style = (arguments.style or ('random' if arguments.score else 'photo')) if opt.use_vae else None
     endings = ['.jpg'] + ['.png'] * (arguments.png or arguments.score)
-    batch = opt.batchSize if 'batchSize' in arguments else 1
-    count = draw(opt, painter, folder, endings, style, batch, distributed.rank(), distributed.ranks())
+    count = draw(opt, painter, folder, endings, style, opt.batchSize, distributed.rank(), distributed.ranks())
     distributed.barrier()
     print(f'{count} pictures in {folder}' + (f' (max_dataset_size {count})' if count == opt.max_dataset_size else ''))
     if evaluation and distributed.is_main():
-        checkpoint = folder_of(opt.lastoutput, getattr(arguments, 'which_epoch', None))
+        checkpoint = folder_of(opt.lastoutput, arguments.which_epoch)
         line = evaluation.score(folder, checkpoint, {'photo': 'photo (reconstruction)'}.get(style, style or 'none'))
         evaluate.append(arguments.scores, line)
         print(evaluate.shown([line]))
@@ -43,12 +42,13 @@ def validate(arguments):
 
 
 def command_line():
-    parser = OPT.parser(__doc__)
-    parser.add_argument('--which_epoch', type=int, metavar='N', help='the copy of epoch N that training kept [the latest]')
-    parser.add_argument('--style', choices=('photo', 'random'),
+    parser = checkpoint_parser(__doc__, ['dataroot', 'nThreads', 'max_dataset_size', 'scoring'])
+    parser.add_argument('--batchSize', metavar='INT', default='1', help='pictures that are painted together, in each process [1]')
+    parser.add_argument('--watch_port', metavar='INT', default='0', help=f'{OPT.watch_port.help} [0]')
+    parser.add_argument('--style', choices=('photo', 'random'), default=None,
                         help='with a style encoder: the style of the photo, or a random one, seeded [photo; with --score random]')
     parser.add_argument('--png', action='store_true', default=False, help='write lossless PNG files too')
-    parser.add_argument('--results', metavar='DIR', help='folder for the pictures [output_val/]')
+    parser.add_argument('--results', metavar='DIR', default='output_val/', help='folder for the pictures [output_val/]')
     parser.add_argument('--score', action='store_true', default=False, help='score the PNG files too, as python -m result.evaluate')
     evaluate.add_settings(parser.add_argument_group('with --score'))
     parser.set_defaults(weights=None)   # those of --scoring, as in training

@@ -1,4 +1,4 @@
-"""What is wrong with a data set, and what is in it: python -m dataset.check --dataroot FOLDER [any other option]
+"""What is wrong with a data set, and what is in it: python -m dataset.check --dataroot FOLDER [--label_nc 12 ...]
 
 Goes over train and val on all cores, never stops at the first problem, and ends with exit status 1 if there was one.
 """
@@ -19,6 +19,8 @@ from model.errors import InputError, shown_in_one_line
 from model.init import OPT
 from model.processes.cores import cores
 
+SETTINGS = ('label_nc', 'contain_dontcare_label', 'no_instance', 'output_nc', 'crop_size', 'aspect_ratio', 'batchSize',
+            'accumulate', 'dataroot', 'preprocess_mode', 'load_size', 'max_dataset_size')
 SHOWN = 20  # problems of each kind on the screen; --report FILE has all
 
 # problems [(kind, line)]; size (width, height); counts: pixels of each id; grey: a photo without colour; None if unreadable
@@ -159,10 +161,10 @@ def check(opt, report=None):
 
 
 def main():
-    parser = OPT.parser('Checks a data set: folders, pairs, readability, sizes, ids; says what is in it.')
-    parser.add_argument('--report', help='file for all problems, one a line')
+    parser = OPT.parser('Checks a data set: folders, pairs, readability, sizes, ids; says what is in it.', SETTINGS)
+    parser.add_argument('--report', metavar='FILE', default=None, help='file for all problems, one a line')
     arguments = parser.parse_args()
-    sys.exit(check(OPT().update(arguments), getattr(arguments, 'report', None)))
+    sys.exit(check(OPT().update(arguments), arguments.report))
 
 
 if __name__ == '__main__':

@@ -61,6 +61,13 @@ _COCO_STUFF_TABLE = read_table(os.path.join(_HERE, 'coco_stuff_classes.txt'))
 COCO_STUFF = tuple(entry.name for entry in _COCO_STUFF_TABLE)
 with open(os.path.join(_HERE, 'ade20k_classes.txt')) as _file:
     ADE20K = tuple(_line.strip() for _line in _file if not _line.startswith('#'))
+COCO_THINGS = tuple(range(91))
+# Ids as in the files (cityscapesScripts, helpers/labels.py); those of its objects have instances.
+CITYSCAPES = ('unlabeled', 'ego vehicle', 'rectification border', 'out of roi', 'static', 'dynamic', 'ground', 'road', 'sidewalk',
+              'parking', 'rail track', 'building', 'wall', 'fence', 'guard rail', 'bridge', 'tunnel', 'pole', 'polegroup',
+              'traffic light', 'traffic sign', 'vegetation', 'terrain', 'sky', 'person', 'rider', 'car', 'truck', 'bus', 'caravan',
+              'trailer', 'train', 'motorcycle', 'bicycle', 'license plate')
+CITYSCAPES_THINGS = tuple(range(24, 34))
 
 
 def palette(count):

@@ -35,6 +35,13 @@ def check_sizes(opt):
                         f'set --load_size to at least {needed} or choose a smaller --crop_size', 'too small for the crop')
 
 
+def check_style(opt):
+    """InputError if no photo could be shown to the networks."""
+    if opt.output_nc != 3:
+        raise DataError(f'output_nc {opt.output_nc}: photos are read as RGB, and this network was made for pictures of '
+                        f'{opt.output_nc} channels: do without photos', 'wrong channels')
+
+
 def resized_size(opt, width, height):
     """(width, height) that a training sample of that size has before the crop."""
     if opt.preprocess_mode == 'resize_and_crop':
@@ -105,6 +112,7 @@ def prediction_inputs(opt, label, instance=None, photo=None):
                         'for instance maps): name one with --instance', 'unpaired files')
     images = load_images(Sample('', label, instance, None), opt)
     if photo:
+        check_style(opt)
         images['image'] = load_photo(photo)
     return whole_picture(images, opt)
 
@@ -141,6 +149,8 @@ class ValidationImages:
     """Validation samples: [index] -> arrays of the whole image at the picture's size, not flipped; 'image' only with photos."""
 
     def __init__(self, opt, split='val', photos=True):
+        if photos:
+            check_style(opt)
         self.opt, self.samples = opt, find_samples(opt, split, photos)
 
     def __len__(self):

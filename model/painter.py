@@ -6,19 +6,22 @@ import numpy as np
 import paddle
 
 from model.convert import ctkindle
+from model.convert.official_options import UNSEEN
 from model.convert.paddle_files import set_weights
 from model.convert.run_folder import NETWORKS, folder_of, load_networks
 from model.errors import InputError
 from model.generator import SPADEGenerator
 from model.init import OPT
+from model.modulation_choice import ModulationChoice
 from model.vae_encoder import VAEEncoder, reparameterize
 
 
 class Painter:
     """Pictures of label maps; train or eval mode of the networks is as before after each call."""
 
-    def __init__(self, opt, generator, encoder=None):
+    def __init__(self, opt, generator, encoder=None, choice=None):
         self.opt, self.generator, self.encoder = opt, generator, encoder
+        self.choice = choice or ModulationChoice(opt)
 
     @paddle.no_grad()
     def paint(self, semantics, image=None, z=None, noise=None):
@@ -27,8 +30,15 @@ class Painter:
         With use_vae the style is z (N, z_dim); else that of the photos `image`: mu, or a draw with `noise` (N, z_dim) as in
         the official test; else `noise`, and without it a normal draw that opt.seed decides.
         """
+        semantics.modulation = self.choice.of_pictures()
         with _eval_mode(self.generator, self.encoder):
             return self.generator(semantics, self._style(len(semantics), image, z, noise))
+
+    @paddle.no_grad()
+    def style(self, image):
+        """Photos (N, output_nc, H, W) in [-1, 1] -> the mean of their styles, mu (N, z_dim)."""
+        with _eval_mode(self.encoder):
+            return self.encoder(paddle.to_tensor(image, dtype=paddle.get_default_dtype()))[0]
 
     def _style(self, count, image, z, noise):
         if self.encoder is None:
@@ -43,6 +53,19 @@ class Painter:
         if noise is not None:
             return noise
         return normal_draws((count, self.opt.z_dim), self.opt.seed)
+
+
+def checkpoint_parser(description, more=()):
+    """Command-line parser for `load_painter`: what changes how a checkpoint is loaded and painted with, and the settings `more`.
+
+    Settings that shape the networks are the checkpoint's; those that no shape tells are there for weights of ctkindle/SPADE-Paddle,
+    which come without options.
+    """
+    names = [*UNSEEN, 'lastoutput', 'seed', 'modulation', 'cpu_kernels', 'cpu_precision', *more]
+    parser = OPT.parser(description, names, defaults='the checkpoint\'s')
+    parser.add_argument('--which_epoch', type=int, metavar='N', default=None,
+                        help='the copy of epoch N that training kept [the latest]')
+    return parser
 
 
 def load_painter(arguments):
@@ -63,6 +86,7 @@ def load_painter(arguments):
         raise InputError(f'{folder} was trained with other networks: {", ".join(changed)}: leave these options out')
     painter = Painter(opt, SPADEGenerator(opt), VAEEncoder(opt) if opt.use_vae else None)
     load_networks(painter, folder)
+    painter.choice.load(folder)
     return opt, painter
 
 

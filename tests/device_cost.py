@@ -2,14 +2,15 @@
 
 For the networks of the paper (COCO-Stuff, 256x256, ngf 64, no encoder, no VGG), cpu_kernels false, in the second step:
 operators launched, reads from the device with their places, arrays sent to it, collectives, and bytes kept for backward by kind of
-layer. Counts, not timings. The operators are the profiler's kernel launches but for VIEWS; in 2.6 wheels for GPUs that profiler
-needs a driver, so elsewhere they are None there. Ends in one line of JSON.
+layer. Counts, not timings. The operators are the profiler's kernel launches but for VIEWS; the profiler of 2.6 wheels for GPUs
+needs a driver, so elsewhere they are None there, and the wheel for CPUs counts. Ends in one line of JSON.
 """
 import argparse
 import collections
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,7 @@ PATHS = {'dense': dict(modulation='dense'), 'windows': dict(modulation='windows'
          'recompute': dict(modulation='dense', recompute=True)}
 # These give another look at the same memory (FLAGS_use_stride_kernel, Paddle's default) and launch nothing on a GPU.
 VIEWS = {'reshape', 'flatten', 'squeeze', 'unsqueeze', 'transpose', 'slice', 'split', 'split_with_num', 'unbind', 'view_shape'}
+LAUNCHED = re.compile(r'(\w+?)_? (kernel launch|compute)')   # the profiler's events in Paddle 3 and 2.6
 READS = ('numpy', 'item', 'tolist', '__int__', '__float__', '__bool__', '__index__', '__array__')
 HOST_COPIES = ('set_value',)    # through the host with a Tensor, on Paddle 2.6
 
@@ -110,10 +112,9 @@ def operators(work):
 
     def visit(node, part):
         for child in node.children_node:
-            if str(child.type).endswith('DygraphKernelLaunch'):
-                name = child.name.removesuffix(' kernel launch')
-                if name.removesuffix('_grad') not in VIEWS:
-                    launched['optimizer' if 'adam' in name else part, name] += 1
+            launch = LAUNCHED.fullmatch(child.name)
+            if launch and launch[1].removesuffix('_grad') not in VIEWS:
+                launched['optimizer' if 'adam' in launch[1] else part, launch[1]] += 1
             visit(child, 'backward' if 'GradNode' in child.name else part)
     for root in recorder.profiler_result.get_data().values():
         visit(root, 'forward')
@@ -229,7 +230,7 @@ def of_two_ranks(flags):
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, '-m', 'paddle.distributed.launch', '--nproc_per_node', '2', '--backend', 'gloo', '--log_dir',
                    folder, '--', os.path.abspath(__file__), '--work', *flags]
-        environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': REPOSITORY}
+        environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': os.pathsep.join([REPOSITORY, os.environ.get('PYTHONPATH', '')])}
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode:
             sys.exit(f'two ranks: launch ended with status {done.returncode}: {done.stdout[-2000:]}')

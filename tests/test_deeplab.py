@@ -7,7 +7,7 @@ import paddle.nn.functional as F
 import pytest
 
 from model.convert.__main__ import main
-from model.convert.paddle_files import load_weights, read_weights, save_weights
+from model.convert.paddle_files import load_weights, save_weights
 from model.convert.torch_files import read_any
 from model.convert.torch_names import DROPPED, dropped, from_torch
 from model.errors import InputError
@@ -19,7 +19,7 @@ from result.networks import NETWORKS
 from result.scores import Moments, frechet_distance
 from result.upernet import UPerNet
 from tests.golden.fixture import smooth_image
-from tests.scoring import GOLDEN, golden_tensors, seeded_state, torch_names
+from tests.scoring import GOLDEN, golden_tensors, seeded_state
 from tests.torch_writer import write_arrays
 
 

@@ -8,14 +8,7 @@ from model.errors import InputError, OptionError
 from model.init import EFFECTS, OPT, LayerNorm, SpadeNorm
 from model.presets import PRESETS
 from model.train_step import learning_rate
-from tests.conftest import says
-
-
-def message(call, *arguments, **settings):
-    with pytest.raises(InputError) as caught:
-        call(*arguments, **settings)
-    assert '\n' not in str(caught.value)
-    return str(caught.value)
+from tests.conftest import message, says
 
 
 def parsed(*words):
@@ -180,7 +173,7 @@ def test_every_option_has_an_effect():
         'order': 'seed',
         'learned': 'gan_mode no_ganFeat_loss lambda_feat no_vgg_loss lambda_vgg vgg_taps lambda_kld batchSize accumulate niter '
                    'niter_decay lr no_TTUR beta1 beta2 D_steps_per_G preprocess_mode load_size no_flip',
-        'bits': 'modulation cpu_kernels cpu_precision amp recompute',
+        'bits': 'modulation cpu_kernels cpu_precision amp cudnn recompute',
         'free': 'vggwpath dataroot nThreads max_dataset_size output lastoutput log print_freq display_freq save_latest_freq '
                 'save_epoch_freq score_epoch_freq score_by dataset watch_port scoring',
     }
@@ -199,6 +192,25 @@ def test_every_field_is_a_flag_with_a_line_of_help():
         value = getattr(OPT(), name)
         again = parsed(f'--{name}', str(value).lower() if option.kind is bool else value)
         assert getattr(again, name) == value and option.help
+
+
+def test_a_script_offers_what_changes_something_there(capsys):
+    parser = OPT.parser('', ['crop_size', 'use_vae', 'lastoutput'], defaults='the checkpoint\'s')
+    text = ' '.join(parser.format_help().split())
+    assert says(text, 'width of the picture, in pixels [the checkpoint\'s]', 'default: output', 'networks:')
+    assert not any(f'--{name} ' in text for name in OPT.fields() if name not in ('crop_size', 'use_vae', 'lastoutput'))
+    assert parser.parse_args(['--crop_size', '64', '--use_vae']).crop_size == '64'
+    for words, said in ((['--lr', '0.1'], '--lr is an option of train.py and changes nothing here: leave it out;'),
+                        (['--output=x'], '(or was --lastoutput meant?)'), (['--crop_sise', '3'], "did you mean 'crop_size'?")):
+        with pytest.raises(SystemExit) as caught:
+            parser.parse_args(words)
+        error = capsys.readouterr().err
+        assert caught.value.code == 2 and error.count('\n') == 1 and says(error, 'error: ', said, '--help lists all')
+
+
+def test_help_has_the_flags_of_the_device_in_one_place():
+    text = OPT.parser('').format_help().split('device, precision and speed:')[1].split('\n\n')[0]
+    assert says(text, '--cpu_kernels', '--cpu_precision', '--amp', '--modulation', '--recompute', '--watch_port')
 
 
 @pytest.mark.parametrize('words, value', [

@@ -17,9 +17,9 @@ def pixels(path):
     return np.array(Image.open(path), np.float32)
 
 
-def drawn(scripts, model, results, *flags):
+def drawn(scripts, model, results, *flags, fresh=False):
     """dict: name -> pixels of the PNG files that val.py writes."""
-    process = scripts.run('val.py', '--lastoutput', model / 'output', '--results', results, '--png', *flags)
+    process = scripts.run('val.py', '--lastoutput', model / 'output', '--results', results, '--png', *flags, fresh=fresh)
     assert process.returncode == 0, process.stderr
     assert f'3 pictures in {results}/pics' in process.stdout
     return {name: pixels(Path(results, 'pics', f'{name}.png')) for name in NAMES}
@@ -44,7 +44,7 @@ def equal(one, other):
 def validation(scripts, trained, tmp_path_factory):
     """(folder, pictures) of the model without style encoder, one by one."""
     folder = tmp_path_factory.mktemp('validation')
-    return folder, drawn(scripts, trained, folder)
+    return folder, drawn(scripts, trained, folder, fresh=True)
 
 
 def test_every_sample_once(validation):
@@ -119,8 +119,11 @@ def test_a_checkpoint_that_is_not_there(scripts, tmp_path):
 
 
 @pytest.mark.parametrize('flags, said', [
-    (('--ngf', 4), ('ngf is 2, not 4', 'leave these options out')), (('--use_vae', 'true'), ('use_vae is False, not True',)),
-    (('--norm_G', 'spadebatch3x3', '--label_nc', 3), ('label_nc is 9, not 3', 'norm_G is')),
+    (('--crop_size', 64), ('crop_size is 32, not 64', 'leave these options out')),
+    (('--no_instance', 'true', '--label_nc', 3), ('label_nc is 9, not 3', 'no_instance is')),
+    (('--ngf', 2), ('--ngf is an option of train.py and changes nothing here: leave it out',)),
+    (('--lr=0.1', '--niter', 3), ('--lr is an option of train.py', 'leave it out')),
+    (('--output', 'output/'), ('--output is', 'was --lastoutput meant?')), (('--batchSize', 0), ('batchSize', 'at least 1')),
     (('--style', 'sketch'), ('--style', "'sketch'", 'random')), (('--stile', 'photo'), ("'stile'", "'style'")),
     (('--which_epoch', 'last'), ('--which_epoch', "'last'")), (('--which_epoch', 7), ('epoch_7',)),
     (('--dataroot', '/nowhere'), ('/nowhere/val_label', 'missing folder'))])
@@ -170,8 +173,9 @@ def test_prediction_takes_the_style_of_a_photo(scripts, styled, tmp_path):
 def test_default_name(scripts, trained, tmp_path):
     """Beside nothing: <label>_painted.jpg in the current folder."""
     shutil.copytree(scripts.REPOSITORY / 'model', tmp_path / 'model', ignore=shutil.ignore_patterns('__pycache__'))
-    shutil.copytree(scripts.REPOSITORY / 'dataset', tmp_path / 'dataset', ignore=lambda folder, names: [
-        name for name in names if not name.endswith(('.py', '.txt'))])
+    for room in ('dataset', 'output', 'result'):
+        shutil.copytree(scripts.REPOSITORY / room, tmp_path / room, ignore=lambda folder, names: [
+            name for name in names if not name.endswith(('.py', '.txt'))])
     shutil.copy(scripts.REPOSITORY / 'predict.py', tmp_path)
     process = scripts.run('predict.py', '--lastoutput', trained / 'output', '--label', scripts.data / 'val_label/001.png',
                           '--instance', scripts.data / 'val_inst/001.png', cwd=tmp_path)

@@ -9,7 +9,7 @@ import os
 import shlex
 import sys
 
-from dataset import demo
+from dataset import demo, names
 from dataset.check import check
 from dataset.files import find_samples
 from dataset.prepare import coco, folders, own
@@ -56,6 +56,7 @@ def released(arguments):
     if arguments.command == 'coco_stuff':
         settings['official ids'] = arguments.official_ids
     made(output, module, arguments, settings)
+    names.write(output, names.RELEASED[arguments.command])
     flags = ['--preset', preset] + (['--dataroot', output] if arguments.output else [])
     return finish(opt, classes, flags)
 
@@ -66,6 +67,8 @@ def folder(arguments):
                 'colours': table, 'seed': arguments.seed, 'val': arguments.val, 'instances from': arguments.instances}
     records = made(arguments.output, own, arguments, settings)
     label_nc = 1 + max([record['highest'] for record in records] + [entry.id for entry in table or () if entry.id != 255])
+    if table:
+        names.write(arguments.output, names.of_table(table, label_nc))
     unlabelled = any(record['unlabelled'] for record in records)
     flags = {'dataroot': arguments.output, 'label_nc': label_nc}
     if not unlabelled:
@@ -76,12 +79,6 @@ def folder(arguments):
     words = [word for name, value in flags.items() for word in (f'--{name}', str(value).lower() if value is not arguments.output
                                                                 else value)]
     return finish(OPT(**flags), label_nc, words + ['--output', run, '--log', os.path.join(run, 'log')])
-
-
-def scenes(arguments):
-    demo.write(arguments.output, arguments.train, arguments.val, arguments.height, arguments.width, arguments.seed)
-    flags = ['--preset', 'demo', '--dataroot', arguments.output]
-    return finish(OPT.preset('demo', dataroot=arguments.output, batchSize=1), len(demo.COCO_STUFF), flags, sheet=False)
 
 
 def made(output, module, arguments, settings):
@@ -103,14 +100,13 @@ def made(output, module, arguments, settings):
     return good
 
 
-def finish(opt, classes, flags, sheet=True):
+def finish(opt, classes, flags):
     """Check the set, draw its sheet, say what to do next; -> whether the check found anything wrong."""
     wrong = check(opt)
     path = os.path.join(opt.dataroot, SHEET)
-    if sheet:
-        samples = [sample for split in ('train', 'val') if os.path.isdir(os.path.join(opt.dataroot, f'{split}_label'))
-                   for sample in find_samples(opt, split)]
-        contact_sheet(samples, classes).save(path, quality=95)
+    samples = [sample for split in ('train', 'val') if os.path.isdir(os.path.join(opt.dataroot, f'{split}_label'))
+               for sample in find_samples(opt, split)]
+    contact_sheet(samples, classes).save(path, quality=95)
     print(f'look at: {path}\ntrain:   python train.py {shlex.join(flags)}')
     return wrong
 
@@ -142,12 +138,8 @@ def parser():
     command.add_argument('--link', action='store_true', help='symbolic links to the photos instead of copies')
     command.set_defaults(action=folder)
     command = _command(commands, 'demo', 'generated scenes, nothing to download', '')
-    for name, value, help in (('train', 64, 'training scenes'), ('val', 8, 'validation scenes'), ('height', 128, 'pixels'),
-                              ('width', 128, 'pixels'), ('seed', 0, 'another seed makes other scenes')):
-        command.add_argument(f'--{name}', type=int, default=value, help=f'{help} (default {value})')
-    command.add_argument('--output', metavar='DIR', default=PRESETS['demo']['dataroot'], help='folder to make; an earlier demo '
-                         'set in it is replaced')
-    command.set_defaults(action=scenes)
+    demo.add_flags(command)
+    command.set_defaults(action=demo.make)
     return result
 
 

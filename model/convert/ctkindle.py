@@ -65,8 +65,7 @@ def read(folder, arguments):
                              'crop_size 256; ours has six: only weights of crop_size 256 and above can be converted')
     opt, explained = official_options(found, area, arguments)
     for name, value in SETTINGS.items():
-        if name not in arguments:
-            setattr(opt, name, value)
+        setattr(opt, name, value)
     given = ', '.join(f'{name} {value}' for name, value in SETTINGS.items())
     return opt, states, [*explained, f'of ctkindle/SPADE-Paddle: {given}', *lines]
 
@@ -92,7 +91,8 @@ def _renamed(network, state, path):
 
 def convert(words):
     """n_g.pdparams, n_d.pdparams and n_e.pdparams of ctkindle/SPADE-Paddle in DIR -> OUTPUT_DIR/model/, with opt.json."""
-    parser = OPT.parser(f'{convert.__doc__} Flags say what the shapes cannot, above all crop_size.')
+    parser = OPT.parser(f'{convert.__doc__} Flags say what the shapes cannot, above all crop_size.',
+                        {*OPT.network_fields(), 'dataroot'} - {*SETTINGS}, 'the shapes\' or the preset\'s')
     parser.prog = 'python -m model.convert ctkindle'
     parser.add_argument('dir', help='folder of n_g.pdparams (and n_d.pdparams, n_e.pdparams): its output/model')
     parser.add_argument('output_dir', help='new folder; val.py and predict.py take it as --lastoutput')

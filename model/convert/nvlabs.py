@@ -22,7 +22,8 @@ LICENCE = 'The weights keep their licence: NVlabs publishes its models under CC 
 def convert(words):
     """CHECKPOINT_DIR/<epoch>_net_{G,D,E}.pth of the official code -> OUTPUT_DIR/model/, weights and opt.json."""
     parser = OPT.parser('Official SPADE checkpoints -> ours. Flags say what the shapes cannot: crop_size, aspect_ratio, '
-                        'num_upsampling_layers, and how label channels split into labels, unlabelled and instance edges.')
+                        'num_upsampling_layers, and how label channels split into labels, unlabelled and instance edges.',
+                        [*OPT.network_fields(), 'dataroot'], 'the shapes\' or the preset\'s')
     parser.prog = 'python -m model.convert nvlabs'
     parser.add_argument('checkpoint_dir', help='folder of latest_net_G.pth (and latest_net_D.pth, latest_net_E.pth)')
     parser.add_argument('output_dir', help='new folder; val.py and predict.py take it as --lastoutput')

@@ -1,0 +1,107 @@
+"""Names and colours of the classes of a data set: classes.json in its folder, and beside every checkpoint trained on it.
+
+    {"names": ["person", ...], "colours": [[220, 20, 60], ...], "things": [0, 1, ...]}
+
+by label id. `names` may have one entry more than label_nc, the name of an unlabelled pixel. `things`, if it is there, are the ids
+of what is counted; the rest is stuff. A set that dataset.prepare or dataset.demo made has the file; one laid by hand may.
+"""
+import json
+import os
+
+from dataset.classes import ADE20K, CITYSCAPES, CITYSCAPES_THINGS, COCO_STUFF, COCO_THINGS, UNLABELLED, palette
+from model.errors import InputError
+from model.presets import PRESETS
+
+FILE = 'classes.json'
+
+
+def classes(names, things=None, colours=None):
+    """The content of classes.json; colours, a dict by id, that are not given are those of dataset.classes.palette."""
+    given = {index: tuple(colour) for index, colour in (colours or {}).items()}
+    free = (colour for colour in map(tuple, palette(len(names) + len(given)).tolist()) if colour not in given.values())
+    chosen = [list(given[index] if index in given else next(free)) for index in range(len(names))]
+    return {'names': list(names), 'colours': chosen, **({} if things is None else {'things': list(things)})}
+
+
+RELEASED = {   # the sets that dataset.prepare knows by name
+    'coco_stuff': classes(COCO_STUFF, COCO_THINGS),
+    'ade20k': classes(('unknown',) + ADE20K),
+    'cityscapes': classes(CITYSCAPES, CITYSCAPES_THINGS),
+}
+RELEASED['ade20k_outdoor'] = RELEASED['ade20k']
+USUAL_FOLDERS = {os.path.normpath(dataroot): name for name, dataroot in (
+    ('coco_stuff', 'dataset/coco_stuff'), ('ade20k', PRESETS['ade20k_paper']['dataroot']),
+    ('ade20k_outdoor', PRESETS['ade20k_outdoor_paper']['dataroot']), ('cityscapes', PRESETS['cityscapes_paper']['dataroot']))}
+
+
+def of_table(table, label_nc):
+    """Classes of a colour table, a list of dataset.classes.Class: ids that it leaves out are called by their number."""
+    named, colours = {}, {}
+    for entry in table:
+        if entry.id != UNLABELLED:
+            named.setdefault(entry.id, entry.name)
+            colours.setdefault(entry.id, entry.colour)
+    return classes([named.get(index, str(index)) for index in range(label_nc)], colours=colours)
+
+
+def write(folder, found):
+    with open(os.path.join(folder, FILE), 'w', encoding='utf-8') as file:
+        json.dump(found, file, ensure_ascii=False)
+
+
+def read(folder):
+    """The classes in a folder, None if it has no classes.json; InputError if that is damaged."""
+    path = os.path.join(folder, FILE)
+    try:
+        with open(path, encoding='utf-8') as file:
+            found = json.load(file)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise InputError(f'{path}: cannot be read: {error}: mend it or remove it; without it classes are numbers') from None
+    wrong = _wrong(found)
+    if wrong:
+        raise InputError(f'{path}: {wrong}: mend it or remove it; without it classes are numbers')
+    return found
+
+
+def _wrong(found):
+    """What is wrong with the content of classes.json; '' if nothing is."""
+    if not isinstance(found, dict) or not isinstance(found.get('names'), list) or not isinstance(found.get('colours'), list):
+        return 'expected {"names": [...], "colours": [[red, green, blue], ...]}'
+    names, colours, things = found['names'], found['colours'], found.get('things', [])
+    if len(colours) != len(names):
+        return f'{len(names)} names and {len(colours)} colours, expected as many'
+    if not all(isinstance(name, str) and 0 < len(name) <= 100 for name in names):
+        return 'names must be texts of up to 100 characters'
+    if not all(isinstance(colour, list) and len(colour) == 3 and all(type(part) is int and 0 <= part <= 255 for part in colour)
+               for colour in colours):
+        return 'colours must be [red, green, blue], whole numbers from 0 to 255'
+    if not isinstance(things, list) or not all(type(index) is int and 0 <= index < len(names) for index in things):
+        return f'things must be ids, 0 .. {len(names) - 1}'
+    return ''
+
+
+def of_set(opt):
+    """The classes of the set in opt.dataroot: those it brings along, else those of the released set that the folder is named for.
+
+    None if there are none, or if they are not as many as label_nc, or one more. The number alone says nothing.
+    """
+    found = read(opt.dataroot) or RELEASED.get(USUAL_FOLDERS.get(os.path.normpath(opt.dataroot)))
+    return found if found and len(found['names']) in (opt.label_nc, opt.label_nc + 1) else None
+
+
+def keep(opt, folder):
+    """Write the classes of the set in opt.dataroot, if they are known, into the folder of a checkpoint."""
+    found = of_set(opt)
+    if found:
+        write(folder, found)
+
+
+def of_checkpoint(folder, opt):
+    """The classes beside a checkpoint, else those of its data set; None where neither knows them."""
+    found = read(folder)
+    if found and len(found['names']) not in (opt.label_nc, opt.label_nc + 1):
+        raise InputError(f'{os.path.join(folder, FILE)}: {len(found["names"])} classes, but label_nc is {opt.label_nc}: mend it or '
+                         'remove it; without it classes are numbers')
+    return found or of_set(opt)
