@@ -23,7 +23,7 @@ class Stub:
 
     def __init__(self, steps):
         self.steps, self.g_losses, self.loss_scales = steps, {}, []
-        self.choice = SimpleNamespace(save=lambda folder: None)
+        self.choice, self.painter = SimpleNamespace(save=lambda folder: None), None
         self.generator = self.discriminator = self.encoder = self.optimizer_g = self.optimizer_d = self
 
     def state_dict(self):
@@ -54,7 +54,6 @@ def pictures_without_networks(monkeypatch):
             with open(os.path.join(folder, name), 'w') as file:
                 file.write('a picture')
     monkeypatch.setattr(best, 'draw', draw)
-    monkeypatch.setattr(best, 'Painter', lambda *networks: None)
 
 
 def dies(moment, work):
