@@ -141,7 +141,10 @@ NOT_RUN = {
         'python -m paddle.distributed.launch --nnodes 2 --master HOST:PORT train.py ...'],
     'serves until it is stopped: tests of paint/': ['python -m paint'],
     'takes many minutes; tests/test_alignment.py measures the same': ['python -m tests.alignment'],
-    'takes many minutes': ['python -m tests.benchmark', 'SPADE_COCO_SAMPLE=FOLDER python -m tests.benchmark', '.ci/run'],
+    'takes many minutes': [
+        'python -m tests.benchmark', 'SPADE_COCO_SAMPLE=FOLDER python -m tests.benchmark', 'python -m tests.benchmark --export',
+        'SPADE_COCO_SAMPLE=FOLDER python -m tests.benchmark --export',
+        'SPADE_COCO_SAMPLE=FOLDER python -m tests.benchmark --export --lastoutput output/', '.ci/run'],
     'runs the tests': ['python -m pytest', 'python -m pytest tests/test_scores.py -k counts'],
 }
 
