@@ -29,6 +29,7 @@ from result.best import Best, score_is_due
 
 
 def main():
+    stopping.listen()
     distributed.only_rank_0_prints()
     opt, arguments = options()
     device.use_best_device()
