@@ -178,10 +178,10 @@ def batches(opt, count, epoch, seen=0, rank=0, ranks=1):
     """list of a rank's batches, lists of batchSize keys (epoch, index), opt.accumulate of them for each update.
 
     Of the epoch without its first `seen` samples and the last incomplete global batch. The samples of an update are the same
-    for any number of ranks: the first batchSize are rank 0's, the next rank 1's; after the last rank's the second piece begins.
+    for any number of ranks: the first batchSize are rank 0's, the next rank 1's; then come the second micro-batches.
     """
     order = epoch_order(opt, count, epoch)[seen:].tolist()
     whole = global_batch(opt, ranks)
-    starts = [start + (piece * ranks + rank) * opt.batchSize for start in range(0, len(order) - whole + 1, whole)
-              for piece in range(opt.accumulate)]
+    starts = [start + (micro_batch * ranks + rank) * opt.batchSize for start in range(0, len(order) - whole + 1, whole)
+              for micro_batch in range(opt.accumulate)]
     return [[(epoch, index) for index in order[start:start + opt.batchSize]] for start in starts]

@@ -1,4 +1,4 @@
-"""How fast, and with how much memory: plain dense Paddle against the default path. `python -m tests.benchmark [--full] [--plot] [--paint]`.
+"""How fast, and with how much memory: plain dense Paddle against the default path. `python -m tests.benchmark [--full] [--plot]`.
 
 Generator forward in eval mode and full training step (no encoder, no VGG), ngf 64, 256x256, batch 1, on real COCO-Stuff maps
 (folder named by SPADE_COCO_SAMPLE) or else on demo maps with COCO-Stuff's 182 labels. All settings run in turn in one process;
@@ -180,7 +180,7 @@ def main():
     parser.add_argument('--export', action='store_true', help='exported files instead (tests/benchmark_export.py)')
     parser.add_argument('--lastoutput', metavar='FOLDER', help='with --export: a checkpoint, instead of random weights')
     parser.add_argument('--device', choices=('gpu', 'cpu'), help='another benchmark, of what a GPU does: --device gpu --help')
-    parser.add_argument('--paint', action='store_true', help='how long an answer of the page in the browser takes, and nothing else')
+    parser.add_argument('--paint', action='store_true', help='how long an answer of python -m paint takes, and nothing else')
     parser.add_argument('--peak', choices=SETTINGS, help=argparse.SUPPRESS)
     if any(argument.split('=')[0] == '--device' for argument in sys.argv[1:]):
         from tests import benchmark_gpu     # which takes the maps from here

@@ -51,6 +51,8 @@ def test_photos_are_refused(scripts, models, tmp_path):
     photo = '--style_photo', scripts.data / 'val_img/001.png'
     assert says(scripts.refusal('predict.py', '--lastoutput', models[1], *label_and_instance(scripts), *photo, '--out',
                                 tmp_path / 'one.png'), 'output_nc 1', 'RGB', 'without photos')
+    assert says(scripts.refusal('predict.py', '--lastoutput', models[1], *label_and_instance(scripts), '--between', photo[1],
+                                photo[1], '--out', tmp_path / 'one.png'), 'output_nc 1', 'RGB', 'without photos')
     train = scripts.training(tmp_path, output_nc=1)
     assert says(scripts.refusal(*train), 'output_nc 1: photos are read as RGB: set --output_nc 3')
     assert not any(tmp_path.iterdir())

@@ -14,10 +14,13 @@ from PIL import Image
 from dataset.classes import COCO_STUFF, palette
 from dataset.demo import scene
 from model import help
+from tests.conftest import kill
 from tests.forked import REPOSITORY, Server
 
 PAGES = ['README.md', 'README_cn.md', 'CONTRIBUTING.md', 'output/README.md', 'result/README.md', 'vgg/README.md',
          *sorted(f'docs/{path.name}' for path in (REPOSITORY / 'docs').glob('*.md'))]
+
+LIMIT = 300  # seconds for one command
 
 # Flags that make a command short. What a run shares with another that goes on from it, or draws with it, stays the same.
 TINY = '--ngf 4 --ndf 4 --max_dataset_size 4'
@@ -226,9 +229,15 @@ def run(commands, folder):
         if server is None or words[0] != 'python' or words[1] == '-c' or 'paddle.distributed.launch' in words:
             words = [sys.executable if word == 'python' else word for word in words]
             with open(said, 'w') as file:
-                status = subprocess.run(['env', *words], cwd=folder, env=environment, stdout=file, stderr=file).returncode
+                status = subprocess.run(['env', *words], cwd=folder, env=environment, stdout=file, stderr=file,
+                                        timeout=LIMIT).returncode
         else:
-            status = server.start(words[1:], said, said).wait()
+            process = server.start(words[1:], said, said)
+            try:
+                status = process.wait(LIMIT)
+            except subprocess.TimeoutExpired:
+                kill(process)
+                raise
         results[command] = status, said.read_text()
     if server:
         server.close()

@@ -1,7 +1,7 @@
 """What is exported opens in PyTorch itself, where that is installed.
 
 It is not in tests/requirements.txt: on Linux PyPI's torch is a CUDA build of several GB, the small one lies on PyTorch's own index.
-Where it is wanted: pip install torch --index-url https://download.pytorch.org/whl/cpu. Everywhere else tests/test_convert.py reads
+Where it is wanted: pip install torch --index-url https://download.pytorch.org/whl/cpu. Everywhere else tests/test_convert_nvlabs.py reads
 the exports with our own reader.
 """
 import numpy

@@ -213,6 +213,8 @@ def _as_c(value):
     if isinstance(value, paddle.Tensor):
         return ctypes.c_void_p(value.data_ptr())
     if isinstance(value, np.ndarray):
+        if not value.flags.c_contiguous:    # a copy would lose what the kernel writes
+            raise ValueError(f'array of strides {value.strides}: kernels read and write C order')
         return ctypes.c_void_p(value.ctypes.data)
     if isinstance(value, ctypes.c_double):
         return value
