@@ -29,6 +29,7 @@ from result.best import Best, score_is_due
 
 
 def main():
+    stopping.listen()
     distributed.only_rank_0_prints()
     opt, arguments = options()
     device.use_best_device()
@@ -54,9 +55,8 @@ def train(opt, arguments):
     plan.print_plan(opt, len(data), train_step)
     with run.claimed():
         run.begin(train_step, arguments.init_from)
-        with Loader(data, opt.nThreads, train_step.choice.prepared) as loader:
-            with stopping.after_the_step():
-                Training(opt, train_step, loader, run, best).run()
+        with Loader(data, opt.nThreads, train_step.choice.prepared) as loader, stopping.after_the_step():
+            Training(opt, train_step, loader, run, best).run()
     print(f'done: {opt.epochs} epochs. Pictures: {os.path.join(opt.output, "pics")}; losses: python -m log.plot --log {opt.log}; '
           f'validation set: python val.py --lastoutput {opt.output}')
 
@@ -66,7 +66,8 @@ def options():
     parser = OPT.parser(__doc__)
     parser.add_argument('--preset', choices=PRESETS, default=None, help='start from these settings; other flags change them')
     parser.add_argument('--restart', action='store_true', default=False, help='begin anew; replaces the run in --output and --log')
-    parser.add_argument('--init_from', metavar='DIR', default=None, help='begin a new run with these weights (D\'s only if they are there)')
+    parser.add_argument('--init_from', metavar='DIR', default=None,
+                        help='begin a new run with these weights (D\'s only if they are there)')
     arguments = parser.parse_args()
     preset = arguments.preset
     folders = [os.path.join(OPT().dataroot, f'train_{part}') for part in ('label', 'inst', 'img')]

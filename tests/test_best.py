@@ -91,7 +91,7 @@ def test_a_kill_between_score_and_keep_loses_nothing(tmp_path, score, expected):
         save(output, 1)
         assert 'kept in' in scored(output, 1, 0.3)
         save(output, 2)
-        died = dies(moment, lambda: scored(output, 2, score))
+        died = dies(moment, lambda output=output: scored(output, 2, score))
         assert (output / 'best').is_dir() or (output / 'best.replaced').is_dir()
         Checkpoint(output).mend_copies()    # as the next start does
         found, counted = kept(output), not score_is_due(OPT(output=output, score_epoch_freq=1), 2)
@@ -115,7 +115,8 @@ def test_a_kill_while_an_epoch_is_kept_again_loses_no_copy(tmp_path):
     moment, died = 0, True
     while died:
         output = tmp_path / str(moment)
-        def again():
+
+        def again(output=output):
             Checkpoint(output).save(Stub(1), OPT(output=output), {'epoch': 1}, keep_epoch=1)
         again()
         died = dies(moment, again)

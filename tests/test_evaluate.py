@@ -16,6 +16,7 @@ from model.errors import InputError
 from result.deeplab import DeepLabV2
 from result.evaluate import Evaluation, command_line
 from result.inception import FIDInception
+from result.matching import matched
 from result.measure import true_classes
 from result.protocols import CITYSCAPES, DATASETS
 from result.scores import VOID, confusion, segmentation_scores
@@ -99,7 +100,7 @@ def test_protocols(tiny_set, photos, weights, tmp_path):
         found, folder = evaluation(photos, tiny_set, weights, tmp_path, '--no_fid', '--protocol', name)
         line = found.score(folder)
         counts = 0
-        for picture in found.pictures(folder)[0]:
+        for picture in matched(folder, found.samples, found.size, False)[0]:
             image, label = Image.open(picture.path), Image.open(picture.label)
             if name == 'full_size':
                 image = image.resize(label.size, Image.Resampling.BILINEAR)

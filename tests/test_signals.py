@@ -150,6 +150,20 @@ def test_fifty_signals_at_random_moments_on_a_terminal(scripts, tmp_path):
     assert sum(ends.values()) == SIGNALS and min(ends.values()) >= 4, ends
 
 
+def test_sigterm_after_paddle_has_taken_it(scripts, tmp_path):
+    """A process that imports Paddle itself, whose import sets a handler of its own."""
+    command = [sys.executable, *map(str, scripts.training(tmp_path, niter=1000))]
+    with open(tmp_path / 'said', 'w') as said:
+        process = subprocess.Popen(command, cwd=REPOSITORY, env=scripts.environment, stdout=said, stderr=said,
+                                   start_new_session=True)
+    until((tmp_path / 'log/log.npy').exists, process=process)
+    until(lambda: len(np.load(tmp_path / 'log/log.npy')), process=process)
+    assert kill(process, signal.SIGTERM) == 143
+    said = (tmp_path / 'said').read_text()
+    assert says(said, 'stopping: this step', 'stopped and saved after step') and 'raceback' not in said
+    assert_whole_generation(tmp_path, FILES)
+
+
 WHILE_PRINTING = '''
 import io, os, signal, sys
 from model.processes import stopping

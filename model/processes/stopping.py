@@ -9,9 +9,17 @@ import os
 import signal
 import sys
 
-_process = os.getpid()
+_process = None
 _asked = None   # number of the signal that came
 _at_once = 'stopped before the first step: nothing is lost, and the same command begins again or goes on'   # None: after the step
+
+
+def listen():
+    """Set the handlers for this process; once more after the import of Paddle, which takes SIGTERM for itself."""
+    global _process
+    _process = os.getpid()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _handle)
 
 
 def asked():
@@ -62,5 +70,4 @@ def _say(line):
         os.write(sys.stdout.fileno(), ('\n' * sys.stdout.isatty() + line + '\n').encode())
 
 
-for _number in (signal.SIGINT, signal.SIGTERM):
-    signal.signal(_number, _handle)
+listen()
