@@ -3,7 +3,7 @@ import argparse
 import difflib
 
 
-def parser(fields, description, names=None, defaults=None):
+def parser_of(fields, description, names=None, defaults=None):
     """Parser with a flag for each of `fields` (dict: name -> Option) that is in `names`; None: all.
 
     defaults: what --help says of settings that are not given, if not their own default.

@@ -10,7 +10,7 @@ import json
 import re
 from collections import namedtuple
 
-from model import command_line
+from model.command_line import parser_of, unknown
 from model.errors import InputError, OptionError
 from model.option import Option, group
 from model.presets import PRESETS
@@ -161,7 +161,7 @@ class OPT:
                 raise OptionError(f'option semantic_nc: found {value}, but label_nc, contain_dontcare_label and no_instance '
                                   f'give {self.semantic_nc}; it is derived: leave it out')
         elif name not in self.fields():
-            raise OptionError(command_line.unknown(name, self.fields()))
+            raise OptionError(unknown(name, self.fields()))
         else:
             object.__setattr__(self, name, value)
 
@@ -258,7 +258,7 @@ class OPT:
         `update` takes the settings from its namespace; `defaults` says where those come from that are not given, if not from
         here. A flag of another setting ends it with a line that says so.
         """
-        return command_line.parser(cls.fields(), description, names, defaults)
+        return parser_of(cls.fields(), description, names, defaults)
 
     def update(self, arguments):
         """Set the settings given on the command line, in the namespace that `parser` made; returns self."""

@@ -74,7 +74,7 @@ def load_painter(arguments):
     InputError if a flag would change the networks.
     """
     place = OPT().update(arguments).lastoutput
-    folder = folder_of(place, getattr(arguments, 'which_epoch', None))
+    folder = folder_of(place, arguments.which_epoch)
     if ctkindle.is_ctkindle(folder):
         return _painter_of_ctkindle(folder, arguments)
     saved = OPT.load(os.path.join(folder, 'opt.json'))

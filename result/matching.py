@@ -53,13 +53,14 @@ def matched(folder, samples, size, allow_missing):
                 continue
             path = files[sample.stem]
             try:
-                there = load_photo(path).size
+                found_size = load_photo(path).size
             except DataError:
                 problems.append((f'{os.path.basename(path)}: unreadable', 'unreadable'))
                 continue
-            if there != size:
-                raise InputError(f'{path}: {there[0]}x{there[1]} pixels, but pictures of this data set have {size[0]}x{size[1]}: '
-                                 f'paint at that size, or say --size {there[0]}x{there[1]}, which the result names')
+            if found_size != size:
+                raise InputError(f'{path}: {found_size[0]}x{found_size[1]} pixels, but pictures of this data set have '
+                                 f'{size[0]}x{size[1]}: paint at that size, or say --size {found_size[0]}x{found_size[1]}, which '
+                                 'the result names')
             found.append(Picture(sample.stem, path, sample.label))
     if problems and (not allow_missing or not found):
         kinds = [kind for _, kind in problems]

@@ -90,9 +90,9 @@ class Segmentation:
     def counts(self, pairs, title):
         """Yields int64 (classes + 1, classes) for each of `pairs`, (picture path, label path), with a bar."""
         classes = len(self.dataset.names)
-        for there, values in measured(self.cache, pairs, self._measure, self.batch, title):
+        for nonzero, values in measured(self.cache, pairs, self._measure, self.batch, title):
             counts = numpy.zeros((classes + 1) * classes, numpy.int64)
-            counts[there] = values
+            counts[nonzero] = values
             yield counts.reshape(classes + 1, classes)
 
     def _measure(self, pairs):
@@ -100,8 +100,8 @@ class Segmentation:
         for keys, read in _alike(((key, self._read(*pair)) for key, pair in pairs.items()), self.batch):
             for key, (_, label), predicted in zip(keys, read, self.predict(numpy.stack([rgb for rgb, _ in read]))):
                 counts = confusion(label, predicted, len(self.dataset.names))
-                there = numpy.flatnonzero(counts)
-                yield key, numpy.stack([there, counts.ravel()[there]])
+                nonzero = numpy.flatnonzero(counts)
+                yield key, numpy.stack([nonzero, counts.ravel()[nonzero]])
 
     def predict(self, rgb):
         """Class maps (H, W), int64, of pictures uint8 (N, H, W, 3)."""

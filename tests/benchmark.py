@@ -26,6 +26,7 @@ from model.convert.paddle_files import save_weights
 from model.init import OPT
 from model.semantics import prepared
 from model.train_step import TrainStep
+from tests import benchmark_paint
 from vgg.vgg19 import VGG19Features
 
 SETTINGS = {'plain': dict(modulation='dense', cpu_kernels=False), 'windows': dict(modulation='windows', cpu_kernels=False),
@@ -179,6 +180,7 @@ def main():
     parser.add_argument('--export', action='store_true', help='exported files instead (tests/benchmark_export.py)')
     parser.add_argument('--lastoutput', metavar='FOLDER', help='with --export: a checkpoint, instead of random weights')
     parser.add_argument('--device', choices=('gpu', 'cpu'), help='another benchmark, of what a GPU does: --device gpu --help')
+    parser.add_argument('--paint', action='store_true', help='how long an answer of python -m paint takes, and nothing else')
     parser.add_argument('--peak', choices=SETTINGS, help=argparse.SUPPRESS)
     if any(argument.split('=')[0] == '--device' for argument in sys.argv[1:]):
         from tests import benchmark_gpu     # which takes the maps from here
@@ -190,6 +192,8 @@ def main():
     if arguments.peak:
         return print_peak(arguments.peak)
     device.use_best_device()
+    if arguments.paint:
+        return benchmark_paint.main()
     print(f'maps: {os.environ.get("SPADE_COCO_SAMPLE") or "demo scenes (name COCO-Stuff samples with SPADE_COCO_SAMPLE)"}')
     window_cost()
     names = [name for name in SETTINGS if arguments.full or name in {'plain', 'both', *arguments.settings}]

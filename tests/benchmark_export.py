@@ -40,24 +40,27 @@ def main(lastoutput=None, samples=None):
         before, after = part.stages()
         model = _write(before, f'{folder}/before')
         _write(after, f'{folder}/after')
-        print(f'{os.environ["OMP_NUM_THREADS"]} threads; {len(maps)} maps; pictures of {opt.picture_size[1]} x {opt.picture_size[0]}, '
-              f'ngf {opt.ngf}', flush=True)
+        height, width = opt.picture_size
+        threads = int(os.environ['OMP_NUM_THREADS'])
+        print(f'{threads} threads; {len(maps)} maps; pictures of {width} x {height}, ngf {opt.ngf}', flush=True)
         expected = [_painted(part, _feeds(part, sample)) for sample in maps]
         differences = {name: _difference(kind, folder, part, maps, expected)
                        for name, kind in (('ONNX Runtime', 'onnx'), ('Paddle Inference', 'paddle'))}
         for name, (share, levels) in differences.items():
-            print(f'{name}: at most {share:.2g} of the picture\'s scale before rounding, {levels:.0f} grey levels after', flush=True)
+            print(f'{name}: at most {share:.2g} of the picture\'s scale before rounding, {levels:.0f} grey levels after',
+                  flush=True)
         times = _times(folder, part, maps)
         plain = times['plain Paddle']
         for name, taken in times.items():
             print(f'{name:20} {statistics.median(taken):.3f} s, {_ratio(plain, taken):.2f}x as fast as plain Paddle', flush=True)
         shapes = _shapes(model)
         layers = {shape: _convolution(*shape, opt) for shape in sorted(shapes, key=lambda shape: shape[3:])}
-    for (inputs, outputs, k, height, width), (ours, theirs, giga) in layers.items():
-        print(f'{shapes[inputs, outputs, k, height, width]} x convolution {inputs} -> {outputs}, {k}x{k}, {width} x {height}: kernels '
+    for shape, (ours, theirs, giga) in layers.items():
+        inputs, outputs, k, height, width = shape
+        print(f'{shapes[shape]} x convolution {inputs} -> {outputs}, {k}x{k}, {width} x {height}: kernels '
               f'{giga / ours:.0f}, ONNX Runtime {giga / theirs:.0f} G multiplications/s; ours {theirs / ours:.2f}x as fast')
     print(json.dumps({
-        'threads': int(os.environ['OMP_NUM_THREADS']), 'paddle': paddle.__version__, 'maps': len(maps),
+        'threads': threads, 'paddle': paddle.__version__, 'maps': len(maps),
         'seconds': {name: statistics.median(taken) for name, taken in times.items()},
         'times_as_fast_as_plain': {name: _ratio(plain, taken) for name, taken in times.items()},
         'difference': {name: {'of_scale': share, 'grey_levels': levels} for name, (share, levels) in differences.items()},

@@ -30,7 +30,8 @@ from tests.test_convert import of_ctkindle, save, tiny  # noqa: F401  a fixture
 onnx = pytest.importorskip('onnx')
 
 SMALL = {'label_nc': 5, 'crop_size': 32, 'ngf': 4, 'z_dim': 8, 'use_vae': False, 'dataroot': 'no such folder'}
-VARIANTS = {   # every norm_G once
+# Every norm_G once. 'portrait' begins at 1 x 2, where windows of a batch once lay in another order than the kernels read.
+VARIANTS = {
     'official': {},
     'vae': {'norm_G': 'spectralspadebatch3x3', 'use_vae': True},
     'vae_batch': {'norm_G': 'spadebatch3x3', 'use_vae': True, 'norm_E': 'spectralsync_batch'},

@@ -53,7 +53,7 @@ def server(scripts, styled):
 @pytest.fixture(scope='module')
 def painter(styled):
     """(OPT, Painter) of the same model in this process."""
-    return load_painter(argparse.Namespace(lastoutput=str(styled / 'output')))
+    return load_painter(argparse.Namespace(lastoutput=str(styled / 'output'), which_epoch=None))
 
 
 def png(pixels, mode=None, **options):
@@ -167,23 +167,25 @@ def test_foreign_hosts_and_origins(server, headers, status):
     assert 'Access-Control-Allow-Origin' not in sent
 
 
-@pytest.mark.parametrize('path', ['/static/../__main__.py', '/static/..%2f__main__.py', '/static/%2e%2e/server.py', '/static//etc/passwd',
-                                  '/../../etc/passwd', '/maps/../model', '/maps/-1', '/maps/3', '/maps/99999999999999999999', '/maps/x',
-                                  '/static/', '/static/none.js', '/model/', '/paint', '/open'])
+@pytest.mark.parametrize('path', ['/static/../__main__.py', '/static/..%2f__main__.py', '/static/%2e%2e/server.py',
+                                  '/static//etc/passwd', '/../../etc/passwd', '/maps/../model', '/maps/-1', '/maps/3',
+                                  '/maps/99999999999999999999', '/maps/x', '/static/', '/static/none.js', '/model/', '/paint',
+                                  '/open'])
 def test_no_path_can_be_named(server, path):
     status, content, _ = server.get(path)
     assert status in (404, 405) or (status, path) == (307, '/model/'), (status, content[:80])
     assert b'import' not in content and b'root:' not in content
 
 
+BOMB = b'x\0\0' + zlib.compress(bytes(10 ** 8))
 REFUSED_MAPS = {
     'not_png': [b'GIF89a' + bytes(40), b'', b'\x89PNG\r\n\x1a\n'],
     'pixels': [raw_png(60000, 60000, 8, 0), raw_png(2 ** 31 - 1, 2 ** 31 - 1, 1, 0), raw_png(0, 4, 8, 0)],
     'sixteen_bit': [png(np.zeros((4, 4), np.uint16)), raw_png(2, 2, 16, 2, bytes(2 * 13))],
     'animated': [raw_png(2, 2, 8, 0, bytes(6), chunk(b'acTL', struct.pack('>II', 2, 0)))],
-    'profile': [raw_png(2, 2, 8, 0, bytes(6), chunk(b'iCCP', b'x\0\0' + zlib.compress(bytes(10 ** 8))))],
+    'profile': [raw_png(2, 2, 8, 0, bytes(6), chunk(b'iCCP', BOMB))],
     'unreadable': [png(NOISE)[:-999], raw_png(64, 64, 8, 0, bytes(5)), raw_png(8, 8, 7, 0, bytes(72)),
-                   raw_png(8, 8, 8, 0, bytes(72), chunk(b'zTXt', b'x\0\0' + zlib.compress(bytes(10 ** 8))))],
+                   raw_png(8, 8, 8, 0, bytes(72), chunk(b'zTXt', BOMB))],
     'ids': [png(np.full((4, 4), 11, np.uint8))],
     'transparent': [png(np.zeros((4, 4, 4), np.uint8))],
 }
@@ -217,10 +219,11 @@ def test_hostile_photos(server):
         server.refused('/style', body(dict(page='p', number=1), content), status, code)
 
 
-@pytest.mark.parametrize('style', [None, 3, [], {}, {'seed': -1}, {'seed': 2 ** 53}, {'seed': 1.0}, {'seed': True}, {'z': [0.0] * 7},
-                                   {'z': [0.0] * 9}, {'z': [1e9] * 8}, {'z': [float('nan')] * 8}, {'z': ['0'] * 8}, {'z': [[]] * 8},
-                                   {'between': [{'seed': 0}], 'share': 0}, {'between': [{'seed': 0}] * 2, 'share': 1.5},
-                                   {'between': [{'between': [], 'share': 0}] * 2, 'share': 0.5}, {'seed': 0, 'z': []}])
+@pytest.mark.parametrize('style', [
+    None, 3, [], {}, {'seed': -1}, {'seed': 2 ** 53}, {'seed': 1.0}, {'seed': True}, {'z': [0.0] * 7}, {'z': [0.0] * 9},
+    {'z': [1e9] * 8}, {'z': [float('nan')] * 8}, {'z': ['0'] * 8}, {'z': [[]] * 8}, {'between': [{'seed': 0}], 'share': 0},
+    {'between': [{'seed': 0}] * 2, 'share': 1.5}, {'between': [{'between': [], 'share': 0}] * 2, 'share': 0.5},
+    {'seed': 0, 'z': []}])
 def test_styles_that_are_none(server, style):
     server.refused('/paint', body(dict(page='p', number=1, style=style), maps_of(LABEL, LABEL)), 400, 'style')
 

@@ -14,10 +14,13 @@ from PIL import Image
 from dataset.classes import COCO_STUFF, palette
 from dataset.demo import scene
 from model import help
+from tests.conftest import kill
 from tests.forked import REPOSITORY, Server
 
 PAGES = ['README.md', 'README_cn.md', 'CONTRIBUTING.md', 'output/README.md', 'result/README.md', 'vgg/README.md',
          *sorted(f'docs/{path.name}' for path in (REPOSITORY / 'docs').glob('*.md'))]
+
+LIMIT = 300  # seconds for one command
 
 # Flags that make a command short. What a run shares with another that goes on from it, or draws with it, stays the same.
 TINY = '--ngf 4 --ndf 4 --max_dataset_size 4'
@@ -51,6 +54,10 @@ DEMO_RUN = {
     'python val.py --style random --results painted/': '--lastoutput runs/a',
     'python predict.py --label label.png --instance inst.png --out picture.png': '',
     'python predict.py --label label.png --instance inst.png --style_photo sunset.jpg --out sunset.png': '--lastoutput runs/a',
+    'python predict.py --label maps/ --instance insts/ --style_photo photos/ --out painted/': '--lastoutput runs/a',
+    'python predict.py --label label.png --instance inst.png --styles 8 --out styles.jpg': '--lastoutput runs/a',
+    'python predict.py --label label.png --instance inst.png --between sunset.jpg rain.jpg --steps 7 --out between.jpg':
+        '--lastoutput runs/a',
     'python -m dataset.check': '--dataroot dataset/demo',
     'python -m model.convert export nvlabs output/ checkpoints/mine': '',
     'cp -r checkpoints/mine checkpoints/coco_pretrained': '',   # a stand-in for the download
@@ -190,16 +197,18 @@ def folder(tmp_path):
     for name in filter(None, listed.stdout.split('\0')):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(REPOSITORY / name, folder / name)
-    for name in ('photos', 'maps', 'colours', 'dataset/coco_stuff/val_label'):
+    for name in ('photos', 'maps', 'insts', 'colours', 'dataset/coco_stuff/val_label'):
         (folder / name).mkdir(parents=True)
     colours = palette(len(COCO_STUFF))
     for number in range(10):
         photo, label, instance = scene(number, 64, 64)
         Image.fromarray(photo).save(folder / 'photos' / f'{number}.jpg')
         Image.fromarray(label).save(folder / 'maps' / f'{number}.png')
+        Image.fromarray(instance).save(folder / 'insts' / f'{number}.png')
         coloured = np.vstack([colours, np.zeros((256 - len(colours), 3), np.uint8)])[label]
         Image.fromarray(coloured).save(folder / 'colours' / f'{number}.png')
-    Image.fromarray(photo).save(folder / 'sunset.jpg')
+    for name in ('sunset.jpg', 'rain.jpg'):
+        shutil.copy(folder / 'photos' / '0.jpg', folder / name)
     for name in ('label.png', 'dataset/coco_stuff/val_label/000000000139.png'):
         Image.fromarray(label).save(folder / name)
     Image.fromarray(instance).save(folder / 'inst.png')
@@ -220,9 +229,15 @@ def run(commands, folder):
         if server is None or words[0] != 'python' or words[1] == '-c' or 'paddle.distributed.launch' in words:
             words = [sys.executable if word == 'python' else word for word in words]
             with open(said, 'w') as file:
-                status = subprocess.run(['env', *words], cwd=folder, env=environment, stdout=file, stderr=file).returncode
+                status = subprocess.run(['env', *words], cwd=folder, env=environment, stdout=file, stderr=file,
+                                        timeout=LIMIT).returncode
         else:
-            status = server.start(words[1:], said, said).wait()
+            process = server.start(words[1:], said, said)
+            try:
+                status = process.wait(LIMIT)
+            except subprocess.TimeoutExpired:
+                kill(process)
+                raise
         results[command] = status, said.read_text()
     if server:
         server.close()

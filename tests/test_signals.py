@@ -118,15 +118,17 @@ def test_fifty_signals_at_random_moments_on_a_terminal(scripts, tmp_path):
     def serve(number):
         draw, server = random.Random(number), Server(scripts, tmp_path / str(number))
         try:
-            terminal, began = Terminal(), time.monotonic()
+            terminal = Terminal()
             child = server.start(terminal)
-            until(lambda: server.rows() >= 4)
-            usual = time.monotonic() - began    # from here to there the moments are drawn
+            began = time.monotonic()
+            until(server.rows, seconds=300)
+            start_up = time.monotonic() - began
             os.kill(child, signal.SIGTERM)
             assert server.status() == 143
             terminal.close()
             for attempt in range(SIGNALS // SERVERS):
-                by_key, delay = attempt % 2 == 0, draw.uniform(0, 1.5 * usual)
+                by_key = attempt % 2 == 0
+                delay = start_up * (draw.uniform(0, 0.5) if attempt % 3 == 0 else draw.uniform(0.5, 1.5))
                 status, text = interrupted(server, delay, by_key)
                 assert status == (130 if by_key else 143), (delay, text)
                 assert 'Traceback' not in text and 'Error' not in text and 'the same command' in text, (delay, text)
@@ -145,7 +147,7 @@ def test_fifty_signals_at_random_moments_on_a_terminal(scripts, tmp_path):
     for thread in threads:
         thread.join()
     assert not failures, failures[0]
-    assert sum(ends.values()) == SIGNALS and min(ends.values()) >= 5, ends
+    assert sum(ends.values()) == SIGNALS and min(ends.values()) >= 4, ends
 
 
 WHILE_PRINTING = '''
@@ -157,7 +159,7 @@ class Terminal(io.RawIOBase):
     def writable(self): return True
     def fileno(self): return 1
     def write(self, data):
-        if b'losses' in data:
+        if b'losses' in bytes(data):
             os.kill(os.getpid(), signal.SIGINT)
         return os.write(1, data)
 
@@ -183,7 +185,8 @@ def test_a_second_signal_ends_at_once(scripts):
             '    for _ in range(2): os.kill(os.getpid(), signal.SIGTERM)\n    print("never reached")')
     process = scripts.run('-c', code)
     assert (process.returncode, process.stderr) == (143, '')
-    assert says(process.stdout, 'again: stop at once', 'stopped at once: the last checkpoint stays') and 'never' not in process.stdout
+    assert says(process.stdout, 'again: stop at once', 'stopped at once: the last checkpoint stays')
+    assert 'never' not in process.stdout
 
 
 @pytest.mark.skipif(not shutil.which('g++'), reason='no g++: nothing is compiled here')
@@ -196,7 +199,8 @@ def test_ctrl_c_during_the_first_compilation(scripts, tmp_path):
     until(lambda: list((tmp_path / 'cache').rglob('*.so')), process=process)
     assert kill(process, signal.SIGINT) == 130
     said = (tmp_path / 'said').read_text()
-    assert says(said, 'stopped before the first step', 'the same command') and 'Traceback' not in said and 'plain Paddle' not in said
+    assert says(said, 'stopped before the first step', 'the same command')
+    assert 'Traceback' not in said and 'plain Paddle' not in said
     assert not list((tmp_path / 'cache').rglob('kernels-*.so')) and not (tmp_path / 'output/model').exists()
-    again = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True)
+    again = subprocess.run(command, check=False, cwd=REPOSITORY, env=environment, capture_output=True, text=True)
     assert again.returncode == 0 and says(again.stdout, 'CPU kernels: built', 'done: 1 epochs')

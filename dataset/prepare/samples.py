@@ -62,9 +62,9 @@ def _check_same_samples(root, records, jobs):
 def _make_all(root, settings, records, jobs, work):
     """Complete `records`, one for each job, in memory and on disk, as work(job) gives them; those left out are tried again."""
     left = jobs[len(records):]
-    again = [number for number, record in enumerate(records) if 'left_out' in record]  # the file may have been mended
+    retried = [number for number, record in enumerate(records) if 'left_out' in record]  # the file may have been mended
     with Workers(cores(), work) as workers:
-        for number, record in zip(again, workers([jobs[number] for number in again])):
+        for number, record in zip(retried, workers([jobs[number] for number in retried])):
             records[number] = record
         _write_record(root, settings, records)
         with open(os.path.join(root, RECORD), 'a') as file:

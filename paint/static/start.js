@@ -119,7 +119,7 @@ export class StartDialog {
         found.then((maps) => {
             const context = canvas.getContext('2d');
             const image = context.createImageData(model.width, model.height);
-            paintColours({ ...maps, width: model.width }, view.colours, new Uint32Array(image.data.buffer), false);
+            paintColours(maps, view.colours, new Uint32Array(image.data.buffer));
             context.putImageData(image, 0, 0);
         }, (error) => this.#wrong(error));
         button.addEventListener('click', async () => {

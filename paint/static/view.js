@@ -34,8 +34,10 @@ export class View {
     draw() {
         this.waiting ||= requestAnimationFrame(() => {
             this.waiting = 0;
-            paintColours(this.map, this.colours, this.words, this.edges);
+            paintColours(this.map, this.colours, this.words);
             this.context.putImageData(this.image, 0, 0);
+            this.borders = this.edges ? borders(this.map) : null;
+            this.overlay(this.drawn);
         });
     }
 
@@ -106,6 +108,17 @@ export class View {
                 context.stroke(path);
             }
         };
+        if (this.borders) { // thin at any zoom
+            context.save();
+            context.translate(this.zoom.x, this.zoom.y);
+            context.scale(this.pixel, this.pixel);
+            for (const [colour, width] of [['rgba(0, 0, 0, 0.7)', 3], ['#fff', 1]]) {
+                context.strokeStyle = colour;
+                context.lineWidth = width / this.pixel;
+                context.stroke(this.borders);
+            }
+            context.restore();
+        }
         if (drawn.cursor) {
             const path = new Path2D();
             const [x, y] = on(drawn.cursor.at);
@@ -132,16 +145,25 @@ export function rgba(pixels, width, height) {
     return image;
 }
 
-// Colours of the classes into words; edges: white or black where a pixel's right or lower neighbour belongs to another instance.
-export function paintColours({ width, label, instance }, colours, words, edges) {
+// Colours of the classes into words.
+export function paintColours({ label }, colours, words) {
     for (let index = 0; index < label.length; index++) words[index] = colours[label[index]];
-    if (!edges) return;
-    for (let index = 0; index < label.length; index++) {
-        const right = (index + 1) % width && instance[index] !== instance[index + 1];
-        if (right || (index + width < label.length && instance[index] !== instance[index + width])) {
-            const word = words[index];
-            const light = (word & 255) * 3 + (word >> 8 & 255) * 6 + (word >> 16 & 255);
-            words[index] = light > 1400 ? 0xff202020 : 0xffffffff;
+}
+
+// Lines between pixels of different instances, in pixels of the map.
+function borders({ width, height, instance }) {
+    const path = new Path2D();
+    for (let y = 0, index = 0; y < height; y++) {
+        for (let x = 0; x < width; x++, index++) {
+            if (x + 1 < width && instance[index] !== instance[index + 1]) {
+                path.moveTo(x + 1, y);
+                path.lineTo(x + 1, y + 1);
+            }
+            if (y + 1 < height && instance[index] !== instance[index + width]) {
+                path.moveTo(x, y + 1);
+                path.lineTo(x + 1, y + 1);
+            }
         }
     }
+    return path;
 }
