@@ -13,8 +13,9 @@ from model.processes import distributed
 from model.semantics import SemanticMap
 from model.train_step import TrainStep
 from output.checkpoint import Checkpoint
-from tests.conftest import says
+from tests.conftest import kill, says, until
 from tests.rank import TINY, batch
+from tests.test_resume import assert_same_run, rows
 
 PLAIN = dict(cpu_kernels=False)
 TURNS = 2 * (WARM_UP + TIMED)
@@ -200,6 +201,17 @@ def test_training_measures_and_val_takes_the_choice(scripts, tmp_path):
     assert says(said, f'modulation auto: {chosen["modulation"]}, as this run has measured') and 'in turn' not in said
     assert json.loads((tmp_path / 'output/model' / FILE).read_text()) == chosen
     assert scripts.run('val.py', '--lastoutput', tmp_path / 'output', '--results', tmp_path / 'val').returncode == 0
+
+
+@pytest.mark.parametrize('modulation', ['dense', 'windows'])
+def test_a_killed_run_on_paddle_s_own_operators_equals_an_uninterrupted_one(scripts, tmp_path, modulation):
+    settings = dict(cpu_kernels='false', modulation=modulation, save_latest_freq=1)
+    scripts.trained(tmp_path / 'one', **settings)
+    process = scripts.start(tmp_path / 'other', **settings)
+    until(lambda: rows(tmp_path / 'other') >= 5, process=process)
+    kill(process)
+    assert says(scripts.trained(tmp_path / 'other', **settings), 'goes on from')
+    assert_same_run(tmp_path / 'one', tmp_path / 'other')
 
 
 def test_a_painter_takes_the_choice_of_its_checkpoint(tmp_path):
