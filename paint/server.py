@@ -10,6 +10,7 @@ import os
 import socket
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from starlette.applications import Starlette
@@ -41,7 +42,7 @@ def application(studio, host):
     files = {name: _file(name) for name in os.listdir(STATIC) if os.path.splitext(name)[1] in TYPES}
     height, width = studio.opt.picture_size
     map_bytes = 2 * height * width
-    decoders = asyncio.Semaphore(DECODERS) if sys.version_info >= (3, 10) else _LateSemaphore(DECODERS)
+    decoders = ThreadPoolExecutor(DECODERS)
 
     async def page(request):
         name = request.path_params.get('name', 'index.html')
@@ -54,23 +55,20 @@ def application(studio, host):
         return JSONResponse(studio.description())
 
     async def validation_map(request):
-        async with decoders:
-            return _maps(*await asyncio.to_thread(studio.map, request.path_params['index']))
+        return _maps(*await _decoded(studio.map, request.path_params['index']))
 
     async def open_maps(request):
         head, content = await _body(request, 2 * uploads.LARGEST_FILE)
         label = head.get('label')
         if type(label) is not int or not 0 < label <= len(content):
             raise _malformed()
-        async with decoders:
-            return _maps(*await asyncio.to_thread(studio.opened, content[:label], content[label:]))
+        return _maps(*await _decoded(studio.opened, content[:label], content[label:]))
 
     async def photo_style(request):
         if not studio.opt.use_vae:
             raise Refused('no_styles', 'this model has no style encoder', 404)
         head, content = await _body(request, uploads.LARGEST_FILE)
-        async with decoders:
-            image = await asyncio.to_thread(uploads.opened_photo, content, studio.opt)
+        image = await _decoded(uploads.opened_photo, content, studio.opt)
         z = await _in_turn(request, ('photo', *_page(head)), lambda: studio.style_of_photo(image))
         return JSONResponse({'z': z})
 
@@ -90,6 +88,9 @@ def application(studio, host):
         pixels, seconds = await _in_turn(request, ('picture', *_page(head)), lambda: studio.painted(maps[0], maps[-1], style))
         return Response(pixels.tobytes(), media_type='application/octet-stream', headers={
             'Server-Timing': f'paint;dur={1000 * seconds:.1f}, all;dur={1000 * (time.perf_counter() - arrived):.1f}'})
+
+    def _decoded(work, *arguments):
+        return asyncio.get_running_loop().run_in_executor(decoders, work, *arguments)
 
     async def _in_turn(request, place, work):
         """The result of `work` on the paint thread. Where the page has gone meanwhile, it is dropped."""
@@ -158,20 +159,6 @@ class Guard:
             return self.by_address and bool(ipaddress.ip_address(name))
         except ValueError:
             return False
-
-
-class _LateSemaphore:
-    """asyncio.Semaphore that Python 3.9 makes in the loop that uses it."""
-
-    def __init__(self, count):
-        self.count, self.semaphore = count, None
-
-    async def __aenter__(self):
-        self.semaphore = self.semaphore or asyncio.Semaphore(self.count)
-        await self.semaphore.acquire()
-
-    async def __aexit__(self, *error):
-        self.semaphore.release()
 
 
 def _file(name):

@@ -23,6 +23,8 @@ def main():
         page.choose(next(entry['id'] for entry in server.model['classes'] if entry['name'] == CLASS))
         page.tab.click('#new-object')
         page.stroke((0.75, 0.55), (0.85, 0.6))
+        page.tab.check('#edges')
+        page.tab.mouse.move(*page.at(0.85, 0.6))
         page.settle()
         page.tab.screenshot(path=given.out)
         browser.close()

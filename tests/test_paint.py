@@ -19,7 +19,10 @@ from PIL import Image
 
 from dataset.labelled_images import ValidationImages, prediction_inputs
 from model import styles
-from model.convert.paddle_files import read_weights, save_weights
+from model.convert.paddle_files import as_arrays, read_weights, save_weights
+from model.convert.run_folder import write_model
+from model.generator import SPADEGenerator
+from model.init import OPT
 from model.painter import load_painter
 from model.semantics import SemanticMap, instance_edges
 from output import pictures
@@ -48,6 +51,15 @@ def styled(trained_vae, tmp_path_factory):
 def server(scripts, styled):
     with served(styled, environment=scripts.environment) as found:
         yield found
+
+
+@pytest.fixture(scope='module')
+def plain_model(tmp_path_factory):
+    """A model, not trained, that knows label maps of five classes and nothing else."""
+    folder = tmp_path_factory.mktemp('plain')
+    opt = OPT(label_nc=5, no_instance=True, contain_dontcare_label=False, use_vae=False, crop_size=32, ngf=2, dataroot='nowhere/')
+    write_model(folder / 'output/model', opt, {'n_g.pdparams': as_arrays(SPADEGenerator(opt).state_dict())})
+    return folder
 
 
 @pytest.fixture(scope='module')
@@ -381,8 +393,8 @@ def test_a_port_that_is_taken(scripts, styled, server):
     assert says(scripts.failure('-m', 'paint', '--lastoutput', styled / 'none'), 'none', 'n_g.pdparams')
 
 
-def test_without_styles_or_instances(scripts, trained):
-    """A model without style encoder takes any style and draws the same; /style is not there."""
+def test_without_styles(scripts, trained):
+    """A model without style encoder takes any style and draws predict.py's picture; /style is not there."""
     with served(trained, environment=scripts.environment) as server:
         assert server.model['styles'] is False and server.model['instances'] is True
         server.refused('/style', body(dict(page='p', number=1)), 404, 'no_styles')
@@ -392,3 +404,16 @@ def test_without_styles_or_instances(scripts, trained):
                               '--instance', scripts.data / 'val_inst/001.png', '--out', trained / 'page.png')
         assert process.returncode == 0, process.stderr
         assert np.array_equal(np.asarray(Image.open(trained / 'page.png')), server.painted(label, instance))
+
+
+def test_without_instances_unlabelled_pixels_or_maps(plain_model, scripts):
+    """What the page needs to know of such a model; only label maps are sent."""
+    with served(plain_model, environment=scripts.environment) as server:
+        model = server.model
+        assert (model['instances'], model['unlabelled'], model['highest'], model['maps']) == (False, None, 4, [])
+        assert [entry['name'] for entry in model['classes']] == list('01234')
+        answer = server.ask('POST', '/paint', body(dict(page='p', number=1), LABEL.astype('<u2').tobytes()))
+        assert answer[0] == 200 and len(answer[1]) == 32 * 32 * 3
+        server.refused('/paint', body(dict(page='p', number=1), maps_of(LABEL, LABEL)), 400, 'malformed')
+        unlabelled = png(np.full((4, 4), 255, np.uint8))
+        server.refused('/open', body(dict(label=len(unlabelled)), unlabelled), 422, 'ids')

@@ -13,7 +13,7 @@ from PIL import Image
 
 from tests.conftest import until
 from tests.painting import served
-from tests.test_paint import styled  # noqa: F401  a fixture
+from tests.test_paint import plain_model, styled  # noqa: F401  fixtures
 
 playwright = pytest.importorskip('playwright.sync_api', reason='pip install -r tests/requirements.txt')
 
@@ -464,17 +464,25 @@ def test_both_languages_say_everything(page):
     assert set(named) <= words['en'].keys()
 
 
-def test_without_styles_and_with_the_keyboard(browser, scripts, trained):
-    """A model without style encoder shows none of it; help lists the keys."""
-    with served(trained, environment=scripts.environment) as server:
+def test_a_model_without_styles_instances_and_unlabelled_shows_none_of_it(browser, scripts, plain_model):  # noqa: F811
+    """And begins with an empty canvas, since it has no validation maps; help lists the keys that there are."""
+    with served(plain_model, environment=scripts.environment) as server:
         page = Page(browser, server)
         try:
-            assert page.tab.locator('#styles').is_hidden()
+            for hidden in ('#styles', '#objects', '.check'):
+                assert page.tab.locator(hidden).is_hidden()
+            assert page.tab.locator('#tools [data-tool=erase]').count() == 0
+            assert len(np.unique(page.map().reshape(-1, 3), axis=0)) == 1
             page.tab.keyboard.press('?')
-            assert 'Undo' in page.tab.inner_text('#keys') and 'style' not in page.tab.inner_text('#keys')
+            listed = page.tab.inner_text('#keys')
+            assert 'Undo' in listed and not any(word in listed for word in ('style', 'object', 'Erase'))
             page.tab.keyboard.press('Escape')
             page.tab.keyboard.press('r')
             assert page.tab.get_attribute('#tools [data-tool=rectangle]', 'aria-pressed') == 'true'
+            page.choose(3)
+            before = page.picture()
+            page.stroke((0.1, 0.1), (0.9, 0.5))
+            assert not np.array_equal(page.picture(), before)
         finally:
             page.close()
 

@@ -43,7 +43,8 @@ def styled(trained_vae, tmp_path_factory):
 
 
 def flags_of(scripts, model, split='val', **more):
-    flags = {'lastoutput': model / 'output', 'label': scripts.data / f'{split}_label', 'instance': scripts.data / f'{split}_inst', **more}
+    flags = {'lastoutput': model / 'output', 'label': scripts.data / f'{split}_label',
+             'instance': scripts.data / f'{split}_inst', **more}
     return [f'--{name}={value}' for name, value in flags.items()]
 
 

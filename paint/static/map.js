@@ -52,12 +52,14 @@ export class LabelMap extends EventTarget {
         this.#tell('drawn', false);
     }
 
-    // Other maps in their place, as one step.
+    // Other maps in their place, as one step; which is no work to be saved, if there was none before.
     replace(label, instance) {
+        const { unsaved } = this;
         this.begin();
         this.label.set(label);
         this.instance.set(instance);
         this.commit();
+        if (!unsaved) this.markSaved();
     }
 
     // Other maps, with nothing to undo.

@@ -43,7 +43,6 @@ export class StartDialog {
     fill(id) {
         const { map } = this.page;
         map.replace(map.label.slice().fill(id), map.instance.slice().fill(id));
-        if (!map.undone.length && map.steps.length <= 1) map.markSaved();
     }
 
     async openFiles(label, instance) {
