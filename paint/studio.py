@@ -26,7 +26,7 @@ class Studio:
 
     def __init__(self, arguments):
         self.opt, self.painter = load_painter(arguments)
-        self.folder = folder_of(self.opt.lastoutput, getattr(arguments, 'which_epoch', None))
+        self.folder = folder_of(self.opt.lastoutput, arguments.which_epoch)
         self.classes, self.unlabelled = _classes(self.folder, self.opt)
         self.turns = Turns()
         try:

@@ -5,10 +5,10 @@ import os
 import shutil
 
 from model.errors import InputError
-from model.painter import Painter
+from model.writing import writing
 from result.draw import draw
 from result.evaluate import BATCH, Evaluation, add_settings, append
-from result.protocols import DATASETS
+from result.protocols import dataset_of
 
 LOWER_IS_BETTER = ('fid',)
 SCORES = 'scores.jsonl'  # in the folder of the run
@@ -16,13 +16,8 @@ SCORES = 'scores.jsonl'  # in the folder of the run
 
 def settings_for(opt, arguments):
     """Settings of an Evaluation of what `opt` paints: the flags in `arguments`, and what the options say."""
-    names = [name for name, dataset in DATASETS.items() if dataset.label_nc == opt.label_nc]
-    if not names:
-        known = ', '.join(f'{dataset.label_nc} ({name})' for name, dataset in DATASETS.items())
-        raise InputError(f'label_nc {opt.label_nc}: there is no segmentation network for that many classes, only for {known}; '
-                         'leave scoring out')
     height, width = opt.picture_size
-    return argparse.Namespace(**{**vars(arguments), 'dataset': names[0], 'dataroot': opt.dataroot, 'size': (width, height),
+    return argparse.Namespace(**{**vars(arguments), 'dataset': dataset_of(opt), 'dataroot': opt.dataroot, 'size': (width, height),
                                  'batch': BATCH, 'weights': arguments.weights or opt.scoring})
 
 
@@ -51,22 +46,33 @@ class Best:
         self.opt, self.evaluation = opt, Evaluation(settings, opt.max_dataset_size)
 
     def score(self, train_step, checkpoint, epoch):
-        """Paint, score and, if it is the best so far, keep the newest checkpoint, which must be that of `epoch`; what to say."""
+        """Paint, score and, if it is the best so far, keep the newest checkpoint, which must be that of `epoch`; what to say.
+
+        The weights are kept before the score counts: after a kill in between it is made again, and finds itself kept.
+        """
         opt = self.opt
         folder = os.path.join(opt.output, 'scoring')
         pictures = os.path.join(folder, 'pics')
         style = 'random' if opt.use_vae else None
-        draw(opt, Painter(opt, train_step.generator, train_step.encoder), pictures, ['.png'], style, opt.batchSize)
+        draw(opt, train_step.painter, pictures, ['.png'], style, opt.batchSize)
         line = self.evaluation.score(pictures, f'epoch {epoch} of {opt.output}', style or 'none')
-        append(os.path.join(opt.output, SCORES), line)
-        shutil.rmtree(folder)   # the next epoch's pictures are others
         found, before = line['scores'][opt.score_by], self._before(line['protocol'])
         better = found is not None and (before is None or (found < before if opt.score_by in LOWER_IS_BETTER else found > before))
         if better:
             checkpoint.keep('best', {'score.json': {'score_by': opt.score_by, **line}})
+        self._count(line)
+        shutil.rmtree(folder)   # the next epoch's pictures are others
         shown = ', '.join(f'{name} {value:.4f}' for name, value in line['scores'].items() if value is not None)
         best = os.path.join(opt.output, 'best')
         return f'scores after epoch {epoch}: {shown}; ' + (f'kept in {best}' if better else f'{best} stays')
+
+    def _count(self, line):
+        """Add the line to the run's scores, in one act: half a line would say that nothing can be read."""
+        path = os.path.join(self.opt.output, SCORES)
+        with writing(path, left='the scores before it stay') as unfinished:
+            if os.path.exists(path):
+                shutil.copyfile(path, unfinished)
+            append(unfinished, line)
 
     def _before(self, protocol):
         """The score of what is kept; None if there is nothing, or scored by another protocol."""

@@ -89,7 +89,7 @@ def is_current(job):
 
 def fingerprint(opt, arguments):
     """dict of what a picture depends on beside its own files."""
-    folder, digest = folder_of(opt.lastoutput, getattr(arguments, 'which_epoch', None)), hashlib.sha256()
+    folder, digest = folder_of(opt.lastoutput, arguments.which_epoch), hashlib.sha256()
     for name in sorted(name for name in os.listdir(folder) if name.endswith('.pdparams')):
         with open(os.path.join(folder, name), 'rb') as file:
             for part in iter(lambda: file.read(1 << 20), b''):

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import islice
 
 from model.processes import device  # first: sets the threads, then imports Paddle
 
@@ -176,9 +177,18 @@ def main():
     parser.add_argument('--full', action='store_true', help='all tables, all settings')
     parser.add_argument('--settings', nargs='+', default=[], choices=SETTINGS, help='more columns than plain and both')
     parser.add_argument('--plot', metavar='FILE', help='draw the ratios')
+    parser.add_argument('--export', action='store_true', help='exported files instead (tests/benchmark_export.py)')
+    parser.add_argument('--lastoutput', metavar='FOLDER', help='with --export: a checkpoint, instead of random weights')
+    parser.add_argument('--device', choices=('gpu', 'cpu'), help='another benchmark, of what a GPU does: --device gpu --help')
     parser.add_argument('--paint', action='store_true', help='how long an answer of python -m paint takes, and nothing else')
     parser.add_argument('--peak', choices=SETTINGS, help=argparse.SUPPRESS)
+    if any(argument.split('=')[0] == '--device' for argument in sys.argv[1:]):
+        from tests import benchmark_gpu     # which takes the maps from here
+        return benchmark_gpu.main()
     arguments = parser.parse_args()
+    if arguments.export:
+        from tests import benchmark_export   # needs onnx and onnxruntime
+        return benchmark_export.main(arguments.lastoutput, lambda opt: list(islice(batches(opt), 8)))
     if arguments.peak:
         return print_peak(arguments.peak)
     device.use_best_device()

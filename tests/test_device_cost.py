@@ -37,3 +37,18 @@ def test_one_read_a_step_and_few_operators(path):
     if path == 'dense' and numbers['operators'] is not None:
         assert 1000 < numbers['operators'] <= 2500      # of the whole networks: sizes and channels do not change it
     assert numbers['collectives'] == 0 and numbers['kept_bytes_g'] > numbers['kept_bytes_d'] > 0
+
+
+def test_adam_in_one_operator_is_not_the_same_to_the_bit():
+    """Why the step does not take it. Where this fails, it may."""
+    results = []
+    for multi_tensor in (False, True):
+        rng = np.random.default_rng(0)
+        weight = paddle.to_tensor(rng.standard_normal((64, 500)).astype(np.float32), stop_gradient=False)
+        adam = paddle.optimizer.Adam(2e-4, 0.0, 0.9, 1e-8, parameters=[weight], use_multi_tensor=multi_tensor)
+        for _ in range(6):
+            (weight * paddle.to_tensor(rng.standard_normal(weight.shape).astype(np.float32))).sum().backward()
+            adam.step()
+            adam.clear_grad(set_to_zero=False)
+        results.append(weight.numpy())
+    assert 0 < np.abs(results[0] - results[1]).max() < 1e-6

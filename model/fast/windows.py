@@ -75,7 +75,8 @@ def _distinct_neighbourhoods(ids, outside, k, stride, padding):
     n, y, x = np.unravel_index(representative, window.shape)
     offsets = np.arange(k)
     content = padded[n[:, None, None], stride * y[:, None, None] + offsets[:, None], stride * x[:, None, None] + offsets]
-    return content.reshape(-1, k * k).astype(np.int32), window.astype(np.int32)
+    # In C order, as the kernels read them: numpy keeps another one of `ids`, as indexing makes where a side is 1.
+    return content.reshape(-1, k * k).astype(np.int32, order='C'), window.astype(np.int32, order='C')
 
 
 def _chained(parts, count):
