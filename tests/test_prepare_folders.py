@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset import classes
+from dataset import classes, names
 from dataset.demo import edges
 from dataset.files import load_instance
 from dataset.prepare.own import components
@@ -105,6 +105,8 @@ def test_own_colours(scripts, tmp_path):
             assert (load_instance(tmp_path / 'text' / f'{split}_label' / path.name) == np.where(ids == 2, 255, ids)).all()
             instance = load_instance(tmp_path / 'json' / f'{split}_inst' / path.name)
             assert (edges(instance) == edges(ids)).all()
+    table = names.read(tmp_path / 'json')
+    assert table == {'names': ['red', 'green', 'blue'], 'colours': [[255, 0, 0], [0, 255, 0], [0, 0, 255]]}
 
 
 def test_the_split_follows_the_seed(scripts, tmp_path):

@@ -43,6 +43,8 @@ async function begin() {
     });
     await firstMap(page);
     tools.choose('brush');
+    // A button that the mouse has pressed must not take the space bar, which moves the view.
+    document.addEventListener('click', (event) => event.detail && event.target.closest('#dock button, header button')?.blur());
     window.addEventListener('hashchange', () => openLink(page));
     document.body.dataset.ready = 'true';
 }
