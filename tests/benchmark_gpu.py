@@ -102,7 +102,7 @@ def main(command=None):
     parser.add_argument('--settings', nargs='+', choices=SETTINGS, default=list(SETTINGS))
     parser.add_argument('--precisions', nargs='+', choices=PRECISIONS, default=list(PRECISIONS),
                         help='on a GPU; a CPU has none but "none"')
-    parser.add_argument('--batches', nargs='+', type=int, default=DOUBLINGS, 
+    parser.add_argument('--batches', nargs='+', type=int, default=DOUBLINGS,
                         help='batch sizes, until the memory ends [1 2 4 .. 1024]')
     parser.add_argument('--crop_size', type=int, default=256)
     parser.add_argument('--ngf', type=int, default=64, help='and ndf [64]')
