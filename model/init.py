@@ -112,7 +112,8 @@ class OPT:
                        choices=('float32', 'bfloat16'))
     amp = _s('none', 'mixed precision on a GPU: convolutions in bfloat16 or float16 (with loss scaling); not yet measured',
              choices=('none', 'bfloat16', 'float16'))
-    cudnn = _s('fast', 'algorithms on a GPU: fast, or deterministic: slower, sums in the same order in every run (FLAGS_cudnn_deterministic)',
+    cudnn = _s('fast', 'algorithms on a GPU: fast, or deterministic: slower, sums in the same order in every run '
+               '(FLAGS_cudnn_deterministic)',
                choices=('fast', 'deterministic'))
     modulation = _s('auto', 'how SPADE finds gamma and beta: windows (each distinct label window once), dense (the plain '
                     'convolutions), auto (the faster)', choices=('auto', 'windows', 'dense'))

@@ -67,8 +67,8 @@ class ModulationChoice:
             return
         if not any(self.seconds.values()) and not self.steps_of_turn:
             again = '; its checkpoint holds no choice for this device, so that it goes on, but not bit for bit' if step else ''
-            self._news.append(f'modulation auto: measures dense and windows in turn, {WARM_UP + TIMED} times each, and keeps to the '
-                             f'faster{again}')
+            self._news.append(f'modulation auto: measures dense and windows in turn, {WARM_UP + TIMED} times each, and keeps '
+                             f'to the faster{again}')
         began = self.clock()
         yield
         self._record(step, self.clock() - began)

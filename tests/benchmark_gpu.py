@@ -100,8 +100,10 @@ def main(command=None):
     parser.add_argument('--device', choices=('gpu', 'cpu'), required=True)
     parser.add_argument('--out', metavar='FILE', default='benchmark_gpu.json', help='the file to send in [benchmark_gpu.json]')
     parser.add_argument('--settings', nargs='+', choices=SETTINGS, default=list(SETTINGS))
-    parser.add_argument('--precisions', nargs='+', choices=PRECISIONS, default=list(PRECISIONS), help='on a GPU; a CPU has none but "none"')
-    parser.add_argument('--batches', nargs='+', type=int, default=DOUBLINGS, help='batch sizes, until the memory ends [1 2 4 .. 1024]')
+    parser.add_argument('--precisions', nargs='+', choices=PRECISIONS, default=list(PRECISIONS),
+                        help='on a GPU; a CPU has none but "none"')
+    parser.add_argument('--batches', nargs='+', type=int, default=DOUBLINGS,
+                        help='batch sizes, until the memory ends [1 2 4 .. 1024]')
     parser.add_argument('--crop_size', type=int, default=256)
     parser.add_argument('--ngf', type=int, default=64, help='and ndf [64]')
     parser.add_argument('--warm_up', type=int, default=WARM_UP, help=f'runs that are not timed [{WARM_UP}]')
@@ -126,7 +128,7 @@ def main(command=None):
             child = [sys.executable, '-m', 'tests.benchmark', *command, '--work', setting, precision]
             done = subprocess.run(child, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             rows = [json.loads(line[len('row:'):]) for line in done.stdout.splitlines() if line.startswith('row:')]
-            if done.returncode:     # a driver that kills at the end of memory, a kernel that is missing: the rest is measured anyway
+            if done.returncode:     # a driver that kills at the end of memory, a missing kernel: the rest is measured anyway
                 rows.append(dict(failed=done.stderr.strip().splitlines()[-1:]))
             for row in rows:
                 report['rows'].append(dict(setting=setting, amp=precision, **row))

@@ -37,7 +37,8 @@ def networks(opt):
     """{'G': a generator, 'D': a discriminator}, and what TrainStep hands to their Exchange: {'G': [parameters], ...}."""
     train_step = TrainStep(opt)
     exchanges = {'G': train_step.exchange_g, 'D': train_step.exchange_d}
-    return {'G': train_step.generator, 'D': train_step.discriminator}, {name: exchange.buckets for name, exchange in exchanges.items()}
+    networks = {'G': train_step.generator, 'D': train_step.discriminator}
+    return networks, {name: exchange.buckets for name, exchange in exchanges.items()}
 
 
 def exchanged(opt):
@@ -90,8 +91,8 @@ def expected(opt, parts):
     found, of_network = networks(opt)
     work = multiplications(opt, found)
     compute = BATCH * TFLOP_PER_IMAGE / GPU_TFLOPS
-    print(f'\nassumed: {TFLOP_PER_IMAGE:.2f} TFLOP an image, {GPU_TFLOPS} TFLOP/s a GPU, batch {BATCH} a GPU: {compute:.2f} s a step '
-          'alone. Gradients are exchanged while backward runs, the statistics of batch norm when it waits for them\n')
+    print(f'\nassumed: {TFLOP_PER_IMAGE:.2f} TFLOP an image, {GPU_TFLOPS} TFLOP/s a GPU, batch {BATCH} a GPU: {compute:.2f} s a '
+          'step alone. Gradients are exchanged while backward runs, the statistics of batch norm when it waits for them\n')
     print('| cluster | all-reduce per GPU | latency | exchange per step | not hidden | efficiency |\n'
           '| --- | --- | --- | --- | --- | --- |')
     for name, gpus, bandwidth, latency in CLUSTERS:

@@ -9,7 +9,8 @@ PLAIN = dict(modulation='dense', cpu_kernels=False)
 WAYS = [(case, dtype, {}) for case in CASES for dtype in ('float32', 'float64')]
 # The plain way costs minutes at 256x256; the two ways are compared with each other in tests/test_windows.py.
 WAYS += [(case, 'float32', dict(modulation='windows', cpu_kernels=False)) for case in ('base_64.npz', 'most_128.npz')]
-WAYS += [('base_64.npz', 'float32', {**PLAIN, 'recompute': True}), ('vgg_64.npz', 'float32', PLAIN), ('most_128.npz', 'float32', PLAIN)]
+WAYS += [('base_64.npz', 'float32', {**PLAIN, 'recompute': True}), ('vgg_64.npz', 'float32', PLAIN),
+         ('most_128.npz', 'float32', PLAIN)]
 WAYS += [('base_64.npz', 'float32', PLAIN), ('base_64.npz', 'float64', PLAIN), ('most_128.npz', 'float64', PLAIN)]
 
 

@@ -57,7 +57,7 @@ def pictures_without_networks(monkeypatch):
 
 
 def dies(moment, work):
-    """Fork, do the work in the child, and end it without any clean-up at its `moment`-th act on the file system; whether it died."""
+    """Fork, work in the child, and end it without any clean-up at its `moment`-th act on the file system; whether it died."""
     child = os.fork()
     if child == 0:
         acts = iter(range(10 ** 6))

@@ -12,8 +12,8 @@ from tests.conftest import says
 
 
 def test_the_benchmark_writes_its_file(scripts, tmp_path):
-    process = scripts.run('-m', 'tests.benchmark', '--device', 'cpu', '--crop_size', 32, '--ngf', 2, '--batches', 1, 2, '--warm_up', 1,
-                          '--timed', 1, '--settings', 'dense', 'deterministic', '--out', tmp_path / 'found.json')
+    process = scripts.run('-m', 'tests.benchmark', '--device', 'cpu', '--crop_size', 32, '--ngf', 2, '--batches', 1, 2,
+                          '--warm_up', 1, '--timed', 1, '--settings', 'dense', 'deterministic', '--out', tmp_path / 'found.json')
     assert process.returncode == 0, process.stderr
     report = json.loads((tmp_path / 'found.json').read_text())
     assert [(row['setting'], row['amp'], row['batch']) for row in report['rows']] == [
@@ -25,7 +25,7 @@ def test_the_benchmark_writes_its_file(scripts, tmp_path):
     assert says(process.stdout, 'images/s', 'please send it in', 'device CPU')
 
 
-@pytest.mark.parametrize('error', [RuntimeError('\n\nResourceExhaustedError: \n\nOut of memory error on GPU 0. Cannot allocate 3GB'),
+@pytest.mark.parametrize('error', [RuntimeError('\n\nResourceExhaustedError: \n\nOut of memory error on GPU 0. Cannot allocate 3'),
                                    MemoryError()])
 def test_batches_grow_until_the_memory_ends(error):
     def measure(count):
@@ -52,12 +52,14 @@ def test_without_a_gpu_they_say_so(scripts, module):
 def test_the_check_shows_the_stored_values(scripts):
     process = scripts.run('-m', 'tests.device_check', '--device', 'cpu', '--cases', 'base_64.npz')
     assert process.returncode == 0, process.stdout + process.stderr
-    assert says(process.stdout, 'no TF32 on a CPU', 'float32', 'float64', 'eval picture', 'all log rows') and 'FAILED' not in process.stdout
+    assert says(process.stdout, 'no TF32 on a CPU', 'float32', 'float64', 'eval picture', 'all log rows')
+    assert 'FAILED' not in process.stdout
 
 
 def test_the_check_fails_beyond_a_tolerance(monkeypatch, capsys):
     """With TF32 other tolerances hold; no number is within none."""
-    found = [('eval picture', 1e-3, 1e-5), ('first losses', 1e-2, 1e-4), ('all log rows', 9.0, 2e-2), ('eval mu', float('nan'), 1e-5)]
+    found = [('eval picture', 1e-3, 1e-5), ('first losses', 1e-2, 1e-4), ('all log rows', 9.0, 2e-2),
+             ('eval mu', float('nan'), 1e-5)]
     monkeypatch.setattr(device_check, 'measure', lambda path, dtype: found)
     assert device_check.show(['base_64.npz'], ['float32'], False) == 4
     assert device_check.show(['base_64.npz'], ['float32'], True) == 1

@@ -56,6 +56,10 @@ DEMO_RUN = {
     'python predict.py --label label.png --instance inst.png --style_photo sunset.jpg --out sunset.png': '--lastoutput runs/a',
     'python predict.py --label maps/ --instance insts/ --style_photo photos/ --out painted/': '--lastoutput runs/a',
     'python predict.py --label label.png --instance inst.png --styles 8 --out styles.jpg': '--lastoutput runs/a',
+    'python predict.py --label maps/ --instance insts/ --out painted/ --png': '--lastoutput runs/a --out painted_png/',
+    'python predict.py --label maps/ --instance insts/ --style_photo photos/': '--lastoutput runs/a --out painted_photos/',
+    'python predict.py --label map.png --instance inst.png --styles 8': '--lastoutput runs/a',
+    'python predict.py --label map.png --instance inst.png --between a.jpg b.jpg --steps 7': '--lastoutput runs/a --out a_to_b.jpg',
     'python predict.py --label label.png --instance inst.png --between sunset.jpg rain.jpg --steps 7 --out between.jpg':
         '--lastoutput runs/a',
     'python -m dataset.check': '--dataroot dataset/demo',
@@ -135,15 +139,17 @@ NOT_RUN = {
         'python -m result.evaluate --pictures runs/wide/val/pics --dataset coco_stuff --dataroot mine --size 128x96 '
         '--no_segmentation',
         'python -m result.sheet --pictures ours --reference theirs --dataset coco_stuff'],
-    'needs a GPU; the same command without --nThreads is run': [
+    'needs a GPU; the training without --nThreads is run': [
+        'python -m tests.device_check', 'python -m tests.benchmark --device gpu',
         'python -m paddle.distributed.launch train.py --preset coco_stuff_paper --batchSize 4 --nThreads 4'],
     'needs two machines: tests/test_distributed.py starts two on one': [
         'python -m paddle.distributed.launch --nnodes 2 --master HOST:PORT train.py ...'],
-    'serves until it is stopped: tests of paint/': ['python -m paint'],
+    'serves until it is stopped, and needs paint/requirements.txt: the tests of paint/': [
+        'python -m paint', 'python -m paint --lastoutput converted/coco', 'python -m paint --help'],
     'takes many minutes; tests/test_alignment.py measures the same': ['python -m tests.alignment'],
     'takes many minutes': [
         'python -m tests.benchmark', 'SPADE_COCO_SAMPLE=FOLDER python -m tests.benchmark', 'python -m tests.benchmark --export',
-        'SPADE_COCO_SAMPLE=FOLDER python -m tests.benchmark --export',
+        'python -m tests.benchmark --paint', 'SPADE_COCO_SAMPLE=FOLDER python -m tests.benchmark --export',
         'SPADE_COCO_SAMPLE=FOLDER python -m tests.benchmark --export --lastoutput output/', '.ci/run'],
     'runs the tests': ['python -m pytest', 'python -m pytest tests/test_scores.py -k counts'],
 }
@@ -210,9 +216,9 @@ def folder(tmp_path):
         Image.fromarray(instance).save(folder / 'insts' / f'{number}.png')
         coloured = np.vstack([colours, np.zeros((256 - len(colours), 3), np.uint8)])[label]
         Image.fromarray(coloured).save(folder / 'colours' / f'{number}.png')
-    for name in ('sunset.jpg', 'rain.jpg'):
+    for name in ('sunset.jpg', 'rain.jpg', 'a.jpg', 'b.jpg'):
         shutil.copy(folder / 'photos' / '0.jpg', folder / name)
-    for name in ('label.png', 'dataset/coco_stuff/val_label/000000000139.png'):
+    for name in ('label.png', 'map.png', 'dataset/coco_stuff/val_label/000000000139.png'):
         Image.fromarray(label).save(folder / name)
     Image.fromarray(instance).save(folder / 'inst.png')
     rows = [f'{index} {red} {green} {blue} {name}' for index, ((red, green, blue), name) in enumerate(zip(colours, COCO_STUFF))]

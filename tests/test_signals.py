@@ -186,8 +186,14 @@ with stopping.after_the_step():
 '''
 
 
+def alone(scripts, code):
+    """CompletedProcess of Python code in a process that starts from nothing."""
+    return subprocess.run([sys.executable, '-c', code], check=False, cwd=REPOSITORY, env=scripts.environment, capture_output=True,
+                          text=True, timeout=60)
+
+
 def test_ctrl_c_while_printing(scripts):
-    process = scripts.run('-c', WHILE_PRINTING)
+    process = alone(scripts, WHILE_PRINTING)
     lines = process.stdout.splitlines()
     assert (process.returncode, process.stderr) == (130, '')
     assert sorted(lines[:2]) == ['losses', lines[0] if 'stopping' in lines[0] else lines[1]] and lines[2:] == [
@@ -197,7 +203,7 @@ def test_ctrl_c_while_printing(scripts):
 def test_a_second_signal_ends_at_once(scripts):
     code = ('import os, signal\nfrom model.processes import stopping\nwith stopping.after_the_step():\n'
             '    for _ in range(2): os.kill(os.getpid(), signal.SIGTERM)\n    print("never reached")')
-    process = scripts.run('-c', code)
+    process = alone(scripts, code)
     assert (process.returncode, process.stderr) == (143, '')
     assert says(process.stdout, 'again: stop at once', 'stopped at once: the last checkpoint stays')
     assert 'never' not in process.stdout

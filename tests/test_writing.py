@@ -63,7 +63,8 @@ def test_one_writer(tmp_path):
     with locked(str(tmp_path / 'set'), 'writer', '--output'):
         child = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=REPOSITORY)
         assert child.returncode and 'in' not in child.stdout.split()
-        assert says(child.stderr, f'{tmp_path}/set: another writer writes there (process {os.getpid()} on ', 'or name another --output')
+        assert says(child.stderr, f'{tmp_path}/set: another writer writes there (process {os.getpid()} on ',
+                    'or name another --output')
     again = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=REPOSITORY, check=True)
     assert again.stdout == 'in\n'
     (tmp_path / 'file').write_text('')

@@ -15,7 +15,8 @@ from model.presets import PRESETS
 from model.vae_encoder import VAEEncoder
 from model.writing import refuse_existing, writing
 
-NETWORKS = {'G': ('n_g.pdparams', SPADEGenerator), 'D': ('n_d.pdparams', MultiscaleDiscriminator), 'E': ('n_e.pdparams', VAEEncoder)}
+NETWORKS = {'G': ('n_g.pdparams', SPADEGenerator), 'D': ('n_d.pdparams', MultiscaleDiscriminator),
+            'E': ('n_e.pdparams', VAEEncoder)}
 LICENCE = 'The weights keep their licence: NVlabs publishes its models under CC BY-NC-SA 4.0, for non-commercial use.'
 
 

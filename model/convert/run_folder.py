@@ -5,7 +5,8 @@ from model.convert.paddle_files import load_weights, save_weights
 from model.errors import InputError
 from model.writing import writing
 
-NETWORKS = {'n_g.pdparams': 'generator', 'n_d.pdparams': 'discriminator', 'n_e.pdparams': 'encoder'}   # file -> name of the network that it holds
+# file -> name of the network that it holds
+NETWORKS = {'n_g.pdparams': 'generator', 'n_d.pdparams': 'discriminator', 'n_e.pdparams': 'encoder'}
 
 
 def folder_of(path, which_epoch=None, option='--lastoutput'):

@@ -22,7 +22,7 @@ def from_torch(state):
 
 
 def dropped(state):
-    """In words, how many tensors of `state`, a dict by PyTorch's names, from_torch leaves out: ', dropped: 3 _running_iter' or ''."""
+    """What from_torch leaves out of `state`, a dict by PyTorch's names, as ', dropped: 3 _running_iter'; '' for nothing."""
     counts = collections.Counter(name.rsplit('.', 1)[-1] for name in state)
     found = [f'{counts[name]} {name}' for name in DROPPED if counts[name]]
     return f', dropped: {", ".join(found)}' if found else ''

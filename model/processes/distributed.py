@@ -47,8 +47,8 @@ def only_rank_0_prints():
 def joined(watch_port=0):
     """Around a script's work: the processes that launch has started find each other, and end together.
 
-    After the device is chosen. watch_port: where rank 0 listens for the others' watch (model/processes/watch.py), 0 for any free port.
-    InputError if they cannot be reached.
+    After the device is chosen. watch_port: where rank 0 listens for the others' watch (model/processes/watch.py), 0 for any free
+    port. InputError if they cannot be reached.
     """
     global _watch, _gradients
     if ranks() == 1:

@@ -95,7 +95,8 @@ def _connected(rank, address):
         return socket.create_connection(address, SILENCE)
     except OSError as error:
         raise InputError(f'rank {rank} on {socket.gethostname()} cannot connect to rank 0 at {address[0]}:{address[1]} ({error}), '
-                         'though both are alive: a firewall between them? Let that port through; --watch_port N chooses it') from None
+                         'though both are alive: a firewall between them? Let that port through; --watch_port N chooses it'
+                         ) from None
 
 
 def _accepted(listener, ranks, token):
