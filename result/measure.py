@@ -11,10 +11,8 @@ from tqdm import tqdm
 from dataset.files import load_label, load_photo
 from model.errors import InputError
 from model.init import OPT
-from result.networks import NETWORKS, unit_range
+from result.networks import NETWORKS
 from result.scores import VOID, confusion
-
-FEATURES = 2048
 
 
 class Cache:
@@ -86,12 +84,13 @@ def resized(image, size, how):
 class Segmentation:
     """Pixels of pictures by true and predicted class, by the data set's network and a protocol."""
 
-    def __init__(self, dataset, protocol, weights, cache, batch):
-        self.dataset, self.protocol, self.weights, self.batch = dataset, protocol, weights, batch
+    def __init__(self, dataset, protocol, weights, cache, batch, size=None):
+        """size: (width, height) that photos are brought to first, where they are scored beside pictures of that size."""
+        self.dataset, self.protocol, self.weights, self.batch, self.size = dataset, protocol, weights, batch, size
         self.kind = NETWORKS[dataset.network]
         self.checksum = weights_checksum(self.kind, weights)
         self.cache = Cache(cache, {'counts': 2, 'weights': self.checksum, 'network': dataset.network,
-                                   'full_size': protocol.full_size})
+                                   'full_size': protocol.full_size, **({'size': list(size)} if size else {})})
         self.network = None
 
     def measure(self, pairs, title):
@@ -128,6 +127,8 @@ class Segmentation:
     def _read(self, picture, label):
         """(uint8 (H, W, 3), int64 (H, W)): picture and true classes at the size that the protocol compares them at."""
         image, label = load_photo(picture), true_classes(label, self.dataset)
+        if self.size:
+            image = resized(image, self.size, Image.Resampling.BICUBIC)
         if self.protocol.full_size:
             return numpy.asarray(resized(image, label.shape[::-1], Image.Resampling.BILINEAR)), label
         label = resized(Image.fromarray(label.astype(numpy.int32)), image.size, Image.Resampling.NEAREST)
@@ -135,11 +136,14 @@ class Segmentation:
 
 
 class Features:
-    """Inception features of pictures, at `size` (width, height), to which others are resized (bicubic, as training does)."""
+    """A network's features of pictures, at `size` (width, height), to which others are resized (bicubic, as training does).
 
-    def __init__(self, weights, cache, batch, size):
-        self.weights, self.batch, self.size = weights, batch, size
-        self.kind = NETWORKS['inception']
+    FID's Inception, or with the number of its classes a segmentation network that has features.
+    """
+
+    def __init__(self, weights, cache, batch, size, network='inception', classes=None):
+        self.weights, self.batch, self.size, self.classes = weights, batch, size, classes
+        self.kind = NETWORKS[network]
         self.checksum = weights_checksum(self.kind, weights)
         self.cache = Cache(cache, {'features': 1, 'weights': self.checksum, 'size': list(size)})
         self.network = None
@@ -150,13 +154,13 @@ class Features:
         missing = [(key, path) for key, path in paths.items() if not self.cache.has(key)]
         with tqdm(total=len(paths), initial=len(paths) - len(missing), unit='picture', desc=title, dynamic_ncols=True) as bar:
             for keys, read in _alike(((key, (self._read(path),)) for key, path in missing), self.batch):
-                self.network = self.network or self.kind.load(self.weights)
-                for key, row in zip(keys, self.network(unit_range(numpy.stack([rgb for rgb, in read]))).numpy()):
+                self.network = self.network or self.kind.load(self.weights, self.classes)
+                for key, row in zip(keys, self.kind.describe(self.network, numpy.stack([rgb for rgb, in read])).numpy()):
                     self.cache.put(key, row)
                 bar.update(len(keys))
 
     def features(self, picture):
-        """float32 (2048) of a picture that was measured."""
+        """float32 (kind.features) of a picture that was measured."""
         return self.cache.get(file_digest(picture))
 
     def _read(self, path):

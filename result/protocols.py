@@ -9,6 +9,8 @@ Protocol = namedtuple('Protocol', 'full_size void_counted')
 
 PROTOCOLS = {'spade': Protocol(False, False), 'full_size': Protocol(True, False), 'void_counted': Protocol(False, True)}
 
+OWN = 'own'   # the data set that is not one of DATASETS: result.own tells its classes, its network and its size
+
 # label_nc: as in OPT; network: a key of result.networks.NETWORKS; size: (width, height) of SPADE's pictures;
 # names: of the classes that are scored; ids: the label files' id of each, where it is not the same number.
 Dataset = namedtuple('Dataset', 'dataroot label_nc network size names ids')
