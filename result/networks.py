@@ -114,5 +114,6 @@ NETWORKS = {
                                 None, features=2048, describe=_inception_features),
     # One's own: result.train_segmenter makes it, result.own finds it.
     'segmenter': ScoringNetwork('U-Net of result.train_segmenter', Segmenter, 'segmenter.pdparams',
-                                'what result.train_segmenter kept', 'classify.weight', prepare=_for_segmenter, features=WIDTHS[-1], describe=_segmenter_features),
+                                'what result.train_segmenter kept', 'classify.weight', prepare=_for_segmenter, features=WIDTHS[-1],
+                                describe=_segmenter_features),
 }

@@ -37,8 +37,9 @@ def description(dataroot, weights):
     """(folder, content of its segmenter.json); InputError if there is none, if it is damaged, or of another data set."""
     folder = folder_of(dataroot, weights)
     if folder is None:
-        raise InputError(f'{os.path.join(dataroot, FOLDER, DESCRIPTION)}: this set has no scoring network yet: train it with python '
-                         f'-m result.train_segmenter --dataroot {dataroot} (until it ends), or name its folder with --weights')
+        place = os.path.join(dataroot, FOLDER, DESCRIPTION)
+        raise InputError(f'{place}: this set has no scoring network yet: train it (to its end) with python -m result.train_segmenter '
+                         f'--dataroot {dataroot}, or name its folder with --weights')
     path = os.path.join(folder, DESCRIPTION)
     try:
         with open(path, encoding='utf-8') as file:
