@@ -1,41 +1,108 @@
-"""Paint one label map: python predict.py --label FILE [--instance FILE] [--style_photo FILE] [--out FILE]"""
+"""Paint label maps: python predict.py --label FILE_OR_FOLDER [--instance ...] [--style_photo ...] [--out ...]
+
+    python predict.py --label map.png --instance inst.png                                     one picture
+    python predict.py --label maps/ --instance insts/ --style_photo photos/ --out painted/    a folder, matched by name; the same
+                                                                                              command goes on after a kill
+    python predict.py --label map.png --instance inst.png --styles 8                          a sheet: seed, seed + 1, ...
+    python predict.py --label map.png --instance inst.png --between a.jpg b.jpg --steps 7     from one style to another
+"""
 import os
 
 from model.processes import device  # first: sets the threads, then imports Paddle
 
-from dataset.labelled_images import prediction_inputs
-from output import pictures
+from tqdm import tqdm
+
+from dataset.files import load_photo
+from dataset.labelled_images import prediction_inputs, whole_picture
+from model import styles
 from model.errors import InputError, shown_in_one_line
 from model.painter import checkpoint_parser, load_painter
 from model.semantics import SemanticMap
+from output import pictures
+from result.folder import folder_jobs, jobs_left, out_folder
+
+SHEET_COLUMNS = 4
 
 
 def main():
     arguments = command_line()
-    inputs = [arguments.label, arguments.instance, arguments.style_photo]
-    stem = os.path.splitext(os.path.basename(arguments.label))[0]
-    out = arguments.out or f'{stem}_painted.jpg'
-    if os.path.splitext(out)[1].lower() not in ('.jpg', '.jpeg', '.png'):
-        raise InputError(f'--out {out}: expected a name that ends in .jpg or .png')
-    if any(path and os.path.exists(path) and os.path.exists(out) and os.path.samefile(path, out) for path in inputs):
-        raise InputError(f'--out {out}: would replace an input; choose another name')
+    jobs = folder_jobs(arguments) if os.path.isdir(arguments.label) else [single_job(arguments)]
     device.use_best_device()
     opt, painter = load_painter(arguments)
-    if inputs[2] and not opt.use_vae:
-        raise InputError('--style_photo: this model has no style encoder (use_vae false); leave it out')
-    arrays = prediction_inputs(opt, *inputs)
-    batch = {name: values[None] for name, values in arrays.items()}
-    painted = painter.paint(SemanticMap(batch['label'], batch.get('instance'), opt), batch.get('image'))
-    pictures.save(pictures.to_uint8(painted)[0], out)
-    print(f'{out}: {opt.picture_size[1]} wide and {opt.picture_size[0]} high')
+    check_styles(opt, arguments)
+    if os.path.isdir(arguments.label):
+        left = jobs_left(jobs, opt, arguments)
+        for job in tqdm(left, 'predict', len(jobs), initial=len(jobs) - len(left), unit=' pictures', disable=None):
+            paint(opt, painter, arguments, *job)
+        print(f'{out_folder(arguments)}: {len(jobs)} pictures' + (f', {len(jobs) - len(left)} of them there already'
+                                                                  if len(left) < len(jobs) else ''))
+    else:
+        height, width = paint(opt, painter, arguments, *jobs[0])
+        print(f'{jobs[0][-1]}: {width} wide and {height} high')
+
+
+def paint(opt, painter, arguments, label, instance, photo, out):
+    """Write one picture, or a sheet of several styles; -> its (height, width). One map at a time: batches change the last bits."""
+    arrays = prediction_inputs(opt, label, instance, photo)
+    semantics = SemanticMap(arrays['label'][None], None if opt.no_instance else arrays['instance'][None], opt)
+    found = wanted_styles(opt, painter, arguments, arrays.get('image'))
+    painted = [pictures.to_uint8(painter.paint(semantics, z=None if z is None else z[None]))[0] for z in found]
+    columns = SHEET_COLUMNS if arguments.styles else len(painted)
+    pixels = painted[0] if len(painted) == 1 else pictures.grid(painted, columns)
+    pictures.save(pixels, out)
+    return pixels.shape[:2]
+
+
+def wanted_styles(opt, painter, arguments, photo):
+    """list of z, or of None without a style encoder."""
+    if not opt.use_vae:
+        return [None]
+    if arguments.between:
+        ends = [styles.of_photo(painter, whole_picture({'image': load_photo(path)}, opt)['image']) for path in arguments.between]
+        return [styles.between(*ends, step / (arguments.steps - 1)) for step in range(arguments.steps)]
+    if photo is not None:
+        return [styles.of_photo(painter, photo)]
+    return [styles.of_seed(opt, opt.seed + number) for number in range(arguments.styles or 1)]
+
+
+def check_styles(opt, arguments):
+    """InputError for flags about styles that contradict each other or the model."""
+    given = [f'--{name}' for name in ('style_photo', 'styles', 'between') if getattr(arguments, name)]
+    if len(given) > 1:
+        raise InputError(f'{" and ".join(given)}: each says which style to take: give one of them')
+    if given and not opt.use_vae:
+        raise InputError(f'{given[0]}: this model has no style encoder (use_vae false); leave it out')
+    if arguments.styles is not None and arguments.styles < 1 or arguments.steps < 2:
+        raise InputError(f'--styles {arguments.styles} --steps {arguments.steps}: allowed: at least 1 style and 2 steps')
+
+
+def single_job(arguments):
+    """(label, instance, photo, out), paths."""
+    stem = os.path.splitext(os.path.basename(arguments.label))[0]
+    out = arguments.out or f'{stem}_painted{".png" if arguments.png else ".jpg"}'
+    if os.path.splitext(out)[1].lower() not in ('.jpg', '.jpeg', '.png'):
+        raise InputError(f'--out {out}: expected a name that ends in .jpg or .png')
+    inputs = [arguments.label, arguments.instance, arguments.style_photo]
+    if any(path and os.path.exists(path) and os.path.exists(out) and os.path.samefile(path, out)
+           for path in inputs + list(arguments.between or ())):
+        raise InputError(f'--out {out}: would replace an input; choose another name')
+    return (*inputs, out)
 
 
 def command_line():
-    parser = checkpoint_parser(__doc__)
-    parser.add_argument('--label', required=True, metavar='FILE', help='label map, PNG of class ids')
-    parser.add_argument('--instance', metavar='FILE', default=None, help='instance map, PNG; needed unless no_instance is true')
-    parser.add_argument('--style_photo', metavar='FILE', default=None, help='photo whose style is taken; else --seed draws one')
-    parser.add_argument('--out', metavar='FILE', default=None, help='the picture, .jpg or .png [<label>_painted.jpg]')
+    parser = checkpoint_parser(__doc__.splitlines()[0])
+    parser.add_argument('--label', required=True, metavar='PATH', help='label map, PNG of class ids, or a folder of them')
+    parser.add_argument('--instance', metavar='PATH', default=None,
+                        help='instance map, PNG, or a folder of them; needed unless no_instance is true')
+    parser.add_argument('--style_photo', metavar='PATH', default=None,
+                        help='photo whose style is taken, or a folder with one for each label map; else --seed draws one')
+    parser.add_argument('--styles', type=int, metavar='N', default=None, help='a sheet of N styles, drawn by seed, seed + 1, ...')
+    parser.add_argument('--between', nargs=2, metavar=('A', 'B'), default=None, help='a row of pictures, from the style of photo A to '
+                        'that of photo B')
+    parser.add_argument('--steps', type=int, metavar='N', default=7, help='pictures of --between [7]')
+    parser.add_argument('--out', metavar='PATH', default=None,
+                        help='the picture, .jpg or .png, or the folder for them [<label>_painted, .jpg]')
+    parser.add_argument('--png', action='store_true', default=False, help='without --out, or in a folder: lossless PNG files')
     return parser.parse_args()
 
 

@@ -10,26 +10,26 @@ import signal
 import sys
 from itertools import islice
 
-from model.processes import device  # first: sets the threads, then imports Paddle
+from model.processes import stopping  # first: from here on a signal ends this with a line
+from model.processes import device  # before what imports Paddle: sets the threads
 
 import paddle
 
 from dataset import demo
-from dataset.labelled_images import LabelledImages, ValidationImages, batches, global_batch
-from dataset.loader import Loader, stacked
-from log.progress import Progress
-from model.processes import distributed
-from output import pictures, resume
+from dataset.labelled_images import LabelledImages, batches, global_batch
+from dataset.loader import Loader
 from log import plan
-from output.checkpoint import Checkpoint
-from model.errors import InputError, shown_in_one_line
+from log.progress import Progress
+from model.errors import shown_in_one_line
 from model.init import OPT
 from model.presets import PRESETS
+from model.processes import distributed
 from model.semantics import prepared
 from model.train_step import LOG_COLUMNS, TrainStep
+from output import resume
+from output.checkpoint import Checkpoint
+from output.training_pictures import TrainingPictures
 from result.best import Best, score_is_due
-
-WATCHED = 4  # validation maps drawn after every epoch, and samples in a training picture
 
 
 def main():
@@ -59,7 +59,8 @@ def train(opt, arguments):
     with run.claimed():
         run.begin(train_step, arguments.init_from)
         with Loader(data, opt.nThreads, functools.partial(prepared, opt=opt)) as loader:
-            Training(opt, train_step, loader, run.log, run.progress, best).run()
+            with stopping.after_the_step():
+                Training(opt, train_step, loader, run, best).run()
     print(f'done: {opt.epochs} epochs. Pictures: {os.path.join(opt.output, "pics")}; losses: python -m log.plot --log {opt.log}; '
           f'validation set: python val.py --lastoutput {opt.output}')
 
@@ -82,60 +83,50 @@ def options():
 
 
 class Training:
-    """The loop over epochs and steps, with what is saved and drawn on the way."""
+    """The loop over epochs and steps. Every rank runs it; rank 0 logs, draws, saves and scores."""
 
-    def __init__(self, opt, train_step, loader, log, progress, best):
-        self.opt, self.train_step, self.loader, self.log, self.progress = opt, train_step, loader, log, progress
-        self.best = best
-        self.checkpoint = Checkpoint(opt.output)
-        self.stop_signal, self.interruptible, self.parent = None, False, os.getppid()
+    def __init__(self, opt, train_step, loader, run, best):
+        self.opt, self.train_step, self.loader, self.best = opt, train_step, loader, best
+        self.log, self.progress, self.checkpoint = run.log, run.progress, Checkpoint(opt.output)
+        self.whole = global_batch(opt, distributed.ranks())   # samples of a step
+        epochs, samples = opt.epochs - self.progress['epoch'], len(loader.data)
+        steps = (samples - self.progress['seen']) // self.whole + epochs * (samples // self.whole)
+        self.report = Progress(train_step.steps, train_step.steps + steps, self.whole, opt.print_freq)
+        self.pictures = TrainingPictures(opt, train_step, self.report.say) if distributed.is_main() else None
+        self.parent = os.getppid()
 
     def run(self):
-        opt, progress = self.opt, self.progress
-        count, whole = len(self.loader.data), global_batch(opt, distributed.ranks())
-        steps = (count - progress['seen']) // whole + (opt.epochs - progress['epoch']) * (count // whole)
-        self.report = Progress(self.train_step.steps, self.train_step.steps + steps, whole, opt.print_freq)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._stop)
-        self.watched = self._watched_maps() if distributed.is_main() else None
-        for epoch in range(progress['epoch'], opt.epochs + 1):
-            seen = progress['seen'] if epoch == progress['epoch'] else 0
-            progress.update(epoch=epoch, seen=seen)
+        for epoch in range(self.progress['epoch'], self.opt.epochs + 1):
+            if epoch > self.progress['epoch']:
+                self.progress.update(epoch=epoch, seen=0)
             self.train_step.set_epoch(epoch)
-            pieces = self.loader(batches(opt, count, epoch, seen, distributed.rank(), distributed.ranks()))
-            for batch in self.report.timed(iter(lambda: list(islice(pieces, opt.accumulate)), [])):
-                self._step(epoch, batch, whole)
+            for batch in self.report.timed(self._batches(epoch)):
+                losses = self.train_step.update([(piece['semantics'], None, piece['image']) for piece in batch])
+                self.progress['seen'] += self.whole
+                self.report.done(epoch, losses)
+                if distributed.is_main():
+                    self._record(epoch, batch[0], losses)
+                self._stop_if_asked()
             if distributed.is_main():
-                self._draw_watched(epoch)
-                self._save(keep_epoch=epoch if epoch % opt.save_epoch_freq == 0 else None)
+                self.pictures.of_validation(epoch)
+                self._save(keep_epoch=epoch if epoch % self.opt.save_epoch_freq == 0 else None)
                 self._score(epoch)
             distributed.barrier()
         self.report.close()
 
-    def _step(self, epoch, batch, whole):
-        losses = self.train_step.update([(piece['semantics'], None, piece['image']) for piece in batch])
-        self.progress['seen'] += whole
-        self.report.done(epoch, losses)
-        if distributed.is_main():
-            self._record(epoch, batch[0], losses)
-        if distributed.ranks() > 1 and os.getppid() != self.parent:
-            self.stop_signal = signal.SIGTERM  # launch was killed, and does not always take its processes with it
-        # Signals reach the processes in different steps; they stop in the same one.
-        if distributed.all_reduce(paddle.to_tensor(float(bool(self.stop_signal)))):
-            if distributed.is_main():
-                self._save()
-            self.report.close()
-            print(f'stopped and saved after step {self.train_step.steps}; the same command goes on from there')
-            sys.exit(128 + (self.stop_signal or signal.SIGTERM))
+    def _batches(self, epoch):
+        """What is left of an epoch: for each step this rank's pieces, a list of opt.accumulate dicts of arrays."""
+        keys = batches(self.opt, len(self.loader.data), epoch, self.progress['seen'], distributed.rank(), distributed.ranks())
+        pieces = self.loader(keys)
+        while step := list(islice(pieces, self.opt.accumulate)):
+            yield step
 
     def _record(self, epoch, batch, losses):
         """The log's row, and where they are due a picture and a checkpoint."""
         self.log.append([losses[name] for name in LOG_COLUMNS])
-        step = self.train_step.steps
-        if step % self.opt.display_freq == 0:
-            batch = {name: batch[name][:WATCHED] for name in ('label', 'instance', 'image') if name in batch}
-            pictures.save(self._drawn(batch), os.path.join(self.opt.output, 'pics', f'{epoch}_{step}.jpg'))
-        if step % self.opt.save_latest_freq == 0:
+        if self.train_step.steps % self.opt.display_freq == 0:
+            self.pictures.of_batch(epoch, batch)
+        if self.train_step.steps % self.opt.save_latest_freq == 0:
             self._save()
 
     def _save(self, keep_epoch=None):
@@ -145,35 +136,18 @@ class Training:
 
     def _score(self, epoch):
         if score_is_due(self.opt, epoch):
-            self.interruptible = True   # all is saved, and scoring takes long
-            self.report.say(self.best.score(self.train_step, self.checkpoint, epoch))
-            self.interruptible = False
+            with stopping.at_once('stopped: all is saved but these scores; the same command makes them'):
+                self.report.say(self.best.score(self.train_step, self.checkpoint, epoch))
 
-    def _watched_maps(self):
-        """The first few validation samples, the same after every epoch; None without a validation set."""
-        try:
-            data = ValidationImages(self.opt)
-            return stacked(data, range(min(WATCHED, len(data))))
-        except InputError as error:
-            self.report.say(f'no validation pictures while training: {error}')
-            return None
-
-    def _draw_watched(self, epoch):
-        if self.watched is not None:
-            pictures.save(self._drawn(self.watched), os.path.join(self.opt.output, 'pics', f'val_{epoch:04d}.jpg'))
-
-    def _drawn(self, batch):
-        fake = self.train_step.generate(batch['label'], batch.get('instance'), batch['image'])
-        return pictures.rows(batch['label'], fake, batch['image'], self.opt)
-
-    def _stop(self, number, frame):
-        """Ctrl-C and SIGTERM: finish the step, save, end; a second one ends at once."""
-        if self.interruptible:
-            self.report.say('stopped: all is saved but these scores; the same command makes them')
-        if self.stop_signal or self.interruptible:
-            raise KeyboardInterrupt
-        self.stop_signal = number
-        self.report.say('stopping: this step is finished and saved first (again: stop at once)')
+    def _stop_if_asked(self):
+        """End after a signal to any rank, all in the same step, and when launch was killed, which may leave its processes."""
+        orphaned = distributed.ranks() > 1 and os.getppid() != self.parent
+        if distributed.all_reduce(paddle.to_tensor(float(bool(stopping.asked() or orphaned)))):
+            if distributed.is_main():
+                self._save()
+            self.report.close()
+            print(f'stopped and saved after step {self.train_step.steps}; the same command goes on from there')
+            sys.exit(128 + (stopping.asked() or signal.SIGTERM))
 
 
 if __name__ == '__main__':

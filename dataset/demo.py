@@ -2,21 +2,28 @@
 
     python -m dataset.demo --output dataset/demo --train 64 --val 8 --height 128 --width 128
 
-writes photos, label maps (ids of COCO-Stuff) and instance maps that fit each other pixel by pixel, and sheet.jpg to look at.
+writes photos, label maps (ids of COCO-Stuff) and instance maps that fit each other pixel by pixel, and sheet.jpg to look at;
+python -m dataset.prepare demo is the same command.
 """
 import argparse
 import os
 import re
+import shlex
 import shutil
+import sys
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
 from dataset import names
+from dataset.check import check
 from dataset.classes import COCO_STUFF, UNLABELLED, colourize
 from dataset.scenes.scene import scene
+from model.edges import instance_edges
 from model.errors import InputError, shown_in_one_line
+from model.init import OPT
+from model.presets import PRESETS
 
 FOLDERS = tuple(f'{phase}_{kind}' for phase in ('train', 'val') for kind in ('img', 'label', 'inst'))
 OWN_FILE = re.compile(r'scene_\d{5,}\.(jpg|png)')
@@ -70,13 +77,14 @@ def refuse_foreign(root):
 
 
 def write_folders(root, counts, height, width, seed):
-    """The six folders, the sheet and the classes; -> sorted names of the classes that occur."""
+    """The folders, the sheet and the classes; -> sorted names of the classes that occur."""
     for folder in FOLDERS:
-        os.makedirs(os.path.join(root, folder))
+        if counts[folder.split('_')[0]]:
+            os.makedirs(os.path.join(root, folder))
     jobs = [(phase, index) for phase in ('train', 'val') for index in range(counts[phase])]
     names.write(root, names.RELEASED['coco_stuff'])
     samples, present = [], set()
-    for phase, index in tqdm(jobs, desc='demo scenes', unit='scene'):
+    for phase, index in tqdm(jobs, desc='demo scenes', unit='scene', disable=None):
         photo, label, instance = scene(seed * 2 * PHASE_SEEDS + (phase == 'val') * PHASE_SEEDS + index, height, width)
         for kind, pixels, extension in (('img', photo, 'jpg'), ('label', label, 'png'), ('inst', instance, 'png')):
             options = {'quality': 95, 'subsampling': 0} if extension == 'jpg' else {}
@@ -96,30 +104,35 @@ def sheet(samples):
 
 
 def edges(instance):
-    """uint8 RGB: white where a pixel's right or lower neighbour belongs to another instance."""
-    edge = np.zeros(instance.shape, bool)
-    edge[:, :-1] |= instance[:, :-1] != instance[:, 1:]
-    edge[:-1] |= instance[:-1] != instance[1:]
-    return np.repeat(np.uint8(edge * 255)[..., None], 3, -1)
+    """uint8 RGB of integers (H, W): white where the networks see an edge, the pixels on both sides of a border."""
+    return np.repeat(np.uint8(instance_edges(instance[None])[0] * 255)[..., None], 3, -1)
+
+
+def add_flags(parser):
+    for name, default, help in (('train', 64, 'training scenes'), ('val', 8, 'validation scenes'), ('height', 128, 'pixels'),
+                                ('width', 128, 'pixels'), ('seed', 0, 'another seed makes other scenes')):
+        parser.add_argument(f'--{name}', type=int, default=default, help=f'{help} [{default}]')
+    parser.add_argument('--output', metavar='DIR', default=PRESETS['demo']['dataroot'], help='folder to make; an earlier demo set '
+                        f'in it is replaced [{PRESETS["demo"]["dataroot"]}]')
+
+
+def make(arguments):
+    """Write the set of the flags above, check it, and say how to go on; -> whether the check found anything wrong."""
+    root = arguments.output
+    present = write(root, arguments.train, arguments.val, arguments.height, arguments.width, arguments.seed)
+    print(f'{root}: {arguments.train} training and {arguments.val} validation scenes, {arguments.height} high and '
+          f'{arguments.width} wide, {len(present)} of the {len(COCO_STUFF)} COCO-Stuff classes')
+    wrong = check(OPT.preset('demo', dataroot=root, batchSize=1))
+    print(f'look at: {os.path.join(root, SHEET)}\ntrain:   python train.py --preset demo --dataroot {shlex.quote(root)}')
+    return wrong
 
 
 def main():
     parser = argparse.ArgumentParser(
-        prog='python -m dataset.demo', formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        description='Generate scenes to train SPADE on: photos, label maps with COCO-Stuff ids, instance maps, and sheet.jpg '
-                    'to look at.')
-    parser.add_argument('--output', default='dataset/demo/', help='folder to make; an earlier demo set in it is replaced')
-    parser.add_argument('--train', type=int, default=64, help='number of training scenes')
-    parser.add_argument('--val', type=int, default=8, help='number of validation scenes')
-    parser.add_argument('--height', type=int, default=128, help='height of the pictures, in pixels')
-    parser.add_argument('--width', type=int, default=128, help='width of the pictures, in pixels')
-    parser.add_argument('--seed', type=int, default=0, help='another seed makes other scenes')
-    given = parser.parse_args()
-    present = write(given.output, given.train, given.val, given.height, given.width, given.seed)
-    print(f'{given.output}: {given.train} training and {given.val} validation scenes, {given.height} high and {given.width} '
-          f'wide, {len(present)} of the {len(COCO_STUFF)} COCO-Stuff classes\nlook at: {os.path.join(given.output, SHEET)}')
-    if given.height == given.width and given.width % 32 == 0:
-        print(f'train:   python train.py --dataroot {given.output} --load_size {given.width} --crop_size {given.width}')
+        prog='python -m dataset.demo', description='Generate scenes to train SPADE on: photos, label maps with COCO-Stuff ids, '
+        'instance maps, and sheet.jpg to look at. The same as python -m dataset.prepare demo.')
+    add_flags(parser)
+    sys.exit(make(parser.parse_args()))
 
 
 if __name__ == '__main__':

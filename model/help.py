@@ -9,22 +9,24 @@ def options():
     for name, option in OPT.fields().items():
         if option.group != group:
             group = option.group
-            lines += ['', f'**{group}**', '', '| option | default | meaning | source and differences |', '| --- | --- | --- | --- |']
+            lines += ['', f'**{group}**', '', row('option', 'default', 'meaning', 'source and differences'), row(*['---'] * 4)]
         lines.append(row(f'`{name}`', f'`{_default(name, getattr(defaults, name))}`', option.help, option.differs))
     return '\n'.join(lines[1:])
 
 
 def presets():
     """The table of presets: what each sets, where that is not the default."""
-    lines = ['| preset | sets |', '| --- | --- |']
+    lines = [row('preset', 'sets'), row('---', '---')]
     for name, settings in PRESETS.items():
         lines.append(row(f'`{name}`', ', '.join(f'`{option} {_text(value)}`' for option, value in settings.items())))
     return '\n'.join(lines)
 
 
 def row(*cells):
-    """A row of a Markdown table; a bar inside a cell would begin another, and <n> would be a tag."""
-    return '| ' + ' | '.join(cell.replace('|', '\\|').replace('<', '\\<') for cell in cells) + ' |'
+    """A row of a Markdown table; unescaped, a bar would begin another cell, <n> be a tag, and [a](b) a link."""
+    for mark in '|<[':
+        cells = [cell.replace(mark, '\\' + mark) for cell in cells]
+    return '| ' + ' | '.join(cells) + ' |'
 
 
 def _default(name, value):

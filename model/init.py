@@ -111,10 +111,11 @@ class OPT:
     num_upsampling_layers = _n('normal', 'doublings of the size in the generator: normal 5, more 6, most 7 (and a block)',
                                choices=tuple(UPSAMPLINGS))
     norm_G = _n('spectralspadesyncbatch3x3', '[spectral]spade(batch|syncbatch|instance)(3x3|5x5)', pattern=SPADE_NORM,
-                differs='Paper and official code: synchronized batch norm, which in a single process is plain batch norm. ctkindle: '
-                'spectralspadebatch3x3. With spectral, convolutions of the residual blocks start uniform in +-1/sqrt(fan_in): '
-                'official GPU training leaves them so, because its Xavier initialization fills a detached copy of the weight there '
-                '(measured standard deviation 0.0120 against 0.0004). All other weights start Xavier-normal with gain 0.02.')
+                differs='Paper and official code: synchronized batch norm, which in a single process is plain batch norm. '
+                'ctkindle: spectralspadebatch3x3. With spectral, convolutions of the residual blocks start uniform in '
+                '+-1/sqrt(fan_in): official GPU training leaves them so, because its Xavier initialization fills a detached copy '
+                'of the weight there (measured standard deviation 0.0120 against 0.0004). All other weights start Xavier-normal '
+                'with gain 0.02.')
     ndf = _n(64, 'channels of the discriminator\'s first layer', minimum=1)
     num_D = _n(2, 'number of discriminators, each at half the scale of the one before', minimum=1)
     n_layers_D = _n(4, 'layers of each discriminator before its prediction', minimum=1)
@@ -141,8 +142,8 @@ class OPT:
     vggwpath = _l('vgg/vgg19pretrain.pdparams', 'VGG19 weights, made by: python -m model.convert vgg19 SOURCE THIS_FILE',
                   effect='free')
     vgg_taps = _l('paper', 'what the perceptual loss compares: relu1_1 to relu5_1 weighted 1/32 to 1 (paper), or as ctkindle',
-                  choices=('paper', 'ctkindle'), differs='ctkindle: the image and the pooled maps of four blocks, of a central crop '
-                  'of 224, without weights.')
+                  choices=('paper', 'ctkindle'), differs='ctkindle: the image and the pooled maps of four blocks, of a central '
+                  'crop of 224, without weights.')
     lambda_kld = _l(0.05, 'weight of the KL divergence of the style encoder', minimum=0)
 
     # ---- Optimization
@@ -202,6 +203,8 @@ class OPT:
     score_by = _f('mean_iou', 'the score that says which is best; only its kind is computed: segmentation or a Frechet distance '
                   '(segmenter_frechet: by the network of result.train_segmenter)', choices=(
                       'pixel_accuracy', 'mean_accuracy', 'mean_iou', 'frequency_weighted_iou', 'fid', 'segmenter_frechet'))
+    dataset = _f('', 'whose segmentation network scores, where the set does not tell: coco_stuff, ade20k, cityscapes; own: that of '
+                 'result.train_segmenter')
     scoring = _f('result/', 'folder of the scoring networks\' weights')
 
     def __init__(self, **settings):

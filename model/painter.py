@@ -31,6 +31,12 @@ class Painter:
         with _eval_mode(self.generator, self.encoder):
             return self.generator(semantics, self._style(len(semantics), image, z, noise))
 
+    @paddle.no_grad()
+    def style(self, image):
+        """Photos (N, output_nc, H, W) in [-1, 1] -> the mean of their styles, mu (N, z_dim)."""
+        with _eval_mode(self.encoder):
+            return self.encoder(paddle.to_tensor(image, dtype=paddle.get_default_dtype()))[0]
+
     def _style(self, count, image, z, noise):
         if self.encoder is None:
             return None

@@ -3,6 +3,7 @@ import numpy as np
 import paddle
 import paddle.nn.functional as F
 
+from model.edges import instance_edges
 from model.errors import InputError
 from model.fast.windows import distinct_double_windows, distinct_windows
 from model.init import DONTCARE, UPSAMPLINGS
@@ -116,18 +117,6 @@ def prepared(arrays, opt):
 def by_windows(opt):
     """Whether distinct label windows are looked for: not on a GPU unless asked for, where nobody has measured them."""
     return opt.modulation == 'windows' or opt.modulation == 'auto' and paddle.get_device().startswith('cpu')
-
-
-def instance_edges(instance):
-    """bool (N, H, W): True where one of the four neighbours has another id, in integers (N, H, W)."""
-    edge = np.zeros(instance.shape, bool)
-    across = instance[:, :, 1:] != instance[:, :, :-1]
-    down = instance[:, 1:] != instance[:, :-1]
-    edge[:, :, 1:] |= across
-    edge[:, :, :-1] |= across
-    edge[:, 1:] |= down
-    edge[:, :-1] |= down
-    return edge
 
 
 def nearest(maps, size):

@@ -14,6 +14,7 @@ from model.generator import SPADEGenerator
 from model.losses import PERCEPTUAL_WEIGHTS, feature_matching, gan_loss, kl_divergence, perceptual
 from model.painter import Painter, normal_draws
 from model.processes import distributed, precision
+from model.processes.gradients import Exchange
 from model.semantics import SemanticMap
 from model.vae_encoder import VAEEncoder, reparameterize
 from vgg.vgg19 import VGG19Features
@@ -40,6 +41,10 @@ class TrainStep:
         self.optimizer_g, self.optimizer_d = (
             paddle.optimizer.Adam(beta1=opt.beta1, beta2=opt.beta2, epsilon=1e-8, parameters=parameters)
             for parameters in (self.parameters_g, self.parameters_d))
+        # In the order in which a forward reads them: the style first, D's scales side by side.
+        self.exchange_g = Exchange((self.encoder.parameters() if opt.use_vae else []) + self.generator.parameters())
+        self.exchange_d = Exchange([parameter for layer in zip(*(scale.parameters() for scale in self.discriminator.children()))
+                                    for parameter in layer])
         self.scaler_g, self.scaler_d = (paddle.amp.GradScaler(enable=opt.amp == 'float16') for _ in range(2))
         self.compact = in_use(opt)
         self.steps = 0                              # done so far
@@ -114,18 +119,20 @@ class TrainStep:
         """G and E against a D whose weights need no gradient -> the weighted losses of G_COLUMNS, as tensors."""
         self.optimizer_g.clear_grad(set_to_zero=False)
         _require_gradients(self.discriminator, False)
+        self.exchange_g.expect(len(pieces))
         losses = [self._backward(self._losses_g(*piece, noise), len(pieces), self.scaler_g)
                   for piece, noise in zip(pieces, noises)]
         _require_gradients(self.discriminator, True)
-        self._advance(self.optimizer_g, self.scaler_g, self.parameters_g)
+        self._advance(self.optimizer_g, self.scaler_g, self.exchange_g)
         return _mean(losses)
 
     def _update_d(self, pieces, noises):
         """D on the photos and on fakes that carry no gradient -> the losses of D_COLUMNS, as tensors."""
         self.optimizer_d.clear_grad(set_to_zero=False)
+        self.exchange_d.expect(len(pieces))
         losses = [self._backward(self._losses_d(*piece, noise), len(pieces), self.scaler_d)
                   for piece, noise in zip(pieces, noises)]
-        self._advance(self.optimizer_d, self.scaler_d, self.parameters_d)
+        self._advance(self.optimizer_d, self.scaler_d, self.exchange_d)
         losses = _mean(losses)
         return {'d_loss': losses['d_loss_f'] + losses['d_loss_r'], **losses}
 
@@ -156,9 +163,9 @@ class TrainStep:
         scaler.scale(sum(losses.values()) / pieces).backward()
         return {name: loss.detach() for name, loss in losses.items()}
 
-    def _advance(self, optimizer, scaler, parameters):
+    def _advance(self, optimizer, scaler, exchange):
         """One update by the mean of all ranks' gradients."""
-        distributed.average_gradients(parameters)
+        exchange.finish()
         scaler.step(optimizer)
         scaler.update()
 

@@ -21,6 +21,7 @@ from model.convert.paddle_files import as_arrays, read_weights, save_weights
 from model.convert.run_folder import NETWORKS, load_networks
 from model.errors import InputError
 
+COPY = r'epoch_\d+|best'  # names of the copies that are kept
 ADAM_STATE = re.compile(r'(.+)_(moment1|moment2|beta1_pow_acc|beta2_pow_acc)_0')
 
 
@@ -98,6 +99,13 @@ class Checkpoint:
         with _writing(self.output):
             self._keep(os.path.realpath(self.link), name, notes)
 
+    def mend_copies(self):
+        """Finish what a kill has interrupted in `keep` and `save`; only the process that holds the run's lock may call this."""
+        with _writing(self.output):
+            for replaced in _matching(self.output, rf'({COPY})\.replaced'):
+                kept = replaced.removesuffix('.replaced')
+                shutil.rmtree(replaced) if os.path.isdir(kept) else os.rename(replaced, kept)
+
     def contents(self):
         """What `clear` and the next `save` replace, in words."""
         try:
@@ -112,13 +120,13 @@ class Checkpoint:
     def clear(self):
         """Remove the run's copies of epochs, pictures and scores (--restart); the checkpoint stays until the next `save`."""
         with _writing(self.output):
-            for folder in self._kept():
+            for folder in _matching(self.output, rf'({COPY})(\.replaced|\.unfinished)?|scoring'):
                 shutil.rmtree(folder)
             for file in self._pictures() + _matching(self.output, r'scores\.jsonl'):
                 os.remove(file)
 
     def _kept(self):
-        return _matching(self.output, r'epoch_\d+|best')
+        return _matching(self.output, COPY)
 
     def _pictures(self):
         return _matching(os.path.join(self.output, 'pics'), r'(\d+_\d+|val_\d+)\.jpg')
@@ -147,16 +155,25 @@ class Checkpoint:
             _sync(os.path.join(folder, name))
 
     def _keep(self, folder, name, notes=()):
-        """Copy weights and options, by hard links where the file system has them."""
+        """Copy weights and options, by hard links where the file system has them.
+
+        An earlier copy of that name steps aside until the new one is there: `mend_copies` takes it back after a kill in between.
+        """
         kept = os.path.join(self.output, name)
-        shutil.rmtree(kept + '.unfinished', ignore_errors=True)
-        shutil.copytree(folder, kept + '.unfinished', copy_function=_link_or_copy,
-                        ignore=shutil.ignore_patterns('*.pdopt', 'progress.json'))
+        unfinished, replaced = kept + '.unfinished', kept + '.replaced'
+        self.mend_copies()
+        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.copytree(folder, unfinished, copy_function=_link_or_copy, ignore=shutil.ignore_patterns('*.pdopt', 'progress.json'))
         for file, content in dict(notes).items():
-            with open(os.path.join(kept + '.unfinished', file), 'w') as note:
+            with open(os.path.join(unfinished, file), 'w') as note:
                 json.dump(content, note, indent=2)
-        shutil.rmtree(kept, ignore_errors=True)
-        os.rename(kept + '.unfinished', kept)
+            _sync(os.path.join(unfinished, file))
+        _sync(unfinished)
+        if os.path.isdir(kept):
+            os.rename(kept, replaced)
+        os.rename(unfinished, kept)
+        _sync(self.output)
+        shutil.rmtree(replaced, ignore_errors=True)
 
     def _numbers(self):
         return [int(name) for name in os.listdir(self.generations) if name.isdigit()]

@@ -24,6 +24,13 @@ def rows(label, fake, photo, opt):
     return _joined([_joined(pictures, 1) for pictures in zip(*columns)], 0)
 
 
+def grid(cells, columns):
+    """uint8 picture of pictures (H, W, 3) of one size, `columns` in a row; places that are left over are white."""
+    rest = [np.full_like(cells[0], 255)] * (-len(cells) % columns)
+    cells = [*cells, *rest]
+    return _joined([_joined(cells[start:start + columns], 1) for start in range(0, len(cells), columns)], 0)
+
+
 def _joined(pictures, axis):
     gap = np.full([GAP if n == axis else length for n, length in enumerate(pictures[0].shape)], 255, np.uint8)
     return np.concatenate([part for picture in pictures for part in (gap, picture)][1:], axis)

@@ -57,6 +57,7 @@ class Run:
         locks = []
         if distributed.is_main():
             locks = [_locked(folder) for folder in dict.fromkeys(map(os.path.realpath, (self.opt.output, self.opt.log)))]
+            Checkpoint(self.opt.output).mend_copies()
             if self.progress is not None and Checkpoint(self.opt.output).progress() != self.progress:
                 raise InputError(f'{self.opt.output}: another training has just ended there: give the command again to go on from '
                                  'it')
@@ -129,8 +130,8 @@ def check_same_weights(train_step):
 def check_same_data(dataset, samples, opt):
     """InputError if a rank's training samples are not those of rank 0."""
     found = distributed.gathered((dataset, samples, opt.dataroot, socket.gethostname()))
-    for rank, (fingerprint, count, dataroot, host) in enumerate(found):
-        if fingerprint != found[0][0]:
+    for rank, (other, count, dataroot, host) in enumerate(found):
+        if other != found[0][0]:
             raise InputError(f'{dataroot}: rank {rank} on {host} finds {count} samples there, rank 0 on {found[0][3]} '
                              f'{found[0][1]}{" others" if count == found[0][1] else ""}: every process must see the same data set')
 

@@ -6,10 +6,11 @@ import shutil
 
 from model.errors import InputError
 from model.painter import Painter
+from model.writing import writing
 from result import own
 from result.draw import draw
 from result.evaluate import BATCH, Evaluation, add_settings, append
-from result.protocols import DATASETS, OWN
+from result.protocols import OWN, dataset_of
 
 LOWER_IS_BETTER = DISTANCES = 'fid', 'segmenter_frechet'
 SCORES = 'scores.jsonl'  # in the folder of the run
@@ -18,24 +19,18 @@ SCORES = 'scores.jsonl'  # in the folder of the run
 def settings_for(opt, arguments):
     """Settings of an Evaluation of what `opt` paints: the flags in `arguments`, and what the options say.
 
-    A network that was trained for this very set (result.train_segmenter) goes before the published ones.
+    Unless opt.dataset names another, a network that was trained for this very set (result.train_segmenter) goes first.
     """
     height, width = opt.picture_size
     weights = arguments.weights or opt.scoring
     common = {**vars(arguments), 'dataroot': opt.dataroot, 'size': (width, height), 'batch': BATCH, 'weights': weights}
-    if own.folder_of(opt.dataroot, weights):
-        label_nc = own.description(opt.dataroot, weights)[1]['label_nc']
-        if label_nc != opt.label_nc:
-            raise InputError(f'label_nc {opt.label_nc}: the scoring network of {opt.dataroot} was trained for {label_nc} classes: '
-                             'train it again with result.train_segmenter --restart, or leave scoring out')
-        return argparse.Namespace(**{**common, 'dataset': OWN})
-    names = [name for name, dataset in DATASETS.items() if dataset.label_nc == opt.label_nc]
-    if not names:
-        known = ', '.join(f'{dataset.label_nc} ({name})' for name, dataset in DATASETS.items())
-        raise InputError(f'label_nc {opt.label_nc}: there is no segmentation network for that many classes, only for {known}; '
-                         f'train one with python -m result.train_segmenter --dataroot {opt.dataroot} --size {width}x{height}, or '
-                         'leave scoring out')
-    return argparse.Namespace(**{**common, 'dataset': names[0]})
+    if opt.dataset != OWN and (opt.dataset or not own.folder_of(opt.dataroot, weights)):
+        return argparse.Namespace(**{**common, 'dataset': dataset_of(opt)})
+    label_nc = own.description(opt.dataroot, weights)[1]['label_nc']
+    if label_nc != opt.label_nc:
+        raise InputError(f'label_nc {opt.label_nc}: the scoring network of {opt.dataroot} was trained for {label_nc} classes: '
+                         'train it again with result.train_segmenter --restart, or leave scoring out')
+    return argparse.Namespace(**{**common, 'dataset': OWN})
 
 
 def score_is_due(opt, epoch):
@@ -66,19 +61,22 @@ class Best:
         self.opt, self.evaluation = opt, Evaluation(settings, opt.max_dataset_size)
 
     def score(self, train_step, checkpoint, epoch):
-        """Paint, score and, if it is the best so far, keep the newest checkpoint, which must be that of `epoch`; what to say."""
+        """Paint, score and, if it is the best so far, keep the newest checkpoint, which must be that of `epoch`; what to say.
+
+        The weights are kept before the score counts: after a kill in between it is made again, and finds itself kept.
+        """
         opt = self.opt
         folder = os.path.join(opt.output, 'scoring')
         pictures = os.path.join(folder, 'pics')
         style = 'random' if opt.use_vae else None
         draw(opt, Painter(opt, train_step.generator, train_step.encoder), pictures, ['.png'], style, opt.batchSize)
         line = self.evaluation.score(pictures, f'epoch {epoch} of {opt.output}', style or 'none')
-        append(os.path.join(opt.output, SCORES), line)
-        shutil.rmtree(folder)   # the next epoch's pictures are others
         found, (before, other) = line['scores'][opt.score_by], self._before(line['protocol'])
         better = found is not None and (before is None or (found < before if opt.score_by in LOWER_IS_BETTER else found > before))
         if better:
             checkpoint.keep('best', {'score.json': {'score_by': opt.score_by, **line}})
+        self._count(line)
+        shutil.rmtree(folder)   # the next epoch's pictures are others
         shown = ', '.join(f'{name} {value:.4f}' for name, value in line['scores'].items() if value is not None)
         best = os.path.join(opt.output, 'best')
         if line.get('part_of_ceiling', {}).get('mean_iou') is not None:
@@ -86,6 +84,14 @@ class Best:
         if other:
             shown += f'; not compared with what was kept before, which was scored otherwise ({other})'
         return f'scores after epoch {epoch}: {shown}; ' + (f'kept in {best}' if better else f'{best} stays')
+
+    def _count(self, line):
+        """Add the line to the run's scores, in one act: half a line would say that nothing can be read."""
+        path = os.path.join(self.opt.output, SCORES)
+        with writing(path, left='the scores before it stay') as unfinished:
+            if os.path.exists(path):
+                shutil.copyfile(path, unfinished)
+            append(unfinished, line)
 
     def _before(self, protocol):
         """(score of what is kept, None if it is none that compares; in words how its protocol, or its network, differs)."""

@@ -3,7 +3,7 @@ import argparse
 
 from model.convert.paddle_files import save_weights
 from model.convert.torch_files import read_any
-from model.convert.torch_names import from_torch
+from model.convert.torch_names import dropped, from_torch
 from model.writing import refuse_existing, writing
 from result.networks import NETWORKS
 
@@ -35,11 +35,13 @@ def _convert(name, description, words, files, prefixes=('',)):
     parser.add_argument('output', metavar='OUT.pdparams')
     arguments = parser.parse_args(words)
     refuse_existing(arguments.output)
-    state = {}
+    found, state = {}, {}
     for source, prefix in zip(arguments.sources, prefixes):
-        state.update({f'{prefix}{tensor}': array for tensor, array in from_torch(read_any(source)).items()})
+        published = read_any(source)
+        found.update({f'{prefix}{tensor}': array for tensor, array in published.items()})
+        state.update({f'{prefix}{tensor}': array for tensor, array in from_torch(published).items()})
     network = NETWORKS[name].filled(state, ' and '.join(arguments.sources))
     with writing(arguments.output) as path:
         save_weights(state, path)
     classes = f', {network.classes} classes' if network.classes else ''
-    print(f'converted: {len(state)} tensors, all accounted for{classes}\nwritten: {arguments.output}')
+    print(f'converted: {len(state)} tensors, all accounted for{classes}{dropped(found)}\nwritten: {arguments.output}')

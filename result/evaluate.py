@@ -293,7 +293,7 @@ def size_of(text):
 
 def add_settings(parser):
     """The flags that say how to score."""
-    parser.add_argument('--protocol', choices=PROTOCOLS, default='spade', help='sizes and void pixels, see README [spade]')
+    parser.add_argument('--protocol', choices=PROTOCOLS, default='spade', help='sizes and void pixels, see docs/scores.md [spade]')
     parser.add_argument('--statistics', default='val', metavar='val|train|FILE',
                         help='what FID compares with: the photos of val_img or train_img, or an .npz file of mu and sigma [val]')
     parser.add_argument('--weights', default='result/', metavar='DIR', help='folder of the scoring networks\' weights [result/; '

@@ -38,8 +38,8 @@ def description(dataroot, weights):
     folder = folder_of(dataroot, weights)
     if folder is None:
         place = os.path.join(dataroot, FOLDER, DESCRIPTION)
-        raise InputError(f'{place}: this set has no scoring network yet: train it (to its end) with python -m result.train_segmenter '
-                         f'--dataroot {dataroot}, or name its folder with --weights')
+        raise InputError(f'{place}: this set has no scoring network yet: train it (to its end) with python -m '
+                         f'result.train_segmenter --dataroot {dataroot}, or name its folder with --weights')
     path = os.path.join(folder, DESCRIPTION)
     try:
         with open(path, encoding='utf-8') as file:

@@ -1,7 +1,10 @@
 """How pictures are scored, by name: papers disagree because picture size, void pixels and reference statistics differ."""
+import os
 from collections import namedtuple
 
 from dataset.classes import ADE20K, COCO_STUFF
+from dataset.prepare.samples import maker_of
+from model.errors import InputError
 
 # full_size: the picture is enlarged to the label's own size; else the label is made as small as the picture (nearest).
 # void_counted: pixels without true class count as wrong; else they are left out.
@@ -26,3 +29,35 @@ DATASETS = {
     'ade20k': Dataset('dataset/ade20k/', 150, 'upernet', (256, 256), ADE20K, tuple(range(1, 151))),
     'cityscapes': Dataset('dataset/cityscapes/', 35, 'drn', (512, 256), tuple(CITYSCAPES.values()), tuple(CITYSCAPES)),
 }
+
+# What made a set (dataset.prepare's record) -> whose classes its label ids are.
+PREPARED = {'dataset.prepare coco_stuff': 'coco_stuff', 'dataset.prepare ade20k': 'ade20k',
+            'dataset.prepare ade20k_outdoor': 'ade20k', 'dataset.prepare cityscapes': 'cityscapes'}
+
+
+def dataset_of(opt):
+    """Key of DATASETS whose network knows the classes of opt.dataroot: named by opt.dataset, or known from its preparation.
+
+    Their number tells nothing: pictures of another set with 182 classes would get plausible nonsense. A set without a record is
+    taken for the one that belongs where it lies (Dataset.dataroot). InputError where neither says it.
+    """
+    if opt.dataset:
+        if opt.dataset not in DATASETS:
+            raise InputError(f'option dataset: found {opt.dataset!r}, allowed: {", ".join([*DATASETS, OWN])}')
+        found = opt.dataset
+    else:
+        made_by = maker_of(opt.dataroot)
+        place = os.path.normpath(opt.dataroot)
+        found = PREPARED.get(made_by) if made_by else next(
+            (name for name, dataset in DATASETS.items() if os.path.normpath(dataset.dataroot) == place), None)
+        if found is None:
+            whose = 'a set of your own (dataset.prepare folder)' if made_by == 'dataset.prepare folder' else 'not known whose it is'
+            height, width = opt.picture_size
+            raise InputError(f'{opt.dataroot}: {whose}, and its number of classes, {opt.label_nc}, does not tell: the published '
+                             f'segmentation networks are for {", ".join(DATASETS)}; name that one with --dataset if the label ids '
+                             f'are the same, train one with python -m result.train_segmenter --dataroot {opt.dataroot} --size '
+                             f'{width}x{height}, or leave scoring out')
+    if DATASETS[found].label_nc != opt.label_nc:
+        raise InputError(f'dataset {found} has {DATASETS[found].label_nc} classes (label_nc), found {opt.label_nc} here: name the '
+                         'right --dataset, or leave scoring out')
+    return found

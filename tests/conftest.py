@@ -1,11 +1,14 @@
 """What several test files share: a tiny data set, and train.py, val.py and predict.py run on it as real processes."""
 import contextlib
+import fcntl
 import io
 import os
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -15,6 +18,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from model.errors import InputError
+from model.processes.cores import cores
+from tests.archives import small_coco
+from tests.forked import Server
 from tests.golden.fixture import inputs
 
 REPOSITORY = Path(__file__).parents[1]
@@ -44,32 +51,54 @@ class Scripts:
     def __init__(self, data):
         self.data = data
         self.environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONUNBUFFERED': '1'}
+        # A process that is forked cannot use a GPU that the first has seen.
+        self._server = Server(self.environment) if hasattr(os, 'pidfd_open') and not shutil.which('nvidia-smi') else None
 
-    def run(self, *command, cwd=REPOSITORY):
-        """CompletedProcess of `python *command`."""
-        return subprocess.run([sys.executable, *map(str, command)], cwd=cwd, env=self.environment, capture_output=True,
-                              text=True, timeout=240)
+    def close(self):
+        if self._server:
+            self._server.close()
+
+    def run(self, *command, fresh=False, cwd=REPOSITORY):
+        """CompletedProcess of `python *command`; fresh: not forked (tests/forked.py) but begun as a user does."""
+        if fresh or cwd != REPOSITORY or self._server is None:
+            return subprocess.run([sys.executable, *map(str, command)], cwd=cwd, env=self.environment, capture_output=True,
+                                  text=True, timeout=240)
+        with tempfile.TemporaryDirectory() as folder:
+            files = Path(folder, 'stdout'), Path(folder, 'stderr')
+            process = self._server.start(command, *files)
+            try:
+                status = process.wait(timeout=240)
+            except subprocess.TimeoutExpired:
+                kill(process)
+                raise
+            return subprocess.CompletedProcess(command, status, *(file.read_text() for file in files))
 
     def training(self, folder, *flags, **settings):
         """Arguments of python that train the tiny networks, with outputs in folder/output and folder/log."""
         settings = {'dataroot': self.data, 'output': Path(folder, 'output'), 'log': Path(folder, 'log'), **TINY, **settings}
         return ['train.py', *(f'--{name}={value}' for name, value in settings.items()), *map(str, flags)]
 
-    def train(self, folder, *flags, **settings):
-        return self.run(*self.training(folder, *flags, **settings))
-
-    def trained(self, folder, *flags, **settings):
+    def trained(self, folder, *flags, fresh=False, **settings):
         """What a training that must succeed has printed."""
-        process = self.train(folder, *flags, **settings)
+        process = self.run(*self.training(folder, *flags, **settings), fresh=fresh)
         assert process.returncode == 0, process.stdout + process.stderr
         return process.stdout
 
-    def start(self, folder, *flags, **settings):
-        """Popen of a training in a process group of its own; stdout and stderr go to folder/said."""
+    def prepared(self, *arguments, fresh=False):
+        """What `python -m dataset.prepare *arguments` has printed, which must succeed."""
+        process = self.run('-m', 'dataset.prepare', *arguments, fresh=fresh)
+        assert process.returncode == 0, process.stdout + process.stderr
+        return process.stdout
+
+    def start(self, folder, *flags, fresh=False, **settings):
+        """A training in a process group of its own, with what Popen offers; stdout and stderr go to folder/said."""
         Path(folder).mkdir(parents=True, exist_ok=True)
+        command = self.training(folder, *flags, **settings)
         with open(Path(folder, 'said'), 'w') as said:
-            return subprocess.Popen([sys.executable, *self.training(folder, *flags, **settings)], cwd=REPOSITORY,
-                                    env=self.environment, stdout=said, stderr=said, start_new_session=True)
+            if not fresh and self._server:
+                return self._server.start(command, said.name, said.name)
+            return subprocess.Popen([sys.executable, *command], cwd=REPOSITORY, env=self.environment, stdout=said, stderr=said,
+                                    start_new_session=True)
 
     def launch(self, folder, processes, *command, arguments=('--backend', 'gloo')):
         """Popen of `python *command` in so many processes; what launch prints goes to folder/launched."""
@@ -89,25 +118,31 @@ class Scripts:
         assert process.returncode == 0, Path(folder, 'launched').read_text()[-3000:] + said
         return Path(folder, 'workers', 'workerlog.0').read_text()
 
-    def failure(self, *command):
+    def failure(self, *command, fresh=False):
         """The message of a script that must fail: one line on stderr, an exit status, no traceback."""
-        process = self.run(*command)
+        process = self.run(*command, fresh=fresh)
         assert process.returncode in (1, 2), process.stdout
         assert process.stderr.startswith('error: ') and process.stderr.count('\n') == 1, process.stderr
         return process.stderr[len('error: '):-1]
 
-    def train_failure(self, folder, *flags, **settings):
-        return self.failure(*self.training(folder, *flags, **settings))
+    def prepare_failure(self, *arguments, fresh=False):
+        return self.failure('-m', 'dataset.prepare', *arguments, fresh=fresh)
+
+    def train_failure(self, folder, *flags, fresh=False, **settings):
+        return self.failure(*self.training(folder, *flags, **settings), fresh=fresh)
 
     def refusal(self, script, *flags):
         """The same for one that must not even begin; within this process, which saves the seconds of its start."""
         stdout, stderr, argv = io.StringIO(), io.StringIO(), sys.argv
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}   # train.py sets its own
         with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr), pytest.raises(SystemExit) as caught:
             sys.argv = [script, *map(str, flags)]
             try:
                 runpy.run_path(str(REPOSITORY / script), run_name='__main__')
             finally:
                 sys.argv = argv
+                for number, handler in handlers.items():
+                    signal.signal(number, handler)
         code = caught.value.code
         assert code == 2 or isinstance(code, str), code     # Python prints a text on stderr, and exits with 1
         message = stderr.getvalue().rstrip('\n') if code == 2 else code
@@ -148,27 +183,79 @@ def says(text, *parts):
     return True
 
 
+def pytest_xdist_auto_num_workers(config):
+    """What -n auto of pyproject.toml means: a worker a core for the whole suite, each with its share of the threads.
+
+    Tests that are named run in pytest's own process: at once, with what they print, and where a debugger reaches them.
+    """
+    if config.option.keyword or config.option.capture == 'no' or not all(map(os.path.isdir, config.args)):
+        return 0
+    os.environ['OMP_NUM_THREADS'] = str(max(1, int(os.environ['OMP_NUM_THREADS']) // cores()))
+    return cores()
+
+
+def message(call, *arguments, **settings):
+    """The one line of the InputError that the call must raise."""
+    with pytest.raises(InputError) as caught:
+        call(*arguments, **settings)
+    assert '\n' not in str(caught.value)
+    return str(caught.value)
+
+
 @pytest.fixture(scope='session')
-def tiny_set(tmp_path_factory):
-    return write_tiny_set(tmp_path_factory.mktemp('tiny') / 'set')
+def shared(tmp_path_factory):
+    """shared(name, make): a folder that make(folder) fills, in the first of pytest's workers that wants it, for all of them."""
+    root = tmp_path_factory.getbasetemp()
+    if 'PYTEST_XDIST_WORKER' in os.environ:
+        root = root.parent
+
+    def folder(name, make):
+        path, done = root / name, root / f'{name}.done'
+        with open(root / f'{name}.lock', 'w') as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                shutil.rmtree(path, ignore_errors=True)     # of a worker that could not finish it
+                path.mkdir()
+                make(path)
+                done.touch()
+        return path
+    return folder
+
+
+@pytest.fixture(scope='session')
+def tiny_set(shared):
+    return shared('tiny', lambda folder: write_tiny_set(folder / 'set')) / 'set'
 
 
 @pytest.fixture(scope='session')
 def scripts(tiny_set):
-    return Scripts(tiny_set)
+    scripts = Scripts(tiny_set)
+    yield scripts
+    scripts.close()
 
 
 @pytest.fixture(scope='session')
-def trained(scripts, tmp_path_factory):
+def trained(scripts, shared):
     """Folder of a finished run without style encoder: output/ with a copy of epoch 1, and log/."""
-    folder = tmp_path_factory.mktemp('trained')
-    (folder / 'said').write_text(scripts.trained(folder, save_epoch_freq=1))
-    return folder
+    return shared('trained', lambda folder: (folder / 'said').write_text(scripts.trained(folder, save_epoch_freq=1)))
 
 
 @pytest.fixture(scope='session')
-def trained_vae(scripts, tmp_path_factory):
+def trained_vae(scripts, shared):
     """The same with style encoder."""
-    folder = tmp_path_factory.mktemp('trained_vae')
-    (folder / 'said').write_text(scripts.trained(folder, use_vae='true', niter=1))
-    return folder
+    return shared('trained_vae', lambda folder: (folder / 'said').write_text(
+        scripts.trained(folder, use_vae='true', niter=1)))
+
+
+@pytest.fixture(scope='session')
+def archives(shared):
+    """Folder of miniature archives as COCO-Stuff has them, with what does not belong there."""
+    return shared('archives', lambda folder: small_coco().write(folder / 'archives', hostile=True)) / 'archives'
+
+
+@pytest.fixture(scope='session')
+def coco(scripts, archives, shared):
+    """(folder of the set prepared from them, what the command printed)."""
+    folder = shared('coco', lambda folder: (folder / 'said').write_text(
+        scripts.prepared('coco_stuff', '--archives', archives, '--output', folder / 'coco')))
+    return folder / 'coco', (folder / 'said').read_text()

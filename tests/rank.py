@@ -3,8 +3,10 @@
     python -m paddle.distributed.launch --nproc_per_node 2 tests/rank.py FOLDER    a sample each
     python -m tests.rank FOLDER 2                                                  one process with both
 
-Each setting's losses, first gradients of a step and statistics go to FOLDER/<setting>.npz, written by rank 0.
+Each setting's losses, first gradients of a step, statistics and last weights go to FOLDER/<setting>.npz, written by rank 0; those
+of the same steps with the gradients exchanged after backward to FOLDER/<setting>_after.npz.
 """
+import functools
 import sys
 
 from model.processes import device  # noqa: F401  first: sets the threads, then imports Paddle
@@ -12,12 +14,12 @@ from model.processes import device  # noqa: F401  first: sets the threads, then 
 import numpy as np
 import paddle
 
-from model.processes import distributed
+from model.processes import distributed, gradients
 from model.init import OPT
 from model.normalization import BatchNorm
 from model.train_step import LOG_COLUMNS, TrainStep
 
-distributed.LARGE = 1000  # so that tiny networks, too, have gradients that are exchanged by themselves
+gradients.LARGE = 1000  # so that tiny networks, too, have gradients that are exchanged by themselves
 STEPS = 5
 SAMPLES = 4
 TINY = dict(label_nc=9, crop_size=32, ngf=2, ndf=2, z_dim=8, use_vae=False)
@@ -42,13 +44,21 @@ def batch(step, world, rank=None):
     return [np.stack(arrays) for arrays in zip(*(sample(step, index) for index in indices))]
 
 
-def run(settings, world, rank):
-    """dict of arrays: losses (STEPS, 7), gradients and buffers after the first step."""
+def run(settings, world, rank, after=False):
+    """dict of arrays: losses (STEPS, 7), gradients and buffers after the first step, the last weights of G, and the number of
+    buckets that were on their way when backward ended and of all, each for G and D in the last step.
+
+    after: gradients are exchanged when backward has ended.
+    """
     opt = OPT(**{**TINY, **settings})
     if rank is None:
         opt.lambda_kld /= world  # the KL divergence sums over the batch of a process, gradients are means over processes
     train_step = TrainStep(opt)
-    results, rows = {}, []
+    results, rows, early = {}, [], {}
+    for name, exchange in (('G', train_step.exchange_g), ('D', train_step.exchange_d)):
+        exchange.finish = functools.partial(_finish, exchange, early, name)
+        if after:
+            exchange.expect = functools.partial(_expect_nothing, exchange)
     for step in range(STEPS):
         losses = train_step.step(*batch(step, world, rank))
         rows.append([losses[name] for name in LOG_COLUMNS])
@@ -57,7 +67,17 @@ def run(settings, world, rank):
             if network is not None and step == 0:
                 results.update({f'{name}.{key}.grad': value.grad.numpy().copy() for key, value in network.named_parameters()})
                 results.update({f'{name}.{key}': value.numpy().copy() for key, value in network.named_buffers()})
-    return {'losses': np.array(rows), **results}
+    weights = {f'{name}.last': value.numpy() for name, value in train_step.generator.state_dict().items()}
+    return {'losses': np.array(rows), 'early': np.array([early['G'], early['D']]), **results, **weights}
+
+
+def _expect_nothing(exchange, backwards):
+    type(exchange).expect(exchange, 0)
+
+
+def _finish(exchange, early, name):
+    early[name] = len(exchange.sent), len(exchange.buckets)
+    type(exchange).finish(exchange)
 
 
 def unequal_batches(world, rank):
@@ -85,6 +105,8 @@ def main():
             paddle.set_default_dtype(dtype)
             for name, settings in SETTINGS.items():
                 results[f'{name}_{dtype}'] = run(settings, world, rank)
+                if dtype == 'float32' and rank is not None:
+                    results[f'{name}_after'] = run(settings, world, rank, after=True)
         paddle.set_default_dtype('float64')
         results['unequal'] = unequal_batches(world, rank)
         if distributed.is_main():

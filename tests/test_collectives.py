@@ -10,7 +10,7 @@ from model.normalization import BatchNorm
 from model.processes import distributed
 from model.train_step import TrainStep
 from tests.rank import TINY, batch
-from tests.scaling import exchanged
+from tests.scaling import exchanged, multiplications, networks
 
 PLAIN = dict(cpu_kernels=False, modulation='dense')
 
@@ -37,12 +37,17 @@ def counted(*names):
 @pytest.fixture
 def two_ranks(monkeypatch):
     """As in one of two processes that see the same: list of (elements, dtype) of each all-reduce."""
+    return _as_one_of(2, monkeypatch)
+
+
+def _as_one_of(ranks, monkeypatch):
     reduced = []
 
-    def all_reduce(tensor):
+    def all_reduce(tensor, group=None):
         reduced.append((tensor.size, tensor.dtype))
-        return tensor.scale_(2)
-    monkeypatch.setattr(distributed, 'ranks', lambda: 2)
+        with paddle.no_grad():
+            return tensor.scale_(ranks)
+    monkeypatch.setattr(distributed, 'ranks', lambda: ranks)
     monkeypatch.setattr(distributed.distributed, 'all_reduce', all_reduce)
     return reduced
 
@@ -74,6 +79,28 @@ def test_collectives_are_those_that_the_forecast_counts(two_ranks, speed):
     gradients = [size for size, dtype in two_ranks if dtype != paddle.float64]
     assert 4 * sum(gradients[:-1]) == sum(expected[name][0] for name in ('G gradients', 'D gradients'))
     assert len(gradients) == 1 + sum(expected[name][1] for name in ('G gradients', 'D gradients'))
+
+
+@pytest.mark.parametrize('settings', [{}, dict(use_vae=True), dict(num_D=3)], ids=str)
+def test_what_a_rank_sends_does_not_grow_with_their_number(monkeypatch, settings):
+    sent = []
+    for ranks in (2, 64):
+        reduced = _as_one_of(ranks, monkeypatch)
+        train_step = TrainStep(OPT(**{**TINY, **settings}))
+        train_step.step(*batch(0, 2))
+        sent.append(sorted(size for size, _ in reduced))
+        buckets = train_step.exchange_g.buckets + train_step.exchange_d.buckets
+        names = [parameter.name for bucket in buckets for parameter in bucket]
+        assert sorted(names) == sorted(parameter.name for parameter in train_step.parameters_g + train_step.parameters_d)
+    assert sent[0] == sent[1] and len(sent[0]) > 3
+
+
+def test_multiplications_are_those_of_the_paper():
+    """191 GMAC, as counted with the official generator."""
+    opt = OPT(use_vae=False)
+    found, _ = networks(opt)
+    work = multiplications(opt, found)
+    assert round(sum(work[parameter.name] for parameter in found['G'].parameters()) / 1e9) == 191
 
 
 def test_two_ranks_that_see_the_same_are_as_one(two_ranks):

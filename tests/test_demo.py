@@ -1,4 +1,5 @@
 """Demo scenes: a pure function of the seed, maps that fit each other, and a set that appears whole or not at all."""
+import argparse
 import os
 import subprocess
 import sys
@@ -151,12 +152,30 @@ def test_wrong_numbers_are_named(tmp_path, wrong):
     assert not os.listdir(tmp_path)
 
 
+def test_edges_are_those_the_networks_see():
+    instance = np.array([[1, 1, 1, 1], [1, 2, 2, 1], [1, 1, 1, 1]])
+    assert demo.edges(instance)[..., 0].tolist() == [[0, 255, 255, 0], [255, 255, 255, 255], [0, 255, 255, 0]]
+    assert not demo.edges(np.full((3, 5), 7)).any() and demo.edges(instance).shape == (3, 4, 3)
+
+
+def test_a_split_without_scenes_has_no_folders(tmp_path, capsys):
+    arguments = argparse.Namespace(output=str(tmp_path / 'set'), train=2, val=0, height=32, width=32, seed=0)
+    assert not demo.make(arguments)
+    assert not any(name.startswith('val') for name in os.listdir(tmp_path / 'set'))
+    assert 'problems: none' in capsys.readouterr().out
+
+
 def test_command_line(tmp_path):
     command = [sys.executable, '-m', 'dataset.demo', '--output', str(tmp_path / 'set'), '--train', '2', '--val', '1',
                '--height', '32', '--width', '32']
     house = os.path.dirname(os.path.dirname(os.path.abspath(demo.__file__)))
     done = subprocess.run(command, capture_output=True, text=True, cwd=house, check=True)
-    assert str(tmp_path / 'set') in done.stdout and '2 training' in done.stdout
+    assert str(tmp_path / 'set') in done.stdout and '2 training' in done.stdout and not done.stderr
+    other = [sys.executable, '-m', 'dataset.prepare', 'demo', *command[3:]]
+    other[other.index(str(tmp_path / 'set'))] = str(tmp_path / 'other')
+    again = subprocess.run(other, capture_output=True, text=True, cwd=house, check=True)
+    assert again.stdout.replace(str(tmp_path / 'other'), str(tmp_path / 'set')) == done.stdout
+    assert tree(tmp_path / 'other') == tree(tmp_path / 'set')
     (tmp_path / 'set/train_img/other.jpg').write_text('')
     refused = subprocess.run(command, capture_output=True, text=True, cwd=house)
     assert refused.returncode == 1 and refused.stderr.startswith('error:') and 'other.jpg' in refused.stderr

@@ -48,11 +48,24 @@ def compared(both, name):
 def test_many_processes_equal_one_with_the_whole_batch(both, name):
     many, one = compared(both, f'{name}_float64')
     assert many.keys() == one.keys() and len(many) > 100
+    del many['early'], one['early']
+    many, one = ({key: value for key, value in arrays.items() if not key.endswith('.last')} for arrays in (many, one))
     assert many['losses'].shape == (5, 7) and np.abs(one['losses']).max() > 1
     scale = max(np.abs(value).max() for key, value in one.items() if key.endswith('.grad'))
     for key in many:
         tolerance = 1e-9 * (scale if key.endswith('.grad') else max(1, np.abs(one[key]).max()))
         assert np.abs(many[key] - one[key]).max() <= tolerance, key
+
+
+@pytest.mark.parametrize('name', SETTINGS)
+def test_gradients_sent_during_backward_are_those_sent_after_it_to_the_bit(both, name):
+    during, after = (dict(np.load(both / 'many' / f'{name}_{when}.npz')) for when in ('float32', 'after'))
+    (early_g, all_g), (early_d, all_d) = during.pop('early')
+    assert 0.8 * all_g <= early_g <= all_g and all_g > 5 and 0 < early_d <= all_d
+    assert not after.pop('early')[:, 0].any()
+    assert during.keys() == after.keys()
+    for key in during:
+        np.testing.assert_array_equal(during[key], after[key], key)
 
 
 @pytest.mark.parametrize('name', SETTINGS)

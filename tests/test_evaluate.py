@@ -20,7 +20,7 @@ from result.measure import true_classes
 from result.protocols import CITYSCAPES, DATASETS
 from result.scores import VOID, confusion, segmentation_scores
 from result.sheet import write_sheets
-from tests.conftest import TINY, VALIDATION, kill, says, until
+from tests.conftest import VALIDATION, kill, says, until
 from tests.scoring import seeded_state
 
 
@@ -175,7 +175,7 @@ def test_statistics_are_stored_and_taken_again(tiny_set, photos, weights, tmp_pa
 def scored(scripts, weights, tmp_path_factory):
     """A training of 182 classes, with style encoder, that scores after every epoch."""
     folder = tmp_path_factory.mktemp('scored')
-    settings = dict(label_nc=182, use_vae='true', niter=2, score_epoch_freq=1, scoring=weights)
+    settings = dict(label_nc=182, dataset='coco_stuff', use_vae='true', niter=2, score_epoch_freq=1, scoring=weights)
     return folder, scripts.trained(folder, **settings)
 
 
@@ -199,7 +199,7 @@ def test_scoring_changes_nothing_in_training(scripts, scored, tmp_path):
 
 
 def test_scoring_is_interrupted_at_once_and_made_up_for(scripts, weights, tmp_path):
-    settings = dict(label_nc=182, niter=1, score_epoch_freq=1, scoring=weights)
+    settings = dict(label_nc=182, dataset='coco_stuff', niter=1, score_epoch_freq=1, scoring=weights)
     process = scripts.start(tmp_path, **settings)
     until(lambda: list((tmp_path / 'output/scoring/pics').glob('*.png')), process=process)
     assert kill(process, signal.SIGINT) == 130
@@ -227,9 +227,12 @@ def test_val_scores_the_lossless_pictures(scripts, scored, weights, tmp_path):
     assert says(scripts.failure(*command), tmp_path / 'val/pics', '1 pictures without a label map', 'other.png')
 
 
-def test_classes_without_a_network(scripts, trained, tmp_path):
-    assert says(scripts.failure('val.py', '--lastoutput', trained / 'output', '--score'), f'label_nc {TINY["label_nc"]}')
-    assert says(scripts.train_failure(tmp_path, score_epoch_freq=1), f'label_nc {TINY["label_nc"]}', 'leave scoring out')
+def test_a_set_whose_classes_no_network_knows(scripts, trained, tmp_path):
+    said = 'its number of classes, 9, does not tell', '--dataset', 'leave scoring out'
+    assert says(scripts.failure('val.py', '--lastoutput', trained / 'output', '--score'), scripts.data, *said)
+    assert says(scripts.train_failure(tmp_path, score_epoch_freq=1), scripts.data, *said)
+    said = scripts.train_failure(tmp_path, score_epoch_freq=1, dataset='cityscapes')
+    assert says(said, 'dataset cityscapes has 35 classes', 'found 9 here', '--dataset')
 
 
 def test_sheets_and_page(scripts, tiny_set, photos, weights, trained, tmp_path):

@@ -1,5 +1,6 @@
 """model.export: ONNX Runtime and Paddle Inference give Painter's pictures; damaged files, other weights and bad input are told."""
 import contextlib
+import glob
 import io
 import json
 import os
@@ -14,26 +15,36 @@ import paddle
 import pytest
 from PIL import Image
 
+from model.convert.__main__ import main as convert
+from model.convert.paddle_files import save_weights
 from model.errors import InputError
-from model.export.__main__ import encoder_path, main
+from model.export import verify
+from model.export.__main__ import main
 from model.generator import SPADEGenerator
 from model.init import OPT
 from model.painter import Painter
 from model.semantics import SemanticMap
 from model.vae_encoder import VAEEncoder
-from model.convert.paddle_files import save_weights
+from tests.test_convert import of_ctkindle, save, tiny  # noqa: F401  a fixture
 
 onnx = pytest.importorskip('onnx')
 
 SMALL = {'label_nc': 5, 'crop_size': 32, 'ngf': 4, 'z_dim': 8, 'use_vae': False, 'dataroot': 'no such folder'}
-VARIANTS = {
+VARIANTS = {   # every norm_G once
     'official': {},
-    'vae': {'use_vae': True},
-    'vae_batch': {'use_vae': True, 'norm_E': 'spectralsync_batch', 'norm_G': 'spectralspadebatch3x3'},
-    'instance_5x5': {'norm_G': 'spadeinstance5x5', 'use_vae': True, 'norm_E': 'none', 'no_instance': True},
-    'ctkindle': {'activation': 'gelu', 'attention': 'simam', 'norm_G': 'spectralspadebatch3x3', 'use_vae': True},
-    'cityscapes': {'crop_size': 128, 'aspect_ratio': 2.0, 'num_upsampling_layers': 'more', 'contain_dontcare_label': False},
-    'most': {'crop_size': 128, 'num_upsampling_layers': 'most', 'no_instance': True, 'contain_dontcare_label': False},
+    'vae': {'norm_G': 'spectralspadebatch3x3', 'use_vae': True},
+    'vae_batch': {'norm_G': 'spadebatch3x3', 'use_vae': True, 'norm_E': 'spectralsync_batch'},
+    'vae_without_instances': {'norm_G': 'spadeinstance5x5', 'use_vae': True, 'norm_E': 'none', 'no_instance': True},
+    'like_ctkindle': {'norm_G': 'spectralspadesyncbatch5x5', 'activation': 'gelu', 'attention': 'simam', 'use_vae': True},
+    'cityscapes': {'norm_G': 'spadesyncbatch3x3', 'crop_size': 128, 'aspect_ratio': 2.0, 'num_upsampling_layers': 'more',
+                   'contain_dontcare_label': False},
+    'most': {'norm_G': 'spectralspadeinstance3x3', 'crop_size': 128, 'num_upsampling_layers': 'most', 'no_instance': True,
+             'contain_dontcare_label': False},
+    'portrait': {'norm_G': 'spectralspadeinstance5x5', 'aspect_ratio': 0.5, 'no_instance': True},
+    'grey': {'norm_G': 'spectralspadebatch5x5', 'output_nc': 1},
+    'simam': {'norm_G': 'spadesyncbatch5x5', 'attention': 'simam'},
+    'gelu': {'norm_G': 'spadebatch5x5', 'activation': 'gelu', 'contain_dontcare_label': False},
+    'instance': {'norm_G': 'spadeinstance3x3'},
 }
 
 
@@ -93,17 +104,57 @@ def exported(kind, folder, *flags):
     return printed.getvalue(), str(out)
 
 
+def test_every_norm_is_among_the_variants():
+    assert {OPT(**variant).norm_G for variant in VARIANTS.values()} == {
+        f'{spectral}spade{kind}{size}x{size}' for spectral in ('', 'spectral') for kind in ('batch', 'syncbatch', 'instance')
+        for size in (3, 5)}
+
+
 @pytest.mark.parametrize('kind', ['onnx', 'paddle'])
 @pytest.mark.parametrize('variant', VARIANTS)
 def test_every_variant_gives_the_painters_pictures(tmp_path, variant, kind):
     painter = write_checkpoint(tmp_path, **VARIANTS[variant])
     printed, out = exported(kind, tmp_path, '--float')      # which raises if it does not
-    assert 'same pictures' in printed and ('same styles' in printed) == (painter.encoder is not None)
+    assert 'before rounding' in printed and ('same styles' in printed) == (painter.encoder is not None)
     if kind == 'onnx':
         model = onnx.load(out)
+        names = [node.name for node in model.graph.node]
         assert {node.domain for node in model.graph.node} == {''} and model.opset_import[0].version == 17 and model.ir_version == 8
-        assert {'up_2.norm_0', 'up_2.norm_0.modulated'} & {node.name for node in model.graph.node}
+        assert len(set(names)) == len(names)
+        assert {'up_2.norm_0.mlp_gamma', 'up_2.norm_0.modulated', 'up_2.conv_0', 'picture'} <= set(names)
         assert not [name.name for name in model.graph.initializer if 'weight_u' in name.name or '_variance' in name.name]
+
+
+@pytest.mark.parametrize('kind', ['onnx', 'paddle'])
+def test_grey_levels_are_compared_before_and_after_rounding(tmp_path, kind):
+    """A picture of one channel becomes RGB."""
+    painter = write_checkpoint(tmp_path, output_nc=1)
+    printed, out = exported(kind, tmp_path)
+    assert 'before rounding' in printed and 'after rounding' in printed
+    label, instance = np.random.default_rng(0).integers(0, 5, (2, 2, 32, 32)).astype(np.int32)
+    run = verify.onnx_runner(out) if kind == 'onnx' else verify.paddle_runner(glob.glob(f'{out}/generator.[jp][sd][om]*')[0])
+    picture, = run({'label': label, 'instance': instance})
+    levels = np.rint((painter.paint(SemanticMap(label, instance, painter.opt)).numpy()[:, 0] + 1) * 127.5)
+    assert picture.shape == (2, 32, 32, 3) and picture.dtype == np.uint8 and picture.std() > 10
+    assert (picture == picture[..., :1]).all() and abs(picture[..., 0] - levels).max() <= 1
+
+
+@pytest.mark.parametrize('kind', ['onnx', 'paddle'])
+def test_converted_official_weights_keep_their_licence(tmp_path, kind):
+    opt, networks = tiny('GE', use_vae=True, z_dim=8)
+    convert(['nvlabs', save(tmp_path / 'official', networks), str(tmp_path / 'ours'), '--crop_size', '32'])
+    printed, out = exported(kind, tmp_path / 'ours', '--dataroot', 'no such folder')
+    entries = json.load(open(f'{out}/metadata.json'))['generator'] if kind == 'paddle' else \
+        {entry.key: entry.value for entry in onnx.load(out).metadata_props}
+    assert 'CC BY-NC-SA 4.0' in entries['licence'] and entries['epoch'].startswith('unknown') and 'same styles' in printed
+
+
+@pytest.mark.parametrize('kind', ['onnx', 'paddle'])
+def test_weights_of_ctkindle_as_they_are(tmp_path, of_ctkindle, kind):  # noqa: F811
+    out = str(tmp_path / {'onnx': 'spade.onnx', 'paddle': 'served'}[kind])
+    words = ['--lastoutput', str(of_ctkindle[1]), '--crop_size', '64', '--dataroot', 'no such folder']
+    main([kind, *words, '--out', out])
+    main(['check', out, *words])
 
 
 @pytest.fixture(scope='module')
@@ -167,7 +218,7 @@ def test_check_tells_a_flipped_weight(pair, tmp_path):
         main(['check', str(tmp_path / 'damaged.onnx'), '--lastoutput', str(pair[0])])
 
 
-def test_check_tells_a_damaged_paddle_file_and_a_checkpoint_trained_further(tmp_path):
+def test_check_tells_a_damaged_paddle_file(tmp_path):
     write_checkpoint(tmp_path)
     _, out = exported('paddle', tmp_path)
     main(['check', out, '--lastoutput', str(tmp_path)])
@@ -178,8 +229,20 @@ def test_check_tells_a_damaged_paddle_file_and_a_checkpoint_trained_further(tmp_
         file.write(bytes([byte[0] ^ 0x80]))
     with pytest.raises(InputError, match='generator.pdiparams: damaged'):
         main(['check', out, '--lastoutput', str(tmp_path)])
-    write_checkpoint(tmp_path, seed=1)
-    with pytest.raises(InputError, match='other weights'):
+
+
+@pytest.mark.parametrize('kind', ['onnx', 'paddle'])
+def test_check_tells_a_checkpoint_trained_further(tmp_path, kind):
+    """By the smallest step that float32 has, in one weight."""
+    painter = write_checkpoint(tmp_path)
+    _, out = exported(kind, tmp_path)
+    weight = painter.generator.conv_img.weight
+    values = weight.numpy()
+    values.flat[0] = np.nextafter(values.flat[0], np.float32(1))
+    weight.set_value(values)
+    save_weights(painter.generator.state_dict(), tmp_path / 'model' / 'n_g.pdparams')
+    np.save(tmp_path / 'model' / 'current_epoch.npy', 4)
+    with pytest.raises(InputError, match='other weights than the checkpoint\'s: epoch 3 there, 4 here'):
         main(['check', out, '--lastoutput', str(tmp_path)])
 
 
@@ -212,15 +275,16 @@ def test_bad_input_is_refused_in_one_line(pair, tmp_path):
         assert '\n' not in str(caught.value)
 
 
-def test_a_full_disk_leaves_nothing(pair, tmp_path):
+@pytest.mark.parametrize('kind', ['onnx', 'paddle'])
+def test_a_full_disk_leaves_nothing(pair, tmp_path, kind):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10000, limits[1]))
     try:
-        with pytest.raises(InputError, match='cannot be written'):
-            main(['onnx', '--lastoutput', str(pair[0]), '--out', str(tmp_path / 'a.onnx')])
+        with pytest.raises(InputError, match='cannot be written') as caught:
+            main([kind, '--lastoutput', str(pair[0]), '--out', str(tmp_path / 'a.onnx')])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.iterdir()) and '\n' not in str(caught.value)
 
 
 def test_missing_packages_are_named(monkeypatch):
@@ -233,5 +297,5 @@ def test_missing_packages_are_named(monkeypatch):
 def test_the_encoder_is_a_file_of_its_own(tmp_path):
     painter = write_checkpoint(tmp_path, use_vae=True)
     _, out = exported('onnx', tmp_path)
-    outputs = [value.name for value in onnx.load(encoder_path(out)).graph.output]
+    outputs = [value.name for value in onnx.load(out.replace('.onnx', '_encoder.onnx')).graph.output]
     assert outputs == ['mu', 'logvar'] and painter.encoder is not None

@@ -8,14 +8,7 @@ from model.errors import InputError, OptionError
 from model.init import EFFECTS, OPT, LayerNorm, SpadeNorm
 from model.presets import PRESETS
 from model.train_step import learning_rate
-from tests.conftest import says
-
-
-def message(call, *arguments, **settings):
-    with pytest.raises(InputError) as caught:
-        call(*arguments, **settings)
-    assert '\n' not in str(caught.value)
-    return str(caught.value)
+from tests.conftest import message, says
 
 
 def parsed(*words):
@@ -182,7 +175,7 @@ def test_every_option_has_an_effect():
                    'niter_decay lr no_TTUR beta1 beta2 D_steps_per_G preprocess_mode load_size no_flip',
         'bits': 'modulation cpu_kernels cpu_precision amp recompute',
         'free': 'vggwpath dataroot nThreads max_dataset_size output lastoutput log print_freq display_freq save_latest_freq '
-                'save_epoch_freq score_epoch_freq score_by watch_port scoring',
+                'save_epoch_freq score_epoch_freq score_by dataset watch_port scoring',
     }
     assert expected.keys() == EFFECTS.keys()
     found = {effect: {name for name, option in OPT.fields().items() if option.effect == effect} for effect in EFFECTS}

@@ -17,9 +17,9 @@ def pixels(path):
     return np.array(Image.open(path), np.float32)
 
 
-def drawn(scripts, model, results, *flags):
+def drawn(scripts, model, results, *flags, fresh=False):
     """dict: name -> pixels of the PNG files that val.py writes."""
-    process = scripts.run('val.py', '--lastoutput', model / 'output', '--results', results, '--png', *flags)
+    process = scripts.run('val.py', '--lastoutput', model / 'output', '--results', results, '--png', *flags, fresh=fresh)
     assert process.returncode == 0, process.stderr
     assert f'3 pictures in {results}/pics' in process.stdout
     return {name: pixels(Path(results, 'pics', f'{name}.png')) for name in NAMES}
@@ -44,7 +44,7 @@ def equal(one, other):
 def validation(scripts, trained, tmp_path_factory):
     """(folder, pictures) of the model without style encoder, one by one."""
     folder = tmp_path_factory.mktemp('validation')
-    return folder, drawn(scripts, trained, folder)
+    return folder, drawn(scripts, trained, folder, fresh=True)
 
 
 def test_every_sample_once(validation):

@@ -92,12 +92,6 @@ def folder(arguments):
     return finish(OPT(**flags), label_nc, words + ['--output', run, '--log', os.path.join(run, 'log')])
 
 
-def scenes(arguments):
-    demo.write(arguments.output, arguments.train, arguments.val, arguments.height, arguments.width, arguments.seed)
-    flags = ['--preset', 'demo', '--dataroot', arguments.output]
-    return finish(OPT.preset('demo', dataroot=arguments.output, batchSize=1), len(demo.COCO_STUFF), flags, sheet=False)
-
-
 def made(output, module, arguments, settings):
     """Records of the samples that were made; InputError if there is none."""
     jobs, hostile = module.jobs(arguments)
@@ -117,14 +111,13 @@ def made(output, module, arguments, settings):
     return good
 
 
-def finish(opt, classes, flags, sheet=True):
+def finish(opt, classes, flags):
     """Check the set, draw its sheet, say what to do next; -> whether the check found anything wrong."""
     wrong = check(opt)
     path = os.path.join(opt.dataroot, SHEET)
-    if sheet:
-        samples = [sample for split in ('train', 'val') if os.path.isdir(os.path.join(opt.dataroot, f'{split}_label'))
-                   for sample in find_samples(opt, split)]
-        contact_sheet(samples, classes).save(path, quality=95)
+    samples = [sample for split in ('train', 'val') if os.path.isdir(os.path.join(opt.dataroot, f'{split}_label'))
+               for sample in find_samples(opt, split)]
+    contact_sheet(samples, classes).save(path, quality=95)
     print(f'look at: {path}\ntrain:   python train.py {shlex.join(flags)}')
     return wrong
 
@@ -164,12 +157,8 @@ def parser():
     command.add_argument('--link', action='store_true', help='symbolic links to the photos instead of copies')
     command.set_defaults(action=folder)
     command = _command(commands, 'demo', 'generated scenes, nothing to download', '')
-    for name, value, help in (('train', 64, 'training scenes'), ('val', 8, 'validation scenes'), ('height', 128, 'pixels'),
-                              ('width', 128, 'pixels'), ('seed', 0, 'another seed makes other scenes')):
-        command.add_argument(f'--{name}', type=int, default=value, help=f'{help} (default {value})')
-    command.add_argument('--output', metavar='DIR', default=PRESETS['demo']['dataroot'], help='folder to make; an earlier demo '
-                         'set in it is replaced')
-    command.set_defaults(action=scenes)
+    demo.add_flags(command)
+    command.set_defaults(action=demo.make)
     return result
 
 

@@ -11,7 +11,7 @@ from model.errors import InputError
 
 ADE20K, ADE20K_TOP = 'ADEChallengeData2016', 150  # ids 0 (unknown) .. 150
 CITYSCAPES_TOP, LICENCE_PLATE = 34, 255           # ids 0 .. 33; the licence plate's -1 in 8 bits becomes the 35th, 34
-OUTDOOR_SCENES = os.path.join(os.path.dirname(__file__), 'outdoor_scenes.txt')
+OUTDOOR_SCENES = os.path.join(os.path.dirname(os.path.dirname(__file__)), 'outdoor_scenes.txt')
 
 
 def jobs(arguments):

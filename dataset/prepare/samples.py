@@ -94,6 +94,15 @@ def begin(root, settings):
         raise InputError(f'{root}: cannot write there: {error.strerror or error}') from None
 
 
+def maker_of(root):
+    """What made the set in `root`, such as 'dataset.prepare coco_stuff'; None where no record of that lies."""
+    try:
+        with open(os.path.join(root, RECORD)) as file:
+            return json.loads(file.readline()).get('made by')
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
 def _write_record(root, settings, records):
     lines = [json.dumps(settings, sort_keys=True), *map(json.dumps, records)]
     _write(os.path.join(root, RECORD), ''.join(f'{line}\n' for line in lines).encode())

@@ -6,7 +6,7 @@ from model.convert.official_options import READERS, official_options
 from model.convert.paddle_files import read_weights, set_weights
 from model.convert.run_folder import folder_of, write_model
 from model.convert.torch_files import read_state_dict, write_state_dict
-from model.convert.torch_names import from_torch, to_torch
+from model.convert.torch_names import dropped, from_torch, to_torch
 from model.discriminator import MultiscaleDiscriminator
 from model.errors import InputError
 from model.generator import SPADEGenerator
@@ -33,7 +33,7 @@ def convert(words):
     target = os.path.join(arguments.output_dir, 'model')
     refuse_existing(target)
 
-    states, read, lines = {}, {}, []
+    states, left_out, read, lines = {}, {}, {}, []
     for network in NETWORKS:
         source = os.path.join(arguments.checkpoint_dir, f'{arguments.which_epoch}_net_{network}.pth')
         if not os.path.exists(source):
@@ -44,7 +44,8 @@ def convert(words):
         if network == 'E' and not read['use_vae']:
             lines.append(f'left out: {source}, since the generator takes no style')
             continue
-        states[network] = source, from_torch(read_state_dict(source))
+        official = read_state_dict(source)
+        states[network], left_out[network] = (source, from_torch(official)), dropped(official)
         found = READERS[network]({name: array.shape for name, array in states[network][1].items()}, source)
         for name in set(found) & set(read):
             if found[name] != read[name]:
@@ -55,7 +56,7 @@ def convert(words):
     opt, explained = official_options(read, area, arguments)
     for network, (source, state) in states.items():
         set_weights(NETWORKS[network][1](opt), state, source)
-        lines.append(f'converted: {source}, {len(state)} tensors, all accounted for')
+        lines.append(f'converted: {source}, {len(state)} tensors, all accounted for{left_out[network]}')
     absent = [network for network in ('D', 'E') if network not in states and (network == 'D' or opt.use_vae)]
     lines += [f'not there: {arguments.which_epoch}_net_{network}.pth' for network in absent]
 

@@ -1,8 +1,12 @@
 """PyTorch's names and layouts of the tensors in a state dict <-> Paddle's."""
+import collections
+
 import numpy
 
 RENAMED = {'running_mean': '_mean', 'running_var': '_variance'}   # batch-norm statistics: PyTorch's name -> Paddle's
-DROPPED = 'num_batches_tracked'                                   # counts batches for a momentum that nothing here uses
+COUNTER = 'num_batches_tracked'                                   # counts batches for a momentum that nothing here uses
+# The book-keeping of batch norms: beside the counter, sums that synchronized ones (CSAILVision's and others) keep of a training.
+DROPPED = (COUNTER, '_tmp_running_mean', '_tmp_running_var', '_running_iter')
 
 
 def from_torch(state):
@@ -11,10 +15,17 @@ def from_torch(state):
     converted = {}
     for name, array in state.items():
         *path, last = name[len(prefix):].split('.')
-        if last != DROPPED:
+        if last not in DROPPED:
             array = array.T if last == 'weight' and array.ndim == 2 else array
             converted['.'.join([*path, RENAMED.get(last, last)])] = numpy.array(array, numpy.float32, order='C')
     return converted
+
+
+def dropped(state):
+    """In words, how many tensors of `state`, a dict by PyTorch's names, from_torch leaves out: ', dropped: 3 _running_iter' or ''."""
+    counts = collections.Counter(name.rsplit('.', 1)[-1] for name in state)
+    found = [f'{counts[name]} {name}' for name in DROPPED if counts[name]]
+    return f', dropped: {", ".join(found)}' if found else ''
 
 
 def to_torch(state):
@@ -25,5 +36,5 @@ def to_torch(state):
         array = array.T if last == 'weight' and array.ndim == 2 else array
         official['.'.join([*path, back.get(last, last)])] = numpy.ascontiguousarray(array)
         if last == '_variance':
-            official['.'.join([*path, DROPPED])] = numpy.array(0, numpy.int64)
+            official['.'.join([*path, COUNTER])] = numpy.array(0, numpy.int64)
     return official

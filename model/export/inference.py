@@ -138,13 +138,23 @@ class PaddleOperators(nn.Layer):
 
 
 def save(interface, opt, constants, folder):
-    """Write <network>.pdiparams and the program beside it (.json from Paddle 3 on, else .pdmodel) into `folder`."""
+    """Write <network>.pdiparams and the program beside it (.json from Paddle 3 on, else .pdmodel) into `folder`.
+
+    OSError if they are not whole: Paddle writes on a full disk what fits, and says nothing.
+    """
     layer = PaddleOperators(interface, opt, constants)
     layer.eval()
     specs = [paddle.static.InputSpec([None, *shape], kind, name) for name, (kind, shape) in interface.inputs.items()]
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')     # what Paddle advises of its own code
         paddle.jit.save(paddle.jit.to_static(layer, input_spec=specs, full_graph=True), os.path.join(folder, interface.network))
+    program, weights = program_of(folder, interface.network), os.path.join(folder, f'{interface.network}.pdiparams')
+    whole = os.path.getsize(weights) >= sum(array.nbytes for array in constants.values())
+    if program.endswith('.json'):
+        with open(program, encoding='utf-8') as file:
+            whole = whole and file.read().endswith('}')
+    if not whole:
+        raise OSError('Paddle has written only a part: is the disk full?')
 
 
 def program_of(folder, network):

@@ -29,7 +29,7 @@ def metadata_of(interface, opt, folder, constants, half):
 
 def _read(path):
     try:
-        with open(path) as file:
+        with open(path, encoding='utf-8') as file:
             return file.read().strip()
     except FileNotFoundError:
         return ''
@@ -58,7 +58,8 @@ def description(path, interface, entries):
                  + '; any other number counts as no class',
         'instance': 'instance ids of any range; only where neighbours differ matters',
         'z': 'style: standard normal numbers, or mu of the style encoder', 'photo': 'RGB, resized to this size',
-        'picture': 'RGB in [-1, 1]' if interface.as_float else 'RGB', 'mu': 'mean of the style', 'logvar': 'logarithm of its variance'}
+        'picture': 'RGB in [-1, 1]' if interface.as_float else 'RGB',
+        'mu': 'mean of the style', 'logvar': 'logarithm of its variance'}
     lines = [f'{path}: {interface.network} of {entries["project"]} {entries["version"]}, epoch {entries["epoch"]}',
              f'licence of the weights: {entries["licence"]}']
     for title, values in (('input', interface.inputs), ('output', interface.outputs)):

@@ -104,8 +104,8 @@ def compare_generator(run, interface, painter, source):
             difference, limit = np.abs(picture - levels), 1.0
         mean = float(difference.mean())
         if not difference.max() <= limit or not (interface.as_float or mean <= 2 * 127.5 * TOLERANCE):
-            raise InputError(f'{source}: gives other pictures than the checkpoint: {float(difference.max()):.4g} grey levels at most, '
-                             f'{mean:.4g} in the mean; rounding explains {limit:.4g} and {2 * 127.5 * TOLERANCE:.4g}')
+            raise InputError(f'{source}: gives other pictures than the checkpoint: {float(difference.max()):.4g} grey levels at '
+                             f'most, {mean:.4g} in the mean; rounding explains {limit:.4g} and {2 * 127.5 * TOLERANCE:.4g}')
         worst, total, seen, start = max(worst, float(difference.max())), total + mean, seen + 1, start + BATCHES[seen % 2]
     return total / seen, worst
 

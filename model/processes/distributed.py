@@ -4,9 +4,12 @@ Collectives run in lockstep: every rank calls them in the same order. `barrier` 
 """
 import contextlib
 import os
+import queue
 import secrets
 import socket
 import sys
+import threading
+from concurrent.futures import Future
 
 import paddle
 from paddle import distributed
@@ -14,9 +17,9 @@ from paddle import distributed
 from model.errors import InputError
 from model.processes.watch import Watch
 
-LARGE = 1 << 20  # elements of a gradient that is exchanged by itself, without a copy
-
 _watch = None
+_gradients = None   # the group that begin_all_reduce uses
+_queue = None       # of the thread that begin_all_reduce uses over gloo
 
 
 def rank():
@@ -47,7 +50,7 @@ def joined(watch_port=0):
     After the device is chosen. watch_port: where rank 0 listens for the others' watch (model/processes/watch.py), 0 for any free port.
     InputError if they cannot be reached.
     """
-    global _watch
+    global _watch, _gradients
     if ranks() == 1:
         yield
         return
@@ -55,6 +58,7 @@ def joined(watch_port=0):
         os.environ['PADDLE_DISTRI_BACKEND'] = 'gloo'
     try:
         distributed.init_parallel_env()
+        _gradients = distributed.new_group(backend='gloo' if paddle.get_device() == 'cpu' else None)
         _watch = _linked(watch_port)
     except InputError:
         raise
@@ -115,20 +119,45 @@ def all_reduce(tensor):
     return tensor
 
 
-@paddle.no_grad()
-def average_gradients(parameters):
-    """Replace every gradient by its mean over the ranks: large ones in place, small ones together."""
-    if ranks() == 1:
-        return
-    barrier()
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    small = [gradient for gradient in gradients if gradient.size < LARGE]
-    for gradient in gradients:
-        if gradient.size >= LARGE:
-            all_reduce(gradient).scale_(1 / ranks())
-    together = all_reduce(paddle.concat([gradient.flatten() for gradient in small])) / ranks()
-    for gradient, part in zip(small, paddle.split(together, [gradient.size for gradient in small])):
-        paddle.assign(part.reshape(gradient.shape), gradient)
+def begin_all_reduce(tensor):
+    """Start to replace `tensor` by its sum over the ranks -> a function that waits until that is done.
+
+    These sums are made in the order of the calls, and whatever all_reduce() does meanwhile: they have a group of their own.
+    """
+    if paddle.get_device() == 'cpu':
+        return _in_background(tensor)
+    task = distributed.all_reduce(tensor, group=_gradients, sync_op=False)
+
+    def wait():
+        with _explained():
+            task.wait()
+    return wait
+
+
+def _in_background(tensor):
+    """begin_all_reduce() over gloo, where Paddle's all_reduce returns only when it is done, sync_op or not: a thread calls it."""
+    global _queue
+    if _queue is None:
+        _queue = queue.Queue()
+        threading.Thread(target=_sum_up, args=(_queue,), daemon=True).start()
+    done = Future()
+    _queue.put((tensor, done))
+
+    def wait():
+        with _explained():
+            done.result()
+    return wait
+
+
+def _sum_up(tensors):
+    while True:
+        tensor, done = tensors.get()
+        try:
+            barrier()   # or gloo would give up on a rank that is 30 seconds behind
+            distributed.all_reduce(tensor, group=_gradients)
+            done.set_result(None)
+        except BaseException as error:
+            done.set_exception(error)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,6 @@
-"""python -m model.convert: official checkpoints and VGG19 weights become ours, every tensor accounted for."""
+"""python -m model.convert nvlabs and export: official checkpoints become ours and ours theirs, every tensor accounted for."""
 import json
 import os
-import pickle
 import subprocess
 import sys
 
@@ -10,18 +9,16 @@ import paddle
 import pytest
 
 from model.convert.__main__ import main
-from model.convert.paddle_files import load_weights, read_weights, save_weights
+from model.convert.paddle_files import load_weights, read_weights
 from model.convert.torch_files import read_state_dict
 from model.discriminator import MultiscaleDiscriminator
 from model.errors import InputError
 from model.generator import SPADEGenerator
 from model.init import OPT
-from model.painter import load_painter
 from model.semantics import SemanticMap
 from model.vae_encoder import VAEEncoder
 from tests.golden.fixture import inputs, seeded_weight
 from tests.torch_writer import write_arrays
-from vgg.vgg19 import VGG19Features
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 NETWORKS = {'G': SPADEGenerator, 'D': MultiscaleDiscriminator, 'E': VAEEncoder}
@@ -75,7 +72,8 @@ def test_official_checkpoint_paints_the_official_picture(tmp_path, capsys, name,
     printed = capsys.readouterr().out
     assert 'CC BY-NC-SA 4.0' in printed and ('--crop_size' in flags) == ('given: crop_size' in printed)
     folder = tmp_path / 'ours' / 'model'
-    assert sorted(os.listdir(folder)) == sorted([f'n_{network.lower()}.pdparams' for network in networks] + ['licence.txt', 'opt.json'])
+    files = {'licence.txt', 'opt.json', *(f'n_{network.lower()}.pdparams' for network in networks)}
+    assert set(os.listdir(folder)) == files
     opt = OPT.load(folder / 'opt.json')
     assert all(getattr(opt, field) == value for field, value in wanted.items()
                if field in OPT.network_fields() and field != 'norm_G' and (field != 'z_dim' or opt.use_vae))
@@ -206,177 +204,6 @@ def test_command_line(tmp_path):
         main(['torch'])
 
 
-# ---- VGG19
-
-@pytest.fixture(scope='module')
-def vgg_arrays():
-    """All tensors of a vgg19, the classifier's (out, in) as torchvision's, shrunk."""
-    from vgg.vgg19 import VGG19Features
-    draw = numpy.random.RandomState(0)
-    arrays = {name: (draw.randn(*value.shape) * 0.05).astype('f4') for name, value in VGG19Features().state_dict().items()}
-    for name, shape in (('features.30', (8, 512, 3, 3)), ('classifier.0', (4, 8))):
-        arrays.update({f'{name}.weight': numpy.ones(shape, 'f4'), f'{name}.bias': numpy.ones(shape[0], 'f4')})
-    return arrays
-
-
-@pytest.mark.parametrize('kind', ['zip', 'legacy', 'paddle'])
-def test_vgg19_from_torchvision_and_paddle(tmp_path, capsys, vgg_arrays, kind):
-    from vgg.vgg19 import VGG19Features
-    source, target = tmp_path / 'source', tmp_path / 'vgg' / 'vgg19pretrain.pdparams'
-    if kind == 'paddle':
-        paddle.save({name: paddle.to_tensor(array) for name, array in vgg_arrays.items()}, str(source))
-    else:
-        write_arrays(source, vgg_arrays, legacy=kind == 'legacy')
-    main(['vgg19', str(source), str(target)])
-    assert 'kept: 26 tensors' in capsys.readouterr().out
-    found = VGG19Features(str(target)).state_dict()
-    assert len(found) == 26 and all(numpy.array_equal(found[name].numpy(), vgg_arrays[name]) for name in found)
-    with pytest.raises(InputError, match='exists and is left as it is'):
-        main(['vgg19', str(source), str(target)])
-
-
-def test_vgg19_from_something_else(tmp_path, vgg_arrays):
-    source, target = str(tmp_path / 'source'), str(tmp_path / 'out.pdparams')
-    with pytest.raises(InputError, match='No such file'):
-        main(['vgg19', source, target])
-    write_arrays(source, {name: array for name, array in vgg_arrays.items() if 'features.16' not in name})
-    with pytest.raises(InputError, match='no VGG19 .* 2 tensors are missing, the first features.16.weight'):
-        main(['vgg19', source, target])
-    for content in (b'', b'text', pickle.dumps(print)):
-        with open(source, 'wb') as file:
-            file.write(content)
-        with pytest.raises(InputError) as error:
-            main(['vgg19', source, target])
-        assert source in str(error.value)
-    assert not os.path.exists(target)
-
-
-def test_missing_vgg_weights_say_how_to_get_them():
-    from vgg.vgg19 import VGG19Features
-    with pytest.raises(InputError) as error:
-        VGG19Features('vgg/nowhere.pdparams')
-    for part in ('vgg/nowhere.pdparams', 'python -m model.convert vgg19', 'vgg19-dcbb9e9d.pth', '--no_vgg_loss true'):
-        assert part in str(error.value)
-
-
-@pytest.mark.parametrize('dtype', ['float32', 'float64'])
-def test_vgg_features(dtype):
-    """Five maps, gradients for the image only, in the default type; relu1_1 against its definition."""
-    from vgg.vgg19 import VGG19Features
-    before = paddle.get_default_dtype()
-    paddle.set_default_dtype(dtype)
-    try:
-        features = VGG19Features()
-        image = paddle.to_tensor(numpy.random.RandomState(0).rand(1, 3, 32, 48) * 2 - 1, dtype=dtype, stop_gradient=False)
-        maps = features(image)
-        sum(level.sum() for level in maps).backward()
-    finally:
-        paddle.set_default_dtype(before)
-    assert [list(level.shape) for level in maps] == [[1, c, 32 // s, 48 // s]
-                                                     for c, s in ((64, 1), (128, 2), (256, 4), (512, 8), (512, 16))]
-    assert {str(level.dtype).split('.')[-1] for level in maps} == {dtype}
-    assert float(image.grad.abs().sum()) > 0 and all(weight.grad is None for weight in features.parameters())
-    weight, patch = features.state_dict()['features.0.weight'].numpy()[7], image.numpy()[0, :, 10:13, 20:23]
-    assert abs(maps[0].numpy()[0, 7, 11, 21] - max(0, (weight * patch).sum())) < 1e-5
-
-
-# ---- ctkindle/SPADE-Paddle
-
-@pytest.fixture(scope='module')
-def of_ctkindle(tmp_path_factory):
-    """Folder with the files of that repository that the stored values were computed with, as paddle.save writes them."""
-    golden = numpy.load(os.path.join(HERE, 'golden', 'ctkindle_64.npz'))
-    folder = tmp_path_factory.mktemp('ctkindle') / 'output'
-    (folder / 'model').mkdir(parents=True)
-    for network in 'GD':
-        state = {}
-        for name, shape in zip(golden[f'{network}_names'].tolist(), golden[f'{network}_shapes'].tolist()):
-            shape = json.loads(shape)
-            gain = 0.3 if name == 'conv_img.weight' else 1.0
-            state[name] = golden[f'{network}/{name}'].astype('float32') if len(shape) < 2 else \
-                seeded_weight(int(golden['seed']), f'{network}/{name}', shape, gain)
-        paddle.save({name: paddle.to_tensor(value) for name, value in state.items()},
-                    str(folder / 'model' / f'n_{network.lower()}.pdparams'))
-    return golden, folder
-
-
-def assert_golden(golden, opt, generator, discriminator=None):
-    label, instance, image = inputs(int(golden['seed']), int(golden['input_count']), 64, 64, opt.label_nc)
-    count = len(golden['eval/fake'])
-    semantics = SemanticMap(label[:count], instance[:count], opt)
-    generator.eval()
-    with paddle.no_grad():
-        fake = generator(semantics)
-        assert numpy.abs(fake.numpy() - golden['eval/fake']).max() < 1e-5 * numpy.abs(golden['eval/fake']).max()
-        if discriminator is not None:
-            discriminator.eval()
-            both = paddle.concat([fake, paddle.to_tensor(image[:count].astype('float32'))])
-            for scale, features in enumerate(discriminator(semantics, both)):
-                expected = golden[f'eval/pred_fake_{scale}']
-                assert numpy.abs(features[-1][:count].numpy() - expected).max() < 1e-5 * numpy.abs(expected).max()
-
-
-@pytest.mark.parametrize('speed', [dict(), dict(modulation='dense'), dict(cpu_kernels=False, modulation='windows'),
-                                   dict(cpu_kernels=False, modulation='dense')], ids=str)
-def test_ctkindle_paints_its_pictures(tmp_path, capsys, of_ctkindle, speed):
-    golden, folder = of_ctkindle
-    main(['ctkindle', str(folder / 'model'), str(tmp_path / 'ours'), '--crop_size', '64'])
-    said = capsys.readouterr().out
-    assert 'activation gelu' in said and 'dropped 6 biases' in said and 'nld_0.0.block_1.0.bias' in said
-    opt = OPT.load(tmp_path / 'ours/model/opt.json')
-    assert (opt.activation, opt.attention, opt.preprocess_mode) == ('gelu', 'simam', 'scale_shortside_and_crop')
-    for name, value in speed.items():
-        setattr(opt, name, value)
-    generator, discriminator = SPADEGenerator(opt), MultiscaleDiscriminator(opt)
-    load_weights(generator, tmp_path / 'ours/model/n_g.pdparams')
-    load_weights(discriminator, tmp_path / 'ours/model/n_d.pdparams')
-    assert_golden(golden, opt, generator, discriminator)
-
-
-def test_ctkindle_dropped_into_output(capsys, of_ctkindle):
-    golden, folder = of_ctkindle
-    parser = OPT.parser('')
-    opt, painter = load_painter(parser.parse_args(['--lastoutput', str(folder), '--crop_size', '64']))
-    assert 'converted on the fly' in capsys.readouterr().out
-    assert_golden(golden, opt, painter.generator)
-
-
-def test_ctkindle_encoder_names(tmp_path, capsys):
-    """Its encoder is a sequence of convolution, norm and activation, with biases that have no effect."""
-    opt = OPT(**{**TINY, 'use_vae': True, 'activation': 'gelu', 'attention': 'simam', 'norm_G': 'spectralspadebatch3x3',
-                 'z_dim': 256, 'crop_size': 256})
-    theirs = {'G': {}, 'E': {}}
-    for network, layer in (('G', SPADEGenerator(opt)), ('E', VAEEncoder(opt))):
-        for name, value in layer.state_dict().items():
-            if network == 'G':
-                parts = name.split('.')
-                if parts[1].startswith('norm'):
-                    parts[1] = parts[1].replace('norm', 'spade')
-                elif parts[1].startswith('conv'):
-                    parts[1:2] = [f'act_{parts[1]}', '0' if parts[1] == 'conv_s' else '1']
-                name = '.'.join(parts)
-            elif name.startswith('layer'):
-                number, _, rest = name.split('.', 2)
-                name = f'model.{3 * (int(number[5:]) - 1)}.{rest}'
-                theirs[network].setdefault(name.rsplit('.', 1)[0] + '.bias', numpy.ones(value.shape[0], 'float32'))
-            theirs[network][name] = value.numpy()
-    for network, state in theirs.items():
-        save_weights(state, tmp_path / f'n_{network.lower()}.pdparams')
-    main(['ctkindle', str(tmp_path), str(tmp_path / 'ours'), '--label_nc', '5'])
-    said = capsys.readouterr().out
-    assert 'dropped 6 biases' in said and 'model.15.bias' in said
-    found = OPT.load(tmp_path / 'ours/model/opt.json')
-    assert found.use_vae and found.z_dim == 256 and found.crop_size == 256
-    load_weights(VAEEncoder(found), tmp_path / 'ours/model/n_e.pdparams')
-    del theirs['E']['model.15.weight_orig']
-    save_weights(theirs['E'], tmp_path / 'n_e.pdparams')
-    with pytest.raises(InputError, match='five layers'):
-        main(['ctkindle', str(tmp_path), str(tmp_path / 'other'), '--label_nc', '5'])
-    save_weights({**theirs['G'], 'head_0.extra': numpy.zeros(1)}, tmp_path / 'n_g.pdparams')
-    with pytest.raises(InputError, match='n_g.pdparams: head_0.extra is no tensor'):
-        main(['ctkindle', str(tmp_path), str(tmp_path / 'other'), '--label_nc', '5'])
-
-
 # ---- Ours to the official code
 
 @pytest.mark.parametrize('settings', [dict(), dict(use_vae=True, norm_E='spectralbatch', crop_size=64), dict(norm_D='batch')])
@@ -397,40 +224,3 @@ def test_export_and_back_is_exact(tmp_path, capsys, settings):
             assert found[name].tobytes() == expected.astype(found[name].dtype).tobytes(), name
     with pytest.raises(InputError, match='exists and is left as it is'):
         main(['export', str(tmp_path / 'ours'), str(tmp_path / 'exported')])
-
-
-def test_other_networks_are_not_exported(tmp_path, of_ctkindle):
-    main(['ctkindle', str(of_ctkindle[1] / 'model'), str(tmp_path / 'ours'), '--crop_size', '64'])
-    with pytest.raises(InputError, match='attention simam'):
-        main(['export', str(tmp_path / 'ours'), str(tmp_path / 'exported')])
-
-
-# ---- VGG19 of PaddleClas
-
-def test_vgg19_with_paddleclas_names(tmp_path, capsys):
-    features = VGG19Features()
-    weights = [value.numpy() for name, value in features.state_dict().items() if name.endswith('weight')]
-    names = [f'_conv_block_{block}._conv_{n}.weight' for block, count in enumerate((2, 2, 4, 4, 4), 1) for n in range(1, count + 1)]
-    state = {**dict(zip(names, weights)), **{name: numpy.zeros((512, 512, 3, 3), 'float32') for name in names[13:]},
-             '_fc1.weight': numpy.zeros((4, 4), 'float32'), '_fc1.bias': numpy.zeros(4, 'float32')}
-    save_weights(state, tmp_path / 'theirs.pdparams')
-    main(['vgg19', str(tmp_path / 'theirs.pdparams'), str(tmp_path / 'ours.pdparams')])
-    assert 'kept: 26 tensors' in capsys.readouterr().out
-    for path in ('theirs', 'ours'):     # the loss reads the file as it is, too
-        loaded = VGG19Features(tmp_path / f'{path}.pdparams').state_dict()
-        for weight, (name, value) in zip(weights, [item for item in loaded.items() if item[0].endswith('weight')]):
-            assert numpy.array_equal(value.numpy(), weight), name
-        assert not any(value.numpy().any() for name, value in loaded.items() if name.endswith('bias'))
-
-
-def test_ctkindle_perceptual_taps():
-    """The image and four pooled maps of the central 224 x 224."""
-    features, image = VGG19Features(), paddle.rand([1, 3, 256, 240])
-    maps = features.pooled(image)
-    crop = image[:, :, 16:240, 8:232]
-    assert [list(value.shape) for value in maps] == [[1, 3, 224, 224], [1, 64, 112, 112], [1, 128, 56, 56], [1, 256, 28, 28],
-                                                     [1, 512, 14, 14]]
-    assert numpy.array_equal(maps[0].numpy(), crop.numpy())
-    first = paddle.nn.functional.max_pool2d(features.features[:4](crop), 2, 2)
-    assert numpy.array_equal(maps[1].numpy(), first.numpy())
-    assert [list(value.shape) for value in features.pooled(image[:, :, :64, :64])][0] == [1, 3, 64, 64]

@@ -1,0 +1,71 @@
+// Requests to the server. A body is a line of JSON and then bytes; an answer of maps is uint16, label map first.
+
+export class Refusal extends Error {
+    constructor(code, text, facts = {}) {
+        super(text);
+        this.code = code;
+        this.facts = facts;
+    }
+}
+
+export const PAGE = Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(16)).join('');
+
+let requests = 0;
+
+async function ask(path, head, parts, signal) {
+    const options = { signal };
+    if (head) {
+        options.method = 'POST';
+        options.body = new Blob([`${JSON.stringify(head)}\n`, ...parts]);
+    }
+    let answer;
+    try {
+        answer = await fetch(path, options);
+    } catch (error) {
+        if (error.name === 'AbortError') throw error;
+        throw new Refusal('offline', 'the server does not answer');
+    }
+    if (answer.ok) return answer;
+    let content = {};
+    try {
+        content = await answer.json();
+    } catch { /* not ours: a proxy's, say */ }
+    throw new Refusal(content.error || 'failed', content.text || `status ${answer.status}`, content.facts || {});
+}
+
+async function maps(answer, model) {
+    const values = new Uint16Array(await answer.arrayBuffer());
+    const pixels = model.width * model.height;
+    return { label: values.slice(0, pixels), instance: values.slice(pixels) };
+}
+
+export async function describeModel() {
+    return (await ask('/model')).json();
+}
+
+export async function validationMap(model, index, signal) {
+    return maps(await ask(`/maps/${index}`, null, null, signal), model);
+}
+
+export async function openMaps(model, label, instance) {
+    if (label.size + (instance ? instance.size : 0) > model.largest_file) {
+        throw new Refusal('body', 'too large', { most: Math.round(model.largest_file / 2 ** 20) });
+    }
+    return maps(await ask('/open', { label: label.size }, instance ? [label, instance] : [label]), model);
+}
+
+export async function photoStyle(model, file) {
+    if (file.size > model.largest_file) {
+        throw new Refusal('body', 'too large', { most: Math.round(model.largest_file / 2 ** 20) });
+    }
+    const answer = await ask('/style', { page: PAGE, number: ++requests }, [file]);
+    return (await answer.json()).z;
+}
+
+// -> { pixels: RGB, milliseconds of the server's painting }. `purpose` keeps pictures of a sheet apart from those of the drawing.
+export async function paint(model, label, instance, style, { purpose = '', signal } = {}) {
+    const parts = model.instances ? [label, instance] : [label];
+    const answer = await ask('/paint', { page: PAGE + purpose, number: ++requests, style }, parts, signal);
+    const timing = /paint;dur=([\d.]+)/.exec(answer.headers.get('Server-Timing') || '');
+    return { pixels: new Uint8Array(await answer.arrayBuffer()), painting: timing ? Number(timing[1]) : NaN };
+}

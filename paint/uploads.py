@@ -1,0 +1,132 @@
+"""Files that a page sends: limits are checked on their first bytes, before anything is decoded."""
+import io
+import struct
+
+import numpy as np
+from PIL import Image
+
+from dataset.files import load_instance, load_photo
+from dataset.labelled_images import whole_picture
+from dataset.prepare.archive import NamedBytes
+from model.init import DONTCARE
+from paint.refusal import Refused
+
+LARGEST_FILE = 32 << 20                      # bytes
+MAP_PIXELS, PHOTO_PIXELS = 1 << 24, 1 << 26  # a photo of 64 million pixels takes 200 MB once decoded
+PHOTO_FORMATS = ('JPEG', 'PNG', 'WEBP', 'BMP')
+GREY, COLOURS, PALETTE, COLOURS_AND_ALPHA = 0, 2, 3, 6   # colour types of PNG
+SHOWN = 8   # unknown colours and values that are listed
+
+
+def opened_maps(content, instance_content, opt, classes):
+    """(label, instance) int32 (H, W) at the size of the picture, as predict.py reads them; instance None without a file.
+
+    The label map may hold ids, or colours of `classes` (dicts with id and colour). Refused says what is wrong.
+    """
+    ids = _ids(content, 'label', opt, classes)
+    images = {'label': Image.fromarray(ids)}
+    if instance_content:
+        _png_header(instance_content, 'instance', sixteen_bit=True)
+        instance = _decoded(load_instance, instance_content, 'instance')
+        if instance.shape != ids.shape:
+            raise Refused('other_size', f'the instance map is {instance.shape[1]} x {instance.shape[0]} pixels, the label map '
+                          f'{ids.shape[1]} x {ids.shape[0]}: they must have the same size',
+                          found=f'{instance.shape[1]} x {instance.shape[0]}', expected=f'{ids.shape[1]} x {ids.shape[0]}')
+        images['instance'] = Image.fromarray(instance)
+    arrays = whole_picture(images, opt)
+    return arrays['label'], arrays.get('instance')
+
+
+def opened_photo(content, opt):
+    """float32 (3, H, W) in [-1, 1] at the size of the picture."""
+    try:
+        with Image.open(io.BytesIO(content), formats=PHOTO_FORMATS) as image:
+            size, animated = image.size, image.format != 'MPO' and getattr(image, 'n_frames', 1) > 1
+    except Exception:   # broken files make Pillow raise nearly anything
+        raise Refused('not_photo', 'this is no photo that can be read: JPEG, PNG, WebP and BMP can', what='photo') from None
+    _check_pixels(*size, PHOTO_PIXELS, 'photo')
+    if animated:
+        raise Refused('animated', 'the photo is animated: save one picture of it', what='photo')
+    photo = _decoded(load_photo, content, 'photo')
+    return whole_picture({'image': photo}, opt)['image']
+
+
+def _ids(content, what, opt, classes):
+    kind = _png_header(content, what, opt.label_nc > 255)
+    if kind in (COLOURS, COLOURS_AND_ALPHA):
+        return _ids_of_colours(_decoded(_pixels, content, what), classes)
+    ids = _decoded(load_instance, content, what)
+    if opt.contain_dontcare_label:
+        ids[ids == DONTCARE] = opt.label_nc
+    highest = opt.label_nc - (not opt.contain_dontcare_label)
+    wrong, counts = np.unique(ids[(ids < 0) | (ids > highest)], return_counts=True)
+    if len(wrong):
+        listed = [f'{value} ({count})' for value, count in zip(wrong.tolist()[:SHOWN], counts.tolist())]
+        raise Refused('ids', f'the label map holds values that are no class here: {", ".join(listed)} (pixels of each); allowed: 0 '
+                      f'to {highest}{" and 255" if opt.contain_dontcare_label else ""}', values=listed, highest=highest)
+    return ids
+
+
+def _ids_of_colours(pixels, classes):
+    """int32 (H, W); a colour is a class only if it is exactly that of the palette."""
+    packed = pixels.astype(np.int64) @ (1 << 16, 1 << 8, 1)
+    found, inverse, counts = np.unique(packed, return_inverse=True, return_counts=True)
+    ids = {red << 16 | green << 8 | blue: entry['id'] for entry in classes for red, green, blue in [entry['colour']]}
+    unknown = sorted(((int(count), int(code)) for code, count in zip(found, counts) if int(code) not in ids), reverse=True)
+    if unknown:
+        listed = [f'#{code:06x} ({count})' for count, code in unknown[:SHOWN]]
+        raise Refused('colours', f'{len(unknown)} colours are not in the palette: {", ".join(listed)} (pixels of each); none is '
+                      'guessed: smoothed borders are no labels', colours=listed, count=len(unknown))
+    return np.array([ids[int(code)] for code in found], np.int32)[inverse.reshape(packed.shape)]
+
+
+def _pixels(file):
+    with Image.open(file, formats=('PNG',)) as image:
+        image.load()
+        if image.mode == 'RGBA' and image.getextrema()[3][0] < 255:
+            raise Refused('transparent', 'the label map is transparent in places: fill them with a colour', what='label')
+        return np.asarray(image.convert('RGB'))
+
+
+def _png_header(content, what, sixteen_bit):
+    """Colour type of a PNG file that may be decoded; Refused before a pixel or a profile is."""
+    if content[:8] != b'\x89PNG\r\n\x1a\n' or content[12:16] != b'IHDR' or len(content) < 33:
+        raise Refused('not_png', f'the {what} map is no PNG file', what=what)
+    width, height, depth, kind = struct.unpack('>IIBB', content[16:26])
+    _check_pixels(width, height, MAP_PIXELS, what)
+    chunks = _chunks(content)
+    if b'acTL' in chunks:
+        raise Refused('animated', f'the {what} map is animated: save one picture of it', what=what)
+    if b'iCCP' in chunks:
+        raise Refused('profile', f'the {what} map has a colour profile, under which its values may mean others: save it without',
+                      what=what)
+    if depth == 16 and (kind != GREY or not sixteen_bit):
+        raise Refused('sixteen_bit', f'the {what} map has 16 bits a channel: save it with 8', what=what)
+    if kind not in (GREY, PALETTE) and what == 'instance':
+        raise Refused('not_grey', 'the instance map is in colours: it must hold one number a pixel', what=what)
+    return kind
+
+
+def _chunks(content):
+    """set of the names of the chunks up to the pixels."""
+    names, position = set(), 8
+    while position + 8 <= len(content) and b'IDAT' not in names:
+        length, name = struct.unpack('>I4s', content[position:position + 8])
+        names.add(name)
+        position += 12 + length
+    return names
+
+
+def _check_pixels(width, height, most, what):
+    if not 0 < width * height <= most:
+        raise Refused('pixels', f'{what}: {width} x {height} pixels; at most {most >> 20} million are read', 413,
+                      found=f'{width} x {height}', most=most >> 20, what=what)
+
+
+def _decoded(load, content, what):
+    try:
+        return load(NamedBytes(content, what))
+    except Refused:
+        raise
+    except Exception:   # broken files make Pillow raise nearly anything
+        raise Refused('unreadable', f'{what}: this file is damaged or cut off', what=what) from None

@@ -1,0 +1,110 @@
+"""Scripts in processes forked from one that has imported them: they start at once, not after the seconds of Paddle's import.
+
+    python -m tests.forked      the process that is forked; Server starts it and writes its requests
+
+Real processes with an end of their own, but with the hash seed of the one they come from: where bits are compared, one of
+the runs is to start afresh.
+"""
+import json
+import os
+import random
+import runpy
+import select
+import subprocess
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+class Server:
+    """The process that is forked, of this environment (OMP_NUM_THREADS counts at import)."""
+
+    def __init__(self, environment):
+        self._process = subprocess.Popen([sys.executable, '-m', 'tests.forked'], cwd=REPOSITORY, env=environment, text=True,
+                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def start(self, command, stdout, stderr):
+        """Process of `python *command`, leader of a group of its own, whose words are added to these files."""
+        return Process(self, self.ask(dict(command=[str(word) for word in command], files=[str(stdout), str(stderr)])))
+
+    def ask(self, request):
+        self._process.stdin.write(json.dumps(request) + '\n')
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
+
+    def close(self):
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+
+
+class Process:
+    """What subprocess.Popen offers for a child, for a child of the server."""
+
+    def __init__(self, server, pid):
+        self.pid, self.returncode = pid, None
+        self._server, self._end = server, os.pidfd_open(pid)
+
+    def wait(self, timeout=None):
+        if self.returncode is None:
+            if not select.select([self._end], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(f'process {self.pid}', timeout)
+            os.close(self._end)
+            self.returncode = self._server.ask(dict(ended=self.pid))
+        return self.returncode
+
+    def poll(self):
+        try:
+            return self.wait(0)
+        except subprocess.TimeoutExpired:
+            return None
+
+
+def serve():
+    """Answer requests; returns in each forked process, with its command, and where there are no more requests, with None."""
+    for line in sys.stdin:
+        request = json.loads(line)
+        if 'ended' in request:
+            answer = os.waitstatus_to_exitcode(os.waitpid(request['ended'], 0)[1])
+        else:
+            answer = os.fork()
+            if answer == 0:
+                _separate(*request['files'])
+                return request['command']
+            os.setpgid(answer, answer)  # here and there, so that it is done when either goes on
+        print(answer, flush=True)
+
+
+def _separate(stdout, stderr):
+    """Group, files and random generators as a process of its own has them."""
+    os.setpgid(0, 0)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    for number, file in enumerate((os.open(os.devnull, os.O_RDONLY), os.open(stdout, flags), os.open(stderr, flags))):
+        os.dup2(file, number)
+        os.close(file)
+    import numpy
+    import paddle
+    random.seed()
+    numpy.random.seed()
+    paddle.seed(int.from_bytes(os.urandom(4), 'little'))
+
+
+def main():
+    import train  # noqa: F401  first: sets the threads, then imports numpy and Paddle in the order that works
+
+    import dataset.prepare.coco, dataset.prepare.folders, dataset.prepare.own  # noqa: E401, F401
+    import predict, val  # noqa: E401, F401
+
+    command = serve()
+    if command and command[0] == '-m':
+        sys.modules.pop(command[1], None)   # train.py has imported result.evaluate
+        sys.argv = command[1:]
+        runpy.run_module(command[1], run_name='__main__', alter_sys=True)
+    elif command:
+        sys.argv = command
+        runpy.run_path(command[0], run_name='__main__')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,84 @@
+"""The house: imports run one way, README fits its length, and what pages point at is there."""
+import ast
+import functools
+import re
+
+import pytest
+
+from tests.conftest import REPOSITORY
+from tests.test_readme import PAGES, code_and_text
+
+# A room may import what stands at its own height or below; nothing of ours stands above the entry scripts.
+HEIGHT = {'model': 0, 'vgg': 0, 'dataset': 1, 'log': 2, 'output': 3, 'result': 4, 'train': 5, 'val': 5, 'predict': 5, 'paint': 5}
+ENTRIES = [name for name, height in HEIGHT.items() if height == 5]
+BELOW_ALL = {'model/errors.py': set(), 'model/presets.py': set(), 'model/init.py': {'model.errors', 'model.presets'},
+             'model/losses.py': set(), 'result/scores.py': set()}
+LONGEST = 200  # lines of README.md
+
+
+@functools.cache
+def sources():
+    """dict: path in the repository -> (its room, the modules it imports, those inside functions too)."""
+    found = {}
+    for room in HEIGHT:
+        for path in [*REPOSITORY.glob(f'{room}.py'), *REPOSITORY.glob(f'{room}/**/*.py')]:
+            name, modules = str(path.relative_to(REPOSITORY)), set()
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.ImportFrom):
+                    assert node.level == 0, f'{name}: relative import'
+                    modules |= {f'{node.module}.{alias.name}' for alias in node.names} | {node.module}
+                elif isinstance(node, ast.Import):
+                    modules |= {alias.name for alias in node.names}
+            found[name] = room, modules
+    return found
+
+
+def test_imports_run_one_way():
+    seen, wrong = set(), []
+    for name, (room, modules) in sources().items():
+        for other in {module.split('.')[0] for module in modules} & {*HEIGHT, 'tests'}:
+            seen.add((room, other))
+            if other == 'tests' or HEIGHT[other] > HEIGHT[room] or (other in ENTRIES and other != room):
+                wrong.append(f'{name} imports {other}')
+    assert not wrong, wrong
+    assert {('train', 'result'), ('result', 'output'), ('output', 'log'), ('log', 'dataset'), ('dataset', 'model')} <= seen
+
+
+@pytest.mark.parametrize('name, allowed', BELOW_ALL.items())
+def test_what_stands_on_nothing(name, allowed):
+    ours = {module for module in sources()[name][1] if module.split('.')[0] in HEIGHT}
+    assert {'.'.join(module.split('.')[:2]) for module in ours} <= allowed
+
+
+@pytest.mark.parametrize('page', ['README.md', 'README_cn.md'])
+def test_readme_is_short(page):
+    assert len((REPOSITORY / page).read_text().splitlines()) <= LONGEST
+
+
+def anchors(path):
+    """Anchors that GitHub gives to the headings of a page."""
+    headings = re.findall(r'^#+ (.*)', code_and_text(path.relative_to(REPOSITORY))[1], re.M)
+    return {re.sub(r'[^\w\- ]', '', heading.lower()).replace(' ', '-') for heading in headings}
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_no_link_is_dead(page):
+    here, text = (REPOSITORY / page).parent, code_and_text(page)[1]
+    links = re.findall(r'(?<!\\)\[[^\]]*\]\(([^)\s]+)\)', text) + re.findall(r'src="([^"]+)"', text)
+    dead = []
+    for link in links:
+        if '://' not in link:
+            target, _, anchor = link.partition('#')
+            path = (here / target).resolve() if target else REPOSITORY / page
+            if not path.exists() or (anchor and anchor not in anchors(path)):
+                dead.append(link)
+    assert not dead, f'{page}: {dead}'
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_files_that_a_page_names_exist(page):
+    text = (REPOSITORY / page).read_text()
+    rooms = 'model|vgg|dataset|output|log|result|paint|tests|docs'
+    named = set(re.findall(rf'(?<![\w/.])((?:{rooms})/[\w/*]+\.(?:py|md|cpp|sh))\b', text))
+    absent = [name for name in named if not any(REPOSITORY.glob(name))]
+    assert not absent, f'{page}: {absent}'

@@ -1,0 +1,258 @@
+"""README and docs: every command in them runs, tables that a command prints are those printed, both languages are in step."""
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dataset.classes import COCO_STUFF, palette
+from dataset.demo import scene
+from model import help
+from tests.conftest import REPOSITORY
+
+PAGES = ['README.md', 'README_cn.md', 'CONTRIBUTING.md', 'output/README.md', 'result/README.md', 'vgg/README.md',
+         *sorted(f'docs/{path.name}' for path in (REPOSITORY / 'docs').glob('*.md'))]
+
+# Flags that make a command short. What a run shares with another that goes on from it, or draws with it, stays the same.
+TINY = '--ngf 4 --ndf 4 --max_dataset_size 4'
+DEMO = f'{TINY} --niter 1 --niter_decay 0 --save_epoch_freq 1'
+SMALL = f'{TINY} --niter 1 --dataroot dataset/demo --crop_size 32 --load_size 36 --no_vgg_loss true'
+OWN = f'{TINY} --niter 1 --crop_size 32 --load_size 36 --label_nc {len(COCO_STUFF)} --use_vae false'
+
+# command -> flags added to it. Each list runs in its order, the two side by side, on the demo and the stand-ins of `folder`.
+DEMO_RUN = {
+    'python train.py': DEMO,
+    'python train.py --niter 100': f'{TINY} --niter 2 --niter_decay 0 --save_epoch_freq 1',
+    'python train.py --output runs/a --log runs/a/log': f'{SMALL} --use_vae true',
+    'python train.py --nThreads 4': f'{SMALL} --output runs/threads --log runs/threads/log',
+    'python train.py --restart': f'{SMALL} --output runs/threads --log runs/threads/log',
+    'OMP_NUM_THREADS=2 python train.py': f'{SMALL} --output runs/omp --log runs/omp/log',
+    'python train.py --preset coco_stuff_paper --batchSize 4': f'{SMALL} --output runs/paper --log runs/paper/log',
+    'python train.py --preset coco_stuff_paper': f'{SMALL} --batchSize 2 --output runs/paper2 --log runs/paper2/log',
+    'python train.py --preset ade20k_paper --output runs/ade20k --log runs/ade20k/log':
+        f'{SMALL} --batchSize 2 --niter_decay 0 --label_nc 182',
+    'python train.py --preset ade20k_outdoor_paper --output runs/outdoor --log runs/outdoor/log':
+        f'{SMALL} --batchSize 2 --niter_decay 0 --label_nc 182',
+    'python train.py --preset cityscapes_paper --output runs/cityscapes --log runs/cityscapes/log':
+        f'{SMALL} --batchSize 2 --niter_decay 0 --label_nc 182 --contain_dontcare_label true --crop_size 128',
+    'python -m log.plot': '',
+    'python -m log.plot --log runs/a/log': '',
+    """python -c "import numpy; print(numpy.load('log/log.npy').shape)\"""": '',
+    'python val.py': '',
+    'python val.py --lastoutput runs/a --png': '',
+    'python val.py --which_epoch 10': '--which_epoch 1',
+    'python val.py --lastoutput output/best': '--lastoutput output/epoch_1',
+    'python val.py --style random --results painted/': '--lastoutput runs/a',
+    'python predict.py --label label.png --instance inst.png --out picture.png': '',
+    'python predict.py --label label.png --instance inst.png --style_photo sunset.jpg --out sunset.png': '--lastoutput runs/a',
+    'python -m dataset.check': '--dataroot dataset/demo',
+    'python -m model.convert export nvlabs output/ checkpoints/mine': '',
+    'cp -r checkpoints/mine checkpoints/coco_pretrained': '',   # a stand-in for the download
+    'python -m model.convert nvlabs checkpoints/coco_pretrained converted/coco': '--crop_size 64',
+    'python val.py --lastoutput converted/coco --results converted/coco_val': '--dataroot dataset/demo --max_dataset_size 2',
+    'python train.py --preset coco_stuff_paper --init_from converted/coco':
+        f'{SMALL} --crop_size 64 --load_size 72 --batchSize 2 --output runs/init --log runs/init/log',
+    'python -m model.export onnx --lastoutput output/ --out spade.onnx --describe': '',
+    'python -m model.export onnx --out spade.onnx': '--force',
+    'python -m model.export paddle --lastoutput output/ --out spade_inference/': '',
+    'python -m model.export check spade.onnx --lastoutput output/': '',
+    'python -m model.export describe spade.onnx': '',
+    'python -m paddle.distributed.launch train.py --preset coco_stuff_paper --batchSize 4':
+        f'{SMALL} --batchSize 2 --restart --output runs/launch',     # launch takes --log for one of its own
+}
+BESIDE_IT = {
+    'python -m dataset.prepare folder --images photos --labels maps --output mine': '',
+    'python -m dataset.prepare folder --images photos --labels maps --colours table.txt --instances components --output coloured':
+        '--labels colours',
+    'python -m dataset.check --dataroot mine --label_nc 12 --no_instance true': f'--label_nc {len(COCO_STUFF)}',
+    'python train.py --dataroot mine --label_nc 12 --no_instance true --output runs/mine --log runs/mine/log': OWN,
+    'python val.py --lastoutput runs/mine --results runs/mine/val --png': '',
+    'python -m dataset.classes dataset/coco_stuff/val_label/000000000139.png': '',
+    'python -m dataset.prepare demo --output scenes': '--train 4 --val 1 --height 64 --width 64',
+    'python train.py --help': '',
+    'python -m model.help': '',
+    'python -m tests.scaling': '--steps 0',
+    'python -m tests.device_cost': '--crop_size 32 --ngf 4 --batches 1 --paths dense',
+    'python -m paddle.distributed.launch --nproc_per_node 2 --backend gloo -- train.py --log logs':
+        f'{SMALL} --dataroot scenes --batchSize 2 --output runs/gloo',
+    'python -m paddle.distributed.launch val.py': '--lastoutput runs/gloo --results runs/gloo/val',
+}
+RUN = {**DEMO_RUN, **BESIDE_IT}
+STAND_INS = ['cp -r checkpoints/mine checkpoints/coco_pretrained']
+
+NOT_RUN = {
+    'downloads from a package index': [
+        'pip install -r requirements.txt', 'pip install -r requirements-cpu.txt', 'pip install -r paint/requirements.txt',
+        'pip install -r requirements.txt -r tests/requirements.txt',
+        'pip install -r requirements-cpu.txt -r tests/requirements.txt',
+        'pip install -r model/export/requirements.txt', 'pip uninstall -y paddlepaddle',
+        'pip install paddlepaddle-gpu==3.2.0 -i https://www.paddlepaddle.org.cn/packages/stable/cu126/',
+        'python3 -m venv .venv', 'source .venv/bin/activate'],
+    'downloads data': [
+        'mkdir -p archives', 'cd archives', 'cd ..',
+        'curl -LO http://images.cocodataset.org/zips/train2017.zip', 'curl -LO http://images.cocodataset.org/zips/val2017.zip',
+        'curl -LO http://images.cocodataset.org/annotations/annotations_trainval2017.zip',
+        'curl -LO http://calvin.inf.ed.ac.uk/wp-content/uploads/data/cocostuffdataset/stuffthingmaps_trainval2017.zip'],
+    'needs archives that are downloads: tests/test_prepare.py runs it on imitations': [
+        'python -m dataset.prepare coco_stuff --archives archives', 'python -m dataset.prepare ade20k',
+        'python -m dataset.prepare ade20k_outdoor', 'python -m dataset.prepare cityscapes'],
+    'needs weights that are downloads: tests/test_convert.py and tests/test_deeplab.py convert imitations': [
+        'tar xf checkpoints.tar.gz', 'python -m vgg.fetch',
+        'python -m model.convert vgg19 vgg19-dcbb9e9d.pth vgg/vgg19pretrain.pdparams',
+        'python -m model.convert vgg19 vgg19.pdparams vgg/vgg19pretrain.pdparams',
+        'python -m model.convert vgg19 vgg19pretrain.pdparams vgg/vgg19pretrain.pdparams',
+        'python -m model.convert ctkindle THEIR_OUTPUT/model converted/ctkindle', 'python val.py --lastoutput THEIR_OUTPUT',
+        'python -m model.convert deeplab deeplabv2_resnet101_msc-cocostuff164k-100000.pth result/deeplabv2_cocostuff.pdparams',
+        'python -m model.convert upernet encoder_epoch_50.pth decoder_epoch_50.pth result/upernet_ade20k.pdparams',
+        'python -m model.convert drn drn-d-105_ms_cityscapes.pth result/drn_d_105_cityscapes.pdparams',
+        'python -m model.convert inception pt_inception-2015-12-05-6726825d.pth result/inception_fid.pdparams'],
+    'needs scoring networks that are downloads: tests/test_evaluate.py runs it with seeded ones': [
+        'python val.py --score', 'python val.py --results output/val --score',
+        'python val.py --lastoutput runs/ade20k --results runs/ade20k/val --score',
+        'python val.py --lastoutput runs/outdoor --results runs/outdoor/val --score',
+        'python val.py --lastoutput runs/cityscapes --results runs/cityscapes/val --score',
+        'python train.py --score_epoch_freq 10 --score_by mean_iou',
+        'python -m result.evaluate --pictures output_val/pics --dataset coco_stuff',
+        'python -m result.evaluate --pictures ours --reference theirs --dataset cityscapes --protocol full_size',
+        'python -m result.evaluate --pictures ours --dataset coco_stuff --dataroot FOLDER --batch 1',
+        'python -m result.sheet --pictures ours --reference theirs --dataset coco_stuff'],
+    'needs a GPU; the same command without --nThreads is run': [
+        'python -m paddle.distributed.launch train.py --preset coco_stuff_paper --batchSize 4 --nThreads 4'],
+    'needs two machines: tests/test_distributed.py starts two on one': [
+        'python -m paddle.distributed.launch --nnodes 2 --master HOST:PORT train.py ...'],
+    'serves until it is stopped: tests of paint/': ['python -m paint'],
+    'takes many minutes; tests/test_alignment.py measures the same': ['python -m tests.alignment'],
+    'takes many minutes': ['python -m tests.benchmark', 'SPADE_COCO_SAMPLE=FOLDER python -m tests.benchmark', '.ci/run'],
+    'runs the tests': ['python -m pytest', 'python -m pytest tests/test_scores.py -k counts'],
+}
+
+PROGRAMS = r'(?:[A-Z_]+=\S+ )?(?:python3?|pip|curl|tar|mkdir|cd|source|git|bash|\.ci/run)(?: |$)'
+
+
+def code_and_text(page):
+    """([commands of the code blocks], text without them): indented blocks, and fences of sh; other fences hold no commands."""
+    commands, text, fence, indented, before = [], [], None, False, ''
+    for number, line in enumerate((REPOSITORY / page).read_text().splitlines(), 1):
+        mark = re.fullmatch(r'\s*```(\w*)', line)
+        if mark:
+            assert fence is not None or mark[1], f'{page}:{number}: say what language this block is in'
+            fence = mark[1] if fence is None else None
+            continue
+        indented = fence is None and line.startswith('    ') and (indented or not before.strip())
+        before = line
+        if fence == 'sh' or indented:
+            commands += re.sub(r'\s+#\s.*', '', line).strip().split(' && ')
+        elif fence is None:
+            text.append(line)
+    return [command for command in commands if command], '\n'.join(text)
+
+
+def commands_of(page):
+    """All commands of a page, those inside its sentences too; there the beginning of a known one is its name."""
+    commands, text = code_and_text(page)
+    inline = [' '.join(code.split()) for code in re.findall(r'`([^`]+)`', text) if re.match(PROGRAMS, code)]
+    known = [*RUN, *(command for commands in NOT_RUN.values() for command in commands)]
+    return commands + [code for code in inline if code in known or not any(command.startswith(code) for command in known)]
+
+
+# ---- The commands
+
+def test_every_command_is_run_or_is_an_exception():
+    found = {command: page for page in PAGES for command in commands_of(page)}
+    excepted = [command for commands in NOT_RUN.values() for command in commands]
+    known = [*(command for command in RUN if command not in STAND_INS), *excepted]
+    assert len(known) == len(set(known))
+    unknown = {command: page for command, page in found.items() if command not in known}
+    assert not unknown, f'new commands: run them, with flags that make them short (RUN), or say why not (NOT_RUN): {unknown}'
+    assert not set(known) - set(found), f'in no page any more: {set(known) - set(found)}'
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A fresh copy of the tracked files, and what the commands take for granted: photos and maps of one's own."""
+    folder = tmp_path / 'spade'
+    listed = subprocess.run(['git', 'ls-files', '-z'], cwd=REPOSITORY, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip(f'a fresh copy is made of the files that git tracks: {listed.stderr.strip()}')
+    for name in filter(None, listed.stdout.split('\0')):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(REPOSITORY / name, folder / name)
+    for name in ('photos', 'maps', 'colours', 'dataset/coco_stuff/val_label'):
+        (folder / name).mkdir(parents=True)
+    colours = palette(len(COCO_STUFF))
+    for number in range(10):
+        photo, label, instance = scene(number, 64, 64)
+        Image.fromarray(photo).save(folder / 'photos' / f'{number}.jpg')
+        Image.fromarray(label).save(folder / 'maps' / f'{number}.png')
+        coloured = np.vstack([colours, np.zeros((256 - len(colours), 3), np.uint8)])[label]
+        Image.fromarray(coloured).save(folder / 'colours' / f'{number}.png')
+    Image.fromarray(photo).save(folder / 'sunset.jpg')
+    for name in ('label.png', 'dataset/coco_stuff/val_label/000000000139.png'):
+        Image.fromarray(label).save(folder / name)
+    Image.fromarray(instance).save(folder / 'inst.png')
+    rows = [f'{index} {red} {green} {blue} {name}' for index, ((red, green, blue), name) in enumerate(zip(colours, COCO_STUFF))]
+    (folder / 'table.txt').write_text('\n'.join([*rows, '255 0 0 0 unlabelled']))
+    return folder
+
+
+def started(commands, folder):
+    """Popen that runs `commands`, and the words of each."""
+    lines = [[*shlex.split(command), *shlex.split(flags)] for command, flags in commands.items()]
+    lines = [['env', *words] if '=' in words[0] else words for words in lines]
+    # One thread: at this size two would only wait for each other.
+    environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'TQDM_DISABLE': '1', 'MPLBACKEND': 'Agg'}
+    process = subprocess.Popen([sys.executable, folder / 'tests' / 'warm.py'], cwd=folder, env=environment, text=True,
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdin.write('\n'.join(map(json.dumps, lines)))
+    process.stdin.close()
+    return process, lines
+
+
+def test_the_commands_run(folder):
+    """All of them, in one test, since they share data and runs."""
+    said, cpu, failed = {}, {}, []
+    both = [(commands, *started(commands, folder)) for commands in (DEMO_RUN, BESIDE_IT)]
+    for commands, process, lines in both:
+        results = [json.loads(line) for line in process.stdout]
+        assert process.wait() == 0 and len(results) == len(lines), process.stderr.read()[-3000:]
+        said.update({command: result['said'] for command, result in zip(commands, results)})
+        cpu.update({command: result['cpu'] for command, result in zip(commands, results)})
+        failed += [f'{shlex.join(words)}\n{result["said"][-2000:]}' for words, result in zip(lines, results) if result['status']]
+    print('CPU seconds:', *(f'{sum(map(cpu.get, commands)):.0f}' for commands, *_ in both),
+          *(f'\n{cpu[command]:5.1f}  {command}' for command in sorted(cpu, key=cpu.get, reverse=True)[:8]))
+    assert not failed, '\n\n'.join(failed)
+
+    assert 'training is already complete' not in ''.join(said.values())
+    for path in ('output/pics', 'output_val/pics', 'painted/pics', 'log/log.png', 'picture.png', 'sunset.png', 'mine/sheet.jpg',
+                 'coloured/train_inst', 'checkpoints/mine/latest_net_G.pth', 'converted/coco_val/pics', 'spade.onnx',
+                 'spade_inference', 'runs/gloo/model/n_g.pdparams'):
+        assert (folder / path).exists(), path
+    page = (REPOSITORY / 'docs' / 'gpu.md').read_text()
+    missing = [line for line in said['python -m tests.scaling'].splitlines() if line.startswith('|') and line not in page]
+    assert not missing, f'docs/gpu.md: put in what python -m tests.scaling prints: {missing}'
+
+
+# ---- Tables that a command prints
+
+def test_tables_of_options_and_presets():
+    page = (REPOSITORY / 'docs' / 'training.md').read_text()
+    assert help.options() in page and help.presets() in page, 'docs/training.md: put in what python -m model.help prints'
+
+
+# ---- Two languages
+
+def test_the_chinese_readme_is_in_step():
+    """The same commands, links, figures and number of headings, in the same order."""
+    english, chinese = (code_and_text(page)[1] for page in ('README.md', 'README_cn.md'))
+    assert commands_of('README.md') == commands_of('README_cn.md')
+    for pattern in (r'\]\((?!README)([^)]+)\)', r'^(#+) ', r'^\| .*?\d.*', r'\*\*'):
+        ours, theirs = (re.findall(pattern, text, re.M) for text in (english, chinese))
+        if pattern.startswith(r'^\|'):
+            ours, theirs = ([sorted(re.findall(r'\d+(?:\.\d+)?', row)) for row in rows] for rows in (ours, theirs))
+        assert ours == theirs
