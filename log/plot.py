@@ -1,6 +1,6 @@
 """python -m log.plot [--log log/]: the seven losses of log.npy, raw and smoothed, as log.png beside it.
 
-    python -m log.plot --compare runs/a/log runs/b/log     several runs' smoothed losses over each other, as compare.png
+    python -m log.plot --compare runs/a/log runs/b/log     several runs' smoothed losses over each other, as log/compare.png
 """
 import argparse
 import os
@@ -211,7 +211,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog='python -m log.plot', description='Draw log.npy as log.png beside it.')
     parser.add_argument('--log', default='log/', help='folder of log.npy [log/]')
     parser.add_argument('--compare', nargs='+', metavar='DIR', help='folders of log.npy of several runs, drawn over each other')
-    parser.add_argument('--out', metavar='FILE.png', default='compare.png', help='picture of --compare [compare.png]')
+    parser.add_argument('--out', metavar='FILE.png', default='log/compare.png', help='picture of --compare [log/compare.png]')
     given = parser.parse_args(arguments)
     if given.compare:
         runs = {}
