@@ -93,15 +93,15 @@ class Evaluation:
             scores, class_iou = self._segmentation_scores([(picture.path, picture.label) for picture in pictures], 'segmentation')
             if self.trained:
                 real, real_iou = self.ceiling(pictures)
-                more = {'real': real, 'real_class_iou': real_iou, 'part_of_ceiling': {
-                    name: scores[name] / real[name] if real[name] else None for name in OF_THE_CEILING}}
+                more = {'real': {name: _finite(value) for name, value in real.items()}, 'real_class_iou': real_iou,
+                        'part_of_ceiling': {name: _finite(scores[name] / real[name]) if real[name] else None
+                                            for name in OF_THE_CEILING}}
         if self.features:
             reference = self.reference_statistics()
             moments = self._moments([picture.path for picture in pictures], 'features')
             scores[self.distance] = frechet_distance(moments.mean, moments.covariance, reference['mu'], reference['sigma'])
         other = 'fid' if self.trained else 'segmenter_frechet'
-        scores = {name: scores[name] if name in scores and numpy.isfinite(scores[name]) else None
-                  for name in SHOWN if name != other}
+        scores = {name: _finite(scores.get(name)) for name in SHOWN if name != other}
         return {'date': datetime.datetime.now().astimezone().isoformat(timespec='seconds'), 'pictures': folder,
                 'checkpoint': checkpoint, 'scores': scores, 'protocol': self.description(pictures, missing, style),
                 'class_iou': class_iou, **more}
@@ -274,6 +274,11 @@ def shown_classes(names, line):
     rows = [f'{name:{width}}  {_number(iou):>9}  {_number(real):>9}' for name, iou, real in
             zip(names, line['class_iou'], line['real_class_iou']) if iou is not None or real is not None]
     return '\n'.join([f'{"IoU":{width}}  generated  real photo', *rows])
+
+
+def _finite(value):
+    """The value, None for what was not counted: pictures of unlabelled pixels alone have no scores."""
+    return value if value is not None and numpy.isfinite(value) else None
 
 
 def _number(value):

@@ -14,11 +14,11 @@ import paddle.nn.functional as F
 import pytest
 from PIL import Image
 
-from dataset.files import Sample
+from dataset.files import Sample, find_samples, fingerprint
 from model.convert.paddle_files import read_weights, save_weights, set_weights
 from model.errors import InputError
 from model.init import OPT
-from result import own
+from result import evaluate, own
 from result.scores import VOID
 from result.segmenter import Segmenter
 from result.segmenter_images import MOST_WEIGHT, SegmenterImages, class_weights
@@ -239,6 +239,23 @@ def test_real_photos_reach_the_ceiling(scripts, mine, photos, segmented, tmp_pat
         protocol['network_trained_on']
     assert says(said, 'real photos: mean IoU', 'part of that', "Frechet distance (own network's features)", 'kind 3') and \
         'FID' not in said
+
+
+def test_unlabelled_maps_have_no_scores(mine, photos, segmented, tmp_path):
+    """Neither the pictures nor the photos: nothing is divided, and what is written is JSON."""
+    root = tmp_path / 'set'
+    shutil.copytree(mine, root)
+    for path in (root / 'val_label').iterdir():
+        Image.fromarray(np.full_like(np.array(Image.open(path)), 255)).save(path)
+    about = json.loads((root / 'segmenter/segmenter.json').read_text())
+    about['val'] = fingerprint(find_samples(OPT(dataroot=root, label_nc=TINY['label_nc'], no_instance=True), 'val'))
+    (root / 'segmenter/segmenter.json').write_text(json.dumps(about))
+    words = ['--pictures', photos, '--dataset', 'own', '--dataroot', root, '--cache', tmp_path / 'cache', '--no_fid']
+    settings = evaluate.command_line('').parse_args(list(map(str, words)))
+    line = evaluate.Evaluation(settings).score(str(photos))
+    json.dumps(line, allow_nan=False)
+    assert line['real']['mean_iou'] is line['scores']['mean_iou'] is line['part_of_ceiling']['mean_iou'] is None
+    assert 'real photos: mean IoU' in evaluate.shown([line])
 
 
 def test_chain_from_the_segmenter_to_the_sheet(scripts, mine, segmented, tmp_path):
