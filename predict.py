@@ -13,7 +13,7 @@ from model.processes import device  # first: sets the threads, then imports Padd
 from tqdm import tqdm
 
 from dataset.files import load_photo
-from dataset.labelled_images import prediction_inputs, whole_picture
+from dataset.labelled_images import check_style, prediction_inputs, whole_picture
 from model import styles
 from model.errors import InputError, shown_in_one_line
 from model.painter import checkpoint_parser, load_painter
@@ -72,6 +72,8 @@ def check_styles(opt, arguments):
         raise InputError(f'{" and ".join(given)}: each says which style to take: give one of them')
     if given and not opt.use_vae:
         raise InputError(f'{given[0]}: this model has no style encoder (use_vae false); leave it out')
+    if arguments.style_photo or arguments.between:
+        check_style(opt)
     if arguments.styles is not None and arguments.styles < 1 or arguments.steps < 2:
         raise InputError(f'--styles {arguments.styles} --steps {arguments.steps}: allowed: at least 1 style and 2 steps')
 
@@ -97,8 +99,8 @@ def command_line():
     parser.add_argument('--style_photo', metavar='PATH', default=None,
                         help='photo whose style is taken, or a folder with one for each label map; else --seed draws one')
     parser.add_argument('--styles', type=int, metavar='N', default=None, help='a sheet of N styles, drawn by seed, seed + 1, ...')
-    parser.add_argument('--between', nargs=2, metavar=('A', 'B'), default=None, help='a row of pictures, from the style of photo A to '
-                        'that of photo B')
+    parser.add_argument('--between', nargs=2, metavar=('A', 'B'), default=None, help='a row of pictures, from the style of '
+                        'photo A to that of photo B')
     parser.add_argument('--steps', type=int, metavar='N', default=7, help='pictures of --between [7]')
     parser.add_argument('--out', metavar='PATH', default=None,
                         help='the picture, .jpg or .png, or the folder for them [<label>_painted, .jpg]')

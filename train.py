@@ -4,7 +4,6 @@
     python train.py --preset coco_stuff_paper --batchSize 4
     python -m paddle.distributed.launch train.py ...      on all GPUs; on CPUs with --nproc_per_node 2 --backend gloo
 """
-import functools
 import os
 import signal
 import sys
@@ -12,8 +11,6 @@ from itertools import islice
 
 from model.processes import stopping  # first: from here on a signal ends this with a line
 from model.processes import device  # before what imports Paddle: sets the threads
-
-import paddle
 
 from dataset import demo
 from dataset.labelled_images import LabelledImages, batches, global_batch
@@ -24,7 +21,6 @@ from model.errors import shown_in_one_line
 from model.init import OPT
 from model.presets import PRESETS
 from model.processes import distributed
-from model.semantics import prepared
 from model.train_step import LOG_COLUMNS, TrainStep
 from output import resume
 from output.checkpoint import Checkpoint
@@ -58,7 +54,7 @@ def train(opt, arguments):
     plan.print_plan(opt, len(data), train_step)
     with run.claimed():
         run.begin(train_step, arguments.init_from)
-        with Loader(data, opt.nThreads, functools.partial(prepared, opt=opt)) as loader:
+        with Loader(data, opt.nThreads, train_step.choice.prepared) as loader:
             with stopping.after_the_step():
                 Training(opt, train_step, loader, run, best).run()
     print(f'done: {opt.epochs} epochs. Pictures: {os.path.join(opt.output, "pics")}; losses: python -m log.plot --log {opt.log}; '
@@ -101,7 +97,9 @@ class Training:
                 self.progress.update(epoch=epoch, seen=0)
             self.train_step.set_epoch(epoch)
             for batch in self.report.timed(self._batches(epoch)):
-                losses = self.train_step.update([(piece['semantics'], None, piece['image']) for piece in batch])
+                losses = self.train_step.update([(piece['semantics'], None, piece['image']) for piece in batch], stop=self._asked)
+                for line in self.train_step.choice.unseen():
+                    self.report.say(line)
                 self.progress['seen'] += self.whole
                 self.report.done(epoch, losses)
                 if distributed.is_main():
@@ -139,10 +137,13 @@ class Training:
             with stopping.at_once('stopped: all is saved but these scores; the same command makes them'):
                 self.report.say(self.best.score(self.train_step, self.checkpoint, epoch))
 
+    def _asked(self):
+        """Whether this process is to stop: after a signal, and when launch was killed, which may leave its processes."""
+        return bool(stopping.asked()) or distributed.ranks() > 1 and os.getppid() != self.parent
+
     def _stop_if_asked(self):
-        """End after a signal to any rank, all in the same step, and when launch was killed, which may leave its processes."""
-        orphaned = distributed.ranks() > 1 and os.getppid() != self.parent
-        if distributed.all_reduce(paddle.to_tensor(float(bool(stopping.asked() or orphaned)))):
+        """End after a signal to any rank, all in the same step."""
+        if self.train_step.stopped:
             if distributed.is_main():
                 self._save()
             self.report.close()

@@ -35,6 +35,13 @@ def check_sizes(opt):
                         f'set --load_size to at least {needed} or choose a smaller --crop_size', 'too small for the crop')
 
 
+def check_style(opt):
+    """InputError if no photo could be shown to the networks."""
+    if opt.output_nc != 3:
+        raise DataError(f'output_nc {opt.output_nc}: photos are read as RGB, and this network was made for pictures of '
+                        f'{opt.output_nc} channels: do without photos', 'wrong channels')
+
+
 def resized_size(opt, width, height):
     """(width, height) that a training sample of that size has before the crop."""
     if opt.preprocess_mode == 'resize_and_crop':
@@ -105,6 +112,7 @@ def prediction_inputs(opt, label, instance=None, photo=None):
                         'for instance maps): name one with --instance', 'unpaired files')
     images = load_images(Sample('', label, instance, None), opt)
     if photo:
+        check_style(opt)
         images['image'] = load_photo(photo)
     return whole_picture(images, opt)
 
@@ -141,6 +149,8 @@ class ValidationImages:
     """Validation samples: [index] -> arrays of the whole image at the picture's size, not flipped; 'image' only with photos."""
 
     def __init__(self, opt, split='val', photos=True):
+        if photos:
+            check_style(opt)
         self.opt, self.samples = opt, find_samples(opt, split, photos)
 
     def __len__(self):
@@ -168,10 +178,10 @@ def batches(opt, count, epoch, seen=0, rank=0, ranks=1):
     """list of a rank's batches, lists of batchSize keys (epoch, index), opt.accumulate of them for each update.
 
     Of the epoch without its first `seen` samples and the last incomplete global batch. The samples of an update are the same
-    for any number of ranks: the first batchSize are rank 0's, the next rank 1's; after the last rank's the second piece begins.
+    for any number of ranks: the first batchSize are rank 0's, the next rank 1's; then come the second micro-batches.
     """
     order = epoch_order(opt, count, epoch)[seen:].tolist()
     whole = global_batch(opt, ranks)
-    starts = [start + (piece * ranks + rank) * opt.batchSize for start in range(0, len(order) - whole + 1, whole)
-              for piece in range(opt.accumulate)]
+    starts = [start + (micro_batch * ranks + rank) * opt.batchSize for start in range(0, len(order) - whole + 1, whole)
+              for micro_batch in range(opt.accumulate)]
     return [[(epoch, index) for index in order[start:start + opt.batchSize]] for start in starts]

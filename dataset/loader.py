@@ -3,6 +3,7 @@
 Paddle's DataLoader never hands on an error in a sample: without workers it waits for ever, with workers it raises a
 SystemError that names neither file nor reason (seen with 2.6.2 and 3.3.1). Here the error itself arrives.
 """
+import contextlib
 import functools
 
 import numpy as np
@@ -20,15 +21,14 @@ class Loader:
     """
 
     def __init__(self, data, workers=0, finish=None):
-        self.data, self.read = data, functools.partial(_read, data, finish)
-        self.workers = Workers(workers, self.read) if workers else None
+        self.data, self.read, self.held = data, functools.partial(_read, data, finish), contextlib.ExitStack()
+        self.workers = self.held.enter_context(Workers(workers, self.read)) if workers else None
 
     def __enter__(self):
         return self
 
     def __exit__(self, *error):
-        if self.workers:
-            self.workers.__exit__(*error)
+        self.held.close()
 
     def __call__(self, keys):
         try:

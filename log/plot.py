@@ -13,6 +13,7 @@ import numpy
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from model.errors import InputError, shown_in_one_line
+from model.writing import writing
 
 # The columns of log.npy (model.train_step.LOG_COLUMNS, not imported: drawing needs no Paddle) and what they are.
 CURVES = {
@@ -86,12 +87,9 @@ def _checked(rows):
 
 
 def _save(figure, path):
-    partial = f'{os.path.splitext(path)[0]}.partial.png'
     try:
-        figure.savefig(partial, dpi=110)
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f'{path}: cannot write the picture: {error.strerror or error}') from None
+        with writing(path) as unfinished:
+            figure.savefig(unfinished, dpi=110)
     finally:
         plt.close(figure)
 

@@ -9,7 +9,7 @@ from model.fast.window_tables import code_table, dealt_out, window_sums
 from model.init import LayerNorm
 from model.initialization import initialize
 from model.normalization import normalized_convolution
-from model.semantics import FIRST_CONVOLUTION, by_windows
+from model.semantics import FIRST_CONVOLUTION
 
 KERNEL, STRIDE, PADDING = FIRST_CONVOLUTION
 MOST_CHANNELS = 512
@@ -40,7 +40,7 @@ class PatchDiscriminator(nn.Layer):
         The last is the prediction (N or 2N, 1, h, w). With 2N images, [fake; real], both halves see the same maps.
         """
         first = self.model0[0]
-        x = first(_with_maps(semantics, image, scale)) if not by_windows(self.opt) else \
+        x = first(_with_maps(semantics, image, scale)) if semantics.modulation == 'dense' else \
             self._first_layer(first, semantics, image, scale)
         features = [attend(activate(x, self.opt), self.opt)]
         for n in range(1, self.depth):

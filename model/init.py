@@ -6,16 +6,13 @@
     opt = OPT.preset('coco_stuff_paper', batchSize=4)
     opt.no_vgg_loss = False             # checks the name and the type
 """
-import argparse
-import difflib
 import json
-import math
-import numbers
-import os
 import re
 from collections import namedtuple
 
+from model.command_line import parser_of, unknown
 from model.errors import InputError, OptionError
+from model.option import Option, group
 from model.presets import PRESETS
 
 SpadeNorm = namedtuple('SpadeNorm', 'spectral kind kernel_size')  # kind: 'batch', 'syncbatch' or 'instance'
@@ -37,62 +34,6 @@ SPADE_NORM = re.compile(r'(spectral)?spade(batch|syncbatch|instance)([35])x\3')
 LAYER_NORM = re.compile(r'(spectral)?(none|batch|sync_?batch|instance)')
 
 
-class Option:
-    """One setting: a typed, documented attribute of OPT. A callable default is computed from the other settings."""
-
-    def __init__(self, default, help, kind=None, choices=None, minimum=None, pattern=None, group=None, effect=None, differs=''):
-        self.default, self.help, self.choices, self.minimum, self.pattern = default, help, choices, minimum, pattern
-        self.kind = kind or type(default)
-        self.group, self.effect, self.differs = group, effect, differs   # differs: from paper, official code or ctkindle
-
-    def __set_name__(self, owner, name):
-        self.name = name
-
-    def __get__(self, opt, owner=None):
-        if opt is None:
-            return self
-        default = self.default(opt) if callable(self.default) else self.default
-        return opt.__dict__.get(self.name, default)
-
-    def __set__(self, opt, value):
-        opt.__dict__[self.name] = self.checked(value)
-
-    def checked(self, value):
-        """`value` as this option's type; OptionError if it is of another type or out of range."""
-        accepted = {int: numbers.Integral, float: numbers.Real, bool: bool, str: (str, os.PathLike)}[self.kind]
-        if not isinstance(value, accepted) or (isinstance(value, bool) and self.kind is not bool):
-            raise OptionError(f'option {self.name}: found {value!r} ({type(value).__name__}), '
-                              f'expected {self.kind.__name__}: {self.help}')
-        value = os.fspath(value) if self.kind is str else self.kind(value)
-        if self.choices and value not in self.choices:
-            raise OptionError(f'option {self.name}: found {value!r}, allowed: {", ".join(self.choices)}')
-        if self.minimum is not None and not value >= self.minimum:
-            raise OptionError(f'option {self.name}: found {value}, must be at least {self.minimum}')
-        if self.kind is float and not math.isfinite(value):
-            raise OptionError(f'option {self.name}: found {value}, must be a finite number')
-        if self.pattern and not self.pattern.fullmatch(value):
-            raise OptionError(f'option {self.name}: unknown norm {value!r}, allowed: {self.help}')
-        return value
-
-    def parsed(self, text):
-        """The value that `text`, from the command line, stands for."""
-        words = {'true': True, 'yes': True, '1': True, 'false': False, 'no': False, '0': False}
-        try:
-            return self.checked(words[text.lower()] if self.kind is bool else self.kind(text))
-        except (KeyError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            kind = {bool: 'true or false', int: 'a whole number', float: 'a number'}[self.kind]
-            raise OptionError(f'option --{self.name}: found {text!r}, expected {kind}: {self.help}') from None
-
-
-def _group(title, effect):
-    """`Option` with its heading in --help filled in, and the effect (a key of EFFECTS) of those that name no other."""
-    def option(default, help, **rules):
-        return Option(default, help, **{'group': title, 'effect': effect, **rules})
-    return option
-
-
 class OPT:
     """Settings of one run. Defaults are the official code's for COCO-Stuff, except use_vae and no_vgg_loss.
 
@@ -100,7 +41,7 @@ class OPT:
     across fields raise InputError where they are used.
     """
     # ---- What shapes the networks. A checkpoint can only go on with the same values.
-    _n = _group('networks', 'networks')
+    _n = group('networks', 'networks')
     label_nc = _n(182, 'number of label classes; ids 0 .. label_nc - 1 in the label files', minimum=1)
     contain_dontcare_label = _n(True, 'one class more, label_nc, for unlabelled pixels (255 in the label files)')
     no_instance = _n(False, 'no instance maps: the generator then gets no instance-edge channel')
@@ -130,7 +71,7 @@ class OPT:
                    differs='ctkindle, for whose weights this is: simam.')
 
     # ---- Losses (paper, appendix A; official models/pix2pix_model.py)
-    _l = _group('losses', 'learned')
+    _l = group('losses', 'learned')
     gan_mode = _l('hinge', 'GAN loss: hinge, least squares, cross-entropy or Wasserstein',
                   choices=('hinge', 'ls', 'original', 'w'))
     no_ganFeat_loss = _l(False, 'no feature-matching loss')
@@ -147,7 +88,7 @@ class OPT:
     lambda_kld = _l(0.05, 'weight of the KL divergence of the style encoder', minimum=0)
 
     # ---- Optimization
-    _o = _group('optimization', 'learned')
+    _o = group('optimization', 'learned')
     batchSize = _o(1, 'samples per update, in each process', minimum=1,
                    differs='Paper: 32 in all, Cityscapes 16. The official flag is the total over all GPUs.')
     accumulate = _o(1, 'pieces of batchSize whose gradients make one update: a large batch in little memory; batch norm and KL '
@@ -165,12 +106,14 @@ class OPT:
     seed = _o(0, 'all randomness: weights, order, crops, flips and style noise are functions of it', minimum=0, effect='order')
 
     # ---- Where and how it is computed: the same result, to rounding
-    _s = _group('device, precision and speed', 'bits')
+    _s = group('device, precision and speed', 'bits')
     cpu_kernels = _s(True, 'compiled convolutions and SPADE on the CPU; false: Paddle\'s own operators')
     cpu_precision = _s('float32', 'multiplications of the compiled convolutions: float32, or bfloat16 where the processor has it',
                        choices=('float32', 'bfloat16'))
     amp = _s('none', 'mixed precision on a GPU: convolutions in bfloat16 or float16 (with loss scaling); not yet measured',
              choices=('none', 'bfloat16', 'float16'))
+    cudnn = _s('fast', 'convolutions on a GPU: fast, or deterministic: slower, the same bits in every run (FLAGS_cudnn_deterministic)',
+               choices=('fast', 'deterministic'))
     modulation = _s('auto', 'how SPADE finds gamma and beta: windows (each distinct label window once), dense (the plain '
                     'convolutions), auto (the faster)', choices=('auto', 'windows', 'dense'))
     recompute = _s(False, 'keep half as much for backward and compute SPADE again there (on a CPU the kernels do so anyway)')
@@ -178,7 +121,7 @@ class OPT:
                     effect='free')
 
     # ---- Data
-    _d = _group('data', 'learned')
+    _d = group('data', 'learned')
     dataroot = _d('dataset/coco_stuff/', 'folder that holds train_label, train_inst, train_img, val_label, ...', effect='free')
     preprocess_mode = _d('resize_and_crop', 'how a training sample gets its size: resize_and_crop (both sides to load_size), '
                          'scale_width_and_crop, scale_shortside_and_crop, fixed (to the picture size), none',
@@ -190,7 +133,7 @@ class OPT:
     max_dataset_size = _d(2 ** 63 - 1, 'use at most this many samples, the first by name', minimum=1, effect='free')
 
     # ---- Files and reports
-    _f = _group('files and reports', 'free')
+    _f = group('files and reports', 'free')
     output = _f('output/', 'folder for checkpoints (model/) and training pictures (pics/)')
     lastoutput = _f(lambda opt: opt.output, 'where val.py and predict.py read the checkpoint; default: output', kind=str)
     log = _f('log/', 'folder of log.npy')
@@ -317,20 +260,7 @@ class OPT:
         `update` takes the settings from its namespace; `defaults` says where those come from that are not given, if not from
         here. A flag of another setting ends it with a line that says so.
         """
-        parser = _Parser(description=description, allow_abbrev=False, argument_default=argparse.SUPPRESS,
-                         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=120))
-        groups = {}
-        for name, option in cls.fields().items():
-            if names is not None and name not in names:
-                parser.left_out.add(name)
-                continue
-            group = groups.setdefault(option.group, None) or parser.add_argument_group(option.group)
-            groups[option.group] = group
-            default = defaults or ('no limit' if name == 'max_dataset_size' else option.default)
-            text = option.help if callable(option.default) else f'{option.help} [{default}]'
-            switch = {'nargs': '?', 'const': 'true'} if option.kind is bool else {}
-            group.add_argument(f'--{name}', help=text, metavar=option.kind.__name__.upper(), **switch)
-        return parser
+        return parser_of(cls.fields(), description, names, defaults)
 
     def update(self, arguments):
         """Set the settings given on the command line, in the namespace that `parser` made; returns self."""
@@ -338,35 +268,6 @@ class OPT:
             if name in arguments:
                 setattr(self, name, option.parsed(getattr(arguments, name)))
         return self
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line: the usage of sixty flags would bury it."""
-
-    def __init__(self, **settings):
-        super().__init__(**settings)
-        self.left_out = set()   # settings that train.py has a flag for, and this script has not
-
-    def parse_args(self, args=None, namespace=None):
-        arguments, unknown_flags = self.parse_known_args(args, namespace)
-        if unknown_flags:
-            name = unknown_flags[0].split('=')[0].lstrip('-')
-            flags = [flag.lstrip('-') for flag in self._option_string_actions]
-            if name in self.left_out:
-                meant = ''.join(f' (or was --{flag} meant?)' for flag in flags if name in flag)
-                self.error(f'--{name} is an option of train.py and changes nothing here: leave it out{meant}')
-            self.error(unknown(name, flags))
-        return arguments
-
-    def error(self, message):
-        self.exit(2, f'error: {message}; {self.prog} --help lists all\n')
-
-
-def unknown(name, known):
-    """What to say of an option that does not exist."""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5) or \
-        [word for word in known if word.lower().startswith(name.lower())][:1]
-    return f'unknown option {name!r}' + (f'; did you mean {near[0]!r}?' if near else '')
 
 
 def _layer_norm(text):

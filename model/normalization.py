@@ -8,7 +8,6 @@ from model.activation import activate_hidden
 from model.convolution import Convolution, convolve
 from model.fast import in_use, operators, window_tables
 from model.processes import distributed, precision
-from model.semantics import by_windows
 
 HIDDEN = 128  # channels between the label map and gamma, beta (official models/networks/normalization.py)
 EPSILON = 1e-5
@@ -48,10 +47,10 @@ class SPADE(nn.Layer):
 
     def windows(self, semantics, size):
         """Distinct windows of the label map at that size, None where the dense convolutions are to be used."""
-        if not by_windows(self.opt):
+        if semantics.modulation == 'dense':
             return None
         windows = semantics.double_windows(size, self.kernel_size)
-        return windows if self.opt.modulation == 'windows' or windows.share <= HIGHEST_SHARE else None
+        return windows if semantics.modulation == 'windows' or windows.share <= HIGHEST_SHARE else None
 
     def hidden(self, semantics, size):
         """(N, HIDDEN, *size): the first convolution of the one-hot map, activated."""

@@ -12,14 +12,16 @@ from model.convert.run_folder import NETWORKS, folder_of, load_networks
 from model.errors import InputError
 from model.generator import SPADEGenerator
 from model.init import OPT
+from model.modulation_choice import ModulationChoice
 from model.vae_encoder import VAEEncoder, reparameterize
 
 
 class Painter:
     """Pictures of label maps; train or eval mode of the networks is as before after each call."""
 
-    def __init__(self, opt, generator, encoder=None):
+    def __init__(self, opt, generator, encoder=None, choice=None):
         self.opt, self.generator, self.encoder = opt, generator, encoder
+        self.choice = choice or ModulationChoice(opt)
 
     @paddle.no_grad()
     def paint(self, semantics, image=None, z=None, noise=None):
@@ -28,6 +30,7 @@ class Painter:
         With use_vae the style is z (N, z_dim); else that of the photos `image`: mu, or a draw with `noise` (N, z_dim) as in
         the official test; else `noise`, and without it a normal draw that opt.seed decides.
         """
+        semantics.modulation = self.choice.of_pictures()
         with _eval_mode(self.generator, self.encoder):
             return self.generator(semantics, self._style(len(semantics), image, z, noise))
 
@@ -71,7 +74,7 @@ def load_painter(arguments):
     InputError if a flag would change the networks.
     """
     place = OPT().update(arguments).lastoutput
-    folder = folder_of(place, getattr(arguments, 'which_epoch', None))
+    folder = folder_of(place, arguments.which_epoch)
     if ctkindle.is_ctkindle(folder):
         return _painter_of_ctkindle(folder, arguments)
     saved = OPT.load(os.path.join(folder, 'opt.json'))
@@ -83,6 +86,7 @@ def load_painter(arguments):
         raise InputError(f'{folder} was trained with other networks: {", ".join(changed)}: leave these options out')
     painter = Painter(opt, SPADEGenerator(opt), VAEEncoder(opt) if opt.use_vae else None)
     load_networks(painter, folder)
+    painter.choice.load(folder)
     return opt, painter
 
 

@@ -20,6 +20,7 @@ class SemanticMap:
 
     def __init__(self, label, instance, opt):
         self.channels = opt.semantic_nc
+        self.modulation = modulation_of(opt)    # how SPADE and D read it: 'dense', 'windows', or 'auto', by share of windows
         self.label = _checked_label(_batch_of_maps(label, 'label'), opt)    # (N, H, W) int64
         self.edge = None                                                    # (N, H, W) bool: another instance adjoins
         if opt.no_instance:
@@ -100,13 +101,14 @@ class SemanticMap:
         return self._kept[key]
 
 
-def prepared(arrays, opt):
+def prepared(arrays, opt, windows=None):
     """A batch as the loader stacks it -> the same with its SemanticMap as 'semantics', windows found in the calling process.
 
-    arrays: dict with 'label' and, without no_instance, 'instance'.
+    arrays: dict with 'label' and, without no_instance, 'instance'; windows: whether they are found, by default if the options
+    have a use for them.
     """
     semantics = SemanticMap(arrays['label'], arrays.get('instance'), opt)
-    if by_windows(opt):
+    if modulation_of(opt) != 'dense' if windows is None else windows:
         height, width = opt.latent_size
         for doubling in range(UPSAMPLINGS[opt.num_upsampling_layers] + 1):
             semantics.double_windows((height << doubling, width << doubling), opt.generator_norm.kernel_size)
@@ -114,9 +116,9 @@ def prepared(arrays, opt):
     return {**arrays, 'semantics': semantics}
 
 
-def by_windows(opt):
-    """Whether distinct label windows are looked for: not on a GPU unless asked for, where nobody has measured them."""
-    return opt.modulation == 'windows' or opt.modulation == 'auto' and paddle.get_device().startswith('cpu')
+def modulation_of(opt):
+    """What the options say of maps for which nobody has measured: 'auto' looks for windows on a CPU alone."""
+    return 'dense' if opt.modulation == 'auto' and not paddle.get_device().startswith('cpu') else opt.modulation
 
 
 def nearest(maps, size):

@@ -12,8 +12,9 @@ from model.errors import InputError
 from model.fast import in_use, return_free_memory
 from model.generator import SPADEGenerator
 from model.losses import PERCEPTUAL_WEIGHTS, feature_matching, gan_loss, kl_divergence, perceptual
+from model.modulation_choice import ModulationChoice
 from model.painter import Painter, normal_draws
-from model.processes import distributed, precision
+from model.processes import device, distributed, precision
 from model.processes.gradients import Exchange
 from model.semantics import SemanticMap
 from model.vae_encoder import VAEEncoder, reparameterize
@@ -29,13 +30,15 @@ class TrainStep:
 
     def __init__(self, opt):
         precision.check(opt)
+        device.choose_algorithms(opt)
         paddle.seed(opt.seed)
         self.opt = opt
         self.vgg = None if opt.no_vgg_loss else VGG19Features(opt.vggwpath, opt)
         self.generator = SPADEGenerator(opt)
         self.discriminator = MultiscaleDiscriminator(opt)
         self.encoder = VAEEncoder(opt) if opt.use_vae else None
-        self.painter = Painter(opt, self.generator, self.encoder)
+        self.choice = ModulationChoice(opt)
+        self.painter = Painter(opt, self.generator, self.encoder, self.choice)
         self.parameters_g = self.generator.parameters() + (self.encoder.parameters() if opt.use_vae else [])
         self.parameters_d = self.discriminator.parameters()
         self.optimizer_g, self.optimizer_d = (
@@ -49,6 +52,7 @@ class TrainStep:
         self.compact = in_use(opt)
         self.steps = 0                              # done so far
         self.g_losses = dict.fromkeys(G_COLUMNS, 0.0)  # of the last G update
+        self.stopped = False                        # whether a rank was asked to stop in the last step
         self.set_epoch(1)
 
     def set_epoch(self, epoch):
@@ -84,18 +88,20 @@ class TrainStep:
         """
         return self.update([(label, instance, image)], None if noise is None else [noise])
 
-    def update(self, pieces, noise=None):
+    def update(self, pieces, noise=None, stop=lambda: False):
         """`step` over a batch that is too large for the memory, in pieces: a list of (label, instance, image).
 
         Gradients and losses are means over the pieces, which differs from one large batch where samples meet: batch norm
         takes its statistics, and the KL divergence its sum, from each piece; spectral norms advance once a piece.
+        stop() is asked when the step has been computed; `stopped` says whether any rank's was true.
         """
         pieces = [self._piece(*piece) for piece in pieces]
         noises = [[self._noise(noise, update, piece, pieces) for piece in range(len(pieces))] for update in range(2)]
         distributed.barrier()
-        losses = self._update_g(pieces, noises[0]) if self.steps % self.opt.D_steps_per_G == 0 else {}
-        losses.update(self._update_d(pieces, noises[1]))
-        losses = self._as_floats(losses)
+        with self.choice.taken(self.steps, [semantics for semantics, _ in pieces]):
+            losses = self._update_g(pieces, noises[0]) if self.steps % self.opt.D_steps_per_G == 0 else {}
+            losses.update(self._update_d(pieces, noises[1]))
+            losses = self._as_floats(losses, stop)
         self.g_losses.update((name, losses[name]) for name in G_COLUMNS if name in losses)
         self.steps += 1
         return {**self.g_losses, **{name: losses[name] for name in D_COLUMNS}}
@@ -207,10 +213,17 @@ class TrainStep:
         draws = normal_draws((count * ranks * len(pieces), self.opt.z_dim), self.opt.seed, self.steps, update)
         return draws[(piece * ranks + distributed.rank()) * count:][:count]
 
-    def _as_floats(self, losses):
-        """Scalars as floats, means over the ranks, read from the device in one go; InputError if one is not finite."""
-        values = paddle.stack([loss.reshape([]) for loss in losses.values()])
-        for name, value in zip(losses, values := (distributed.all_reduce(values) / distributed.ranks()).tolist()):
+    def _as_floats(self, losses, stop):
+        """Scalars as floats, means over the ranks, read from the device in one go, and with them who is to stop.
+
+        InputError if a loss is not finite.
+        """
+        values = [loss.reshape([]) for loss in losses.values()]
+        if distributed.ranks() > 1:     # signals reach the processes in different steps; they stop in the same one
+            values.append(paddle.full([], float(stop()), values[0].dtype))
+        values = (distributed.all_reduce(paddle.stack(values)) / distributed.ranks()).tolist()
+        self.stopped = values.pop() > 0 if distributed.ranks() > 1 else stop()
+        for name, value in zip(losses, values):
             if not math.isfinite(value):
                 raise InputError(f'{name} is {value} in step {self.steps + 1}: training has diverged and stops here; the last '
                                  'checkpoint stays. Go on from it with a lower --lr, or begin anew with --restart')

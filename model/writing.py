@@ -5,21 +5,24 @@ import shutil
 
 from model.errors import InputError
 
+UNFINISHED = '.unfinished_'  # what is being written begins with this
+
 
 @contextlib.contextmanager
-def writing(path, left='nothing is left of it'):
-    """Yields a name beside `path` to write a file or folder to, of the same ending; at the end it takes the place of `path`.
+def writing(path, left='nothing is left of it', alone=True):
+    """Yields a name beside `path` to write a file, folder or link to, of the same ending; at the end it takes the place of `path`.
 
     After an exception it is removed, and what was at `path` stays. InputError, which says what is `left`, if it cannot be
-    written.
+    written; a folder is replaced by a folder alone. Not alone: other processes may write `path` too, each its own file; what a
+    kill leaves of one then stays until someone removes what begins with UNFINISHED.
     """
     folder, name = os.path.split(os.path.abspath(path))
-    unfinished = os.path.join(folder, f'.unfinished_{name}')
+    unfinished = os.path.join(folder, f'{UNFINISHED}{name}' if alone else f'{UNFINISHED}{os.getpid()}_{name}')
     try:
         os.makedirs(folder, exist_ok=True)
         remove(unfinished)   # left by a kill
         yield unfinished
-        if os.path.isdir(path):
+        if os.path.isdir(unfinished) and os.path.isdir(path):
             remove(path)
         os.replace(unfinished, path)
     except OSError as error:

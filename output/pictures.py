@@ -1,19 +1,19 @@
 """Arrays in [-1, 1] -> picture files to look at."""
-import contextlib
-import os
-
 import numpy as np
 from PIL import Image
 
 from dataset.classes import colourize
 from model.errors import InputError
+from model.writing import writing
 
 GAP = 4  # pixels between the pictures of a row
 
 
 def to_uint8(images):
-    """Tensor or array (N, 1 or 3, H, W) in [-1, 1] -> uint8 (N, H, W, 3)."""
+    """Tensor or array (N, 1 or 3, H, W) in [-1, 1] -> uint8 (N, H, W, 3); InputError for another number of channels."""
     values = np.asarray(images, np.float32).transpose(0, 2, 3, 1)
+    if values.shape[3] not in (1, 3):
+        raise InputError(f'output_nc {values.shape[3]}: a picture file has 1 channel or 3; this network paints something else')
     pixels = np.clip(np.rint((values + 1) * 127.5), 0, 255).astype(np.uint8)
     return np.broadcast_to(pixels, (*pixels.shape[:3], 3))
 
@@ -38,15 +38,5 @@ def _joined(pictures, axis):
 
 def save(pixels, path):
     """Write uint8 (H, W, 3) as JPEG or PNG, by the ending of `path`; the file is whole or not there."""
-    folder, name = os.path.split(path)
-    unfinished = os.path.join(folder, f'.unfinished_{name}')
-    try:
-        os.makedirs(folder or '.', exist_ok=True)
-        try:
-            Image.fromarray(np.ascontiguousarray(pixels)).save(unfinished, quality=95)
-            os.replace(unfinished, path)
-        finally:
-            with contextlib.suppress(OSError):
-                os.remove(unfinished)
-    except OSError as error:
-        raise InputError(f'{path}: the picture cannot be written: {error.strerror or error}') from None
+    with writing(path) as unfinished:
+        Image.fromarray(np.ascontiguousarray(pixels)).save(unfinished, quality=95)

@@ -4,11 +4,6 @@ import hashlib
 import os
 import socket
 
-try:
-    import fcntl
-except ImportError:  # Windows: nothing guards a folder there
-    fcntl = None
-
 import paddle
 
 from dataset.files import fingerprint
@@ -19,6 +14,7 @@ from model.convert.run_folder import NETWORKS, folder_of, load_networks
 from model.convolution import bfloat16
 from model.errors import InputError
 from model.init import OPT
+from model.locking import locked
 from model.processes import distributed
 from output.checkpoint import Checkpoint
 
@@ -54,16 +50,15 @@ class Run:
 
         InputError if another training writes there, or has done so since this run was opened.
         """
-        locks = []
-        if distributed.is_main():
-            locks = [_locked(folder) for folder in dict.fromkeys(map(os.path.realpath, (self.opt.output, self.opt.log)))]
-            Checkpoint(self.opt.output).mend_copies()
-            if self.progress is not None and Checkpoint(self.opt.output).progress() != self.progress:
-                raise InputError(f'{self.opt.output}: another training has just ended there: give the command again to go on from '
-                                 'it')
-        yield
-        for lock in locks:
-            lock.close()
+        with contextlib.ExitStack() as locks:
+            if distributed.is_main():
+                for folder in dict.fromkeys(map(os.path.realpath, (self.opt.output, self.opt.log))):
+                    locks.enter_context(locked(folder, 'training', '--output and --log'))
+                Checkpoint(self.opt.output).mend_copies()
+                if self.progress is not None and Checkpoint(self.opt.output).progress() != self.progress:
+                    raise InputError(f'{self.opt.output}: another training has just ended there: give the command again to go on '
+                                     'from it')
+            yield
 
     def begin(self, train_step, init_from=None):
         """Load the checkpoint, or write the first one, perhaps with weights from elsewhere; then the ranks compare theirs."""
@@ -76,26 +71,6 @@ class Run:
             self.progress = {**new_progress(self.dataset, self.samples), **surroundings(self.opt)}
             start(self.opt, self.log, train_step, self.progress, init_from, self.restart)
         check_same_weights(train_step)
-
-
-def _locked(folder):
-    """An open file with a lock that ends with the process; processes that load data do not inherit it, as they would flock's."""
-    try:
-        os.makedirs(folder, exist_ok=True)
-        lock = open(os.path.join(folder, '.lock'), 'a+')
-    except OSError as error:
-        raise InputError(f'{error.filename or folder}: cannot be written: {error.strerror or error}') from None
-    if fcntl is not None:
-        try:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            lock.seek(0)
-            raise InputError(f'{folder}: another training writes there ({lock.read().strip()}): wait until it has ended, or name '
-                             'another --output and --log') from None
-    lock.truncate(0)
-    lock.write(f'process {os.getpid()} on {socket.gethostname()}')
-    lock.flush()
-    return lock
 
 
 def check_same_options(opt):

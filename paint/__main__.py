@@ -47,8 +47,8 @@ def main():
     listening.listen(128)
     port = listening.getsockname()[1]
     if arguments.host not in LOOPBACK:
-        print(f'--host {arguments.host}: every machine that reaches this one can paint here and see the validation maps; there is no '
-              'password and no encryption')
+        print(f'--host {arguments.host}: every machine that reaches this one can paint here and see the validation maps; there is '
+              'no password and no encryption')
     name = arguments.host if arguments.host not in ('0.0.0.0', '::') else socket.gethostname()
     print(f'open http://{f"[{name}]" if ":" in name else name}:{port}/  (Ctrl-C ends it)', flush=True)
     Server(configuration).run(sockets=[listening])

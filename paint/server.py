@@ -235,7 +235,7 @@ def _refusal(request, refused):
 
 
 def _superseded(request, error):
-    return _refusal(request, Refused('superseded', 'a newer request of the page has taken the place of this one', 409))
+    return Response(status_code=204)    # nothing is wrong: a newer request of the page has taken the place of this one
 
 
 def _busy(request, error):

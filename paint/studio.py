@@ -26,7 +26,7 @@ class Studio:
 
     def __init__(self, arguments):
         self.opt, self.painter = load_painter(arguments)
-        self.folder = folder_of(self.opt.lastoutput, getattr(arguments, 'which_epoch', None))
+        self.folder = folder_of(self.opt.lastoutput, arguments.which_epoch)
         self.classes, self.unlabelled = _classes(self.folder, self.opt)
         self.turns = Turns()
         try:
@@ -40,8 +40,9 @@ class Studio:
         """dict that the page begins with."""
         opt = self.opt
         height, width = opt.picture_size
-        return {'run': os.path.basename(os.path.abspath(opt.lastoutput)), 'epoch': _epoch(self.folder), 'width': width, 'height': height,
-                'label_nc': opt.label_nc, 'highest': opt.label_nc - (not opt.contain_dontcare_label), 'classes': self.classes,
+        return {'run': os.path.basename(os.path.abspath(opt.lastoutput)), 'epoch': _epoch(self.folder),
+                'width': width, 'height': height, 'label_nc': opt.label_nc,
+                'highest': opt.label_nc - (not opt.contain_dontcare_label), 'classes': self.classes,
                 'unlabelled': self.unlabelled, 'instances': not opt.no_instance, 'styles': bool(opt.use_vae),
                 'z_dim': opt.z_dim if opt.use_vae else 0, 'seed': min(opt.seed, MOST_SEED),
                 'maps': [sample.stem for sample in self.maps.samples] if self.maps else [], 'largest_file': uploads.LARGEST_FILE}

@@ -42,6 +42,9 @@ def opened_photo(content, opt):
     try:
         with Image.open(io.BytesIO(content), formats=PHOTO_FORMATS) as image:
             size, animated = image.size, image.format != 'MPO' and getattr(image, 'n_frames', 1) > 1
+    except Image.DecompressionBombError:    # Pillow's own limit, which lies above ours
+        raise Refused('pixels', f'photo: more than {PHOTO_PIXELS >> 20} million pixels, the most that are read', 413,
+                      found=f'> {PHOTO_PIXELS}', most=PHOTO_PIXELS >> 20, what='photo') from None
     except Exception:   # broken files make Pillow raise nearly anything
         raise Refused('not_photo', 'this is no photo that can be read: JPEG, PNG, WebP and BMP can', what='photo') from None
     _check_pixels(*size, PHOTO_PIXELS, 'photo')

@@ -5,7 +5,6 @@ import os
 import shutil
 
 from model.errors import InputError
-from model.painter import Painter
 from model.writing import writing
 from result import own
 from result.draw import draw
@@ -69,7 +68,7 @@ class Best:
         folder = os.path.join(opt.output, 'scoring')
         pictures = os.path.join(folder, 'pics')
         style = 'random' if opt.use_vae else None
-        draw(opt, Painter(opt, train_step.generator, train_step.encoder), pictures, ['.png'], style, opt.batchSize)
+        draw(opt, train_step.painter, pictures, ['.png'], style, opt.batchSize)
         line = self.evaluation.score(pictures, f'epoch {epoch} of {opt.output}', style or 'none')
         found, (before, other) = line['scores'][opt.score_by], self._before(line['protocol'])
         better = found is not None and (before is None or (found < before if opt.score_by in LOWER_IS_BETTER else found > before))

@@ -1,18 +1,16 @@
 """Pictures of the whole validation set: what val.py writes, and what training scores."""
-import functools
 import os
 import zlib
 
-from tqdm import tqdm
-
 from dataset.labelled_images import ValidationImages
 from dataset.loader import Loader
+from log.progress import bar
 from model.errors import InputError
 from model.painter import normal_draws
-from model.semantics import prepared
 from output import pictures
 
 ENDINGS = ('.jpg', '.png')
+
 
 def draw(opt, painter, folder, endings, style=None, batch=1, rank=0, ranks=1):
     """Paint the validation set into folder/<stem><ending>; returns the number of its pictures.
@@ -25,8 +23,8 @@ def draw(opt, painter, folder, endings, style=None, batch=1, rank=0, ranks=1):
         raise InputError(f'{error}; or draw without photos: --style random' if style == 'photo' else str(error)) from None
     mine = range(rank, len(data), ranks)
     batches = [mine[start:start + batch] for start in range(0, len(mine), batch)]
-    bar = tqdm(total=len(mine), unit='picture', dynamic_ncols=True, disable=rank > 0)
-    with bar, Loader(data, opt.nThreads, functools.partial(prepared, opt=opt)) as loader:
+    found = painter.choice.prepared
+    with bar(len(mine), 'paint', disable=rank > 0) as progress, Loader(data, opt.nThreads, found) as loader:
         for indices, inputs in zip(batches, loader(batches)):
             stems = [data.samples[index].stem for index in indices]
             painted = painter.paint(inputs['semantics'], inputs.get('image'), noise=style and style_noise(opt, stems))
@@ -37,7 +35,7 @@ def draw(opt, painter, folder, endings, style=None, batch=1, rank=0, ranks=1):
                         pictures.save(pixels, path)
                     elif os.path.exists(path):
                         os.remove(path)   # of another model: result.evaluate would score it
-            bar.update(len(stems))
+            progress.update(len(stems))
     return len(data)
 
 

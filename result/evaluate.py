@@ -11,30 +11,24 @@ import argparse
 import datetime
 import json
 import os
-from collections import namedtuple
 
 from model.processes import device  # first: sets the threads, then imports Paddle
 
 import numpy
-from tqdm import tqdm
 
-from dataset.files import ENDINGS, DataError, find_samples, load_photo
+from dataset.files import find_samples
 from model.errors import InputError, shown_in_one_line
 from model.init import OPT
-from result import own
-from result.measure import Features, Segmentation, digest
+from result import matching, own, reference
+from result.measure import Features, Segmentation
 from result.protocols import DATASETS, OWN, PROTOCOLS
-from result.scores import Moments, frechet_distance, segmentation_scores
+from result.scores import frechet_distance, segmentation_scores
 
 SHOWN = {'pixel_accuracy': 'pixel accuracy', 'mean_accuracy': 'mean accuracy', 'mean_iou': 'mean IoU',
          'frequency_weighted_iou': 'frequency-weighted IoU', 'fid': 'FID',
          'segmenter_frechet': "Frechet distance (own network's features)"}
 OF_THE_CEILING = 'pixel_accuracy', 'mean_iou'   # scores that are also told as parts of those of real photos
-BATCH = 4           # pictures that go through a network together
-LISTED = 5          # names that an error lists
-TOGETHER = 64       # features that are taken into the moments together
-
-Picture = namedtuple('Picture', 'stem path label')
+BATCH = 4  # pictures that go through a network together
 
 
 class Evaluation:
@@ -71,43 +65,43 @@ class Evaluation:
         if not (self.segmentation or self.features):
             raise InputError('--no_segmentation and --no_fid leave nothing to score: leave one of them out')
         self.statistics, self.real = None, {}
-        self.scored = {}   # folder -> [Picture] of its last score
+        self.scored = {}   # folder -> [(matching.Picture, pixel accuracy or NaN)] of its last score
 
     def refuse_extra(self, folder):
-        """InputError if `folder` already holds pictures of other names, which would be refused after hours of painting."""
-        files = _images(folder) if os.path.isdir(folder) else {}
-        extra = sorted(set(files) - {sample.stem for sample in self.samples})
-        if extra and not self.settings.allow_missing:
-            raise InputError(f'{folder}: holds {len(extra)} pictures without a label map of their name, the first '
-                             f'{os.path.basename(files[extra[0]])}: name another --results, or remove them')
+        """InputError if `folder` already holds pictures that would be refused after hours of painting."""
+        if not self.settings.allow_missing:
+            matching.refuse_extra(folder, self.samples)
 
     def score(self, folder, checkpoint=None, style=None):
         """One line of scores.jsonl, a dict, for the pictures in `folder`; InputError for anything wrong with them."""
-        pictures, missing = self.pictures(folder)
-        self.scored[folder] = pictures
+        pictures, problems = matching.matched(folder, self.samples, self.size, self.settings.allow_missing)
+        for text in problems:
+            print(f'left out: {text}')
         if self.features and len(pictures) < 2:
             raise InputError(f'{folder}: FID compares distributions and needs two pictures at least, found {len(pictures)}: '
                              'score more pictures, or leave FID out with --no_fid')
-        scores, class_iou, more = {}, None, {}
+        scores, class_iou, more, accuracies = {}, None, {}, [numpy.nan] * len(pictures)
         if self.segmentation:
-            scores, class_iou = self._segmentation_scores([(picture.path, picture.label) for picture in pictures], 'segmentation')
+            pairs = [(picture.path, picture.label) for picture in pictures]
+            scores, class_iou, accuracies = self._segmentation_scores(pairs, 'segmentation')
             if self.trained:
-                real, real_iou = self.ceiling(pictures)
+                real, real_iou, _ = self.ceiling(pictures)
                 more = {'real': {name: _finite(value) for name, value in real.items()}, 'real_class_iou': real_iou,
                         'part_of_ceiling': {name: _finite(scores[name] / real[name]) if real[name] else None
                                             for name in OF_THE_CEILING}}
         if self.features:
-            reference = self.reference_statistics()
-            moments = self._moments([picture.path for picture in pictures], 'features')
-            scores[self.distance] = frechet_distance(moments.mean, moments.covariance, reference['mu'], reference['sigma'])
+            known = self.reference_statistics()
+            found = reference.moments(self.features, [picture.path for picture in pictures], 'features')
+            scores[self.distance] = frechet_distance(found.mean, found.covariance, known['mu'], known['sigma'])
+        self.scored[folder] = list(zip(pictures, accuracies))
         other = 'fid' if self.trained else 'segmenter_frechet'
         scores = {name: _finite(scores.get(name)) for name in SHOWN if name != other}
         return {'date': datetime.datetime.now().astimezone().isoformat(timespec='seconds'), 'pictures': folder,
-                'checkpoint': checkpoint, 'scores': scores, 'protocol': self.description(pictures, missing, style),
-                'class_iou': class_iou, **more}
+                'checkpoint': checkpoint, 'scores': scores,
+                'protocol': self.description(pictures, len(self.samples) - len(pictures), style), 'class_iou': class_iou, **more}
 
     def ceiling(self, pictures):
-        """(scores, IoU of each class) of the real photos of these pictures, by the same network and protocol."""
+        """_segmentation_scores of the real photos of these pictures, by the same network and protocol."""
         stems = tuple(picture.stem for picture in pictures)
         if stems not in self.real:
             photos = {sample.stem: sample.photo for sample in find_samples(self.opt, 'val')}
@@ -116,11 +110,13 @@ class Evaluation:
         return self.real[stems]
 
     def _segmentation_scores(self, pairs, title):
-        """(dict of segmentation scores, list of the IoU of each class, None where it is not there) of (picture, label) paths."""
-        self.segmentation.measure(pairs, title)
-        counts = sum(self.segmentation.counts(*pair) for pair in pairs)
-        scores = segmentation_scores(counts, self.protocol.void_counted)
-        return scores, [None if numpy.isnan(iou) else float(iou) for iou in scores.pop('class_iou')]
+        """(scores, IoU of each class, None where it is not there, pixel accuracies of each) of pairs (picture path, label path)."""
+        total, accuracies = 0, []
+        for counts in self.segmentation.counts(pairs, title):
+            total = total + counts
+            accuracies.append(segmentation_scores(counts)['pixel_accuracy'])
+        scores = segmentation_scores(total, self.protocol.void_counted)
+        return scores, [None if numpy.isnan(iou) else float(iou) for iou in scores.pop('class_iou')], accuracies
 
     def description(self, pictures, missing, style):
         """dict: all that the scores of these pictures depend on."""
@@ -144,102 +140,16 @@ class Evaluation:
                           f'{self.distance}_reference': self.reference_statistics()['what']})
         return found
 
-    def pictures(self, folder):
-        """([Picture] that can be scored, number of label maps without one); InputError unless all are there and readable."""
-        files = _images(folder)
-        stems = [sample.stem for sample in self.samples]
-        problems = [(f'{stem}: missing', 'missing') for stem in stems if stem not in files]
-        extra = sorted(set(files) - set(stems))
-        problems += [(f'{os.path.basename(files[stem])}: no label map of this name', 'extra') for stem in extra]
-        found = []
-        for sample in tqdm(self.samples, desc='reading', unit='picture', leave=False, dynamic_ncols=True):
-            if sample.stem not in files:
-                continue
-            path = files[sample.stem]
-            try:
-                size = load_photo(path).size
-            except DataError:
-                problems.append((f'{os.path.basename(path)}: unreadable', 'unreadable'))
-                continue
-            if size != self.size:
-                raise InputError(f'{path}: {size[0]}x{size[1]} pixels, but pictures of {self.settings.dataset} have {self.size[0]}x'
-                                 f'{self.size[1]}: paint at that size, or say --size {size[0]}x{size[1]}, which the result names')
-            found.append(Picture(sample.stem, path, sample.label))
-        if problems and (not self.settings.allow_missing or not found):
-            kinds = [kind for _, kind in problems]
-            counted = ', '.join(f'{kinds.count(kind)} {kind}' for kind in dict.fromkeys(kinds))
-            listed = '; '.join(text for text, _ in problems[:LISTED]) + ('; ...' if len(problems) > LISTED else '')
-            remedy = 'complete the folder, or score what is there with --allow-missing' if found else 'name the right folder'
-            labels = os.path.join(self.dataroot, 'val_label')
-            raise InputError(f'{folder} and {labels} do not match: {counted} ({listed}): {remedy}')
-        for text, _ in problems:
-            tqdm.write(f'left out: {text}')
-        return found, len(self.samples) - len(found)
-
     def reference_statistics(self):
         """dict: 'mu' (2048), 'sigma' (2048, 2048), 'what' in words: those stored, or computed now and stored."""
         if self.statistics is None:
             split = self.settings.statistics
-            self.statistics = (self._of_photos(split) if split in ('val', 'train') else
-                               _read_statistics(split, self.features.kind.features))
+            if split in ('val', 'train'):
+                photos = [sample.photo for sample in find_samples(self.opt, split)]
+                self.statistics = reference.of_photos(self.features, photos, split, self.settings.dataset, self.weights)
+            else:
+                self.statistics = reference.read(split, self.features.kind.features)
         return self.statistics
-
-    def _of_photos(self, split):
-        photos = [sample.photo for sample in find_samples(self.opt, split)]
-        if len(photos) < 2:
-            raise InputError(f'{os.path.join(self.dataroot, split)}_img: FID needs two photos at least, found {len(photos)}: '
-                             'leave FID out with --no_fid')
-        # A photo's size stands for its bytes: reading 118287 photos to see that they are the same would take longer than it saves.
-        key = digest(json.dumps([[os.path.basename(path), os.path.getsize(path)] for path in photos]).encode())
-        name = f'{self.settings.dataset}_{split}_{self.size[0]}x{self.size[1]}_{self.features.checksum[:8]}_{key[:8]}.npz'
-        path = os.path.join(self.weights, 'statistics', name)
-        if not os.path.exists(path):
-            moments = self._moments(photos, f'photos ({split})')
-            what = f'{len(photos)} photos of {split}_img at {self.size[0]}x{self.size[1]} (bicubic), photos {key[:16]}'
-            unfinished = f'{path}.{os.getpid()}.npz'
-            try:
-                os.makedirs(os.path.dirname(path), exist_ok=True)
-                numpy.savez(unfinished, mu=moments.mean, sigma=moments.covariance, what=what)
-                os.replace(unfinished, path)
-            except OSError as error:
-                raise InputError(f'{path}: cannot be written: {error.strerror or error}') from None
-        return _read_statistics(path, self.features.kind.features)
-
-    def _moments(self, paths, title):
-        self.features.measure(paths, title)
-        moments = Moments(self.features.kind.features)
-        for start in range(0, len(paths), TOGETHER):
-            moments.add([self.features.features(path) for path in paths[start:start + TOGETHER]])
-        return moments
-
-
-def _images(folder):
-    """dict: stem -> path of the images in `folder`; of one picture in two encodings the lossless PNG."""
-    try:
-        names = sorted(name for name in os.listdir(folder) if not name.startswith('.'))
-    except OSError as error:
-        raise InputError(f'{folder}: cannot list the pictures: {error.strerror}; name their folder with --pictures') from None
-    files = {}
-    for name in names:
-        stem, ending = os.path.splitext(name)
-        if ending.lower() in ENDINGS and (stem not in files or ending.lower() == '.png'):
-            files[stem] = os.path.join(folder, name)
-    return files
-
-
-def _read_statistics(path, features):
-    """mu and sigma of so many features in an .npz file, ours or pytorch-fid's."""
-    try:
-        with numpy.load(path, allow_pickle=False) as file:
-            mu, sigma = file['mu'].astype(numpy.float64), file['sigma'].astype(numpy.float64)
-            what = str(file['what']) if 'what' in file else f'{os.path.basename(path)}, SHA-256 of mu {digest(mu.tobytes())[:16]}'
-    except (OSError, ValueError, KeyError, EOFError, AttributeError) as error:
-        raise InputError(f'{path}: no reference statistics: {error}; --statistics takes val, train or an .npz file of mu and '
-                         'sigma') from None
-    if mu.shape != (features,) or sigma.shape != (features, features):
-        raise InputError(f'{path}: mu has shape {mu.shape} and sigma {sigma.shape}, expected ({features},) and '
-                         f'({features}, {features})')
-    return {'mu': mu, 'sigma': sigma, 'what': what}
 
 
 def append(path, line):

@@ -18,15 +18,16 @@ def folder_jobs(arguments):
     instances = {}
     if arguments.instance:
         if not os.path.isdir(arguments.instance):
-            raise InputError(f'--instance {arguments.instance}: no folder, but --label is one: name the folder of the instance maps')
+            raise InputError(f'--instance {arguments.instance}: no folder, but --label is one: name that of the instance maps')
         instances = partners(labels, arguments.instance, '--instance')
     photos = dict.fromkeys(labels, arguments.style_photo)
     if arguments.style_photo and os.path.isdir(arguments.style_photo):
         photos = partners(labels, arguments.style_photo, '--style_photo')
     folder, ending = out_folder(arguments), '.png' if arguments.png else '.jpg'
-    for option, other in (('--label', arguments.label), ('--instance', arguments.instance), ('--style_photo', arguments.style_photo)):
+    for option in ('label', 'instance', 'style_photo'):
+        other = getattr(arguments, option)
         if other and os.path.exists(folder) and os.path.samefile(other, folder):
-            raise InputError(f'--out {folder}: is the folder of {option}: name another one')
+            raise InputError(f'--out {folder}: is the folder of --{option}: name another one')
     return [(path, instances.get(stem), photos[stem], os.path.join(folder, stem + ending)) for stem, path in labels.items()]
 
 
@@ -44,8 +45,8 @@ def by_stem(folder, option):
     for name in names:
         stem = os.path.splitext(name)[0]
         if stem in found:
-            raise InputError(f'{option} {folder}: {os.path.basename(found[stem])} and {name} have the same name but for the ending: '
-                             'remove one')
+            raise InputError(f'{option} {folder}: {os.path.basename(found[stem])} and {name} have the same name but for the '
+                             'ending: remove one')
         found[stem] = os.path.join(folder, name)
     if not found:
         raise InputError(f'{option} {folder}: no images in it, expected files that end in {" ".join(ENDINGS)}')
@@ -68,8 +69,8 @@ def jobs_left(jobs, opt, arguments):
     try:
         with open(record) as file:
             if json.load(file) != made_by:
-                raise InputError(f'{folder}: its pictures were made with other weights, options or styles ({record} has them): name '
-                                 'another --out, or remove it')
+                raise InputError(f'{folder}: its pictures were made with other weights, options or styles ({record} has them): '
+                                 'name another --out, or remove it')
     except FileNotFoundError:
         there = [job[-1] for job in jobs if os.path.lexists(job[-1])]
         if there:
@@ -88,7 +89,7 @@ def is_current(job):
 
 def fingerprint(opt, arguments):
     """dict of what a picture depends on beside its own files."""
-    folder, digest = folder_of(opt.lastoutput, getattr(arguments, 'which_epoch', None)), hashlib.sha256()
+    folder, digest = folder_of(opt.lastoutput, arguments.which_epoch), hashlib.sha256()
     for name in sorted(name for name in os.listdir(folder) if name.endswith('.pdparams')):
         with open(os.path.join(folder, name), 'rb') as file:
             for part in iter(lambda: file.read(1 << 20), b''):

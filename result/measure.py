@@ -6,13 +6,16 @@ import os
 import numpy
 import paddle.nn.functional as F
 from PIL import Image
-from tqdm import tqdm
 
 from dataset.files import load_label, load_photo
+from log.progress import bar
 from model.errors import InputError
 from model.init import OPT
+from model.writing import writing
 from result.networks import NETWORKS
 from result.scores import VOID, confusion
+
+BATCHES = 16  # that are looked up in the cache together
 
 
 class Cache:
@@ -33,18 +36,9 @@ class Cache:
         except (OSError, ValueError, EOFError):   # after a power failure; it is measured again
             return None
 
-    def has(self, key):
-        return self.get(key) is not None
-
     def put(self, key, array):
-        unfinished = f'{self._path(key)}.{os.getpid()}.unfinished'
-        try:
-            os.makedirs(self.folder, exist_ok=True)
-            with open(unfinished, 'wb') as file:
-                numpy.save(file, array)
-            os.replace(unfinished, self._path(key))
-        except OSError as error:
-            raise InputError(f'{self.folder}: cannot be written: {error.strerror or error}; name another --cache') from None
+        with writing(self._path(key), 'name another --cache', alone=False) as unfinished:
+            numpy.save(unfinished, array)
 
     def _path(self, key):
         return os.path.join(self.folder, f'{key}.npy')
@@ -93,25 +87,21 @@ class Segmentation:
                                    'full_size': protocol.full_size, **({'size': list(size)} if size else {})})
         self.network = None
 
-    def measure(self, pairs, title):
-        """Measure what the cache lacks of `pairs`, (picture path, label path), with a bar; `counts` then finds them."""
-        pairs = {file_digest(*pair): pair for pair in pairs}
-        missing = [(key, pair) for key, pair in pairs.items() if not self.cache.has(key)]
-        with tqdm(total=len(pairs), initial=len(pairs) - len(missing), unit='picture', desc=title, dynamic_ncols=True) as bar:
-            for keys, read in _alike(((key, self._read(*pair)) for key, pair in missing), self.batch):
-                for key, (_, label), predicted in zip(keys, read, self.predict(numpy.stack([rgb for rgb, _ in read]))):
-                    counts = confusion(label, predicted, len(self.dataset.names))
-                    there = numpy.flatnonzero(counts)
-                    self.cache.put(key, numpy.stack([there, counts.ravel()[there]]))
-                bar.update(len(keys))
-
-    def counts(self, picture, label):
-        """int64 (classes + 1, classes) of a picture that was measured."""
+    def counts(self, pairs, title):
+        """Yields int64 (classes + 1, classes) for each of `pairs`, (picture path, label path), with a bar."""
         classes = len(self.dataset.names)
-        there, values = self.cache.get(file_digest(picture, label))
-        counts = numpy.zeros((classes + 1) * classes, numpy.int64)
-        counts[there] = values
-        return counts.reshape(classes + 1, classes)
+        for nonzero, values in measured(self.cache, pairs, self._measure, self.batch, title):
+            counts = numpy.zeros((classes + 1) * classes, numpy.int64)
+            counts[nonzero] = values
+            yield counts.reshape(classes + 1, classes)
+
+    def _measure(self, pairs):
+        """Yields (key, array of the counts that are not 0: where, how many) for each of `pairs`, a dict key -> paths."""
+        for keys, read in _alike(((key, self._read(*pair)) for key, pair in pairs.items()), self.batch):
+            for key, (_, label), predicted in zip(keys, read, self.predict(numpy.stack([rgb for rgb, _ in read]))):
+                counts = confusion(label, predicted, len(self.dataset.names))
+                nonzero = numpy.flatnonzero(counts)
+                yield key, numpy.stack([nonzero, counts.ravel()[nonzero]])
 
     def predict(self, rgb):
         """Class maps (H, W), int64, of pictures uint8 (N, H, W, 3)."""
@@ -148,23 +138,36 @@ class Features:
         self.cache = Cache(cache, {'features': 1, 'weights': self.checksum, 'size': list(size)})
         self.network = None
 
-    def measure(self, pictures, title):
-        """Measure what the cache lacks of the files `pictures`, with a bar; `features` then finds them."""
-        paths = {file_digest(path): path for path in pictures}
-        missing = [(key, path) for key, path in paths.items() if not self.cache.has(key)]
-        with tqdm(total=len(paths), initial=len(paths) - len(missing), unit='picture', desc=title, dynamic_ncols=True) as bar:
-            for keys, read in _alike(((key, (self._read(path),)) for key, path in missing), self.batch):
-                self.network = self.network or self.kind.load(self.weights, self.classes)
-                for key, row in zip(keys, self.kind.describe(self.network, numpy.stack([rgb for rgb, in read])).numpy()):
-                    self.cache.put(key, row)
-                bar.update(len(keys))
+    def of(self, pictures, title):
+        """Yields float32 (kind.features) for each of the files `pictures`, with a bar."""
+        return measured(self.cache, [(path,) for path in pictures], self._measure, self.batch, title)
 
-    def features(self, picture):
-        """float32 (kind.features) of a picture that was measured."""
-        return self.cache.get(file_digest(picture))
+    def _measure(self, pictures):
+        """Yields (key, features) for each of `pictures`, a dict key -> (path,)."""
+        for keys, read in _alike(((key, (self._read(path),)) for key, (path,) in pictures.items()), self.batch):
+            self.network = self.network or self.kind.load(self.weights, self.classes)
+            yield from zip(keys, self.kind.describe(self.network, numpy.stack([rgb for rgb, in read])).numpy())
 
     def _read(self, path):
         return numpy.asarray(resized(load_photo(path), self.size, Image.Resampling.BICUBIC))
+
+
+def measured(cache, entries, measure, batch, title):
+    """Yields the array of each of `entries`, tuples of paths, in order, with a bar: from the cache, else measured and kept there.
+
+    measure(dict: key -> entry) yields (key, array), in batches. Each file is hashed once, each cached array loaded once.
+    """
+    with bar(len(entries), title) as progress:
+        for start in range(0, len(entries), BATCHES * batch):
+            part = entries[start:start + BATCHES * batch]
+            keys = [file_digest(*entry) for entry in part]
+            arrays = {key: cache.get(key) for key in keys}
+            for key, array in measure({key: entry for key, entry in zip(keys, part) if arrays[key] is None}):
+                cache.put(key, array)
+                arrays[key] = array
+            for key in keys:
+                yield arrays[key]
+            progress.update(len(keys))
 
 
 def weights_checksum(kind, folder):

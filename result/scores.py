@@ -49,8 +49,8 @@ def segmentation_scores(counts, void_counted=False):
 
 
 def _mean(values):
-    there = values[~numpy.isnan(values)]
-    return float(there.mean()) if len(there) else float('nan')
+    defined = values[~numpy.isnan(values)]
+    return float(defined.mean()) if len(defined) else float('nan')
 
 
 # ---- FID

@@ -16,11 +16,11 @@ from model.processes import device  # first: sets the threads, then imports Padd
 import matplotlib.font_manager
 import numpy
 from PIL import Image, ImageDraw, ImageFont
-from tqdm import tqdm
 
 from dataset.classes import colourize
 from dataset.files import find_samples, load_photo
 from log import plot
+from log.progress import bar
 from output import pictures
 from model.convert.run_folder import folder_of
 from model.errors import InputError, shown_in_one_line
@@ -52,13 +52,15 @@ def rows(evaluation, systems, count):
     """(stem, [uint8 (H, W, 3), ...]) of the first `count` scored pictures: systems and photo, then their segmentations."""
     size, classes = evaluation.size, len(evaluation.dataset.names)
     samples = find_samples(evaluation.opt, 'val')[:count]
-    folders = [{picture.stem: picture.path for picture in evaluation.scored[folder]} for folder in systems.values()]
-    for sample in tqdm(samples, desc='sheets', unit='row', dynamic_ncols=True):
-        if all(sample.stem in paths for paths in folders):
-            paths = [found[sample.stem] for found in folders] + [sample.photo]
-            seen = [numpy.asarray(resized(load_photo(path), size, Image.Resampling.BICUBIC)) for path in paths]
-            maps = evaluation.segmentation.predict(numpy.stack(seen))
-            yield sample.stem, seen + [colourize(predicted, classes) for predicted in maps]
+    folders = [{picture.stem: picture.path for picture, _ in evaluation.scored[folder]} for folder in systems.values()]
+    with bar(len(samples), 'sheets', 'row') as progress:
+        for sample in samples:
+            progress.update()
+            if all(sample.stem in paths for paths in folders):
+                paths = [found[sample.stem] for found in folders] + [sample.photo]
+                seen = [numpy.asarray(resized(load_photo(path), size, Image.Resampling.BICUBIC)) for path in paths]
+                maps = evaluation.segmentation.predict(numpy.stack(seen))
+                yield sample.stem, seen + [colourize(predicted, classes) for predicted in maps]
 
 
 def sheet(titles, cells):
@@ -89,11 +91,7 @@ def write_sheets(folder, titles, found):
 
 def extremes(evaluation, folder):
     """[(pixel accuracy, Picture)] from worst to best; pictures of void alone have none."""
-    scored = []
-    for picture in evaluation.scored[folder]:
-        counts = evaluation.segmentation.counts(picture.path, picture.label)[:-1]
-        if counts.sum():
-            scored.append((numpy.diagonal(counts).sum() / counts.sum(), picture))
+    scored = [(accuracy, picture) for picture, accuracy in evaluation.scored[folder] if not numpy.isnan(accuracy)]
     return sorted(scored, key=lambda entry: entry[0])
 
 

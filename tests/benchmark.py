@@ -1,4 +1,4 @@
-"""How fast, and with how much memory: plain dense Paddle against the default path. `python -m tests.benchmark [--full] [--plot]`.
+"""How fast, and with how much memory: plain dense Paddle against the default path. `python -m tests.benchmark [--full] [--plot] [--paint]`.
 
 Generator forward in eval mode and full training step (no encoder, no VGG), ngf 64, 256x256, batch 1, on real COCO-Stuff maps
 (folder named by SPADE_COCO_SAMPLE) or else on demo maps with COCO-Stuff's 182 labels. All settings run in turn in one process;
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import islice
 
 from model.processes import device  # first: sets the threads, then imports Paddle
 
@@ -25,6 +26,7 @@ from model.convert.paddle_files import save_weights
 from model.init import OPT
 from model.semantics import prepared
 from model.train_step import TrainStep
+from tests import benchmark_paint
 from vgg.vgg19 import VGG19Features
 
 SETTINGS = {'plain': dict(modulation='dense', cpu_kernels=False), 'windows': dict(modulation='windows', cpu_kernels=False),
@@ -175,11 +177,23 @@ def main():
     parser.add_argument('--full', action='store_true', help='all tables, all settings')
     parser.add_argument('--settings', nargs='+', default=[], choices=SETTINGS, help='more columns than plain and both')
     parser.add_argument('--plot', metavar='FILE', help='draw the ratios')
+    parser.add_argument('--export', action='store_true', help='exported files instead (tests/benchmark_export.py)')
+    parser.add_argument('--lastoutput', metavar='FOLDER', help='with --export: a checkpoint, instead of random weights')
+    parser.add_argument('--device', choices=('gpu', 'cpu'), help='another benchmark, of what a GPU does: --device gpu --help')
+    parser.add_argument('--paint', action='store_true', help='how long an answer of the page in the browser takes, and nothing else')
     parser.add_argument('--peak', choices=SETTINGS, help=argparse.SUPPRESS)
+    if any(argument.split('=')[0] == '--device' for argument in sys.argv[1:]):
+        from tests import benchmark_gpu     # which takes the maps from here
+        return benchmark_gpu.main()
     arguments = parser.parse_args()
+    if arguments.export:
+        from tests import benchmark_export   # needs onnx and onnxruntime
+        return benchmark_export.main(arguments.lastoutput, lambda opt: list(islice(batches(opt), 8)))
     if arguments.peak:
         return print_peak(arguments.peak)
     device.use_best_device()
+    if arguments.paint:
+        return benchmark_paint.main()
     print(f'maps: {os.environ.get("SPADE_COCO_SAMPLE") or "demo scenes (name COCO-Stuff samples with SPADE_COCO_SAMPLE)"}')
     window_cost()
     names = [name for name in SETTINGS if arguments.full or name in {'plain', 'both', *arguments.settings}]

@@ -1,5 +1,6 @@
 """What several test files share: a tiny data set, and train.py, val.py and predict.py run on it as real processes."""
 import contextlib
+import ctypes
 import fcntl
 import io
 import os
@@ -18,6 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from model import fast
 from model.errors import InputError
 from model.processes.cores import cores
 from tests.archives import small_coco
@@ -51,8 +53,7 @@ class Scripts:
     def __init__(self, data):
         self.data = data
         self.environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONUNBUFFERED': '1'}
-        # A process that is forked cannot use a GPU that the first has seen.
-        self._server = Server(self.environment) if hasattr(os, 'pidfd_open') and not shutil.which('nvidia-smi') else None
+        self._server = Server(self.environment) if Server.possible else None
 
     def close(self):
         if self._server:
@@ -200,6 +201,20 @@ def message(call, *arguments, **settings):
         call(*arguments, **settings)
     assert '\n' not in str(caught.value)
     return str(caught.value)
+
+
+@pytest.fixture(scope='module')
+def two_threads():
+    """Two threads in each OpenMP runtime, Paddle's and that of the kernels, however few pytest's workers have."""
+    fast.kernels()  # loads the latter
+    with open('/proc/self/maps') as file:
+        runtimes = [ctypes.CDLL(path) for path in {line.split()[-1] for line in file if 'libgomp' in line or 'libiomp' in line}]
+    before = [runtime.omp_get_max_threads() for runtime in runtimes]
+    for runtime in runtimes:
+        runtime.omp_set_num_threads(2)
+    yield
+    for runtime, threads in zip(runtimes, before):
+        runtime.omp_set_num_threads(threads)
 
 
 @pytest.fixture(scope='session')

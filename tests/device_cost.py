@@ -230,7 +230,7 @@ def of_two_ranks(flags):
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, '-m', 'paddle.distributed.launch', '--nproc_per_node', '2', '--backend', 'gloo', '--log_dir',
                    folder, '--', os.path.abspath(__file__), '--work', *flags]
-        environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': REPOSITORY}
+        environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': os.pathsep.join([REPOSITORY, os.environ.get('PYTHONPATH', '')])}
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode:
             sys.exit(f'two ranks: launch ended with status {done.returncode}: {done.stdout[-2000:]}')

@@ -10,6 +10,7 @@ import os
 import random
 import runpy
 import select
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,10 +19,13 @@ REPOSITORY = Path(__file__).parents[1]
 
 
 class Server:
-    """The process that is forked, of this environment (OMP_NUM_THREADS counts at import)."""
+    """The process that is forked, of this environment (OMP_NUM_THREADS counts at import), in this copy of the repository."""
 
-    def __init__(self, environment):
-        self._process = subprocess.Popen([sys.executable, '-m', 'tests.forked'], cwd=REPOSITORY, env=environment, text=True,
+    # A process that is forked cannot use a GPU that the first has seen.
+    possible = hasattr(os, 'pidfd_open') and not shutil.which('nvidia-smi')
+
+    def __init__(self, environment, cwd=REPOSITORY):
+        self._process = subprocess.Popen([sys.executable, '-m', 'tests.forked'], cwd=cwd, env=environment, text=True,
                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def start(self, command, stdout, stderr):

@@ -11,14 +11,14 @@ GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'golden')
 
 
 def golden_tensors(golden, prefix, gain):
-    """dict: name -> tensor, as PyTorch names it, behind deeplabv2.npz or inception_fid.npz (tests/golden/README.md)."""
+    """dict: name -> tensor, as PyTorch names it, behind the npz file of a scoring network (tests/golden/README.md)."""
     tensors = {}
     for position, (name, shape) in enumerate(zip(golden['names'].tolist(), map(json.loads, golden['shapes'].tolist())), 1):
         if len(shape) > 1:
             tensors[name] = seeded_weight(int(golden['seed']), f'{prefix}/{name}', shape, gain)
             continue
         draw = numpy.random.RandomState(int(golden['seed']) + position)
-        positive = 'var' in name or name.endswith('bn.weight')
+        positive = 'var' in name or name.endswith('weight')
         values = draw.uniform(0.5, 1.5, shape) if positive else draw.standard_normal(shape) * 0.1
         tensors[name] = values.astype(numpy.float16).astype(numpy.float32)
     return tensors

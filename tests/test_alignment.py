@@ -11,6 +11,7 @@ WAYS = [(case, dtype, {}) for case in CASES for dtype in ('float32', 'float64')]
 WAYS += [('base_64.npz', 'float32', PLAIN), ('base_64.npz', 'float64', PLAIN), ('most_128.npz', 'float64', PLAIN)]
 
 
+@pytest.mark.usefixtures('two_threads')
 @pytest.mark.parametrize('case, dtype, options', WAYS, ids=lambda value: '-'.join(value) or 'default' if isinstance(value, dict)
                          else value)
 def test_equals_the_official_implementation(case, dtype, options):

@@ -12,7 +12,7 @@ from model.discriminator import MultiscaleDiscriminator
 from model.errors import InputError
 from model.generator import SPADEGenerator
 from model.init import OPT
-from model.painter import load_painter
+from model.painter import checkpoint_parser, load_painter
 from model.semantics import SemanticMap
 from model.vae_encoder import VAEEncoder
 from tests.golden.fixture import inputs, seeded_weight
@@ -73,8 +73,7 @@ def test_ctkindle_paints_its_pictures(tmp_path, capsys, of_ctkindle, speed):
 
 def test_ctkindle_dropped_into_output(capsys, of_ctkindle):
     golden, folder = of_ctkindle
-    parser = OPT.parser('')
-    opt, painter = load_painter(parser.parse_args(['--lastoutput', str(folder), '--crop_size', '64']))
+    opt, painter = load_painter(checkpoint_parser('').parse_args(['--lastoutput', str(folder), '--crop_size', '64']))
     assert 'converted on the fly' in capsys.readouterr().out
     assert_golden(golden, opt, painter.generator)
 

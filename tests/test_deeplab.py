@@ -1,4 +1,4 @@
-"""The networks that score: DeepLabV2 and the FID Inception give the published code's values, through the converters."""
+"""The networks that score give the published code's values, through the converters."""
 import os
 
 import numpy
@@ -7,7 +7,8 @@ import paddle.nn.functional as F
 import pytest
 
 from model.convert.__main__ import main
-from model.convert.paddle_files import load_weights, read_weights, save_weights
+from model.convert.paddle_files import load_weights, save_weights
+from model.convert.torch_names import DROPPED, dropped, from_torch
 from model.errors import InputError
 from result.deeplab import MEAN_BGR, DeepLabV2
 from result.drn import DRN
@@ -17,7 +18,7 @@ from result.networks import NETWORKS
 from result.scores import Moments, frechet_distance
 from result.upernet import UPerNet
 from tests.golden.fixture import smooth_image
-from tests.scoring import GOLDEN, golden_tensors, seeded_state, torch_names
+from tests.scoring import GOLDEN, golden_tensors, seeded_state
 from tests.torch_writer import write_arrays
 
 
@@ -84,25 +85,49 @@ def test_convolution_with_norm_folded_in(stride, padding, dilation, kernel):
         assert error(convolve(x.astype('float64'), convolution, norm).numpy(), wanted) < 1e-5
 
 
-@pytest.mark.parametrize('name, network, tensors, size', [('drn', DRN, 543, (64, 96)), ('upernet', UPerNet, 592, (16, 24))])
-def test_the_other_networks_convert_and_run(tmp_path, name, network, tensors, size):
-    """Without stored values of theirs: names, shapes and sizes; every picture of a batch for itself."""
-    state = seeded_state(network(6), 1.4)
-    assert len(state) == tensors
-    sources = {'encoder': {}, 'decoder': {}} if name == 'upernet' else {'': torch_names(state)}
-    if name == 'upernet':
-        for key, array in torch_names(state).items():
-            part, _, rest = key.partition('.')
-            sources[part][rest] = array
-    for part, arrays in sources.items():
-        write_arrays(tmp_path / f'{part}.pth', arrays)
-    main([name, *(str(tmp_path / f'{part}.pth') for part in sources), str(tmp_path / 'out.pdparams')])
-    assert all(numpy.array_equal(array, state[key]) for key, array in read_weights(tmp_path / 'out.pdparams').items())
-    filled = NETWORKS[name].filled(state, 'here')
-    x = paddle.randn([2, 3, 64, 96])
-    both = filled(x).numpy()
-    assert both.shape == (2, 6, *size) and numpy.isfinite(both).all() and both.std() > 0
-    assert error(filled(x[1:]).numpy(), both[1:]) < 1e-5
+BOOK_KEEPING = {'_tmp_running_mean': (7,), '_tmp_running_var': (7,), '_running_iter': (1,), 'num_batches_tracked': ()}
+
+
+def with_book_keeping(tensors):
+    """The state dict that a training with synchronized batch norms saves: their sums and counters beside each variance."""
+    state = {}
+    for name, array in tensors.items():
+        state[name] = array
+        if name.endswith('running_var'):
+            state.update({name.replace('running_var', last): numpy.full(shape, 3, 'f4') for last, shape in BOOK_KEEPING.items()})
+    return state
+
+
+@pytest.mark.parametrize('name, network, prefix, norms, stride', [('drn', DRN, 'R', 108, 4), ('upernet', UPerNet, 'U', 118, 1)])
+@pytest.mark.parametrize('legacy', [False, True], ids=['zip', 'legacy'])
+def test_the_other_networks_give_the_published_logits(tmp_path, capsys, name, network, prefix, norms, stride, legacy):
+    """From files with and without the book-keeping of batch norms, which is dropped and counted."""
+    golden = numpy.load(os.path.join(GOLDEN, f'{name}.npz'))
+    tensors = golden_tensors(golden, prefix, 1.4)
+    state = with_book_keeping(tensors) if not legacy or name == 'upernet' else tensors
+    sources = []
+    for part in ('encoder.', 'decoder.') if name == 'upernet' else ('',):
+        sources.append(str(tmp_path / f'{part}pth'))
+        write_arrays(sources[-1], {key[len(part):]: array for key, array in state.items() if key.startswith(part)}, legacy)
+    main([name, *sources, str(tmp_path / 'out.pdparams')])
+    said = capsys.readouterr().out
+    assert f'converted: {len(tensors)} tensors, all accounted for, {golden["logits"].shape[1]} classes' in said
+    counted = ', '.join(f'{norms} {last}' for last in DROPPED)
+    assert (f', dropped: {counted}\n' in said) == (len(state) > len(tensors))
+    filled = network(golden['logits'].shape[1])
+    load_weights(filled, tmp_path / 'out.pdparams')
+    x = paddle.to_tensor(numpy.stack([smooth_image(int(golden['seed']) + index, *golden['size']) for index in range(2)]))
+    assert error(filled(x).numpy()[:, :, ::stride, ::stride], golden['logits']) < 1e-4
+
+
+def test_book_keeping_of_batch_norms_is_dropped_by_every_source(tmp_path):
+    """Through the one table of names that all converters share."""
+    seven = numpy.ones(7, 'f4')
+    state = {'layer.weight': numpy.ones((2, 2, 3, 3), 'f4'), 'bn.running_mean': seven, 'bn.running_var': seven}
+    found = from_torch(with_book_keeping(state))
+    assert list(found) == ['layer.weight', 'bn._mean', 'bn._variance']
+    assert dropped(with_book_keeping(state)) == f', dropped: {", ".join(f"1 {last}" for last in DROPPED)}'
+    assert dropped(state) == ''
 
 
 def test_both_releases_of_upernet_see_what_they_were_trained_on():

@@ -124,7 +124,7 @@ def test_amp_is_refused_on_a_cpu(scripts, tmp_path, amp):
 
 
 def test_amp_changes_nothing_where_paddle_ignores_it(monkeypatch):
-    """The code path itself: on a CPU auto_cast does nothing, and the loss is scaled and unscaled by a power of two."""
+    """The code path itself: on a CPU auto_cast does nothing. float16's scaling of the loss: tests/test_precision.py."""
     monkeypatch.setattr(precision, 'check', lambda opt: None)
     plain, mixed = (TrainStep(OPT(**TINY, amp=amp)).step(*batch(0, 2)) for amp in ('none', 'bfloat16'))
     assert plain == mixed

@@ -71,7 +71,7 @@ def test_command_line_scores_and_resumes(scripts, tiny_set, photos, weights, tmp
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / 'cache').rglob('*.npy')}
     assert len(before) == 3 * VALIDATION   # counts and features of the pictures, features of the photos
     again = scripts.run('-m', 'result.evaluate', *words(photos, tiny_set, weights, tmp_path))
-    assert again.returncode == 0 and '100%' in again.stderr
+    assert again.returncode == 0 and not again.stderr   # no bar where there is no terminal
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / 'cache').rglob('*.npy')} == before
     assert json.loads((tmp_path / 'scores.jsonl').read_text().splitlines()[2])['scores'] == lines[0]['scores']
 

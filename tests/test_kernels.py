@@ -17,7 +17,8 @@ from model.fast import operators
 from model.init import OPT
 
 # Where there is a compiler, kernels that do not build are a failure, not a reason to skip.
-pytestmark = pytest.mark.skipif(platform.machine() != 'x86_64' or not shutil.which('g++'), reason='no x86-64 processor or no g++')
+pytestmark = [pytest.mark.skipif(platform.machine() != 'x86_64' or not shutil.which('g++'), reason='no x86-64 processor or no g++'),
+              pytest.mark.usefixtures('two_threads')]
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -77,6 +78,48 @@ def test_modulation_in_place_equals_modulation():
 def test_bfloat16_convolution_is_near():
     compare(lambda x, w, b: operators.Convolution.apply(x, w, b, 1, 1, True), lambda x, w, b: F.conv2d(x, w, b, 1, 1),
             [leaf(1, 64, 16, 16), leaf(32, 64, 3, 3, scale=0.1), leaf(32)], tolerance=1e-2)
+
+
+def rounded(tensor):
+    """Float32 values that bfloat16 holds."""
+    bits = tensor.numpy().view(np.uint32)
+    bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000
+    return paddle.to_tensor(bits.view(np.float32), stop_gradient=False)
+
+
+@pytest.mark.skipif(not fast.has_bfloat16(), reason='this processor has no bfloat16 units')
+@pytest.mark.parametrize('n, size, k, padding', [(1, (263, 259), 3, 1), (2, (200, 180), 5, 2)])
+def test_strips_in_bfloat16(n, size, k, padding):
+    """Of operands that are rounded already: what is left is the rounding of results and of dy, 1 in 256 of each value at most."""
+    weight, bias = rounded(leaf(64, 64, k, k, scale=0.1)).detach(), leaf(64).detach()
+    compare(lambda x: operators.Convolution.apply(x, weight, bias, 1, padding, True),
+            lambda x: F.conv2d(x, weight, bias, 1, padding), [rounded(leaf(n, 64, *size))], tolerance=4e-3)
+
+
+NO_MEMORY = '''
+import resource, paddle
+from model.fast import operators
+weight, x = paddle.ones([64, 64, 3, 3]), paddle.ones([1, 64, 600, 600])
+operators.Convolution.apply(x[:, :, :9, :9], weight, None, 2, 1, False)
+before = resource.getrlimit(resource.RLIMIT_AS)
+now = int(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmSize'))) << 10
+resource.setrlimit(resource.RLIMIT_AS, (now + (60 << 20), before[1]))   # the result of 22 MB fits, x in oneDNN's layout does not
+try:
+    operators.Convolution.apply(x, weight, None, 2, 1, False)
+except MemoryError as error:
+    print(error)
+resource.setrlimit(resource.RLIMIT_AS, before)
+y = operators.Convolution.apply(x, weight, None, 2, 1, False).numpy()
+print(y.shape, y.min(), y.max())
+'''
+
+
+def test_no_memory_for_a_convolution_is_a_memory_error():
+    """Not a crash; with memory again it works."""
+    found = subprocess.run([sys.executable, '-c', NO_MEMORY], capture_output=True, text=True, cwd=ROOT)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.splitlines()[-2:] == ['no memory for a convolution (False, 1, 64, 600, 600, 64, 3, 3, 2, 1, 1, 1)',
+                                              '(1, 64, 300, 300) 256.0 576.0']
 
 
 def test_convolution_of_a_frozen_weight_or_a_fixed_image():

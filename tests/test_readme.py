@@ -1,11 +1,11 @@
 """README and docs: every command in them runs, tables that a command prints are those printed, both languages are in step."""
-import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from PIL import Image
 from dataset.classes import COCO_STUFF, palette
 from dataset.demo import scene
 from model import help
-from tests.conftest import REPOSITORY
+from tests.forked import REPOSITORY, Server
 
 PAGES = ['README.md', 'README_cn.md', 'CONTRIBUTING.md', 'output/README.md', 'result/README.md', 'vgg/README.md',
          *sorted(f'docs/{path.name}' for path in (REPOSITORY / 'docs').glob('*.md'))]
@@ -51,6 +51,10 @@ DEMO_RUN = {
     'python val.py --style random --results painted/': '--lastoutput runs/a',
     'python predict.py --label label.png --instance inst.png --out picture.png': '',
     'python predict.py --label label.png --instance inst.png --style_photo sunset.jpg --out sunset.png': '--lastoutput runs/a',
+    'python predict.py --label maps/ --instance insts/ --style_photo photos/ --out painted/': '--lastoutput runs/a',
+    'python predict.py --label label.png --instance inst.png --styles 8 --out styles.jpg': '--lastoutput runs/a',
+    'python predict.py --label label.png --instance inst.png --between sunset.jpg rain.jpg --steps 7 --out between.jpg':
+        '--lastoutput runs/a',
     'python -m dataset.check': '--dataroot dataset/demo',
     'python -m model.convert export nvlabs output/ checkpoints/mine': '',
     'cp -r checkpoints/mine checkpoints/coco_pretrained': '',   # a stand-in for the download
@@ -73,6 +77,10 @@ BESIDE_IT = {
     'python -m dataset.check --dataroot mine --label_nc 12 --no_instance true': f'--label_nc {len(COCO_STUFF)}',
     'python train.py --dataroot mine --label_nc 12 --no_instance true --output runs/mine --log runs/mine/log': OWN,
     'python val.py --lastoutput runs/mine --results runs/mine/val --png': '',
+    'python train.py --dataroot mine --label_nc 12 --no_instance true --output runs/wide --log runs/wide/log --crop_size 128 '
+    '--aspect_ratio 1.3333 --preprocess_mode scale_width_and_crop --load_size 144 --ngf 16 --ndf 16 --use_vae false':
+        f'{TINY} --niter 1 --label_nc {len(COCO_STUFF)} --max_dataset_size 2',
+    'python val.py --lastoutput runs/wide --results runs/wide/val': '',
     'python -m dataset.classes dataset/coco_stuff/val_label/000000000139.png': '',
     'python -m dataset.prepare demo --output scenes': '--train 4 --val 1 --height 64 --width 64',
     'python train.py --help': '',
@@ -99,10 +107,10 @@ NOT_RUN = {
         'curl -LO http://images.cocodataset.org/zips/train2017.zip', 'curl -LO http://images.cocodataset.org/zips/val2017.zip',
         'curl -LO http://images.cocodataset.org/annotations/annotations_trainval2017.zip',
         'curl -LO http://calvin.inf.ed.ac.uk/wp-content/uploads/data/cocostuffdataset/stuffthingmaps_trainval2017.zip'],
-    'needs archives that are downloads: tests/test_prepare.py runs it on imitations': [
+    'needs archives that are downloads: tests/test_prepare_coco.py and test_prepare_folders.py run it on imitations': [
         'python -m dataset.prepare coco_stuff --archives archives', 'python -m dataset.prepare ade20k',
         'python -m dataset.prepare ade20k_outdoor', 'python -m dataset.prepare cityscapes'],
-    'needs weights that are downloads: tests/test_convert.py and tests/test_deeplab.py convert imitations': [
+    'needs weights that are downloads: tests/test_convert_*.py, test_vgg19.py and test_weights.py convert imitations': [
         'tar xf checkpoints.tar.gz', 'python -m vgg.fetch',
         'python -m model.convert vgg19 vgg19-dcbb9e9d.pth vgg/vgg19pretrain.pdparams',
         'python -m model.convert vgg19 vgg19.pdparams vgg/vgg19pretrain.pdparams',
@@ -121,6 +129,8 @@ NOT_RUN = {
         'python -m result.evaluate --pictures output_val/pics --dataset coco_stuff',
         'python -m result.evaluate --pictures ours --reference theirs --dataset cityscapes --protocol full_size',
         'python -m result.evaluate --pictures ours --dataset coco_stuff --dataroot FOLDER --batch 1',
+        'python -m result.evaluate --pictures runs/wide/val/pics --dataset coco_stuff --dataroot mine --size 128x96 '
+        '--no_segmentation',
         'python -m result.sheet --pictures ours --reference theirs --dataset coco_stuff'],
     'needs a GPU; the same command without --nThreads is run': [
         'python -m paddle.distributed.launch train.py --preset coco_stuff_paper --batchSize 4 --nThreads 4'],
@@ -137,7 +147,7 @@ PROGRAMS = r'(?:[A-Z_]+=\S+ )?(?:python3?|pip|curl|tar|mkdir|cd|source|git|bash|
 
 def code_and_text(page):
     """([commands of the code blocks], text without them): indented blocks, and fences of sh; other fences hold no commands."""
-    commands, text, fence, indented, before = [], [], None, False, ''
+    code, text, fence, indented, before = [], [], None, False, ''
     for number, line in enumerate((REPOSITORY / page).read_text().splitlines(), 1):
         mark = re.fullmatch(r'\s*```(\w*)', line)
         if mark:
@@ -147,10 +157,11 @@ def code_and_text(page):
         indented = fence is None and line.startswith('    ') and (indented or not before.strip())
         before = line
         if fence == 'sh' or indented:
-            commands += re.sub(r'\s+#\s.*', '', line).strip().split(' && ')
+            code.append(re.sub(r'\s+#\s.*', '', line))
         elif fence is None:
             text.append(line)
-    return [command for command in commands if command], '\n'.join(text)
+    lines = re.sub(r'\\\n\s*', '', '\n'.join(code)).splitlines()
+    return [command.strip() for line in lines for command in line.split(' && ') if command.strip()], '\n'.join(text)
 
 
 def commands_of(page):
@@ -183,16 +194,18 @@ def folder(tmp_path):
     for name in filter(None, listed.stdout.split('\0')):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(REPOSITORY / name, folder / name)
-    for name in ('photos', 'maps', 'colours', 'dataset/coco_stuff/val_label'):
+    for name in ('photos', 'maps', 'insts', 'colours', 'dataset/coco_stuff/val_label'):
         (folder / name).mkdir(parents=True)
     colours = palette(len(COCO_STUFF))
     for number in range(10):
         photo, label, instance = scene(number, 64, 64)
         Image.fromarray(photo).save(folder / 'photos' / f'{number}.jpg')
         Image.fromarray(label).save(folder / 'maps' / f'{number}.png')
+        Image.fromarray(instance).save(folder / 'insts' / f'{number}.png')
         coloured = np.vstack([colours, np.zeros((256 - len(colours), 3), np.uint8)])[label]
         Image.fromarray(coloured).save(folder / 'colours' / f'{number}.png')
-    Image.fromarray(photo).save(folder / 'sunset.jpg')
+    for name in ('sunset.jpg', 'rain.jpg'):
+        shutil.copy(folder / 'photos' / '0.jpg', folder / name)
     for name in ('label.png', 'dataset/coco_stuff/val_label/000000000139.png'):
         Image.fromarray(label).save(folder / name)
     Image.fromarray(instance).save(folder / 'inst.png')
@@ -201,32 +214,35 @@ def folder(tmp_path):
     return folder
 
 
-def started(commands, folder):
-    """Popen that runs `commands`, and the words of each."""
-    lines = [[*shlex.split(command), *shlex.split(flags)] for command, flags in commands.items()]
-    lines = [['env', *words] if '=' in words[0] else words for words in lines]
+def run(commands, folder):
+    """dict: command -> (exit status, what it printed)."""
     # One thread: at this size two would only wait for each other.
     environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'TQDM_DISABLE': '1', 'MPLBACKEND': 'Agg'}
-    process = subprocess.Popen([sys.executable, folder / 'tests' / 'warm.py'], cwd=folder, env=environment, text=True,
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    process.stdin.write('\n'.join(map(json.dumps, lines)))
-    process.stdin.close()
-    return process, lines
+    server = Server(environment, folder) if Server.possible else None
+    results = {}
+    for number, (command, flags) in enumerate(commands.items()):
+        words, said = [*shlex.split(command), *shlex.split(flags)], folder.parent / f'{id(commands)}_{number}'
+        # What is no script or module, or starts processes that are, begins as a user begins it.
+        if server is None or words[0] != 'python' or words[1] == '-c' or 'paddle.distributed.launch' in words:
+            words = [sys.executable if word == 'python' else word for word in words]
+            with open(said, 'w') as file:
+                status = subprocess.run(['env', *words], cwd=folder, env=environment, stdout=file, stderr=file).returncode
+        else:
+            status = server.start(words[1:], said, said).wait()
+        results[command] = status, said.read_text()
+    if server:
+        server.close()
+    return results
 
 
 def test_the_commands_run(folder):
     """All of them, in one test, since they share data and runs."""
-    said, cpu, failed = {}, {}, []
-    both = [(commands, *started(commands, folder)) for commands in (DEMO_RUN, BESIDE_IT)]
-    for commands, process, lines in both:
-        results = [json.loads(line) for line in process.stdout]
-        assert process.wait() == 0 and len(results) == len(lines), process.stderr.read()[-3000:]
-        said.update({command: result['said'] for command, result in zip(commands, results)})
-        cpu.update({command: result['cpu'] for command, result in zip(commands, results)})
-        failed += [f'{shlex.join(words)}\n{result["said"][-2000:]}' for words, result in zip(lines, results) if result['status']]
-    print('CPU seconds:', *(f'{sum(map(cpu.get, commands)):.0f}' for commands, *_ in both),
-          *(f'\n{cpu[command]:5.1f}  {command}' for command in sorted(cpu, key=cpu.get, reverse=True)[:8]))
+    with ThreadPoolExecutor() as threads:
+        first, second = threads.map(run, (DEMO_RUN, BESIDE_IT), (folder, folder))
+    results = {**first, **second}
+    failed = [f'{command} {RUN[command]}\n{said[-2000:]}' for command, (status, said) in results.items() if status]
     assert not failed, '\n\n'.join(failed)
+    said = {command: said for command, (_, said) in results.items()}
 
     assert 'training is already complete' not in ''.join(said.values())
     for path in ('output/pics', 'output_val/pics', 'painted/pics', 'log/log.png', 'picture.png', 'sunset.png', 'mine/sheet.jpg',

@@ -25,7 +25,7 @@ def data(tiny_set, tmp_path):
 # ---- A good run
 
 def test_what_a_run_prints(trained, scripts):
-    lines = (trained / 'said').read_text().splitlines()
+    lines = [line for line in (trained / 'said').read_text().splitlines() if not line.startswith('CPU kernels: built')]
     assert says(lines[0], 'settings: preset ', 'different here: ', 'label_nc 9 (preset: 182)', 'niter 2 (preset: ')
     assert says(lines[1], 'device: ', 'threads', 'Paddle')
     assert says(lines[2], f'data: 13 samples in {scripts.data}; pictures 32 wide and 32 high')
@@ -37,7 +37,7 @@ def test_what_a_run_prints(trained, scripts):
     assert re.fullmatch(rf'epoch 2, step 12/12, {losses}, avg_reader_cost: {number} sec, avg_batch_cost: {number} sec, '
                         rf'avg_ips: {number} images/sec, left: 0:00:00', steps[-1])
     assert says(lines[-1], 'done: 2 epochs', trained / 'output/pics', 'python -m log.plot', 'python val.py')
-    assert len(lines) == 17
+    assert [line for line in lines if not line.startswith('epoch ')] == lines[:4] + lines[-1:]    # and nothing else
 
 
 def test_print_freq(scripts, tmp_path):

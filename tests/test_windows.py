@@ -13,6 +13,7 @@ from model.semantics import SemanticMap
 from model.train_step import TrainStep
 
 CLASSES = 5
+pytestmark = pytest.mark.usefixtures('two_threads')
 
 
 @pytest.fixture

@@ -12,16 +12,18 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from dataset.prepare.archive import NamedBytes, path_of, read
 from dataset.check import is_grey
 from dataset.files import DataError, check_same_size, load_photo
+from dataset.prepare.archive import NamedBytes, path_of, read
 from dataset.workers import WorkerKilled, Workers
-from model.processes.cores import cores
+from model import locking
 from model.errors import InputError
+from model.locking import locked
+from model.processes.cores import cores
+from model.writing import UNFINISHED, writing
 
 RECORD = 'prepared.jsonl'
-PARTIAL = '.partial'  # ending of what is being written
-LOCK = '.lock'
+GOES_ON = 'the same command goes on once that is mended'
 
 # photo, label, instance: dataset.archive.Member, or None; details: what else the maker needs, of any kind
 Job = namedtuple('Job', 'split stem photo label instance details', defaults=(None, None))
@@ -34,64 +36,75 @@ def prepare(root, settings, jobs, make):
     record. Its DataErrors become `left_out`; the same command tries those samples again.
     `settings`, a dict, must be the same when a killed command goes on. InputError if root holds anything of another origin.
     """
-    records, lock = begin(root, settings)  # noqa: F841  held until all is done
-    if len(records) > len(jobs) or any((record['split'], record['stem']) != job[:2] for record, job in zip(records, jobs)):
-        raise InputError(f'{os.path.join(root, RECORD)}: lists other samples than the sources hold now: name another --output, or '
-                         f'remove {root} to begin anew')
-    for folder in sorted({f'{job.split}_{part}' for job in jobs for part in parts(settings)}):
-        os.makedirs(os.path.join(root, folder), exist_ok=True)
-    left = jobs[len(records):]
-    again = [number for number, record in enumerate(records) if 'left_out' in record]  # the file may have been mended
-    work = functools.partial(_made, root=root, make=make)
+    refuse_foreign(root)
     try:
-        with Workers(cores(), work) as workers:
-            for number, record in zip(again, workers([jobs[number] for number in again])):
-                records[number] = record
-            _write_record(root, settings, records)
-            with open(os.path.join(root, RECORD), 'a') as file:
-                for record in tqdm(workers(left), 'prepare', len(jobs), initial=len(records), unit=' samples', disable=None):
-                    file.write(json.dumps(record) + '\n')
-                    file.flush()
-                    records.append(record)
+        with locked(root, 'dataset.prepare', '--output'):
+            records = begun(root, settings)
+            _check_same_samples(root, records, jobs)
+            for folder in sorted({f'{job.split}_{part}' for job in jobs for part in parts(settings)}):
+                os.makedirs(os.path.join(root, folder), exist_ok=True)
+            _make_all(root, settings, records, jobs, functools.partial(_made, root=root, make=make))
+            _sweep(root)
     except WorkerKilled:
         raise InputError(f'{root}: a process that prepares samples was killed, perhaps for want of memory: the same command goes '
                          'on') from None
     except OSError as error:
-        raise InputError(f'{root}: cannot write there ({error.strerror or error}): the same command goes on once that is mended'
-                         ) from None
-    _sweep(root)
+        raise InputError(f'{root}: cannot write there ({error.strerror or error}): {GOES_ON}') from None
     return records
+
+
+def _check_same_samples(root, records, jobs):
+    if len(records) > len(jobs) or any((record['split'], record['stem']) != job[:2] for record, job in zip(records, jobs)):
+        raise InputError(f'{os.path.join(root, RECORD)}: lists other samples than the sources hold now: name another --output, or '
+                         f'remove {root} to begin anew')
+
+
+def _make_all(root, settings, records, jobs, work):
+    """Complete `records`, one for each job, in memory and on disk, as work(job) gives them; those left out are tried again."""
+    left = jobs[len(records):]
+    retried = [number for number, record in enumerate(records) if 'left_out' in record]  # the file may have been mended
+    with Workers(cores(), work) as workers:
+        for number, record in zip(retried, workers([jobs[number] for number in retried])):
+            records[number] = record
+        _write_record(root, settings, records)
+        with open(os.path.join(root, RECORD), 'a') as file:
+            for record in tqdm(workers(left), 'prepare', len(jobs), initial=len(records), unit=' samples', disable=None):
+                file.write(json.dumps(record) + '\n')
+                file.flush()
+                records.append(record)
 
 
 def parts(settings):
     return ('img', 'label', 'inst') if settings['instances'] else ('img', 'label')
 
 
-def begin(root, settings):
-    """(records that an earlier, unfinished run with the same settings left in root, a lock to keep); makes root if need be."""
-    head, path = json.dumps(settings, sort_keys=True), os.path.join(root, RECORD)
+def refuse_foreign(root):
+    """InputError if root is no folder that this program has made, nor empty, nor to be made."""
     try:
-        os.makedirs(root, exist_ok=True)
-        foreign = sorted(name for name in os.listdir(root) if not name.endswith(PARTIAL) and name != LOCK)
-        if foreign and RECORD not in foreign:
-            raise InputError(f'{root}: found {foreign[0]}{" and more" if len(foreign) > 1 else ""}, not made by dataset.prepare, '
-                             'which overwrites nothing: name another --output, or move it away')
-        lock = _locked(root)
-        if os.path.exists(path):
-            with open(path, 'rb') as file:
-                lines = file.read().split(b'\n')[:-1]  # a kill may have cut the last one off
-            if not lines or lines[0].decode(errors='replace') != head:
-                raise InputError(f'{root}: made with other settings or from other sources ({path} has them): name another --output,'
-                                 f' or remove {root} to begin anew')
-            try:
-                records = [json.loads(line) for line in lines[1:]]
-            except ValueError:
-                raise InputError(f'{path}: damaged: remove {root} to begin anew') from None
-            return records, lock
-        _write_record(root, settings, [])
-        return [], lock
+        names = os.listdir(root) if os.path.lexists(root) else []
     except OSError as error:
         raise InputError(f'{root}: cannot write there: {error.strerror or error}') from None
+    foreign = sorted(name for name in names if not name.startswith(UNFINISHED) and name != locking.FILE)
+    if foreign and RECORD not in foreign:
+        raise InputError(f'{root}: found {foreign[0]}{" and more" if len(foreign) > 1 else ""}, not made by dataset.prepare, '
+                         'which overwrites nothing: name another --output, or move it away')
+
+
+def begun(root, settings):
+    """The records that an earlier, unfinished run with the same settings left in root; a new, empty record if there was none."""
+    head, path = json.dumps(settings, sort_keys=True), os.path.join(root, RECORD)
+    if not os.path.exists(path):
+        _write_record(root, settings, [])
+        return []
+    with open(path, 'rb') as file:
+        lines = file.read().split(b'\n')[:-1]  # a kill may have cut the last one off
+    if not lines or lines[0].decode(errors='replace') != head:
+        raise InputError(f'{root}: made with other settings or from other sources ({path} has them): name another --output,'
+                         f' or remove {root} to begin anew')
+    try:
+        return [json.loads(line) for line in lines[1:]]
+    except ValueError:
+        raise InputError(f'{path}: damaged: remove {root} to begin anew') from None
 
 
 def maker_of(root):
@@ -108,20 +121,6 @@ def _write_record(root, settings, records):
     _write(os.path.join(root, RECORD), ''.join(f'{line}\n' for line in lines).encode())
 
 
-def _locked(root):
-    """What keeps a second command out of root while this process lives."""
-    try:
-        import fcntl
-    except ImportError:
-        return None  # Windows
-    lock = open(os.path.join(root, LOCK), 'a')
-    try:
-        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        raise InputError(f'{root}: another dataset.prepare writes there: wait until it has ended') from None
-    return lock
-
-
 def _made(job, root, make):
     record = {'split': job.split, 'stem': job.stem}
     try:
@@ -135,28 +134,19 @@ def _made(job, root, make):
 
 
 def _write(path, content):
-    with open(_partial(path), 'wb') as file:
+    with writing(path, GOES_ON, alone=False) as unfinished, open(unfinished, 'wb') as file:
         file.write(content)
-    os.replace(_partial(path), path)
 
 
 def _link(path, target):
-    if os.path.lexists(_partial(path)):
-        os.remove(_partial(path))
-    os.symlink(target, _partial(path))
-    os.replace(_partial(path), path)
-
-
-def _partial(path):
-    """Beside `path`, hidden, and of this process alone: a killed command's last worker may live for a second."""
-    folder, name = os.path.split(path)
-    return os.path.join(folder, f'.{name}.{os.getpid()}{PARTIAL}')
+    with writing(path, GOES_ON, alone=False) as unfinished:
+        os.symlink(target, unfinished)
 
 
 def _sweep(root):
     for folder, _, files in os.walk(root):
         for name in files:
-            if name.startswith('.') and name.endswith(PARTIAL):
+            if name.startswith(UNFINISHED):
                 os.remove(os.path.join(folder, name))
 
 

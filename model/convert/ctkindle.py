@@ -38,7 +38,7 @@ def is_ctkindle(folder):
         any('.spade_0.' in name for name in read_weights(path))
 
 
-def read(folder, arguments):
+def read(folder, arguments, preset=None):
     """(OPT, dict of our file name -> our state dict, lines that tell what was found and dropped).
 
     folder: with n_g.pdparams and, if they are there, n_d.pdparams and n_e.pdparams; arguments: flags for what shapes cannot
@@ -63,7 +63,7 @@ def read(folder, arguments):
         if FILES['E'] in states and 'layer6.0.weight_orig' not in states[FILES['E']]:
             raise InputError(f'{os.path.join(folder, FILES["E"])}: an encoder of five layers, as that repository builds it below '
                              'crop_size 256; ours has six: only weights of crop_size 256 and above can be converted')
-    opt, explained = official_options(found, area, arguments)
+    opt, explained = official_options(found, area, arguments, preset)
     for name, value in SETTINGS.items():
         setattr(opt, name, value)
     given = ', '.join(f'{name} {value}' for name, value in SETTINGS.items())
@@ -96,11 +96,11 @@ def convert(words):
     parser.prog = 'python -m model.convert ctkindle'
     parser.add_argument('dir', help='folder of n_g.pdparams (and n_d.pdparams, n_e.pdparams): its output/model')
     parser.add_argument('output_dir', help='new folder; val.py and predict.py take it as --lastoutput')
-    parser.add_argument('--preset', help=f'settings to start from: {", ".join(PRESETS)}')
+    parser.add_argument('--preset', default=None, help=f'settings to start from: {", ".join(PRESETS)}')
     arguments = parser.parse_args(words)
     target = os.path.join(arguments.output_dir, 'model')
     refuse_existing(target)
-    opt, states, lines = read(arguments.dir, arguments)
+    opt, states, lines = read(arguments.dir, arguments, arguments.preset)
     for file, network in NETWORKS.values():
         if file in states:
             set_weights(network(opt), states[file], os.path.join(arguments.dir, file))

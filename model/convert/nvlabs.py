@@ -27,7 +27,7 @@ def convert(words):
     parser.prog = 'python -m model.convert nvlabs'
     parser.add_argument('checkpoint_dir', help='folder of latest_net_G.pth (and latest_net_D.pth, latest_net_E.pth)')
     parser.add_argument('output_dir', help='new folder; val.py and predict.py take it as --lastoutput')
-    parser.add_argument('--preset', help=f'settings to start from: {", ".join(PRESETS)}')
+    parser.add_argument('--preset', default=None, help=f'settings to start from: {", ".join(PRESETS)}')
     parser.add_argument('--which_epoch', default='latest', help='<which_epoch>_net_G.pth is read [latest]')
     arguments = parser.parse_args(words)
     target = os.path.join(arguments.output_dir, 'model')
@@ -53,7 +53,7 @@ def convert(words):
         read.update(found)
 
     area = states['G'][1]['fc.weight'].shape[1] // (16 * read['ngf']) if read['use_vae'] else None
-    opt, explained = official_options(read, area, arguments)
+    opt, explained = official_options(read, area, arguments, arguments.preset)
     for network, (source, state) in states.items():
         set_weights(NETWORKS[network][1](opt), state, source)
         lines.append(f'converted: {source}, {len(state)} tensors, all accounted for{left_out[network]}')

@@ -80,17 +80,17 @@ READERS = {'G': _reader('generator', generator_settings), 'D': _reader('discrimi
            'E': _reader('style encoder', encoder_settings)}
 
 
-def official_options(read, area, arguments):
+def official_options(read, area, arguments, named=None):
     """(OPT, list of lines that say where each setting comes from) for official networks.
 
     read: settings read off the shapes; area: pixels of the first feature map with a style encoder, else None; arguments:
-    the command line's namespace. Flags come first, then shapes, then the preset; InputError for flags that contradict
-    the shapes, and for a preset or flags that make another number of label channels.
+    the command line's namespace; named: a preset, else that of the number of label channels. Flags come first, then shapes,
+    then the preset; InputError for flags that contradict the shapes, and for a preset or flags that make another number of
+    label channels.
     """
     read = dict(read)
     channels = read.pop('semantic_nc')
     flags = {name: getattr(OPT().update(arguments), name) for name in OPT.fields() if name in arguments}
-    named = getattr(arguments, 'preset', None)
     preset = named or OFFICIAL_CHANNELS.get(channels)
     opt = OPT.preset(preset) if preset else OPT()
     for name, value in {**read, **flags}.items():

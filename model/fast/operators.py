@@ -9,9 +9,10 @@ from paddle.autograd import PyLayer
 from model.fast import kernels, return_free_memory
 from model.processes import distributed
 
-LARGE = 1 << 19  # elements in a SPADE layer's input from which on its way back ends in return_free_memory()
-LARGEST = 8 * LARGE  # and from which on it begins so
-LARGE_WEIGHT = 1 << 19  # elements in a weight after whose gradient free memory is returned, too
+# Free memory is returned on the way back of large layers (model.fast.return_free_memory). From how many elements on:
+RETURN_AFTER = 1 << 19              # of a SPADE layer's input, at its end
+RETURN_BEFORE = 8 * RETURN_AFTER    # and at its beginning, too
+RETURN_AFTER_WEIGHT = 1 << 19       # of a convolution's weight, after its gradient
 FORWARD, BACKWARD_DATA, BACKWARD_WEIGHTS = range(3)
 
 
@@ -60,7 +61,7 @@ class Convolution(PyLayer):
             if ctx.singular is not None:
                 u, v, sigma = ctx.singular.u, ctx.singular.v, ctx.singular.sigma
                 _call('spade_spectral_norm_backward', weight, u.shape[0], v.shape[0], u, v, ctypes.c_double(sigma), dweight)
-        if weight.size >= LARGE_WEIGHT:
+        if weight.size >= RETURN_AFTER_WEIGHT:
             return_free_memory()
         return (dx, dweight, dbias) if ctx.biased else (dx, dweight)
 
@@ -153,7 +154,7 @@ class Statistics:
 
 def modulated(x, table, pixel, statistics, slope, inplace=False):
     """Modulate's result, without a way back; inplace: in x's memory, where that is contiguous."""
-    if x.size >= LARGEST:
+    if x.size >= RETURN_BEFORE:
         return_free_memory()
     x, (n, channels, height, width) = x.contiguous(), x.shape
     y = x if inplace else paddle.empty(x.shape)
@@ -189,7 +190,7 @@ class Modulate(PyLayer):
             means = sums / own.count
         _call('spade_normalize_backward', x, own.mean, own.scale, *means.astype(np.float32), dx, n, channels, height * width,
               own.per_image)
-        if x.size >= LARGE:
+        if x.size >= RETURN_AFTER:
             return_free_memory()
         return dx, dtable
 

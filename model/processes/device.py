@@ -88,6 +88,15 @@ def use_best_device():
     print(f'device: CPU, {os.environ["OMP_NUM_THREADS"]} threads (OMP_NUM_THREADS), Paddle {paddle.__version__}')
 
 
+def choose_algorithms(opt):
+    """On a GPU, with option cudnn deterministic: convolutions and look-ups whose sums come in the same order in every run.
+
+    A CPU build of Paddle does not know these flags, and computes so anyway.
+    """
+    if opt.cudnn == 'deterministic' and paddle.is_compiled_with_cuda():
+        paddle.set_flags({'FLAGS_cudnn_deterministic': True, 'FLAGS_embedding_deterministic': 1})
+
+
 def _has_code_for(capability):
     """Whether the wheel holds code for the GPU: 2.6.2 (CUDA 11.8) ends at compute capability 8.x."""
     return not (paddle.__version__.startswith('2.') and capability and float(capability) >= 9)

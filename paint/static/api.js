@@ -25,6 +25,7 @@ async function ask(path, head, parts, signal) {
         if (error.name === 'AbortError') throw error;
         throw new Refusal('offline', 'the server does not answer');
     }
+    if (answer.status === 204) throw new Refusal('superseded', 'a newer request has taken the place of this one');
     if (answer.ok) return answer;
     let content = {};
     try {

@@ -1,0 +1,62 @@
+"""One setting of OPT: its type, its range, its default, and what another value of it does to a run that has begun."""
+import math
+import numbers
+import os
+
+from model.errors import InputError, OptionError
+
+
+class Option:
+    """One setting: a typed, documented attribute of OPT. A callable default is computed from the other settings."""
+
+    def __init__(self, default, help, kind=None, choices=None, minimum=None, pattern=None, group=None, effect=None, differs=''):
+        self.default, self.help, self.choices, self.minimum, self.pattern = default, help, choices, minimum, pattern
+        self.kind = kind or type(default)
+        self.group, self.effect, self.differs = group, effect, differs   # differs: from paper, official code or ctkindle
+
+    def __set_name__(self, owner, name):
+        self.name = name
+
+    def __get__(self, opt, owner=None):
+        if opt is None:
+            return self
+        default = self.default(opt) if callable(self.default) else self.default
+        return opt.__dict__.get(self.name, default)
+
+    def __set__(self, opt, value):
+        opt.__dict__[self.name] = self.checked(value)
+
+    def checked(self, value):
+        """`value` as this option's type; OptionError if it is of another type or out of range."""
+        accepted = {int: numbers.Integral, float: numbers.Real, bool: bool, str: (str, os.PathLike)}[self.kind]
+        if not isinstance(value, accepted) or (isinstance(value, bool) and self.kind is not bool):
+            raise OptionError(f'option {self.name}: found {value!r} ({type(value).__name__}), '
+                              f'expected {self.kind.__name__}: {self.help}')
+        value = os.fspath(value) if self.kind is str else self.kind(value)
+        if self.choices and value not in self.choices:
+            raise OptionError(f'option {self.name}: found {value!r}, allowed: {", ".join(self.choices)}')
+        if self.minimum is not None and not value >= self.minimum:
+            raise OptionError(f'option {self.name}: found {value}, must be at least {self.minimum}')
+        if self.kind is float and not math.isfinite(value):
+            raise OptionError(f'option {self.name}: found {value}, must be a finite number')
+        if self.pattern and not self.pattern.fullmatch(value):
+            raise OptionError(f'option {self.name}: unknown norm {value!r}, allowed: {self.help}')
+        return value
+
+    def parsed(self, text):
+        """The value that `text`, from the command line, stands for."""
+        words = {'true': True, 'yes': True, '1': True, 'false': False, 'no': False, '0': False}
+        try:
+            return self.checked(words[text.lower()] if self.kind is bool else self.kind(text))
+        except (KeyError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            kind = {bool: 'true or false', int: 'a whole number', float: 'a number'}[self.kind]
+            raise OptionError(f'option --{self.name}: found {text!r}, expected {kind}: {self.help}') from None
+
+
+def group(title, effect):
+    """`Option` with its heading in --help filled in, and the effect (a key of model.init.EFFECTS) of those that name no other."""
+    def option(default, help, **rules):
+        return Option(default, help, **{'group': title, 'effect': effect, **rules})
+    return option

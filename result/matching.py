@@ -1,0 +1,71 @@
+"""Pictures to score, matched to the label maps of a validation set by name."""
+import os
+from collections import namedtuple
+
+from dataset.files import ENDINGS, DataError, load_photo
+from log.progress import bar
+from model.errors import InputError
+
+LISTED = 5  # names that an error lists
+
+Picture = namedtuple('Picture', 'stem path label')
+
+
+def images(folder):
+    """dict: stem -> path of the images in `folder`; of one picture in two encodings the lossless PNG."""
+    try:
+        names = sorted(name for name in os.listdir(folder) if not name.startswith('.'))
+    except OSError as error:
+        raise InputError(f'{folder}: cannot list the pictures: {error.strerror}; name their folder with --pictures') from None
+    files = {}
+    for name in names:
+        stem, ending = os.path.splitext(name)
+        if ending.lower() in ENDINGS and (stem not in files or ending.lower() == '.png'):
+            files[stem] = os.path.join(folder, name)
+    return files
+
+
+def refuse_extra(folder, samples):
+    """InputError if `folder` already holds pictures of other names, which would be refused after hours of painting."""
+    files = images(folder) if os.path.isdir(folder) else {}
+    extra = sorted(set(files) - {sample.stem for sample in samples})
+    if extra:
+        raise InputError(f'{folder}: holds {len(extra)} pictures without a label map of their name, the first '
+                         f'{os.path.basename(files[extra[0]])}: name another --results, or remove them')
+
+
+def matched(folder, samples, size, allow_missing):
+    """([Picture] of `folder` that can be scored, lines that say what is wrong with the others and with samples that have none).
+
+    samples: list of dataset.files.Sample; size: (width, height) that every picture must have. InputError unless all are there
+    and readable, or with allow_missing some. Each is decoded here too: damage is to be found before hours of measuring.
+    """
+    files = images(folder)
+    stems = [sample.stem for sample in samples]
+    problems = [(f'{stem}: missing', 'missing') for stem in stems if stem not in files]
+    extra = sorted(set(files) - set(stems))
+    problems += [(f'{os.path.basename(files[stem])}: no label map of this name', 'extra') for stem in extra]
+    found = []
+    with bar(len(samples), 'reading') as progress:
+        for sample in samples:
+            progress.update()
+            if sample.stem not in files:
+                continue
+            path = files[sample.stem]
+            try:
+                found_size = load_photo(path).size
+            except DataError:
+                problems.append((f'{os.path.basename(path)}: unreadable', 'unreadable'))
+                continue
+            if found_size != size:
+                raise InputError(f'{path}: {found_size[0]}x{found_size[1]} pixels, but pictures of this data set have '
+                                 f'{size[0]}x{size[1]}: paint at that size, or say --size {found_size[0]}x{found_size[1]}, which '
+                                 'the result names')
+            found.append(Picture(sample.stem, path, sample.label))
+    if problems and (not allow_missing or not found):
+        kinds = [kind for _, kind in problems]
+        counted = ', '.join(f'{kinds.count(kind)} {kind}' for kind in dict.fromkeys(kinds))
+        listed = '; '.join(text for text, _ in problems[:LISTED]) + ('; ...' if len(problems) > LISTED else '')
+        remedy = 'complete the folder, or score what is there with --allow-missing' if found else 'name the right folder'
+        raise InputError(f'{folder} and {os.path.dirname(samples[0].label)} do not match: {counted} ({listed}): {remedy}')
+    return found, [text for text, _ in problems]

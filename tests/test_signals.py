@@ -1,0 +1,204 @@
+"""Ctrl-C and SIGTERM at any moment: a message and no traceback, with the run saved or its last checkpoint whole."""
+import json
+import os
+import pty
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import REPOSITORY, kill, says, until
+from tests.test_resume import assert_whole_generation
+
+SIGNALS = 50
+SERVERS = 2     # processes that have imported Paddle, and fork: 50 starts from nothing would take minutes
+FILES = ('n_g.pdparams', 'n_d.pdparams', 'n_g.pdopt', 'n_d.pdopt')
+
+# Each line of stdin, [terminal, arguments of train.py], becomes a process of its own with that controlling terminal; answers are
+# its number and then how it ended. What train.py imports is there already, but for what sets the handlers.
+SERVER = '''
+import json, os, runpy, sys
+from model.processes import device
+import result.best, output.training_pictures, log.progress, log.plan, dataset.demo
+assert 'model.processes.stopping' not in sys.modules
+for line in sys.stdin:
+    terminal, arguments = json.loads(line)
+    child = os.fork()
+    if not child:
+        os.setsid()
+        descriptor = os.open(terminal, os.O_RDWR)
+        for standard in range(3):
+            os.dup2(descriptor, standard)
+        sys.argv = arguments
+        runpy.run_path('train.py', run_name='__main__')
+        sys.exit()
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+'''
+
+
+class Terminal:
+    """A pseudo-terminal that is read all the time; text: what was written to it."""
+
+    def __init__(self):
+        self.ours, self.theirs = pty.openpty()
+        self.name, self.text = os.ttyname(self.theirs), ''
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def press_ctrl_c(self):
+        os.write(self.ours, b'\x03')
+
+    def close(self):
+        os.close(self.theirs)
+        self.reader.join(timeout=10)
+        os.close(self.ours)
+
+    def _read(self):
+        try:
+            while data := os.read(self.ours, 1 << 16):
+                self.text += data.decode(errors='replace')
+        except OSError:     # nobody writes there any more
+            pass
+
+
+class Server:
+    """Starts train.py in forked processes, one after the other."""
+
+    def __init__(self, scripts, folder):
+        self.folder = folder
+        self.arguments = list(map(str, scripts.training(folder, niter=10000, save_latest_freq=1, display_freq=7)))
+        self.process = subprocess.Popen([sys.executable, '-c', SERVER], cwd=REPOSITORY, env=scripts.environment, text=True,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def start(self, terminal):
+        """Number of the new process, whose handlers are set."""
+        self.process.stdin.write(json.dumps([terminal.name, self.arguments]) + '\n')
+        self.process.stdin.flush()
+        child = int(self.process.stdout.readline())
+        until(lambda: catches_sigterm(child))
+        return child
+
+    def status(self):
+        return int(self.process.stdout.readline())
+
+    def rows(self):
+        path = self.folder / 'log/log.npy'
+        return len(np.load(path)) if path.exists() else 0
+
+
+def catches_sigterm(process):
+    """Whether a handler is set, as the system sees it: Python itself has none for it."""
+    mask = next(line for line in Path(f'/proc/{process}/status').read_text().splitlines() if line.startswith('SigCgt'))
+    return int(mask.split()[1], 16) >> (signal.SIGTERM - 1) & 1
+
+
+def interrupted(server, delay, by_key):
+    """(exit status, what the terminal shows) of a run that gets a signal `delay` seconds after its handlers are set."""
+    terminal = Terminal()
+    child = server.start(terminal)
+    time.sleep(delay)
+    terminal.press_ctrl_c() if by_key else os.kill(child, signal.SIGTERM)
+    status = server.status()
+    terminal.close()
+    return status, terminal.text
+
+
+def test_fifty_signals_at_random_moments_on_a_terminal(scripts, tmp_path):
+    """In the start, in steps, in saves and in prints, by the key and by SIGTERM; each run goes on from the one before."""
+    ends, failures = {'stopped and saved after step': 0, 'stopped before the first step': 0}, []
+
+    def serve(number):
+        draw, server = random.Random(number), Server(scripts, tmp_path / str(number))
+        try:
+            terminal, began = Terminal(), time.monotonic()
+            child = server.start(terminal)
+            until(lambda: server.rows() >= 4, seconds=300)
+            usual = time.monotonic() - began    # from here to there the moments are drawn
+            os.kill(child, signal.SIGTERM)
+            assert server.status() == 143
+            terminal.close()
+            for attempt in range(SIGNALS // SERVERS):
+                by_key, delay = attempt % 2 == 0, draw.uniform(0, 1.5 * usual)
+                status, text = interrupted(server, delay, by_key)
+                assert status == (130 if by_key else 143), (delay, text)
+                assert 'Traceback' not in text and 'Error' not in text and 'the same command' in text, (delay, text)
+                end, = [end for end in ends if end in text]
+                ends[end] += 1
+                assert_whole_generation(server.folder, FILES)
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            server.process.stdin.close()
+            server.process.wait(timeout=60)
+
+    threads = [threading.Thread(target=serve, args=(number,)) for number in range(SERVERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures, failures[0]
+    assert sum(ends.values()) == SIGNALS and min(ends.values()) >= 5, ends
+
+
+WHILE_PRINTING = '''
+import io, os, signal, sys
+from model.processes import stopping
+
+class Terminal(io.RawIOBase):
+    """Ctrl-C is pressed while a line is on its way."""
+    def writable(self): return True
+    def fileno(self): return 1
+    def write(self, data):
+        if b'losses' in data:
+            os.kill(os.getpid(), signal.SIGINT)
+        return os.write(1, data)
+
+sys.stdout = io.TextIOWrapper(io.BufferedWriter(Terminal()), line_buffering=True)
+with stopping.after_the_step():
+    print('losses')
+    print('asked', stopping.asked())
+    with stopping.at_once('all is saved but these scores'):
+        print('never reached')
+'''
+
+
+def test_ctrl_c_while_printing(scripts):
+    process = scripts.run('-c', WHILE_PRINTING)
+    lines = process.stdout.splitlines()
+    assert (process.returncode, process.stderr) == (130, '')
+    assert sorted(lines[:2]) == ['losses', lines[0] if 'stopping' in lines[0] else lines[1]] and lines[2:] == [
+        'asked 2', 'all is saved but these scores']
+
+
+def test_a_second_signal_ends_at_once(scripts):
+    code = ('import os, signal\nfrom model.processes import stopping\nwith stopping.after_the_step():\n'
+            '    for _ in range(2): os.kill(os.getpid(), signal.SIGTERM)\n    print("never reached")')
+    process = scripts.run('-c', code)
+    assert (process.returncode, process.stderr) == (143, '')
+    assert says(process.stdout, 'again: stop at once', 'stopped at once: the last checkpoint stays')
+    assert 'never' not in process.stdout
+
+
+@pytest.mark.skipif(not shutil.which('g++'), reason='no g++: nothing is compiled here')
+def test_ctrl_c_during_the_first_compilation(scripts, tmp_path):
+    """To the compiler too, as a terminal does: a line, nothing half built, and the next start builds."""
+    environment = {**scripts.environment, 'XDG_CACHE_HOME': str(tmp_path / 'cache')}
+    command = [sys.executable, *map(str, scripts.training(tmp_path, niter=1))]
+    with open(tmp_path / 'said', 'w') as said:
+        process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=said, stderr=said, start_new_session=True)
+    until(lambda: list((tmp_path / 'cache').rglob('*.so')), process=process)
+    assert kill(process, signal.SIGINT) == 130
+    said = (tmp_path / 'said').read_text()
+    assert says(said, 'stopped before the first step', 'the same command')
+    assert 'Traceback' not in said and 'plain Paddle' not in said
+    assert not list((tmp_path / 'cache').rglob('kernels-*.so')) and not (tmp_path / 'output/model').exists()
+    again = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True)
+    assert again.returncode == 0 and says(again.stdout, 'CPU kernels: built', 'done: 1 epochs')
