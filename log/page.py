@@ -17,6 +17,7 @@ import matplotlib
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt
 import numpy
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from log import plot
@@ -34,7 +35,7 @@ h1,h2{font-weight:600} img{max-width:100%} table{border-collapse:collapse}
 td,th{padding:.15em .9em;border-bottom:1px solid #ddd;text-align:left;font-variant-numeric:tabular-nums}
 .faint,figcaption{color:#777;font-size:12px;overflow-wrap:anywhere}
 .strip{display:flex;gap:6px;overflow-x:auto;padding-bottom:8px} .strip figure{margin:0;flex:none}
-.strip figcaption{text-align:center}
+.strip figcaption{text-align:center} .strip img{min-width:110px;image-rendering:pixelated}
 """
 
 
@@ -86,6 +87,7 @@ def score_curves(lines):
             if real is not None:
                 axis.axhline(real, color=colour, linestyle='--', linewidth=1, label=f'{title} of real photos')
     axis.set_xlabel('epoch')
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axis.set_ylim(bottom=0)
     axis.grid(axis='y', color='#ececec')
     if axis.lines:

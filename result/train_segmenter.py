@@ -42,6 +42,7 @@ STATE = 'training.pdstate'     # what an interrupted training goes on from
 WARM_UP, WEIGHT_DECAY = 0.1, 1e-3   # part of all steps in which the learning rate rises; AdamW's
 EPOCH = 4000                   # samples of an epoch at most: of large sets, others in each
 SHOWN = 'mean_iou', 'pixel_accuracy'
+LITTLE = 0.2                   # mean IoU on real photos below which a network's scores of pictures say nothing
 
 
 class Training:
@@ -198,6 +199,9 @@ class Training:
         os.remove(os.path.join(self.output, STATE))
         print(f'kept: {path}, epoch {self.best_epoch()}; the ceiling, on {len(self.val_samples)} real validation photos: '
               f'mean IoU {scores["mean_iou"]:.4f}, pixel accuracy {scores["pixel_accuracy"]:.4f}')
+        if not scores['mean_iou'] >= LITTLE:
+            print(f'that is little (below {LITTLE}): a network that does not know photos cannot score pictures; train it longer '
+                  '(--epochs, --restart), at a larger --size, or with more photos')
 
 
 def learning_rate(peak, step, steps):
