@@ -42,7 +42,7 @@ def validate(arguments):
 
 
 def command_line():
-    parser = checkpoint_parser(__doc__, ['dataroot', 'nThreads', 'max_dataset_size', 'scoring'])
+    parser = checkpoint_parser(__doc__, ['dataroot', 'nThreads', 'max_dataset_size', 'scoring', 'dataset'])
     parser.add_argument('--batchSize', metavar='INT', default='1', help='pictures that are painted together, in each process [1]')
     parser.add_argument('--watch_port', metavar='INT', default='0', help=f'{OPT.watch_port.help} [0]')
     parser.add_argument('--style', choices=('photo', 'random'), default=None,

@@ -1,4 +1,7 @@
-"""python -m log.plot [--log log/]: the seven losses of log.npy, raw and smoothed, as log.png beside it."""
+"""python -m log.plot [--log log/]: the seven losses of log.npy, raw and smoothed, as log.png beside it.
+
+    python -m log.plot --compare runs/a/log runs/b/log     several runs' smoothed losses over each other, as log/compare.png
+"""
 import argparse
 import os
 
@@ -24,16 +27,14 @@ CURVES = {
 }
 SMOOTH_PARTS = 50     # the smoothing window is this part of the run
 BINS = 600            # intervals of the raw envelope, about one per two pixels of a panel
+RUNS = '#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#000000'   # Okabe and Ito: told apart by all eyes
+STYLES = '-', '--', ':'   # of the lines, where there are more runs than colours
 GENERATOR, DISCRIMINATOR, INK, FAINT = '#1f5fa8', '#b8432f', '#333333', '#8a8a8a'
 
 
 def plot(rows, path):
     """Draw `rows` (steps, 7) into the picture `path`; InputError if there is no row."""
-    rows = numpy.asarray(rows, float)
-    if rows.ndim != 2 or rows.shape[1] != len(CURVES):
-        raise InputError(f'log has shape {rows.shape}, expected (steps, {len(CURVES)})')
-    if not len(rows):
-        raise InputError('the log has no rows yet: nothing to draw; train.py writes one a step')
+    rows = _checked(rows)
     window = smoothing_window(len(rows))
     figure, axes = plt.subplots(2, 4, figsize=(17, 7.6), constrained_layout=True)
     smoothed = [smooth(column, window) for column in rows.T]
@@ -43,10 +44,49 @@ def plot(rows, path):
         if raw.any():
             _curve(axis, raw, mean, colour)
         else:
-            axis.set_yticks([])
-            axis.text(0.5, 0.5, 'off', transform=axis.transAxes, ha='center', va='center', fontsize=15, color=FAINT)
+            _off(axis)
         axis.set_xlim(0.5, len(rows) + 0.5)
     _summary(axes.flat[-1], rows, smoothed, window)
+    _save(figure, path)
+
+
+def compare(runs, path):
+    """Draw the smoothed losses of `runs`, a dict: name -> rows (steps, 7), over each other into the picture `path`.
+
+    All are smoothed over the same number of steps, that of the shortest, so that no run looks calmer than another.
+    """
+    runs = {name: _checked(rows) for name, rows in runs.items()}
+    window = smoothing_window(min(map(len, runs.values())))
+    figure, axes = plt.subplots(2, 4, figsize=(17, 7.6), constrained_layout=True)
+    for column, ((name, title), axis) in enumerate(zip(CURVES.items(), axes.flat)):
+        _panel(axis, name, title, INK)
+        shown = []
+        for number, rows in enumerate(runs.values()):
+            mean = smooth(rows[:, column], window)
+            if rows[:, column].any():
+                drawn = numpy.unique(numpy.linspace(0, len(mean) - 1, 2 * BINS).astype(int))
+                axis.plot(drawn + 1, mean[drawn], STYLES[number // len(RUNS) % len(STYLES)], color=RUNS[number % len(RUNS)],
+                          linewidth=1.6, marker='.' if len(rows) < 30 else None)
+                shown.append(mean[drawn])
+        if shown:
+            _limit(axis, numpy.concatenate(shown))
+        else:
+            _off(axis)
+        axis.set_xlim(0.5, max(map(len, runs.values())) + 0.5)
+    _legend(axes.flat[-1], runs, window)
+    _save(figure, path)
+
+
+def _checked(rows):
+    rows = numpy.asarray(rows, float)
+    if rows.ndim != 2 or rows.shape[1] != len(CURVES):
+        raise InputError(f'log has shape {rows.shape}, expected (steps, {len(CURVES)})')
+    if not len(rows):
+        raise InputError('the log has no rows yet: nothing to draw; train.py writes one a step')
+    return rows
+
+
+def _save(figure, path):
     try:
         with writing(path) as unfinished:
             figure.savefig(unfinished, dpi=110)
@@ -110,8 +150,16 @@ def _curve(axis, raw, mean, colour):
         axis.plot(steps, raw, color=colour, alpha=0.3, linewidth=0.8, marker='.' if len(raw) < 30 else None)
     drawn = numpy.unique(numpy.linspace(0, len(raw) - 1, 4 * BINS).astype(int))
     axis.plot(steps[drawn], mean[drawn], color=colour, linewidth=1.8)
-    # A few outliers, mostly of the first steps, must not flatten the rest of the curve.
-    shown = numpy.concatenate([raw, mean[drawn]])
+    _limit(axis, numpy.concatenate([raw, mean[drawn]]))
+
+
+def _off(axis):
+    axis.set_yticks([])
+    axis.text(0.5, 0.5, 'off', transform=axis.transAxes, ha='center', va='center', fontsize=15, color=FAINT)
+
+
+def _limit(axis, shown):
+    """A few outliers, mostly of the first steps, must not flatten the rest of the curve."""
     shown = shown[numpy.isfinite(shown)]
     if shown.size:
         low, high = numpy.percentile(shown, [0.5, 99.5])
@@ -135,17 +183,48 @@ def _summary(axis, rows, smoothed, window):
                   transform=axis.transAxes)
 
 
-def main(arguments=None):
-    parser = argparse.ArgumentParser(prog='python -m log.plot', description='Draw log.npy as log.png beside it.')
-    parser.add_argument('--log', default='log/', help='folder of log.npy [log/]')
-    folder = parser.parse_args(arguments).log
-    source, picture = os.path.join(folder, 'log.npy'), os.path.join(folder, 'log.png')
+def _legend(axis, runs, window):
+    """What the eighth panel says of several runs: their colours, steps and smoothed ends."""
+    axis.axis('off')
+    for number, (name, rows) in enumerate(runs.items()):
+        axis.plot([], [], STYLES[number // len(RUNS) % len(STYLES)], color=RUNS[number % len(RUNS)], linewidth=2,
+                  label=f'{name} ({len(rows):,} steps)')
+    axis.legend(loc='upper left', frameon=False, fontsize=9.5, labelcolor=INK, borderaxespad=0)
+    axis.text(0, 0, f'lines: means over {window:,} step{"s" * (window > 1)}\naxes leave out the extreme 1 % of values',
+              fontsize=9.5, color=FAINT, transform=axis.transAxes)
+
+
+def read(folder):
+    """(rows of folder/log.npy, its path); InputError if they cannot be read."""
+    source = os.path.join(folder, 'log.npy')
     try:
-        rows = numpy.load(source)
+        return numpy.load(source), source
     except FileNotFoundError:
         raise InputError(f'{source}: no such file; train.py writes it, --log names its folder') from None
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f'{source}: cannot read the log: {error}') from None
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog='python -m log.plot', description='Draw log.npy as log.png beside it.')
+    parser.add_argument('--log', default='log/', help='folder of log.npy [log/]')
+    parser.add_argument('--compare', nargs='+', metavar='DIR', help='folders of log.npy of several runs, drawn over each other')
+    parser.add_argument('--out', metavar='FILE.png', default='log/compare.png', help='picture of --compare [log/compare.png]')
+    given = parser.parse_args(arguments)
+    if given.compare:
+        runs = {}
+        for folder in given.compare:
+            rows, source = read(folder)
+            try:
+                runs[folder] = _checked(rows)
+            except InputError as error:
+                raise InputError(f'{source}: {error}') from None
+        compare(runs, given.out)
+        print(f'{len(runs)} runs drawn: {given.out}')
+        return
+    folder = given.log
+    picture = os.path.join(folder, 'log.png')
+    rows, source = read(folder)
     try:
         plot(rows, picture)
     except InputError as error:

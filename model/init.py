@@ -144,9 +144,11 @@ class OPT:
     save_epoch_freq = _f(10, 'epochs between two copies that are kept, in output/epoch_<n>/', minimum=1)
     score_epoch_freq = _f(0, 'epochs between two scorings of the validation set; the best is kept in output/best/; 0: never',
                           minimum=0)
-    score_by = _f('mean_iou', 'the score that says which is best; only its kind is computed: FID or segmentation',
-                  choices=('pixel_accuracy', 'mean_accuracy', 'mean_iou', 'frequency_weighted_iou', 'fid'))
-    dataset = _f('', 'whose segmentation network scores, where dataset.prepare has not recorded it: coco_stuff, ade20k, cityscapes')
+    score_by = _f('mean_iou', 'the score that says which is best; only its kind is computed: segmentation or a Frechet distance '
+                  '(segmenter_frechet: by the network of result.train_segmenter)', choices=(
+                      'pixel_accuracy', 'mean_accuracy', 'mean_iou', 'frequency_weighted_iou', 'fid', 'segmenter_frechet'))
+    dataset = _f('', 'whose segmentation network scores, where the set does not tell: coco_stuff, ade20k, cityscapes; own: that of '
+                 'result.train_segmenter')
     scoring = _f('result/', 'folder of the scoring networks\' weights')
 
     def __init__(self, **settings):

@@ -6,19 +6,30 @@ import shutil
 
 from model.errors import InputError
 from model.writing import writing
+from result import own
 from result.draw import draw
 from result.evaluate import BATCH, Evaluation, add_settings, append
-from result.protocols import dataset_of
+from result.protocols import OWN, dataset_of
 
-LOWER_IS_BETTER = ('fid',)
+LOWER_IS_BETTER = DISTANCES = 'fid', 'segmenter_frechet'
 SCORES = 'scores.jsonl'  # in the folder of the run
 
 
 def settings_for(opt, arguments):
-    """Settings of an Evaluation of what `opt` paints: the flags in `arguments`, and what the options say."""
+    """Settings of an Evaluation of what `opt` paints: the flags in `arguments`, and what the options say.
+
+    Unless opt.dataset names another, a network that was trained for this very set (result.train_segmenter) goes first.
+    """
     height, width = opt.picture_size
-    return argparse.Namespace(**{**vars(arguments), 'dataset': dataset_of(opt), 'dataroot': opt.dataroot, 'size': (width, height),
-                                 'batch': BATCH, 'weights': arguments.weights or opt.scoring})
+    weights = arguments.weights or opt.scoring
+    common = {**vars(arguments), 'dataroot': opt.dataroot, 'size': (width, height), 'batch': BATCH, 'weights': weights}
+    if opt.dataset != OWN and (opt.dataset or not own.folder_of(opt.dataroot, weights)):
+        return argparse.Namespace(**{**common, 'dataset': dataset_of(opt)})
+    label_nc = own.description(opt.dataroot, weights)[1]['label_nc']
+    if label_nc != opt.label_nc:
+        raise InputError(f'label_nc {opt.label_nc}: the scoring network of {opt.dataroot} was trained for {label_nc} classes: '
+                         'train it again with result.train_segmenter --restart, or leave scoring out')
+    return argparse.Namespace(**{**common, 'dataset': OWN})
 
 
 def score_is_due(opt, epoch):
@@ -42,7 +53,10 @@ class Best:
         add_settings(flags)
         settings = settings_for(opt, flags.parse_args(['--weights', opt.scoring, '--cache', os.path.join(opt.output, 'scoring')]))
         # The other kind of score needs another network's weights, and as much time again.
-        settings.no_fid, settings.no_segmentation = opt.score_by != 'fid', opt.score_by == 'fid'
+        settings.no_fid, settings.no_segmentation = opt.score_by not in DISTANCES, opt.score_by in DISTANCES
+        if opt.score_by in DISTANCES and (opt.score_by == 'fid') != (settings.dataset != OWN):
+            raise InputError(f'score_by {opt.score_by}: the network of one\'s own set gives segmenter_frechet, the published '
+                             'ones fid; name the other, or mean_iou')
         self.opt, self.evaluation = opt, Evaluation(settings, opt.max_dataset_size)
 
     def score(self, train_step, checkpoint, epoch):
@@ -56,7 +70,7 @@ class Best:
         style = 'random' if opt.use_vae else None
         draw(opt, train_step.painter, pictures, ['.png'], style, opt.batchSize)
         line = self.evaluation.score(pictures, f'epoch {epoch} of {opt.output}', style or 'none')
-        found, before = line['scores'][opt.score_by], self._before(line['protocol'])
+        found, (before, other) = line['scores'][opt.score_by], self._before(line['protocol'])
         better = found is not None and (before is None or (found < before if opt.score_by in LOWER_IS_BETTER else found > before))
         if better:
             checkpoint.keep('best', {'score.json': {'score_by': opt.score_by, **line}})
@@ -64,6 +78,10 @@ class Best:
         shutil.rmtree(folder)   # the next epoch's pictures are others
         shown = ', '.join(f'{name} {value:.4f}' for name, value in line['scores'].items() if value is not None)
         best = os.path.join(opt.output, 'best')
+        if line.get('part_of_ceiling', {}).get('mean_iou') is not None:
+            shown += f' ({line["part_of_ceiling"]["mean_iou"]:.1%} of what real photos get)'
+        if other:
+            shown += f'; not compared with what was kept before, which was scored otherwise ({other})'
         return f'scores after epoch {epoch}: {shown}; ' + (f'kept in {best}' if better else f'{best} stays')
 
     def _count(self, line):
@@ -75,13 +93,15 @@ class Best:
             append(unfinished, line)
 
     def _before(self, protocol):
-        """The score of what is kept; None if there is nothing, or scored by another protocol."""
+        """(score of what is kept, None if it is none that compares; in words how its protocol, or its network, differs)."""
         path = os.path.join(self.opt.output, 'best', 'score.json')
         try:
             with open(path) as file:
                 kept = json.load(file)
-            return kept['scores'][self.opt.score_by] if kept['protocol'] == protocol else None
+            differs = [f'{name} {kept["protocol"].get(name)}, now {protocol.get(name)}' for name in {**kept['protocol'], **protocol}
+                       if kept['protocol'].get(name) != protocol.get(name)]
+            return (None, ', '.join(differs)) if differs else (kept['scores'][self.opt.score_by], '')
         except FileNotFoundError:
-            return None
+            return None, ''
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f'{path}: cannot be read: {error}: remove its folder') from None

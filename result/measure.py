@@ -12,10 +12,9 @@ from log.progress import bar
 from model.errors import InputError
 from model.init import OPT
 from model.writing import writing
-from result.networks import NETWORKS, unit_range
+from result.networks import NETWORKS
 from result.scores import VOID, confusion
 
-FEATURES = 2048
 BATCHES = 16  # that are looked up in the cache together
 
 
@@ -79,12 +78,13 @@ def resized(image, size, how):
 class Segmentation:
     """Pixels of pictures by true and predicted class, by the data set's network and a protocol."""
 
-    def __init__(self, dataset, protocol, weights, cache, batch):
-        self.dataset, self.protocol, self.weights, self.batch = dataset, protocol, weights, batch
+    def __init__(self, dataset, protocol, weights, cache, batch, size=None):
+        """size: (width, height) that photos are brought to first, where they are scored beside pictures of that size."""
+        self.dataset, self.protocol, self.weights, self.batch, self.size = dataset, protocol, weights, batch, size
         self.kind = NETWORKS[dataset.network]
         self.checksum = weights_checksum(self.kind, weights)
         self.cache = Cache(cache, {'counts': 2, 'weights': self.checksum, 'network': dataset.network,
-                                   'full_size': protocol.full_size})
+                                   'full_size': protocol.full_size, **({'size': list(size)} if size else {})})
         self.network = None
 
     def counts(self, pairs, title):
@@ -117,6 +117,8 @@ class Segmentation:
     def _read(self, picture, label):
         """(uint8 (H, W, 3), int64 (H, W)): picture and true classes at the size that the protocol compares them at."""
         image, label = load_photo(picture), true_classes(label, self.dataset)
+        if self.size:
+            image = resized(image, self.size, Image.Resampling.BICUBIC)
         if self.protocol.full_size:
             return numpy.asarray(resized(image, label.shape[::-1], Image.Resampling.BILINEAR)), label
         label = resized(Image.fromarray(label.astype(numpy.int32)), image.size, Image.Resampling.NEAREST)
@@ -124,24 +126,27 @@ class Segmentation:
 
 
 class Features:
-    """Inception features of pictures, at `size` (width, height), to which others are resized (bicubic, as training does)."""
+    """A network's features of pictures, at `size` (width, height), to which others are resized (bicubic, as training does).
 
-    def __init__(self, weights, cache, batch, size):
-        self.weights, self.batch, self.size = weights, batch, size
-        self.kind = NETWORKS['inception']
+    FID's Inception, or with the number of its classes a segmentation network that has features.
+    """
+
+    def __init__(self, weights, cache, batch, size, network='inception', classes=None):
+        self.weights, self.batch, self.size, self.classes = weights, batch, size, classes
+        self.kind = NETWORKS[network]
         self.checksum = weights_checksum(self.kind, weights)
         self.cache = Cache(cache, {'features': 1, 'weights': self.checksum, 'size': list(size)})
         self.network = None
 
     def of(self, pictures, title):
-        """Yields float32 (2048) for each of the files `pictures`, with a bar."""
+        """Yields float32 (kind.features) for each of the files `pictures`, with a bar."""
         return measured(self.cache, [(path,) for path in pictures], self._measure, self.batch, title)
 
     def _measure(self, pictures):
         """Yields (key, features) for each of `pictures`, a dict key -> (path,)."""
         for keys, read in _alike(((key, (self._read(path),)) for key, (path,) in pictures.items()), self.batch):
-            self.network = self.network or self.kind.load(self.weights)
-            yield from zip(keys, self.network(unit_range(numpy.stack([rgb for rgb, in read]))).numpy())
+            self.network = self.network or self.kind.load(self.weights, self.classes)
+            yield from zip(keys, self.kind.describe(self.network, numpy.stack([rgb for rgb, in read])).numpy())
 
     def _read(self, path):
         return numpy.asarray(resized(load_photo(path), self.size, Image.Resampling.BICUBIC))

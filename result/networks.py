@@ -8,6 +8,7 @@ from model.convert.paddle_files import read_weights, set_weights
 from model.errors import InputError
 from result import deeplab, drn, upernet
 from result.inception import FIDInception
+from result.segmenter import WIDTHS, Segmenter
 
 IMAGENET_RGB = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)   # mean and deviation, 0 .. 1 (torchvision)
 
@@ -16,11 +17,13 @@ class ScoringNetwork:
     """A kind of network. classes_in names the tensor whose first side is the number of classes; None: it has none.
 
     prepare(network, rgb) is what that network sees of pictures; `multiple`: of which H and W must be multiples.
+    features: number of the features that a Frechet distance compares, and describe(network, rgb) -> (N, features).
     """
 
-    def __init__(self, title, make, file, published, classes_in, multiple=1, prepare=None, scales='one'):
+    def __init__(self, title, make, file, published, classes_in, multiple=1, prepare=None, scales='one', features=0, describe=None):
         self.title, self.make, self.file, self.published, self.classes_in = title, make, file, published, classes_in
         self.multiple, self.prepare, self.scales = multiple, prepare, scales
+        self.features, self.describe = features, describe
 
     def filled(self, state, source):
         """The network with the weights `state` (name -> array) of the file `source`; InputError for another network's."""
@@ -35,6 +38,7 @@ class ScoringNetwork:
             raise InputError(f'{str(error).rsplit(". Use the options", 1)[0]}: no {self.title}; expected what was published as '
                              f'{self.published}') from None
         network.classes = classes
+        network.eval()
         return network
 
     def load(self, folder, classes=None):
@@ -58,18 +62,31 @@ def _for_deeplab(network, rgb):
 
 
 def _for_drn(network, rgb):
-    return _normalized(drn.MEAN_RGB, drn.DEVIATION_RGB, rgb)
+    return normalized(drn.MEAN_RGB, drn.DEVIATION_RGB, rgb)
 
 
 def _for_upernet(network, rgb):
-    return _bgr_less(upernet.MEAN_BGR, rgb) if network.sees_bytes() else _normalized(*IMAGENET_RGB, rgb)
+    return _bgr_less(upernet.MEAN_BGR, rgb) if network.sees_bytes() else normalized(*IMAGENET_RGB, rgb)
 
 
 def _bgr_less(mean, rgb):
     return _channels_first(rgb[..., ::-1].astype(numpy.float32) - numpy.array(mean, numpy.float32))
 
 
-def _normalized(mean, deviation, rgb):
+def _for_segmenter(network, rgb):
+    return normalized(*IMAGENET_RGB, rgb)
+
+
+def _inception_features(network, rgb):
+    return network(unit_range(rgb))
+
+
+def _segmenter_features(network, rgb):
+    return network.features(normalized(*IMAGENET_RGB, rgb))
+
+
+def normalized(mean, deviation, rgb):
+    """float32 (N, 3, H, W) of uint8 (N, H, W, 3): 0 .. 1 less mean, by deviation."""
     values = rgb.astype(numpy.float32) / 255 - numpy.array(mean, numpy.float32)
     return _channels_first(values / numpy.array(deviation, numpy.float32))
 
@@ -94,5 +111,9 @@ NETWORKS = {
                               'encoder_epoch_50.pth decoder_epoch_50.pth', 'decoder.conv_last.1.weight', 32,
                               _for_upernet),
     'inception': ScoringNetwork('FID Inception-v3', FIDInception, 'inception_fid.pdparams', 'pt_inception-2015-12-05-6726825d.pth',
-                                None),
+                                None, features=2048, describe=_inception_features),
+    # One's own: result.train_segmenter makes it, result.own finds it.
+    'segmenter': ScoringNetwork('U-Net of result.train_segmenter', Segmenter, 'segmenter.pdparams',
+                                'what result.train_segmenter kept', 'classify.weight', prepare=_for_segmenter, features=WIDTHS[-1],
+                                describe=_segmenter_features),
 }

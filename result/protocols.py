@@ -12,6 +12,8 @@ Protocol = namedtuple('Protocol', 'full_size void_counted')
 
 PROTOCOLS = {'spade': Protocol(False, False), 'full_size': Protocol(True, False), 'void_counted': Protocol(False, True)}
 
+OWN = 'own'   # the data set that is not one of DATASETS: result.own tells its classes, its network and its size
+
 # label_nc: as in OPT; network: a key of result.networks.NETWORKS; size: (width, height) of SPADE's pictures;
 # names: of the classes that are scored; ids: the label files' id of each, where it is not the same number.
 Dataset = namedtuple('Dataset', 'dataroot label_nc network size names ids')
@@ -41,7 +43,7 @@ def dataset_of(opt):
     """
     if opt.dataset:
         if opt.dataset not in DATASETS:
-            raise InputError(f'option dataset: found {opt.dataset!r}, allowed: {", ".join(DATASETS)}')
+            raise InputError(f'option dataset: found {opt.dataset!r}, allowed: {", ".join([*DATASETS, OWN])}')
         found = opt.dataset
     else:
         made_by = maker_of(opt.dataroot)
@@ -50,9 +52,11 @@ def dataset_of(opt):
             (name for name, dataset in DATASETS.items() if os.path.normpath(dataset.dataroot) == place), None)
         if found is None:
             whose = 'a set of your own (dataset.prepare folder)' if made_by == 'dataset.prepare folder' else 'not known whose it is'
-            raise InputError(f'{opt.dataroot}: {whose}, and its number of classes, {opt.label_nc}, does not tell: there are '
-                             f'segmentation networks for {", ".join(DATASETS)} only; name that one with --dataset if the label ids '
-                             'are the same, or leave scoring out')
+            height, width = opt.picture_size
+            raise InputError(f'{opt.dataroot}: {whose}, and its number of classes, {opt.label_nc}, does not tell: the published '
+                             f'segmentation networks are for {", ".join(DATASETS)}; name that one with --dataset if the label ids '
+                             f'are the same, train one with python -m result.train_segmenter --dataroot {opt.dataroot} --size '
+                             f'{width}x{height}, or leave scoring out')
     if DATASETS[found].label_nc != opt.label_nc:
         raise InputError(f'dataset {found} has {DATASETS[found].label_nc} classes (label_nc), found {opt.label_nc} here: name the '
                          'right --dataset, or leave scoring out')

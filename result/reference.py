@@ -6,7 +6,7 @@ import numpy
 
 from model.errors import InputError
 from model.writing import writing
-from result.measure import FEATURES, digest
+from result.measure import digest
 from result.scores import Moments
 
 TOGETHER = 64  # features that are taken into the moments together
@@ -14,7 +14,7 @@ TOGETHER = 64  # features that are taken into the moments together
 
 def moments(features, paths, title):
     """scores.Moments of the pictures in the files `paths`; features: a result.measure.Features."""
-    result, rows = Moments(FEATURES), []
+    result, rows = Moments(features.kind.features), []
     for row in features.of(paths, title):
         rows.append(row)
         if len(rows) == TOGETHER:
@@ -39,11 +39,11 @@ def of_photos(features, photos, split, dataset, folder):
         what = f'{len(photos)} photos of {split}_img at {size} (bicubic), photos {key[:16]}'
         with writing(path, alone=False) as unfinished:
             numpy.savez(unfinished, mu=found.mean, sigma=found.covariance, what=what)
-    return read(path)
+    return read(path, features.kind.features)
 
 
-def read(path):
-    """dict: 'mu' (2048), 'sigma' (2048, 2048), float64, and 'what' in words, of an .npz file, ours or pytorch-fid's."""
+def read(path, features):
+    """dict: 'mu' (features), 'sigma' (features, features), float64, and 'what' in words, of an .npz file, ours or pytorch-fid's."""
     try:
         with numpy.load(path, allow_pickle=False) as file:
             mu, sigma = file['mu'].astype(numpy.float64), file['sigma'].astype(numpy.float64)
@@ -51,7 +51,7 @@ def read(path):
     except (OSError, ValueError, KeyError, EOFError, AttributeError) as error:
         raise InputError(f'{path}: no reference statistics: {error}; --statistics takes val, train or an .npz file of mu and '
                          'sigma') from None
-    if mu.shape != (FEATURES,) or sigma.shape != (FEATURES, FEATURES):
-        raise InputError(f'{path}: mu has shape {mu.shape} and sigma {sigma.shape}, expected ({FEATURES},) and '
-                         f'({FEATURES}, {FEATURES})')
+    if mu.shape != (features,) or sigma.shape != (features, features):
+        raise InputError(f'{path}: mu has shape {mu.shape} and sigma {sigma.shape}, expected ({features},) and '
+                         f'({features}, {features})')
     return {'mu': mu, 'sigma': sigma, 'what': what}

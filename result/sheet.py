@@ -25,7 +25,7 @@ from output import pictures
 from model.convert.run_folder import folder_of
 from model.errors import InputError, shown_in_one_line
 from model.init import OPT
-from result.evaluate import SHOWN, Evaluation, append, command_line
+from result.evaluate import OF_THE_CEILING, SHOWN, Evaluation, append, command_line
 from result.measure import resized
 
 ROWS, GAP, TITLE = 10, 4, 28     # rows of a sheet; pixels between pictures, and of the line of titles
@@ -98,8 +98,12 @@ def extremes(evaluation, folder):
 def page(evaluation, systems, lines, sheets, log, settings):
     """The HTML text; all pictures are in it."""
     head = '<tr><th></th>' + ''.join(f'<th>{html.escape(title)}</th>' for title in systems) + '</tr>'
-    body = [[f'<td class=n>{_number(line["scores"][name])}</td>' for line in lines] for name in SHOWN]
-    body = ''.join(f'<tr><td>{title}</td>{"".join(cells)}</tr>' for title, cells in zip(SHOWN.values(), body))
+    rows = [(title, [line['scores'][name] for line in lines]) for name, title in SHOWN.items() if name in lines[0]['scores']]
+    for name in OF_THE_CEILING if 'real' in lines[0] else ():
+        rows.append((f'real photos: {SHOWN[name]}', [line['real'][name] for line in lines]))
+        rows.append(('part of that', [line['part_of_ceiling'][name] for line in lines]))
+    body = ''.join(f'<tr><td>{title}</td>{"".join(f"<td class=n>{_number(value)}</td>" for value in values)}</tr>'
+                   for title, values in rows)
     parts = [f'<h2>Scores</h2><table>{head}{body}</table>',
              f'<p class=faint>{_listed(lines[0]["protocol"])}</p>',
              '<h2>The first pictures by name</h2>',
@@ -111,7 +115,8 @@ def page(evaluation, systems, lines, sheets, log, settings):
                    f'<figcaption>{html.escape(picture.stem)}<br>{accuracy:.3f}</figcaption></figure>'
                    for accuracy, picture in chosen]
         parts.append(f'<h2>{title}, by pixel accuracy</h2><div class=row>{"".join(figures)}</div>')
-    parts.append('<h2>IoU by class</h2>' + _bars(evaluation.dataset.names, lines[0]['class_iou']))
+    parts.append('<h2>IoU by class</h2>' + _bars(
+        evaluation.dataset.names, lines[0]['class_iou'], lines[0].get('real_class_iou')))
     if log is not None:
         parts.append(f'<h2>Losses</h2><img src="{_data_uri(log, SHEET_WIDTH)}" alt="losses">')
     flags = {name: value for name, value in vars(settings).items() if value is not None}
@@ -125,12 +130,16 @@ def page(evaluation, systems, lines, sheets, log, settings):
             + '\n'.join(parts) + '</html>')
 
 
-def _bars(names, values):
-    """A bar for each class that is there, the best first."""
-    there = sorted(((value, name) for name, value in zip(names, values) if value is not None), reverse=True)
+def _bars(names, values, real=None):
+    """A bar for each class that is there, the best first; behind it what real photos get, where that is known."""
+    real = real or [None] * len(names)
+    there = sorted(((value, name, photo) for name, value, photo in zip(names, values, real) if value is not None),
+                   key=lambda row: row[:2], reverse=True)
     bars = ''.join(f'<div class=bar><b title="{html.escape(name)}">{html.escape(name)}</b>'
-                   f'<i><span style="width:{100 * value:.1f}%"></span></i>{value:.3f}</div>' for value, name in there)
-    return (f'<p class=faint>{len(there)} of {len(names)} classes are in the labels or the segmentation</p>'
+                   f'<i><span style="width:{100 * value:.1f}%"></span></i>{value:.3f}'
+                   + (f' <em>{photo:.3f}</em>' if photo is not None else '') + '</div>' for value, name, photo in there)
+    beside = '; in italics: real photos' if any(photo is not None for photo in real) else ''
+    return (f'<p class=faint>{len(there)} of {len(names)} classes are in the labels or the segmentation{beside}</p>'
             f'<div class=bars>{bars}</div>')
 
 

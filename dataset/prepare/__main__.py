@@ -44,7 +44,9 @@ kind, but not the paper's selection. With a list of your own: --list FILE, a pic
 
 OWN = '''\
 Colour table: lines "id red green blue name", or JSON {"name": [red, green, blue], ...}; id 255 is unlabelled. Connected regions
-have the edges of the label map itself: they cannot part touching objects of one class.'''
+have the edges of the label map itself: they cannot part touching objects of one class.
+Names: a class name in each line, for id 0, 1, 2, ...; lines that begin with # are left out. They are kept in the set's
+classes.json, which scores, sheets and pages show.'''
 
 
 def released(arguments):
@@ -62,13 +64,22 @@ def released(arguments):
 
 
 def folder(arguments):
+    if arguments.colours and arguments.names:
+        raise InputError('--colours and --names both give names: leave --names out, the names are those of the table')
     table = own.table_of(arguments.colours) if arguments.colours else None
+    given = own.names_of(arguments.names, arguments.void) if arguments.names else []
     settings = {'made by': 'dataset.prepare folder', 'link': arguments.link, 'instances': arguments.instances != 'none',
                 'colours': table, 'seed': arguments.seed, 'val': arguments.val, 'instances from': arguments.instances}
+    settings.update({name: value for name, value in (('names', given), ('void', arguments.void), ('fit', arguments.fit)) if value
+                     and value != 'none'})
+    settings.update({name: True for name in ('val_images', 'val_labels') if getattr(arguments, name)})
     records = made(arguments.output, own, arguments, settings)
-    label_nc = 1 + max([record['highest'] for record in records] + [entry.id for entry in table or () if entry.id != 255])
-    if table:
-        names.write(arguments.output, names.of_table(table, label_nc))
+    fitted = sum(record.get('fitted', False) for record in records)
+    if fitted:
+        print(f'{fitted} label maps had another size than their photo and were fitted to it (nearest pixel)')
+    table_top = [entry.id for entry in table or () if entry.id != 255 and entry.id not in arguments.void]
+    label_nc = max([1 + record['highest'] for record in records] + [1 + index for index in table_top] + [len(given)])
+    names.write(arguments.output, names.classes(given) if given else names.of_table(table or (), label_nc))
     unlabelled = any(record['unlabelled'] for record in records)
     flags = {'dataroot': arguments.output, 'label_nc': label_nc}
     if not unlabelled:
@@ -132,6 +143,14 @@ def parser():
     command.add_argument('--colours', metavar='FILE', help='table of the colours in the label maps')
     command.add_argument('--instances', metavar='DIR|components|none', default='none', help='instance maps: a folder, the '
                          'connected regions of each class, or none (default)')
+    command.add_argument('--val_images', metavar='DIR', help='photos for validation, where a set has its own split')
+    command.add_argument('--val_labels', metavar='DIR', help='their label maps')
+    command.add_argument('--val_instances', metavar='DIR', help='their instance maps, where --instances names a folder')
+    command.add_argument('--void', metavar='ID', type=int, nargs='+', default=[], help='ids in the label maps that mean '
+                         'unlabelled, beside 255')
+    command.add_argument('--names', metavar='FILE', help='names of the classes, one a line, in the order of their ids')
+    command.add_argument('--fit', choices=('none', 'photo'), default='none', help='photo: maps of another size than their photo '
+                         'are resized to it, by nearest pixel; none (default): such samples are left out')
     command.add_argument('--val', type=float, default=0.1, help='fraction of the samples set aside for validation (default 0.1)')
     command.add_argument('--seed', type=int, default=0, help='another seed sets others aside')
     command.add_argument('--output', metavar='DIR', required=True, help='folder to make')

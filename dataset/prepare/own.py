@@ -3,6 +3,7 @@ import functools
 import os
 
 import numpy as np
+from PIL import Image
 
 from dataset.classes import UNLABELLED, read_table
 from dataset.files import ENDINGS, DataError, load_instance, load_photo
@@ -10,17 +11,39 @@ from dataset.prepare.archive import Member, read
 from dataset.prepare.samples import Job, label_bytes, paired, photo_and_sizes, png
 from model.errors import InputError
 
+SHAPES_DIFFER = 0.02   # part by which width / height of map and photo may differ with --fit photo: rounding, no more
+
 
 def jobs(arguments):
-    """(jobs, []): photos and label maps paired by name; a fraction arguments.val of them, drawn by arguments.seed, is for val."""
+    """(jobs, []): photos and label maps paired by name.
+
+    For validation those of arguments.val_images, or else a fraction arguments.val of all, drawn by arguments.seed.
+    """
     if not 0 <= arguments.val < 1:
         raise InputError(f'--val {arguments.val}: allowed: 0 to less than 1, the fraction of the samples for validation')
-    photos, labels = _by_stem(arguments.images, '--images'), _by_stem(arguments.labels, '--labels')
-    given = arguments.instances not in ('none', 'components')
-    rows = paired(photos, labels, _by_stem(arguments.instances, '--instances') if given else None)
+    rows = _rows(arguments, '')
+    if _own_split(arguments):
+        return sorted([Job('train', *row) for row in rows] + [Job('val', *row) for row in _rows(arguments, 'val_')]), []
     order = np.random.default_rng(arguments.seed).permutation(len(rows))
     val = set(order[:round(len(rows) * arguments.val)].tolist())
     return sorted(Job('val' if index in val else 'train', *row) for index, row in enumerate(rows)), []
+
+
+def _own_split(arguments):
+    """Whether the set comes with validation folders; InputError if one of them is missing."""
+    given = arguments.instances not in ('none', 'components')
+    wanted = ['val_images', 'val_labels'] + ['val_instances'] * given
+    found = [name for name in ('val_images', 'val_labels', 'val_instances') if getattr(arguments, name)]
+    if found and found != wanted:
+        raise InputError(f'--{" and --".join(found)} given: a set with its own validation folders needs --{" and --".join(wanted)}')
+    return bool(found)
+
+
+def _rows(arguments, split):
+    """Rows of `paired` from the folders that --images, --labels and --instances name, or with split 'val_' --val_images, ..."""
+    given = arguments.instances not in ('none', 'components')
+    parts = ['images', 'labels'] + ['instances'] * given
+    return paired(*(_by_stem(getattr(arguments, split + part), f'--{split}{part}') for part in parts))
 
 
 def _by_stem(folder, option):
@@ -49,19 +72,44 @@ def table_of(path):
         raise InputError(f'--colours {path}: {" ".join(str(error).split())}') from None
 
 
+def names_of(path, void=()):
+    """list of the class names in the file of --names, by id, without those of the last ids if these are void; InputError."""
+    try:
+        with open(path, encoding='utf-8') as file:
+            found = [line.split('#')[0].strip() for line in file.read().splitlines() if not line.startswith('#')]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f'--names {path}: cannot read it: {getattr(error, "strerror", None) or error}') from None
+    while found and not found[-1]:
+        found.pop()
+    if not found or '' in found:
+        raise InputError(f'--names {path}: line {found.index("") + 1 if found else 1} is empty, expected a name for each id, in '
+                         'the order of the ids, one a line')
+    while len(found) - 1 in void:
+        found.pop()
+    return found
+
+
 def maker(arguments):
     """What dataset.samples.prepare calls for each sample."""
     table = table_of(arguments.colours) if arguments.colours else None
-    return functools.partial(_make, table=table, instances=arguments.instances, link=arguments.link)
+    classes = len(names_of(arguments.names, arguments.void)) if arguments.names else None
+    return functools.partial(_make, table=table, instances=arguments.instances, link=arguments.link, void=arguments.void,
+                             classes=classes, fit=arguments.fit)
 
 
-def _make(job, table, instances, link):
+def _make(job, table, instances, link, void=(), classes=None, fit='none'):
     label_file = label_bytes(job)
     label = ids_of_colours(label_file, table) if table else load_instance(label_file)
+    label = np.where(np.isin(label, void), UNLABELLED, label) if void else label
     if label.min(initial=0) < 0 or label.max(initial=0) > 65535:
         raise DataError(f'{label_file}: label values {label.min()} .. {label.max()}, allowed: 0 .. 65535: left out', 'label value')
     known = label[label != UNLABELLED]
     facts = {'highest': int(known.max(initial=0)), 'unlabelled': bool(known.size < label.size)}
+    if classes is not None and facts['highest'] >= classes:
+        raise DataError(f'{label_file}: label value {facts["highest"]}, but --names has {classes} names, for 0 .. '
+                        f'{classes - 1}: left out; add its name, or its id to --void', 'label value')
+    if fit == 'photo':
+        label, facts['fitted'] = _fitted(label_file, label, job)
     maps, files = [], {}
     if instances == 'components':
         files['inst'] = '.png', png(components(label))
@@ -70,13 +118,30 @@ def _make(job, table, instances, link):
             raise DataError(f'{label_file}: no instance map of that name in {instances}: left out', 'unpaired files')
         instance_file = read(job.instance)
         instance = load_instance(instance_file)
+        if fit == 'photo':
+            instance, changed = _fitted(instance_file, instance, job)
         maps = [(str(instance_file), instance)]
         ending = os.path.splitext(job.instance.name)[1]
         files['inst'] = ending, job.instance if link else instance_file.getvalue()
+        if fit == 'photo' and changed:
+            files['inst'] = '.png', png(instance)
     photo, facts['grey'] = photo_and_sizes(job, label, *maps)
     files['img'] = os.path.splitext(job.photo.name)[1], job.photo if link else photo.getvalue()
     files['label'] = '.png', png(label)
     return files, facts
+
+
+def _fitted(file, ids, job):
+    """(ids (H, W) at the size of the job's photo, by nearest pixel, whether that is another); DataError for another shape."""
+    if job.photo is None:
+        return ids, False   # which photo_and_sizes says
+    width, height = load_photo(read(job.photo)).size
+    if ids.shape == (height, width):
+        return ids, False
+    if abs(ids.shape[1] * height / (ids.shape[0] * width) - 1) > SHAPES_DIFFER:
+        raise DataError(f'{file}: {ids.shape[1]} wide and {ids.shape[0]} high, its photo {width} and {height}: another shape, '
+                        'which --fit photo would distort: left out; is it turned, or cut?', 'different sizes')
+    return np.asarray(Image.fromarray(ids.astype(np.int32)).resize((width, height), Image.Resampling.NEAREST)), True
 
 
 def ids_of_colours(file, table):

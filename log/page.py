@@ -1,0 +1,184 @@
+"""One page that tells a run, in a single file that can be mailed: python -m log.page [--output output/ --log log/]
+
+Losses, scores, the same validation pictures epoch after epoch as a film strip, and settings, as page.html in the folder of the
+run. It needs nothing from outside, and no Paddle.
+"""
+import argparse
+import base64
+import html
+import io
+import json
+import os
+import re
+import tempfile
+
+import matplotlib
+
+matplotlib.use('Agg')
+import matplotlib.pyplot as plt
+import numpy
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
+
+from log import plot
+from model.errors import InputError, shown_in_one_line
+from model.init import OPT
+from model.writing import writing
+
+FRAMES = 16               # epochs on the film strip: the first, the last, and evenly between
+GAP = 4                   # pixels between the pictures of a row in output/pics (output/pictures.py)
+FRAME_WIDTH, WIDTH = 160, 1300
+DRAWN = {'mean_iou': 'mean IoU', 'pixel_accuracy': 'pixel accuracy'}
+STYLE = """
+body{font:15px/1.5 sans-serif;color:#333;max-width:1300px;margin:2em auto;padding:0 1em}
+h1,h2{font-weight:600} img{max-width:100%} table{border-collapse:collapse}
+td,th{padding:.15em .9em;border-bottom:1px solid #ddd;text-align:left;font-variant-numeric:tabular-nums}
+.faint,figcaption{color:#777;font-size:12px;overflow-wrap:anywhere}
+.strip{display:flex;gap:6px;overflow-x:auto;padding-bottom:8px} .strip figure{margin:0;flex:none}
+.strip figcaption{text-align:center} .strip img{min-width:110px;image-rendering:pixelated}
+"""
+
+
+def film(folder):
+    """[(caption, image)]: label maps, what was generated in up to FRAMES epochs, photos; from the val_<epoch>.jpg in `folder`."""
+    names = {int(match[1]): name for name in sorted(_listing(folder)) if (match := re.fullmatch(r'val_(\d+)\.jpg', name))}
+    epochs = sorted(names)
+    frames = []
+    for index in numpy.unique(numpy.linspace(0, len(epochs) - 1, min(FRAMES, len(epochs))).round().astype(int)):
+        epoch = epochs[index]
+        label, fake, photo = columns(os.path.join(folder, names[epoch]))
+        frames += [('labels', label)] * (not frames) + [(f'epoch {epoch}', fake)]
+    return frames + [('photos', photo)] if frames else []
+
+
+def columns(path):
+    """The three columns of a training picture: label maps, generated, photos."""
+    try:
+        with Image.open(path) as image:
+            image = image.convert('RGB')
+    except OSError as error:
+        raise InputError(f'{path}: cannot be read: {error}: remove it') from None
+    width = (image.width - 2 * GAP) // 3
+    return [image.crop((left, 0, left + width, image.height)) for left in range(0, 3 * (width + GAP), width + GAP)]
+
+
+def scores(output):
+    """The lines of output/scores.jsonl, dicts, in the order of epochs; [] without it."""
+    path = os.path.join(output, 'scores.jsonl')
+    try:
+        with open(path, encoding='utf-8') as file:
+            lines = [json.loads(line) for line in file]
+        return sorted(((int(re.match(r'epoch (\d+) ', line['checkpoint'])[1]), line) for line in lines), key=lambda row: row[0])
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f'{path}: cannot be read: {error}: move it away') from None
+
+
+def score_curves(lines):
+    """A picture of the scores over epochs, with those of real photos where they are known; of the last line's protocol alone."""
+    lines = [(epoch, line) for epoch, line in lines if line['protocol'] == lines[-1][1]['protocol']]
+    figure, axis = plt.subplots(figsize=(11, 3.6), constrained_layout=True)
+    for (name, title), colour in zip(DRAWN.items(), plot.RUNS):
+        points = [(epoch, line['scores'][name]) for epoch, line in lines if line['scores'].get(name) is not None]
+        if points:
+            axis.plot(*zip(*points), color=colour, marker='.', label=title)
+            real = lines[-1][1].get('real', {}).get(name)
+            if real is not None:
+                axis.axhline(real, color=colour, linestyle='--', linewidth=1, label=f'{title} of real photos')
+    axis.set_xlabel('epoch')
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axis.set_ylim(bottom=0)
+    axis.grid(axis='y', color='#ececec')
+    if axis.lines:
+        axis.legend(frameon=False, fontsize=9)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=100)
+    plt.close(figure)
+    return Image.open(buffer)
+
+
+def losses(folder):
+    """The curves of folder/log.npy as an image."""
+    rows, source = plot.read(folder)
+    with tempfile.TemporaryDirectory() as place:
+        drawn = os.path.join(place, 'log.png')
+        try:
+            plot.plot(rows, drawn)
+        except InputError as error:
+            raise InputError(f'{source}: {error}') from None
+        with Image.open(drawn) as image:
+            return image.convert('RGB'), len(rows)
+
+
+def page(output, log):
+    """The HTML text."""
+    opt = OPT.load(os.path.join(output, 'model', 'opt.json'))
+    curves, steps = losses(log)
+    title = f'{os.path.normpath(output)}: {steps:,} steps'
+    parts = [f'<h1>{html.escape(title)}</h1>', f'<p class=faint>data: {html.escape(opt.dataroot)}</p>']
+    frames = film(os.path.join(output, 'pics'))
+    if frames:
+        figures = ''.join(f'<figure>{_picture(image, FRAME_WIDTH, caption)}<figcaption>{caption}</figcaption></figure>'
+                          for caption, image in frames)
+        parts.append(f'<h2>The same validation maps, epoch after epoch</h2><div class=strip>{figures}</div>')
+    lines = scores(output)
+    if lines:
+        parts.append(f'<h2>Scores</h2>{_picture(score_curves(lines), WIDTH, "scores")}{_score_table(lines)}')
+    parts.append(f'<h2>Losses</h2>{_picture(curves, WIDTH, "losses")}')
+    changed = OPT().differences(opt, effects=('networks', 'order', 'learned', 'bits', 'free'))
+    rows = ''.join(f'<tr><td>{name}</td><td>{html.escape(str(own))}</td><td class=faint>{html.escape(str(default))}</td></tr>'
+                   for name, (default, own) in changed.items())
+    rest = ' · '.join(f'{name}: {value}' for name, value in opt.as_dict().items() if name not in changed)
+    parts.append(f'<h2>Settings</h2><table><tr><th>option</th><th>here</th><th>default</th></tr>{rows}</table>'
+                 f'<p class=faint>As by default: {html.escape(rest)}</p>')
+    return (f'<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width">'
+            f'<title>{html.escape(title)}</title><style>{STYLE}</style>' + '\n'.join(parts) + '</html>')
+
+
+def _score_table(lines):
+    """The numbers, and by what protocol; a line of another protocol than the last is marked, since the two do not compare."""
+    names = [name for name in lines[-1][1]['scores'] if any(line['scores'].get(name) is not None for _, line in lines)]
+    last = lines[-1][1]['protocol']
+    head = ''.join(f'<th>{html.escape(name)}</th>' for name in names)
+    body = ''.join(f'<tr><td>{epoch}{"" if line["protocol"] == last else " *"}</td>'
+                   + ''.join(f'<td>{_number(line["scores"].get(name))}</td>' for name in names) + '</tr>' for epoch, line in lines)
+    others = '' if all(line['protocol'] == last for _, line in lines) else '<p>* by another protocol or network: not comparable</p>'
+    listed = html.escape(' · '.join(f'{name}: {value}' for name, value in last.items() if value is not None))
+    return f'<table><tr><th>epoch</th>{head}</tr>{body}</table>{others}<p class=faint>{listed}</p>'
+
+
+def _number(value):
+    return '-' if value is None else f'{value:.4f}'
+
+
+def _picture(image, width, what):
+    """An <img> that holds the image as JPEG, not wider than `width`."""
+    image = image.convert('RGB')
+    image.thumbnail((width, 10 ** 5), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, 'JPEG', quality=88)
+    return f'<img src="data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}" alt="{html.escape(what)}">'
+
+
+def _listing(folder):
+    return os.listdir(folder) if os.path.isdir(folder) else []
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog='python -m log.page', description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--output', default='output/', metavar='DIR', help='folder of the run [output/]')
+    parser.add_argument('--log', default='log/', metavar='DIR', help='folder of its log.npy [log/]')
+    parser.add_argument('--page', metavar='FILE.html', help='file to write [page.html in the folder of the run]')
+    given = parser.parse_args(arguments)
+    path = given.page or os.path.join(given.output, 'page.html')
+    text = page(given.output, given.log)
+    with writing(path) as unfinished, open(unfinished, 'w', encoding='utf-8') as file:
+        file.write(text)
+    print(f'{path}: {os.path.getsize(path) / 1e6:.1f} MB')
+
+
+if __name__ == '__main__':
+    with shown_in_one_line():
+        main()

@@ -1,0 +1,64 @@
+"""The scoring network of one's own data set: where result.train_segmenter keeps it, and whether it fits what is scored."""
+import json
+import os
+
+from dataset import names
+from dataset.files import find_samples, fingerprint
+from model.errors import InputError
+from model.init import OPT
+from result.measure import file_digest
+from result.protocols import Dataset
+
+FOLDER = 'segmenter'                 # in the data set, unless --output named another
+WEIGHTS, DESCRIPTION = 'segmenter.pdparams', 'segmenter.json'
+MOST_CLASSES = 255                   # the next number means unlabelled
+
+
+def checked_label_nc(dataroot, label_nc=None):
+    """label_nc as given, else the number of classes that the set names; InputError if nobody says it."""
+    if label_nc is None:
+        found = names.read(dataroot)
+        if found is None:
+            raise InputError(f'{os.path.join(dataroot, names.FILE)}: missing, and nothing else says how many classes there are: '
+                             'name --label_nc, or make the set with python -m dataset.prepare folder')
+        label_nc = len(found['names'])
+    if not 1 <= label_nc <= MOST_CLASSES:
+        raise InputError(f'--label_nc {label_nc}: allowed: 1 .. {MOST_CLASSES}')
+    return label_nc
+
+
+def folder_of(dataroot, weights):
+    """The folder that holds the network of the set in dataroot: `weights`, else its usual place in the set; None: neither."""
+    places = (weights, os.path.join(dataroot, FOLDER))
+    return next((place for place in places if os.path.exists(os.path.join(place, DESCRIPTION))), None)
+
+
+def description(dataroot, weights):
+    """(folder, content of its segmenter.json); InputError if there is none, if it is damaged, or of another data set."""
+    folder = folder_of(dataroot, weights)
+    if folder is None:
+        place = os.path.join(dataroot, FOLDER, DESCRIPTION)
+        raise InputError(f'{place}: this set has no scoring network yet: train it (to its end) with python -m '
+                         f'result.train_segmenter --dataroot {dataroot}, or name its folder with --weights')
+    path = os.path.join(folder, DESCRIPTION)
+    try:
+        with open(path, encoding='utf-8') as file:
+            found = json.load(file)
+        label_nc, size = found['label_nc'], tuple(map(int, found['size'].split('x')))
+        expected, trained_on = found['weights_sha256'], {split: found[split] for split in ('train', 'val')}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f'{path}: cannot be read: {error!r}: train the network again') from None
+    if file_digest(os.path.join(folder, WEIGHTS)) != expected:
+        raise InputError(f'{folder}: {WEIGHTS} is not what {DESCRIPTION} describes: train the network again with --restart')
+    opt = OPT(dataroot=dataroot, label_nc=label_nc, no_instance=True)
+    if fingerprint(find_samples(opt, 'val', photos=False)) != trained_on['val']:
+        raise InputError(f'{path}: its network knows another data set than {dataroot} holds now (val_label differs): its scores '
+                         'would mean nothing; train one with python -m result.train_segmenter, or name its folder with --weights')
+    return folder, {**found, 'size': size}
+
+
+def dataset(dataroot, weights):
+    """(result.protocols.Dataset of one's own set in dataroot, folder of its network, its description)."""
+    folder, found = description(dataroot, weights)
+    classes = found.get('classes') or [str(index) for index in range(found['label_nc'])]
+    return Dataset(dataroot, found['label_nc'], 'segmenter', found['size'], tuple(classes), None), folder, found

@@ -1,0 +1,83 @@
+"""What the scoring network learns from: photos and label maps with one random scale, crop and flip, and other colours."""
+import numpy as np
+from PIL import Image
+
+from dataset.files import load_images, load_label
+from model.init import OPT
+from result.scores import VOID
+
+ZOOM = -0.5, 0.75          # powers of two: the photo is laid out at 0.7 to 1.7 times the size
+STRETCH = 0.15             # and up to so many powers of two wider or narrower
+CONTRAST, BRIGHTNESS, SATURATION = 0.4, 0.12, 0.5   # powers of two; part of the range; powers of two
+AUGMENT = 2                # a stream of random numbers of its own, beside those of dataset.labelled_images
+EXAMINED = 1000            # label maps that are counted to find the rare classes
+MOST_WEIGHT = 4.0
+
+
+class SegmenterImages:
+    """Samples at `size` (width, height): [epoch, index] -> {'rgb': uint8 (H, W, 3), 'label': int64 (H, W), VOID: not labelled}.
+
+    All draws are functions of (seed, epoch, index); epoch None: the whole photo, as generated pictures are scored.
+    """
+
+    def __init__(self, samples, label_nc, size, seed=0):
+        self.samples, self.size, self.seed = samples, tuple(size), seed
+        self.opt = OPT(label_nc=label_nc, no_instance=True)
+
+    def __len__(self):
+        return len(self.samples)
+
+    def __getitem__(self, key):
+        epoch, index = key
+        images = load_images(self.samples[index], self.opt)
+        photo, label = images['image'], Image.fromarray(np.asarray(images['label'], np.int32))
+        if epoch is None:
+            return self._arrays(photo.resize(self.size, Image.Resampling.BICUBIC),
+                                label.resize(self.size, Image.Resampling.NEAREST))
+        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(AUGMENT, epoch, index)))
+        photo, label = self._laid_out(photo, label, rng)
+        arrays = self._arrays(photo, label)
+        if rng.integers(2):
+            arrays = {name: np.ascontiguousarray(array[:, ::-1]) for name, array in arrays.items()}
+        arrays['rgb'] = other_colours(arrays['rgb'], rng)
+        return arrays
+
+    def _laid_out(self, photo, label, rng):
+        """Both at one random scale, on a canvas of `size`: cut where they are larger, with grey and VOID beside where smaller."""
+        zoom, stretch = rng.uniform(*ZOOM), rng.uniform(-STRETCH, STRETCH)
+        size = [max(1, round(side * 2 ** power)) for side, power in zip(self.size, (zoom + stretch, zoom - stretch))]
+        corner = [int(rng.integers(min(0, own - new), max(0, own - new) + 1)) for own, new in zip(self.size, size)]
+        canvas, ids = Image.new('RGB', self.size, (124, 116, 104)), Image.new('I', self.size, self.opt.label_nc)
+        canvas.paste(photo.resize(size, Image.Resampling.BICUBIC), corner)
+        ids.paste(label.resize(size, Image.Resampling.NEAREST), corner)
+        return canvas, ids
+
+    def _arrays(self, photo, label):
+        label = np.asarray(label, np.int64)
+        return {'rgb': np.asarray(photo), 'label': np.where(label == self.opt.label_nc, VOID, label)}
+
+
+def other_colours(rgb, rng):
+    """uint8 (H, W, 3) with random contrast, saturation and brightness."""
+    contrast, saturation = 2 ** rng.uniform(-CONTRAST, CONTRAST), 2 ** rng.uniform(-SATURATION, SATURATION)
+    values = rgb.astype(np.float32)
+    grey = values.mean(2, keepdims=True)
+    values = grey + (values - grey) * np.float32(saturation)
+    mean = values.mean()
+    values = mean + (values - mean) * np.float32(contrast) + np.float32(255 * rng.uniform(-BRIGHTNESS, BRIGHTNESS))
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+def class_weights(samples, opt):
+    """float32 (label_nc): 1 for the commoner half of the classes that occur, up to MOST_WEIGHT for rare ones.
+
+    The root of median frequency balancing (Eigen and Fergus, arXiv 1411.4734): mean IoU counts classes alike, but false alarms too.
+    """
+    chosen = np.unique(np.linspace(0, len(samples) - 1, min(EXAMINED, len(samples))).round().astype(int))
+    pixels = sum(np.bincount(load_label(samples[index].label, opt).ravel(), minlength=opt.label_nc + 1) for index in chosen)
+    pixels = pixels[:opt.label_nc]
+    weights = np.ones(opt.label_nc, np.float32)
+    there = pixels > 0
+    if there.any():
+        weights[there] = np.clip(np.sqrt(np.median(pixels[there]) / pixels[there]), 1, MOST_WEIGHT)
+    return weights

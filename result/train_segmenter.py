@@ -1,0 +1,258 @@
+"""Train the network that scores pictures of one's own data set, on its own photos and label maps.
+
+    python -m result.train_segmenter --dataroot mine --size 128x96
+    python -m result.evaluate --dataset own --dataroot mine --pictures output_val/pics
+
+It learns from train_img and train_label, and is kept as it was best on val_img: mine/segmenter/segmenter.pdparams, with
+segmenter.json, which says what it was trained on and how well it knows real photos: the ceiling of all scores it gives. Killed,
+the same command goes on after the last whole epoch, to the same bits.
+"""
+import argparse
+import datetime
+import json
+import math
+import os
+import time
+
+from model.processes import device  # first: sets the threads, then imports Paddle
+
+import numpy
+import paddle
+import paddle.nn.functional as F
+from tqdm import tqdm
+
+from dataset import names
+from dataset.files import find_samples, fingerprint
+from dataset.labelled_images import epoch_order
+from dataset.loader import Loader
+from model.convert.paddle_files import as_arrays, read_weights, save_weights, set_weights
+from model.errors import InputError, shown_in_one_line
+from model.init import OPT
+from model.writing import writing
+from output.checkpoint import ADAM_STATE
+from result.evaluate import size_of
+from result.measure import file_digest
+from result.networks import IMAGENET_RGB, normalized
+from result.own import DESCRIPTION, FOLDER, WEIGHTS, checked_label_nc
+from result.scores import VOID, confusion, segmentation_scores
+from result.segmenter import Segmenter
+from result.segmenter_images import SegmenterImages, class_weights
+
+STATE = 'training.pdstate'     # what an interrupted training goes on from
+WARM_UP, WEIGHT_DECAY = 0.1, 1e-3   # part of all steps in which the learning rate rises; AdamW's
+EPOCH = 4000                   # samples of an epoch at most: of large sets, others in each
+SHOWN = 'mean_iou', 'pixel_accuracy'
+LITTLE = 0.2                   # mean IoU on real photos below which a network's scores of pictures say nothing
+
+
+class Training:
+    """One network, its optimizer and what they have seen; settings as on the command line."""
+
+    def __init__(self, settings):
+        self.settings, self.output = settings, settings.output or os.path.join(settings.dataroot, FOLDER)
+        label_nc = checked_label_nc(settings.dataroot, settings.label_nc)
+        self.opt = OPT(dataroot=settings.dataroot, label_nc=label_nc, no_instance=True, seed=settings.seed)
+        self.samples, self.val_samples = find_samples(self.opt, 'train'), find_samples(self.opt, 'val')
+        self.data = SegmenterImages(self.samples, label_nc, settings.size, settings.seed)
+        self.val = SegmenterImages(self.val_samples, label_nc, settings.size)
+        self.batch = min(settings.batch, len(self.samples))
+        self.steps = min(len(self.samples), EPOCH) // self.batch   # of an epoch
+        self.about = {'train': fingerprint(self.samples), 'val': fingerprint(self.val_samples), 'label_nc': label_nc,
+                      'size': '{}x{}'.format(*settings.size), 'epochs': settings.epochs, 'patience': settings.patience,
+                      'batch': self.batch, 'lr': settings.lr, 'seed': settings.seed}
+        paddle.seed(settings.seed)
+        self.network = Segmenter(label_nc)
+        self.weights = numpy.append(class_weights(self.samples, self.opt), numpy.zeros(VOID + 1 - label_nc, numpy.float32))
+        self.optimizer = paddle.optimizer.AdamW(settings.lr, parameters=self.network.parameters(), weight_decay=WEIGHT_DECAY)
+        self.history, self.best = [], {}   # [loss, mean IoU, pixel accuracy] of each epoch; weights of the best
+
+    def run(self):
+        """Train until the epochs are over or the validation stands still, and keep the best."""
+        self.go_on()
+        began = time.monotonic()
+        with Loader(self.data, self.settings.nThreads) as loader, Loader(self.val, self.settings.nThreads) as val_loader:
+            while not self.is_complete():
+                loss = self.train_epoch(loader)
+                scores = self.validate(val_loader)
+                if self.best_epoch() == len(self.history) or scores['mean_iou'] > self.history[self.best_epoch() - 1][1]:
+                    self.best = as_arrays(self.network.state_dict())
+                self.history.append([loss, *(scores[name] for name in SHOWN)])
+                self.save()
+                self.say(time.monotonic() - began)
+                began = time.monotonic()
+            set_weights(self.network, self.best, 'the best epoch')
+            self.keep(self.validate(val_loader))
+
+    def best_epoch(self):
+        """Its number, from 1; 0 before the first."""
+        return 1 + int(numpy.argmax([row[1] for row in self.history])) if self.history else 0
+
+    def is_complete(self):
+        done = len(self.history)
+        return done >= self.settings.epochs or done - self.best_epoch() >= self.settings.patience
+
+    # ---- An epoch
+
+    def train_epoch(self, loader):
+        """The mean loss of the next epoch."""
+        self.network.train()
+        epoch, losses = len(self.history) + 1, []
+        order = epoch_order(self.opt, len(self.samples), epoch)[:self.steps * self.batch].reshape(self.steps, self.batch)
+        keys = [[(epoch, index) for index in row] for row in order.tolist()]
+        with tqdm(total=self.steps, desc=f'epoch {epoch}/{self.settings.epochs}', unit='step', disable=None, leave=False,
+                  dynamic_ncols=True) as bar:
+            for batch in loader(keys):
+                step = (epoch - 1) * self.steps + len(losses)
+                self.optimizer.set_lr(learning_rate(self.settings.lr, step, self.settings.epochs * self.steps))
+                losses.append(self.step(batch))
+                bar.set_postfix(loss=f'{losses[-1]:.3f}', refresh=False)
+                bar.update()
+        return float(numpy.mean(losses))
+
+    def step(self, batch):
+        """One update; the loss."""
+        loss = weighted_cross_entropy(self.network(normalized(*IMAGENET_RGB, batch['rgb'])), batch['label'], self.weights)
+        loss.backward()
+        self.optimizer.step()
+        self.optimizer.clear_grad()
+        if not math.isfinite(float(loss)):
+            raise InputError(f'the loss is {float(loss)} after {len(self.history)} epochs: begin anew with a lower --lr (now '
+                             f'{self.settings.lr}) and --restart')
+        return float(loss)
+
+    def validate(self, loader):
+        """segmentation_scores of the real validation photos."""
+        self.network.eval()
+        classes, counts = self.opt.label_nc, 0
+        keys = [[(None, index) for index in range(start, min(start + self.batch, len(self.val)))]
+                for start in range(0, len(self.val), self.batch)]
+        with paddle.no_grad():
+            for batch in tqdm(loader(keys), 'validation', len(keys), disable=None, leave=False, dynamic_ncols=True):
+                predicted = self.network(normalized(*IMAGENET_RGB, batch['rgb'])).argmax(1).numpy()
+                counts = counts + confusion(batch['label'], predicted, classes)
+        return segmentation_scores(counts)
+
+    def say(self, seconds):
+        loss, *scores = self.history[-1]
+        best = self.best_epoch()
+        tqdm.write(f'epoch {len(self.history)}/{self.settings.epochs}: loss {loss:.4f}; real validation photos: '
+                   f'mean IoU {scores[0]:.4f}, pixel accuracy {scores[1]:.4f}; best: epoch {best}, '
+                   f'{self.history[best - 1][1]:.4f}; {seconds:.0f} s')
+
+    # ---- Files
+
+    def go_on(self):
+        """Take up what an interrupted training has left; InputError if it was another one, or if all is done."""
+        path, kept = os.path.join(self.output, STATE), os.path.join(self.output, DESCRIPTION)
+        if self.settings.restart or not (os.path.exists(path) or os.path.exists(kept)):
+            print(f'trains on {len(self.samples)} photos of {self.settings.dataroot} at {self.about["size"]}, '
+                  f'{self.steps} steps an epoch; {len(self.val_samples)} for validation')
+            return
+        if not os.path.exists(path):
+            raise InputError(f'{kept}: a network is kept there: --restart trains another in its place, or name another --output')
+        state = read_weights(path)
+        try:
+            about = json.loads(str(state.pop('about')))
+            self.history = state.pop('history').tolist()
+        except (KeyError, ValueError) as error:
+            raise InputError(f'{path}: no state of a training: {error}: begin anew with --restart') from None
+        others = [f'{name} {about.get(name)} (now {value})' for name, value in self.about.items() if about.get(name) != value]
+        if others:
+            raise InputError(f'{self.output}: a training with other settings or data has begun there: {", ".join(others)}: give '
+                             'its settings to go on, or begin anew with --restart')
+        parts = {part: {name[len(part) + 1:]: value for name, value in state.items() if name.startswith(f'{part}/')}
+                 for part in ('network', 'best', 'optimizer')}
+        set_weights(self.network, parts['network'], path)
+        self.best = parts['best']
+        internal = {structured: parameter.name for structured, parameter in self.network.named_parameters()}
+        self.optimizer.set_state_dict({f'{internal[name.rsplit("/", 1)[0]]}_{name.rsplit("/", 1)[1]}_0': paddle.to_tensor(value)
+                                       for name, value in parts['optimizer'].items()})
+        print(f'goes on after epoch {len(self.history)} of {self.settings.epochs} in {self.output}')
+
+    def save(self):
+        """One file holds all that the next epoch depends on: it is whole, or the one before it stays."""
+        structured = {parameter.name: name for name, parameter in self.network.named_parameters()}
+        state = {'about': numpy.array(json.dumps(self.about)), 'history': numpy.array(self.history)}
+        state.update({f'network/{name}': value for name, value in self.network.state_dict().items()})
+        state.update({f'best/{name}': value for name, value in self.best.items()})
+        for key, value in self.optimizer.state_dict().items():
+            match = ADAM_STATE.fullmatch(key)
+            if match:
+                state[f'optimizer/{structured[match[1]]}/{match[2]}'] = value
+        with writing(os.path.join(self.output, STATE), left='the epoch before it stays') as unfinished:
+            save_weights(state, unfinished)
+
+    def keep(self, scores):
+        """Write the network and what is to be known of it; then the training's state goes."""
+        path = os.path.join(self.output, WEIGHTS)
+        with writing(path) as unfinished:
+            save_weights(self.best, unfinished)
+        class_iou = [None if numpy.isnan(iou) else float(iou) for iou in scores.pop('class_iou')]
+        found = names.of_set(self.opt)
+        description = {**self.about, 'classes': found and found['names'][:self.opt.label_nc], 'weights_sha256': file_digest(path),
+                       'training_photos': len(self.samples), 'validation_photos': len(self.val_samples),
+                       'epochs_run': len(self.history), 'best_epoch': self.best_epoch(), 'ceiling': scores,
+                       'ceiling_class_iou': class_iou, 'history': self.history, 'paddle': paddle.__version__,
+                       'date': datetime.datetime.now().astimezone().isoformat(timespec='seconds')}
+        with writing(os.path.join(self.output, DESCRIPTION)) as unfinished, open(unfinished, 'w', encoding='utf-8') as file:
+            json.dump(description, file, indent=1, ensure_ascii=False)
+        os.remove(os.path.join(self.output, STATE))
+        print(f'kept: {path}, epoch {self.best_epoch()}; the ceiling, on {len(self.val_samples)} real validation photos: '
+              f'mean IoU {scores["mean_iou"]:.4f}, pixel accuracy {scores["pixel_accuracy"]:.4f}')
+        if not scores['mean_iou'] >= LITTLE:
+            print(f'that is little (below {LITTLE}): a network that does not know photos cannot score pictures; train it longer '
+                  '(--epochs, --restart), at a larger --size, or with more photos')
+
+
+def learning_rate(peak, step, steps):
+    """Rises in a line over the first WARM_UP of all steps, then falls to zero as a cosine."""
+    risen = max(1, round(WARM_UP * steps))
+    if step < risen:
+        return peak * (step + 1) / risen
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - risen) / max(1, steps - risen)))
+
+
+def weighted_cross_entropy(logits, label, weights):
+    """Mean over the pixels, by weight. logits (N, C, H, W); label int64 (N, H, W), numpy; weights float32 (256), 0 for VOID."""
+    classes = logits.shape[1]
+    each = weights[label.ravel()]
+    safe = paddle.to_tensor(numpy.where(each > 0, label.ravel(), 0))
+    losses = F.cross_entropy(logits.transpose([0, 2, 3, 1]).reshape([-1, classes]), safe, reduction='none').flatten()
+    return (losses * paddle.to_tensor(each)).sum() / max(float(each.sum()), 1e-6)
+
+
+def command_line():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.error = lambda message: parser.exit(2, f'error: {message}; --help lists all\n')
+    parser.add_argument('--dataroot', required=True, metavar='DIR', help='the set: train_img, train_label, val_img, val_label')
+    parser.add_argument('--size', type=size_of, default=(256, 256), metavar='WxH', help='size of the pictures that will be scored: '
+                        'crop_size wide, crop_size / aspect_ratio high [256x256]')
+    parser.add_argument('--label_nc', type=int, metavar='INT', help='number of classes [as many as classes.json in the set names]')
+    parser.add_argument('--output', metavar='DIR', help=f'where the network is kept [{FOLDER}/ in the set]')
+    parser.add_argument('--epochs', type=int, default=60, metavar='INT', help='epochs at most; the learning rate falls to zero '
+                        'over them [60]')
+    parser.add_argument('--patience', type=int, default=20, metavar='INT', help='stop after so many epochs without a better mean '
+                        'IoU on the validation photos [20]')
+    parser.add_argument('--batch', type=int, default=8, metavar='INT', help='samples in an update [8]')
+    parser.add_argument('--lr', type=float, default=2e-3, metavar='FLOAT', help='highest learning rate (AdamW) [0.002]')
+    parser.add_argument('--seed', type=int, default=0, metavar='INT', help='all randomness is a function of it [0]')
+    parser.add_argument('--nThreads', type=int, default=1, metavar='INT', help='worker processes that load data [1]')
+    parser.add_argument('--restart', action='store_true', help='begin anew; replaces what is in --output')
+    settings = parser.parse_args()
+    for name, least in (('epochs', 1), ('patience', 1), ('batch', 1), ('seed', 0), ('nThreads', 0)):
+        if getattr(settings, name) < least:
+            raise InputError(f'--{name} {getattr(settings, name)}: must be at least {least}')
+    if not 0 < settings.lr < math.inf:
+        raise InputError(f'--lr {settings.lr}: must be above 0')
+    return settings
+
+
+def main():
+    settings = command_line()
+    device.use_best_device()
+    Training(settings).run()
+
+
+if __name__ == '__main__':
+    with shown_in_one_line():
+        main()

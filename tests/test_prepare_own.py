@@ -1,0 +1,74 @@
+"""dataset.prepare folder: a set's own validation folders, ids that mean unlabelled, class names, and maps of another size."""
+import json
+
+import numpy as np
+from PIL import Image
+
+from tests.archives import HEIGHT, WIDTH, names_in, noise, picture
+
+
+def write_split(folder):
+    """photos 0 .. 3 for training, 2 .. 3 (the same names) for validation; ids 0, 1, 2 and 7, which means unlabelled."""
+    for split, stems in (('', range(4)), ('val_', range(2, 4))):
+        for part in ('images', 'labels'):
+            (folder / (split + part)).mkdir(parents=True)
+        for stem in stems:
+            label = np.zeros((HEIGHT, WIDTH), np.uint8)
+            label[:10], label[10:20], label[20:24] = 1, 2, 7
+            (folder / f'{split}labels/{stem}.png').write_bytes(picture(label, 'PNG'))
+            (folder / f'{split}images/{stem}.png').write_bytes(picture(noise(stem + 10 * bool(split)), 'PNG'))
+    return ['folder', '--images', folder / 'images', '--labels', folder / 'labels', '--val_images', folder / 'val_images',
+            '--val_labels', folder / 'val_labels']
+
+
+def test_own_split_void_and_names(scripts, tmp_path):
+    """Validation comes from its own folders, whose names may be those of training; the void id becomes 255; names are kept."""
+    words = write_split(tmp_path)
+    (tmp_path / 'names').write_text('# by id\nsky\nroad # and pavement\ntree\n')
+    said = scripts.prepared(*words, '--void', 7, '--names', tmp_path / 'names', '--output', tmp_path / 'set')
+    assert names_in(tmp_path / 'set/train_img') == ['0', '1', '2', '3']
+    assert names_in(tmp_path / 'set/val_label') == ['2', '3']
+    assert np.array_equal(np.array(Image.open(tmp_path / 'set/val_img/2.png')), noise(12))
+    label = np.array(Image.open(tmp_path / 'set/train_label/0.png'))
+    assert set(np.unique(label)) == {0, 1, 2, 255} and (label[20:24] == 255).all()
+    assert json.loads((tmp_path / 'set/classes.json').read_text())['names'] == ['sky', 'road', 'tree']
+    assert '--label_nc 3' in said and '--contain_dontcare_label' not in said
+    plain = scripts.prepared(*words, '--void', 7, '--output', tmp_path / 'plain')
+    assert '--label_nc 3' in plain and json.loads((tmp_path / 'plain/classes.json').read_text())['names'] == ['0', '1', '2']
+
+
+def test_names_beyond_the_ids_and_behind_them(scripts, tmp_path):
+    """The last name may be that of the void id; a class that never occurs counts; an id without name is left out."""
+    words = write_split(tmp_path)
+    (tmp_path / 'names').write_text('\n'.join(f'kind {index}' for index in range(8)))
+    assert '--label_nc 7 ' in scripts.prepared(*words, '--void', 7, '--names', tmp_path / 'names', '--output', tmp_path / 'seven')
+    assert '--label_nc 8 ' in scripts.prepared(*words, '--names', tmp_path / 'names', '--output', tmp_path / 'eight')
+    (tmp_path / 'names').write_text('sky\nroad\n')
+    assert 'label value 2, but --names has 2 names, for 0 .. 1' in scripts.prepare_failure(
+        *words, '--void', 7, '--names', tmp_path / 'names', '--output', tmp_path / 'two')
+    (tmp_path / 'names').write_text('sky\n\ntree\n')
+    assert 'line 2 is empty' in scripts.prepare_failure(*words, '--names', tmp_path / 'names', '--output', tmp_path / 'none')
+    text = scripts.prepare_failure(*words[:7], '--output', tmp_path / 'none')
+    assert '--val_images given: a set with its own validation folders needs --val_images and --val_labels' in text
+    assert 'cannot list' in scripts.prepare_failure(*words[:8], tmp_path / 'nowhere', '--output', tmp_path / 'none')
+
+
+def test_maps_are_fitted_to_photos_on_request(scripts, tmp_path):
+    """Half the size, doubled: every pixel four times; instance maps too. Not asked for, or of another shape: left out, as ever."""
+    words = write_split(tmp_path)
+    for split in ('', 'val_'):
+        (tmp_path / f'{split}instances').mkdir()
+        for path in (tmp_path / f'{split}labels').iterdir():
+            half = Image.open(path).resize((WIDTH // 2, HEIGHT // 2), Image.Resampling.NEAREST)
+            half.save(path)
+            half.save(tmp_path / f'{split}instances' / path.name)
+    words += ['--instances', tmp_path / 'instances', '--val_instances', tmp_path / 'val_instances', '--void', 7, '--output']
+    assert 'different sizes' in scripts.prepare_failure(*words, tmp_path / 'asis')
+    small = np.array(Image.open(tmp_path / 'labels/1.png'))
+    said = scripts.prepared(*words, tmp_path / 'set', '--fit', 'photo')
+    assert '6 label maps had another size than their photo' in said
+    expected = small.repeat(2, 0).repeat(2, 1)
+    assert np.array_equal(np.array(Image.open(tmp_path / 'set/train_inst/1.png')), expected)
+    assert np.array_equal(np.array(Image.open(tmp_path / 'set/train_label/1.png')), np.where(expected == 7, 255, expected))
+    Image.fromarray(small.T).save(tmp_path / 'labels/1.png')
+    assert 'another shape' in scripts.prepared(*words, tmp_path / 'turned', '--fit', 'photo')

@@ -1,0 +1,338 @@
+"""The scoring network of one's own set: result.train_segmenter, killed and resumed, and all that scores with it."""
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import paddle
+import paddle.nn.functional as F
+import pytest
+from PIL import Image
+
+from dataset.files import Sample, find_samples, fingerprint
+from model.convert.paddle_files import read_weights, save_weights, set_weights
+from model.errors import InputError
+from model.init import OPT
+from result import evaluate, own
+from result.scores import VOID
+from result.segmenter import Segmenter
+from result.segmenter_images import MOST_WEIGHT, SegmenterImages, class_weights
+from result.train_segmenter import learning_rate, weighted_cross_entropy
+from tests.conftest import REPOSITORY, TINY, VALIDATION, contents, kill, says, until
+from tests.scoring import seeded_state
+
+CAMVID = os.environ.get('SPADE_CAMVID')
+
+
+# ---- The network and its loss
+
+@pytest.mark.parametrize('size', [(32, 48), (37, 50)])
+def test_the_network_on_kernels_equals_the_plain_formula(size):
+    """Batch norms folded in and plain; sides that are no multiples of 16 too."""
+    network = Segmenter(5, widths=(4, 6, 8, 10, 12))
+    set_weights(network, seeded_state(network), 'seeded')
+    network.eval()
+    x = paddle.to_tensor(np.random.default_rng(0).standard_normal((2, 3, *size)).astype(np.float32))
+    logits, features = network(x), network.features(x)
+
+    def plain(layer, y):
+        y = F.conv2d(y, layer.conv.weight, None, layer.conv.stride, 1)
+        return F.relu(F.batch_norm(y, layer.bn._mean, layer.bn._variance, layer.bn.weight, layer.bn.bias))
+
+    maps = [plain(network.down[0], x)]
+    for down, along in zip(network.down[1:], network.along):
+        maps.append(plain(along, plain(down, maps[-1])))
+    y = maps.pop()
+    assert np.allclose(features.numpy(), y.mean([2, 3]).numpy(), atol=1e-4) and features.shape == [2, 12]
+    while maps:
+        skip = maps.pop()
+        y = F.interpolate(plain(network.up[len(maps)], y), scale_factor=2, mode='nearest')[:, :, :skip.shape[2], :skip.shape[3]]
+        y = plain(network.join[len(maps)], y + skip)
+    expected = network.classify(y).numpy()
+    assert logits.shape == [2, 5, *size] and np.abs(logits.numpy() - expected).max() < 1e-4 * np.abs(expected).max()
+    assert logits.stop_gradient
+
+
+def test_the_loss_in_closed_form():
+    """Equal logits: log(classes) whatever the weights; else the weighted mean; unlabelled pixels have no part in it."""
+    weights = np.zeros(256, np.float32)
+    weights[:3] = 1, 2, 4
+    label = np.array([[[0, 1], [2, VOID]]])
+    assert float(weighted_cross_entropy(paddle.zeros([1, 3, 2, 2]), label, weights)) == pytest.approx(math.log(3))
+    logits = paddle.to_tensor(np.random.default_rng(0).standard_normal((1, 3, 2, 2)).astype(np.float32), stop_gradient=False)
+    loss = weighted_cross_entropy(logits, label, weights)
+    values = logits.numpy()[0].reshape(3, 4)
+    nll = np.log(np.exp(values).sum(0)) - values[[0, 1, 2, 0], range(4)]
+    assert float(loss) == pytest.approx((nll[0] + 2 * nll[1] + 4 * nll[2]) / 7, rel=1e-5)
+    loss.backward()
+    assert (logits.grad.numpy()[0, :, 1, 1] == 0).all() and (logits.grad.numpy()[0, :, 0, 0] != 0).all()
+    assert float(weighted_cross_entropy(logits, np.full((1, 2, 2), VOID), weights)) == 0
+
+
+def test_the_learning_rate_rises_and_falls():
+    rates = [learning_rate(0.1, step, 100) for step in range(100)]
+    assert rates[0] == pytest.approx(0.01) and max(rates) == rates[9] == rates[10] == pytest.approx(0.1)
+    assert rates[55] == pytest.approx(0.05) and rates[99] < 1e-4 and rates == sorted(rates[:10]) + sorted(rates[10:], reverse=True)
+
+
+# ---- What it learns from
+
+@pytest.fixture
+def halves(tmp_path):
+    """A sample: class 1 and white to the left, class 0 and black to the right, unlabelled and grey below."""
+    label = np.zeros((60, 80), np.uint8)
+    label[:, :40], label[50:] = 1, 255
+    photo = np.uint8([0, 255])[np.minimum(label, 1)]
+    photo[50:] = 128
+    Image.fromarray(label).save(tmp_path / 'label.png')
+    Image.fromarray(photo).convert('RGB').save(tmp_path / 'photo.png')
+    return Sample('halves', str(tmp_path / 'label.png'), None, str(tmp_path / 'photo.png'))
+
+
+def test_photo_and_labels_are_moved_alike(halves):
+    """White is class 1 wherever scale, crop and flip have moved it, but for pixels beside the border."""
+    data, sides = SegmenterImages([halves], 3, (40, 30), seed=1), set()
+    for epoch in range(40):
+        arrays = data[epoch, 0]
+        assert arrays['rgb'].shape == (30, 40, 3) and arrays['rgb'].dtype == np.uint8 and arrays['label'].shape == (30, 40)
+        ones, zeros = (arrays['rgb'][arrays['label'] == value].mean(1) for value in (1, 0))
+        assert len(ones) + len(zeros) > 200
+        if min(len(ones), len(zeros)) > 100:   # else one of them may be outside
+            assert np.median(ones) > np.median(zeros) + 60
+            where = np.nonzero(arrays['label'] == 1)[1].mean() < np.nonzero(arrays['label'] == 0)[1].mean()
+            sides.add(bool(where))
+    assert sides == {True, False}
+
+
+def test_draws_are_functions_of_seed_epoch_and_sample(halves):
+    def arrays(seed, *key):
+        return SegmenterImages([halves, halves], 3, (40, 30), seed)[key]
+
+    def alike(one, other):
+        return all(np.array_equal(one[name], other[name]) for name in one)
+
+    assert alike(arrays(0, 1, 0), arrays(0, 1, 0))
+    assert not any(alike(arrays(0, 1, 0), other) for other in (arrays(1, 1, 0), arrays(0, 2, 0), arrays(0, 1, 1)))
+    whole = arrays(0, None, 0)
+    assert alike(whole, arrays(7, None, 1)) and whole['label'][0, 0] == 1 and whole['label'][29, 0] == VOID
+
+
+def test_rare_classes_weigh_more(tmp_path):
+    label = np.zeros((10, 100), np.uint8)       # 890, 100 and 9 pixels; one is unlabelled
+    label[0], label[1, :9], label[1, 9] = 1, 2, 255
+    Image.fromarray(label).save(tmp_path / 'label.png')
+    weights = class_weights([Sample('', str(tmp_path / 'label.png'), None, None)], OPT(label_nc=4))
+    assert weights.tolist() == pytest.approx([1, 1, math.sqrt(100 / 9), 1]) and math.sqrt(100 / 9) < MOST_WEIGHT
+    label[:] = 0
+    label[0, :1], label[1:3] = 2, 1
+    Image.fromarray(label).save(tmp_path / 'label.png')
+    assert class_weights([Sample('', str(tmp_path / 'label.png'), None, None)], OPT(label_nc=4))[2] == MOST_WEIGHT
+
+
+# ---- The command
+
+def command(root, *more, epochs=3, size='32x32', seed=0):
+    return ['-m', 'result.train_segmenter', '--dataroot', root, '--label_nc', TINY['label_nc'], '--size', size, '--epochs', epochs,
+            '--batch', 4, '--nThreads', 0, '--seed', seed, *more]
+
+
+@pytest.fixture(scope='module')
+def mine(tiny_set, tmp_path_factory):
+    """A copy of the tiny set with names, whose network is trained."""
+    root = tmp_path_factory.mktemp('mine') / 'set'
+    shutil.copytree(tiny_set, root)
+    names = [f'kind {index}' for index in range(TINY['label_nc'])]
+    (root / 'classes.json').write_text(json.dumps({'names': names, 'colours': [[index, 0, 0] for index in range(len(names))]}))
+    return root
+
+
+@pytest.fixture(scope='module')
+def segmented(scripts, mine):
+    process = scripts.run(*command(mine))
+    assert process.returncode == 0, process.stderr
+    return process.stdout
+
+
+def kept(folder):
+    return json.loads(Path(folder, 'segmenter.json').read_text()), read_weights(Path(folder, 'segmenter.pdparams'))
+
+
+def test_what_is_kept(mine, segmented):
+    found, weights = kept(mine / 'segmenter')
+    assert says(segmented, 'epoch 3/3: loss', 'the ceiling, on 3 real validation photos: mean IoU',
+                f'{found["ceiling"]["mean_iou"]:.4f}', 'that is little (below 0.2)')   # the tiny set is noise
+    assert sorted(os.listdir(mine / 'segmenter')) == ['segmenter.json', 'segmenter.pdparams']
+    assert found['classes'][8] == 'kind 8' and found['size'] == '32x32' and found['training_photos'] == 13
+    assert len(found['history']) == found['epochs_run'] == 3 and len(found['ceiling_class_iou']) == 9
+    assert found['ceiling']['mean_iou'] == pytest.approx(max(row[1] for row in found['history']))
+    assert found['weights_sha256'] and weights['classify.weight'].shape == (9, 16, 1, 1)
+
+
+def test_killed_and_resumed_it_is_the_same_network(scripts, mine, segmented, tmp_path):
+    """Killed after an epoch, then within another; the rest of an epoch is repeated, to the same bits."""
+    one = command(mine, '--output', tmp_path / 'out')
+    for _ in range(2):
+        before = contents(tmp_path / 'out').get('training.pdstate') if (tmp_path / 'out').exists() else None
+        process = subprocess.Popen([sys.executable, *map(str, one)], cwd=REPOSITORY, env=scripts.environment, text=True,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+        until(lambda: (tmp_path / 'out/training.pdstate').exists() and contents(tmp_path / 'out').get('training.pdstate') != before,
+              process=process)
+        assert kill(process, signal.SIGKILL) == -signal.SIGKILL
+    process = scripts.run(*one)
+    assert process.returncode == 0 and says(process.stdout, 'goes on after epoch 2 of 3'), process.stderr
+    (first, weights), (again, other) = kept(mine / 'segmenter'), kept(tmp_path / 'out')
+    assert again['history'] == first['history'] and again['ceiling'] == first['ceiling']
+    assert weights.keys() == other.keys() and all(np.array_equal(weights[name], other[name]) for name in weights)
+
+
+def test_it_stops_where_nothing_becomes_better(scripts, mine, tmp_path):
+    process = scripts.run(*command(mine, '--output', tmp_path / 'out', '--patience', 1, '--lr', 1e-9, epochs=9))
+    found, _ = kept(tmp_path / 'out')
+    assert process.returncode == 0 and found['epochs_run'] < 9 and found['best_epoch'] == found['epochs_run'] - 1, process.stderr
+
+
+def test_what_is_refused(scripts, mine, tiny_set, segmented, tmp_path):
+    assert says(scripts.failure(*command(mine)), 'a network is kept there: --restart')
+    assert says(scripts.failure('-m', 'result.train_segmenter', '--dataroot', tiny_set), 'classes.json', '--label_nc')
+    assert says(scripts.failure(*command(mine, '--lr', 'inf')), '--lr')
+    assert says(scripts.failure(*command(tmp_path)), 'missing folder')
+    state = {'about': np.array(json.dumps({'seed': 7})), 'history': np.zeros((1, 3))}
+    (tmp_path / 'out').mkdir()
+    save_weights(state, tmp_path / 'out/training.pdstate')
+    assert says(scripts.failure(*command(mine, '--output', tmp_path / 'out')), 'other settings or data', 'seed 7 (now 0)')
+
+
+# ---- Scores with it
+
+def evaluated(scripts, root, pictures, tmp_path, *more):
+    process = scripts.run('-m', 'result.evaluate', '--dataset', 'own', '--dataroot', root, '--pictures', pictures, '--cache',
+                          tmp_path / 'cache', '--scores', tmp_path / 'scores.jsonl', *more)
+    assert process.returncode == 0, process.stderr
+    return json.loads((tmp_path / 'scores.jsonl').read_text().splitlines()[-1]), process.stdout
+
+
+@pytest.fixture(scope='module')
+def photos(mine, tmp_path_factory):
+    """Folder of the validation photos at 32x32: perfect pictures."""
+    folder = tmp_path_factory.mktemp('photos')
+    for path in sorted((mine / 'val_img').iterdir()):
+        Image.open(path).convert('RGB').resize((32, 32), Image.Resampling.BICUBIC).save(folder / path.name)
+    return folder
+
+
+def test_real_photos_reach_the_ceiling(scripts, mine, photos, segmented, tmp_path):
+    """Their own scores as pictures are those that the training has kept, and no distance is left."""
+    line, said = evaluated(scripts, mine, photos, tmp_path)
+    found, _ = kept(mine / 'segmenter')
+    for name, value in found['ceiling'].items():
+        assert line['scores'][name] == pytest.approx(value) and line['real'][name] == pytest.approx(value)
+    assert line['part_of_ceiling'] == {'pixel_accuracy': 1, 'mean_iou': 1}
+    assert line['class_iou'] == line['real_class_iou'] == pytest.approx(found['ceiling_class_iou'])
+    assert 0 <= line['scores']['segmenter_frechet'] < 1e-6 and 'fid' not in line['scores']
+    protocol = line['protocol']
+    assert protocol['name'] == 'own' and protocol['network_sha256'] == found['weights_sha256'] and found['train'] in \
+        protocol['network_trained_on']
+    assert says(said, 'real photos: mean IoU', 'part of that', "Frechet distance (own network's features)", 'kind 3') and \
+        'FID' not in said
+
+
+def test_unlabelled_maps_have_no_scores(mine, photos, segmented, tmp_path):
+    """Neither the pictures nor the photos: nothing is divided, and what is written is JSON."""
+    root = tmp_path / 'set'
+    shutil.copytree(mine, root)
+    for path in (root / 'val_label').iterdir():
+        Image.fromarray(np.full_like(np.array(Image.open(path)), 255)).save(path)
+    about = json.loads((root / 'segmenter/segmenter.json').read_text())
+    about['val'] = fingerprint(find_samples(OPT(dataroot=root, label_nc=TINY['label_nc'], no_instance=True), 'val'))
+    (root / 'segmenter/segmenter.json').write_text(json.dumps(about))
+    words = ['--pictures', photos, '--dataset', 'own', '--dataroot', root, '--cache', tmp_path / 'cache', '--no_fid']
+    settings = evaluate.command_line('').parse_args(list(map(str, words)))
+    line = evaluate.Evaluation(settings).score(str(photos))
+    json.dumps(line, allow_nan=False)
+    assert line['real']['mean_iou'] is line['scores']['mean_iou'] is line['part_of_ceiling']['mean_iou'] is None
+    assert 'real photos: mean IoU' in evaluate.shown([line])
+
+
+def test_chain_from_the_segmenter_to_the_sheet(scripts, mine, segmented, tmp_path):
+    """Training that scores, the best kept; val.py --score says the same; then the sheet."""
+    said = scripts.trained(tmp_path, dataroot=mine, score_epoch_freq=1)
+    lines = [json.loads(line) for line in (tmp_path / 'output/scores.jsonl').read_text().splitlines()]
+    assert says(said, 'scores after epoch 2', 'of what real photos get') and len(lines) == 2
+    assert lines[0]['protocol']['name'] == 'own' and lines[0]['part_of_ceiling']['mean_iou'] is not None
+    found = json.loads((tmp_path / 'output/best/score.json').read_text())
+    assert found['scores']['mean_iou'] == max(line['scores']['mean_iou'] for line in lines)
+    process = scripts.run('val.py', '--lastoutput', tmp_path / 'output', '--results', tmp_path / 'val', '--score', '--cache',
+                          tmp_path / 'cache', '--scores', tmp_path / 'scores.jsonl')
+    assert process.returncode == 0, process.stderr
+    line = json.loads((tmp_path / 'scores.jsonl').read_text())
+    assert line['scores']['mean_iou'] == pytest.approx(lines[1]['scores']['mean_iou']) and line['scores']['segmenter_frechet'] > 0
+    process = scripts.run('-m', 'result.sheet', '--dataset', 'own', '--dataroot', mine, '--pictures', tmp_path / 'val/pics',
+                          '--cache', tmp_path / 'cache', '--scores', tmp_path / 'scores.jsonl', '--log', tmp_path / 'log',
+                          '--checkpoint', tmp_path / 'output', '--output', tmp_path / 'sheet')
+    assert process.returncode == 0, process.stderr
+    text = (tmp_path / 'sheet/index.html').read_text()
+    assert says(text, 'real photos: mean IoU', 'in italics: real photos', 'kind 1', 'own network')
+    assert f'{VALIDATION} rows' in process.stdout
+
+
+def test_another_network_s_score_is_not_compared_in_silence(scripts, mine, segmented, tmp_path):
+    """Between two epochs the scoring network is trained anew: the best so far counts no more, and that is said."""
+    root = tmp_path / 'set'
+    shutil.copytree(mine, root)
+    scripts.trained(tmp_path, dataroot=root, score_epoch_freq=1, niter=1)
+    process = scripts.run(*command(root, '--restart', seed=1, epochs=1))
+    assert process.returncode == 0, process.stderr
+    old, new = (kept(folder / 'segmenter')[0]['weights_sha256'] for folder in (mine, root))
+    said = scripts.trained(tmp_path, dataroot=root, score_epoch_freq=1, niter=2)
+    assert says(said, 'not compared with what was kept before', f'network_sha256 {old}, now {new}',
+                f'kept in {tmp_path}/output/best')
+
+
+def test_scores_are_refused(scripts, mine, tiny_set, photos, segmented, trained, tmp_path):
+    def failed(root, *more):
+        return scripts.failure('-m', 'result.evaluate', '--dataset', 'own', '--dataroot', root, '--pictures', photos, '--cache',
+                               tmp_path / 'cache', *more)
+
+    assert says(failed(tiny_set), 'has no scoring network yet', 'result.train_segmenter')
+    assert says(failed(mine, '--size', '64x64'), 'pictures 64x64', 'trained for 32x32')
+    assert says(scripts.train_failure(tmp_path, score_epoch_freq=1), f'label_nc {TINY["label_nc"]}', 'result.train_segmenter')
+    assert says(scripts.train_failure(tmp_path, score_epoch_freq=1, score_by='fid', dataroot=mine), 'score_by fid',
+                'segmenter_frechet')
+    other = tmp_path / 'other'
+    shutil.copytree(mine, other)
+    (other / 'val_label/000.png').write_bytes((other / 'val_label/001.png').read_bytes())
+    with pytest.raises(InputError, match='knows another data set'):
+        own.dataset(str(other), 'result/')
+    (mine / 'segmenter' / 'segmenter.json').rename(tmp_path / 'segmenter.json')
+    try:
+        shutil.copytree(mine / 'segmenter', tmp_path / 'damaged')
+        another = (tmp_path / 'segmenter.json').read_text().replace('"weights_sha256": "', '"weights_sha256": "0')
+        for content, said in (('{', 'cannot be read'), (another, 'is not what segmenter.json describes')):
+            (tmp_path / 'damaged/segmenter.json').write_text(content)
+            with pytest.raises(InputError, match=said):
+                own.dataset(str(mine), str(tmp_path / 'damaged'))
+    finally:
+        (tmp_path / 'segmenter.json').rename(mine / 'segmenter' / 'segmenter.json')
+
+
+# ---- Real photographs
+
+@pytest.mark.skipif(not CAMVID, reason='SPADE_CAMVID does not name the folder of street photographs')
+def test_street_photographs(scripts, tmp_path):
+    """From the folders as they came to a network that knows roads, buildings, sky and trees, in two epochs at 64x48."""
+    source = Path(CAMVID)
+    process = scripts.run('-m', 'dataset.prepare', 'folder', '--images', source / 'train_img', '--labels', source / 'train_label',
+                          '--val_images', source / 'val_img', '--val_labels', source / 'val_label', '--void', '11', '--output',
+                          tmp_path / 'set', '--link')
+    assert process.returncode == 0, process.stderr
+    process = scripts.run('-m', 'result.train_segmenter', '--dataroot', tmp_path / 'set', '--label_nc', 11, '--size', '64x48',
+                          '--epochs', 2)
+    assert process.returncode == 0, process.stderr
+    found, _ = kept(tmp_path / 'set/segmenter')
+    assert found['training_photos'] == 367 and found['validation_photos'] == 101
+    assert found['ceiling']['mean_iou'] > 0.18 and found['ceiling']['pixel_accuracy'] > 0.6
