@@ -15,7 +15,6 @@ BELOW_ALL = {'model/errors.py': set(), 'model/presets.py': set(), 'model/option.
              'model/command_line.py': set(), 'model/losses.py': set(), 'result/scores.py': set(),
              'model/init.py': {'model.errors', 'model.presets', 'model.option', 'model.command_line'}}
 LONGEST = 200  # lines of README.md
-COMING = {'paint.png'}  # python -m tests.paint_screenshot makes it
 
 
 @functools.cache
@@ -69,7 +68,7 @@ def test_no_link_is_dead(page):
     links = re.findall(r'(?<!\\)\[[^\]]*\]\(([^)\s]+)\)', text) + re.findall(r'src="([^"]+)"', text)
     dead = []
     for link in links:
-        if '://' not in link and link not in COMING:
+        if '://' not in link:
             target, _, anchor = link.partition('#')
             path = (here / target).resolve() if target else REPOSITORY / page
             if not path.exists() or (anchor and anchor not in anchors(path)):
@@ -82,5 +81,5 @@ def test_files_that_a_page_names_exist(page):
     text = (REPOSITORY / page).read_text()
     rooms = 'model|vgg|dataset|output|log|result|paint|tests|docs'
     named = set(re.findall(rf'(?<![\w/.])((?:{rooms})/[\w/*]+\.(?:py|md|cpp|sh))\b', text))
-    absent = [name for name in named if name not in COMING and not any(REPOSITORY.glob(name))]
+    absent = [name for name in named if not any(REPOSITORY.glob(name))]
     assert not absent, f'{page}: {absent}'
