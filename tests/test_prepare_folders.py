@@ -19,9 +19,9 @@ from tests.conftest import says
 
 def write_ade20k(folder):
     scenes = []
-    for split, short, names in (('training', 'train', ('street', 'bathroom', 'house_outdoor', 'misc')),
-                                ('validation', 'val', ('mountain_snowy', 'bedroom'))):
-        for index, name in enumerate(names, 1):
+    for split, short, scene_names in (('training', 'train', ('street', 'bathroom', 'house_outdoor', 'misc')),
+                                      ('validation', 'val', ('mountain_snowy', 'bedroom'))):
+        for index, name in enumerate(scene_names, 1):
             stem = f'ADE_{short}_{index:08d}'
             scenes.append(f'{stem} {name}')
             label = np.zeros((40, 50))

@@ -46,6 +46,8 @@ DEMO_RUN = {
         f'{SMALL} --batchSize 2 --niter_decay 0 --label_nc 182 --contain_dontcare_label true --crop_size 128',
     'python -m log.plot': '',
     'python -m log.plot --log runs/a/log': '',
+    'python -m log.plot --compare runs/a/log runs/b/log': '--compare runs/a/log log',
+    'python -m log.page --output runs/a --log runs/a/log': '',
     """python -c "import numpy; print(numpy.load('log/log.npy').shape)\"""": '',
     'python val.py': '',
     'python val.py --lastoutput runs/a --png': '',
@@ -92,6 +94,16 @@ BESIDE_IT = {
     'python -m dataset.prepare demo --output scenes': '--train 4 --val 1 --height 64 --width 64',
     'python train.py --help': '',
     'python -m model.help': '',
+    'python -m dataset.prepare folder --images photos --labels maps --names names.txt --void 11 --output mine':
+        '--output named --val 0.3',
+    'python -m result.train_segmenter --dataroot mine --size 128x96': '--dataroot named --size 32x32 --epochs 1',
+    'python train.py --dataroot mine --label_nc 12 --no_instance true --crop_size 128 --score_epoch_freq 10':
+        f'{OWN} --dataroot named --score_epoch_freq 1 --output runs/scored --log runs/scored/log',
+    'python val.py --score': '--lastoutput runs/scored --results runs/scored/val --scores runs/scored/scores.jsonl',
+    'python -m result.evaluate --dataset own --dataroot mine --pictures output_val/pics':
+        '--dataroot named --pictures runs/scored/val/pics --size 32x32',
+    'python -m result.sheet --dataset own --dataroot mine --pictures output_val/pics':
+        '--dataroot named --pictures runs/scored/val/pics --size 32x32',
     'python -m tests.scaling': '--steps 0',
     'python -m tests.device_cost': '--crop_size 32 --ngf 4 --batches 1 --paths dense',
     'python -m paddle.distributed.launch --nproc_per_node 2 --backend gloo -- train.py --log logs':
@@ -128,7 +140,7 @@ NOT_RUN = {
         'python -m model.convert drn drn-d-105_ms_cityscapes.pth result/drn_d_105_cityscapes.pdparams',
         'python -m model.convert inception pt_inception-2015-12-05-6726825d.pth result/inception_fid.pdparams'],
     'needs scoring networks that are downloads: tests/test_evaluate.py runs it with seeded ones': [
-        'python val.py --score', 'python val.py --results output/val --score',
+        'python val.py --results output/val --score',
         'python val.py --lastoutput runs/ade20k --results runs/ade20k/val --score',
         'python val.py --lastoutput runs/outdoor --results runs/outdoor/val --score',
         'python val.py --lastoutput runs/cityscapes --results runs/cityscapes/val --score',
@@ -151,6 +163,10 @@ NOT_RUN = {
         'python -m tests.benchmark', 'SPADE_COCO_SAMPLE=FOLDER python -m tests.benchmark', 'python -m tests.benchmark --export',
         'python -m tests.benchmark --paint', 'SPADE_COCO_SAMPLE=FOLDER python -m tests.benchmark --export',
         'SPADE_COCO_SAMPLE=FOLDER python -m tests.benchmark --export --lastoutput output/', '.ci/run'],
+    'needs CamVid, and hours: tests/test_segmenter.py does the same where SPADE_CAMVID names it': [
+        'python -m dataset.prepare folder --images train_img --labels train_label --val_images val_img --val_labels val_label '
+        '--void 11 --names names.txt --output camvid',
+        'python -m result.train_segmenter --dataroot camvid --size 128x96 --epochs 30'],
     'runs the tests': ['python -m pytest', 'python -m pytest tests/test_scores.py -k counts'],
 }
 
@@ -222,6 +238,7 @@ def folder(tmp_path):
         Image.fromarray(label).save(folder / name)
     Image.fromarray(instance).save(folder / 'inst.png')
     rows = [f'{index} {red} {green} {blue} {name}' for index, ((red, green, blue), name) in enumerate(zip(colours, COCO_STUFF))]
+    (folder / 'names.txt').write_text('\n'.join(COCO_STUFF))
     (folder / 'table.txt').write_text('\n'.join([*rows, '255 0 0 0 unlabelled']))
     return folder
 
