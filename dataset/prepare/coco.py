@@ -58,7 +58,7 @@ def annotations_by_stem(member):
 
 
 def maker(arguments):
-    """What dataset.samples.prepare calls for each sample."""
+    """What dataset.prepare.samples.prepare calls for each sample."""
     return functools.partial(_make, official=arguments.official_ids, link=arguments.link)
 
 

@@ -79,7 +79,7 @@ def _by_key(archive, prefix, ending):
 
 
 def maker(arguments):
-    """What dataset.samples.prepare calls for each sample."""
+    """What dataset.prepare.samples.prepare calls for each sample."""
     return functools.partial(_make_cityscapes if arguments.command == 'cityscapes' else _make_ade20k, link=arguments.link)
 
 

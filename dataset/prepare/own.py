@@ -90,7 +90,7 @@ def names_of(path, void=()):
 
 
 def maker(arguments):
-    """What dataset.samples.prepare calls for each sample."""
+    """What dataset.prepare.samples.prepare calls for each sample."""
     table = table_of(arguments.colours) if arguments.colours else None
     classes = len(names_of(arguments.names, arguments.void)) if arguments.names else None
     return functools.partial(_make, table=table, instances=arguments.instances, link=arguments.link, void=arguments.void,

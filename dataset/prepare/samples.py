@@ -25,7 +25,7 @@ from model.writing import UNFINISHED, writing
 RECORD = 'prepared.jsonl'
 GOES_ON = 'the same command goes on once that is mended'
 
-# photo, label, instance: dataset.archive.Member, or None; details: what else the maker needs, of any kind
+# photo, label, instance: dataset.prepare.archive.Member, or None; details: what else the maker needs, of any kind
 Job = namedtuple('Job', 'split stem photo label instance details', defaults=(None, None))
 
 

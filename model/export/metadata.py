@@ -8,7 +8,7 @@ import numpy as np
 from model.errors import InputError
 from model.export.folding import digest
 
-LICENCE_FILE = 'licence.txt'    # model/convert/__main__.py writes it beside converted weights that have one
+LICENCE_FILE = 'licence.txt'    # model/convert/run_folder.py writes it beside converted weights that have one
 PYPROJECT = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'pyproject.toml')
 
 

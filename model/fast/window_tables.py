@@ -1,4 +1,4 @@
-"""What convolutions over distinct label windows (model/windows.py) compute: tables with a row a window, dealt out to pixels."""
+"""What convolutions over distinct label windows (windows.py) compute: tables with a row a window, dealt out to pixels."""
 import numpy as np
 import paddle
 import paddle.nn.functional as F
