@@ -11,7 +11,7 @@ from result.draw import draw
 from result.evaluate import BATCH, Evaluation, add_settings, append
 from result.protocols import OWN, dataset_of
 
-LOWER_IS_BETTER = DISTANCES = 'fid', 'segmenter_frechet'
+DISTANCES = 'fid', 'segmenter_frechet'   # scores that are better when lower
 SCORES = 'scores.jsonl'  # in the folder of the run
 
 
@@ -71,7 +71,7 @@ class Best:
         draw(opt, train_step.painter, pictures, ['.png'], style, opt.batchSize)
         line = self.evaluation.score(pictures, f'epoch {epoch} of {opt.output}', style or 'none')
         found, (before, other) = line['scores'][opt.score_by], self._before(line['protocol'])
-        better = found is not None and (before is None or (found < before if opt.score_by in LOWER_IS_BETTER else found > before))
+        better = found is not None and (before is None or (found < before if opt.score_by in DISTANCES else found > before))
         if better:
             checkpoint.keep('best', {'score.json': {'score_by': opt.score_by, **line}})
         self._count(line)
