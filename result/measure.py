@@ -31,9 +31,7 @@ class Cache:
         """The array of `key`, or None."""
         try:
             return numpy.load(self._path(key))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, EOFError):   # after a power failure; it is measured again
+        except (OSError, ValueError, EOFError):   # not there, or damaged by a power failure: it is measured again
             return None
 
     def put(self, key, array):
