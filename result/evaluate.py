@@ -141,7 +141,7 @@ class Evaluation:
         return found
 
     def reference_statistics(self):
-        """dict: 'mu' (2048), 'sigma' (2048, 2048), 'what' in words: those stored, or computed now and stored."""
+        """dict as reference.read gives it: statistics that are stored, or computed now and stored."""
         if self.statistics is None:
             split = self.settings.statistics
             if split in ('val', 'train'):
