@@ -26,7 +26,7 @@ def folder_jobs(arguments):
     folder, ending = out_folder(arguments), '.png' if arguments.png else '.jpg'
     for option in ('label', 'instance', 'style_photo'):
         other = getattr(arguments, option)
-        if other and os.path.exists(folder) and os.path.samefile(other, folder):
+        if other and os.path.exists(other) and os.path.exists(folder) and os.path.samefile(other, folder):
             raise InputError(f'--out {folder}: is the folder of --{option}: name another one')
     return [(path, instances.get(stem), photos[stem], os.path.join(folder, stem + ending)) for stem, path in labels.items()]
 
