@@ -82,7 +82,7 @@ async function openLink(page) {
     }
 }
 
-function bring({ map, styles, ...page }, found) {
+function bring({ map, styles }, found) {
     map.replace(found.label, found.instance);
     map.markSaved();
     styles.bring(found.style);

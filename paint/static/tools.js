@@ -84,7 +84,7 @@ export class Tools {
             shapes.region(map, index, this.#put());
             map.commit();
         } else if (this.tool === 'polygon') {
-            this.#corner(at, event);
+            this.#corner(at);
         } else {
             map.begin();
             this.stroke = { start: at, last: at };
