@@ -28,7 +28,7 @@ def settings_for(opt, arguments):
     label_nc = own.description(opt.dataroot, weights)[1]['label_nc']
     if label_nc != opt.label_nc:
         raise InputError(f'label_nc {opt.label_nc}: the scoring network of {opt.dataroot} was trained for {label_nc} classes: '
-                         'train it again with result.train_segmenter --restart, or leave scoring out')
+                         f'train it again with result.train_segmenter --label_nc {opt.label_nc} --restart, or leave scoring out')
     return argparse.Namespace(**{**common, 'dataset': OWN})
 
 
