@@ -36,6 +36,8 @@ class Evaluation:
 
     def __init__(self, settings, first=None):
         self.settings = settings
+        if settings.batch < 1:
+            raise InputError(f'--batch {settings.batch}: must be at least 1')
         self.protocol, self.weights = PROTOCOLS[settings.protocol], settings.weights
         if settings.dataset == OWN:
             if not settings.dataroot:
