@@ -49,7 +49,7 @@ def read(path, features):
         with numpy.load(path, allow_pickle=False) as file:
             mu, sigma = file['mu'].astype(numpy.float64), file['sigma'].astype(numpy.float64)
             what = str(file['what']) if 'what' in file else f'{os.path.basename(path)}, SHA-256 of mu {digest(mu.tobytes())[:16]}'
-    except (OSError, ValueError, KeyError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:   # .npy: no context
+    except (OSError, ValueError, KeyError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:   # TypeError: .npy
         raise InputError(f'{path}: no reference statistics: {error}; --statistics takes val, train or an .npz file of mu and '
                          'sigma') from None
     if mu.shape != (features,) or sigma.shape != (features, features):
