@@ -232,7 +232,7 @@ def test_ranks_with_other_options_are_refused(scripts, tmp_path):
     assert process.wait(timeout=60) != 0
     for rank in range(2):
         said = (tmp_path / 'workers' / f'workerlog.{rank}').read_text()
-        assert says(said, 'error: rank 1 on ', 'differs from rank 0', '--lr 0.5 (there 0.0002)', '--batchSize 1 (there 2)',
+        assert says(said, 'error: ', 'rank 1 on ', 'differs from rank 0', '--lr 0.5 (there 0.0002)', '--batchSize 1 (there 2)',
                     '--seed 3 (there 0)', 'the same command')
         assert 'Traceback' not in said
     assert not (tmp_path / 'output').exists()

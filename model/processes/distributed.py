@@ -4,12 +4,9 @@ Collectives run in lockstep: every rank calls them in the same order. `barrier` 
 """
 import contextlib
 import os
-import queue
 import secrets
 import socket
 import sys
-import threading
-from concurrent.futures import Future
 
 import paddle
 from paddle import distributed
@@ -18,8 +15,7 @@ from model.errors import InputError
 from model.processes.watch import Watch
 
 _watch = None
-_gradients = None   # the group that begin_all_reduce uses
-_queue = None       # of the thread that begin_all_reduce uses over gloo
+_gradients = None   # the group that begin_all_reduce uses on GPUs
 
 
 def rank():
@@ -58,7 +54,8 @@ def joined(watch_port=0):
         os.environ['PADDLE_DISTRI_BACKEND'] = 'gloo'
     try:
         distributed.init_parallel_env()
-        _gradients = distributed.new_group(backend='gloo' if paddle.get_device() == 'cpu' else None)
+        if paddle.get_device() != 'cpu':
+            _gradients = distributed.new_group()
         _watch = _linked(watch_port)
     except InputError:
         raise
@@ -122,42 +119,18 @@ def all_reduce(tensor):
 def begin_all_reduce(tensor):
     """Start to replace `tensor` by its sum over the ranks -> a function that waits until that is done.
 
-    These sums are made in the order of the calls, and whatever all_reduce() does meanwhile: they have a group of their own.
+    On GPUs these sums are made in the order of the calls, whatever all_reduce() does meanwhile: they have a group of their own.
+    Over gloo they are made when they are waited for: Paddle's all_reduce blocks there, and the second group that a thread would
+    need is refused connections too often (7 of 18 starts of four processes on one machine).
     """
     if paddle.get_device() == 'cpu':
-        return _in_background(tensor)
+        return lambda: all_reduce(tensor)
     task = distributed.all_reduce(tensor, group=_gradients, sync_op=False)
 
     def wait():
         with _explained():
             task.wait()
     return wait
-
-
-def _in_background(tensor):
-    """begin_all_reduce() over gloo, where Paddle's all_reduce returns only when it is done, sync_op or not: a thread calls it."""
-    global _queue
-    if _queue is None:
-        _queue = queue.Queue()
-        threading.Thread(target=_sum_up, args=(_queue,), daemon=True).start()
-    done = Future()
-    _queue.put((tensor, done))
-
-    def wait():
-        with _explained():
-            done.result()
-    return wait
-
-
-def _sum_up(tensors):
-    while True:
-        tensor, done = tensors.get()
-        try:
-            barrier()   # or gloo would give up on a rank that is 30 seconds behind
-            distributed.all_reduce(tensor, group=_gradients)
-            done.set_result(None)
-        except BaseException as error:
-            done.set_exception(error)
 
 
 @contextlib.contextmanager

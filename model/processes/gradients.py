@@ -37,6 +37,7 @@ class Exchange:
         """Send what is left, gradients that some backward did not reach included, and wait for all."""
         if distributed.ranks() == 1:
             return
+        distributed.barrier()   # or gloo would give up on a rank that is 30 seconds behind
         while len(self.sent) < len(self.buckets):
             self._send()
         late = [name for name, times in self.arrivals.items() if times > self.backwards]
