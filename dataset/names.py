@@ -91,13 +91,6 @@ def of_set(opt):
     return found if found and len(found['names']) in (opt.label_nc, opt.label_nc + 1) else None
 
 
-def keep(opt, folder):
-    """Write the classes of the set in opt.dataroot, if they are known, into the folder of a checkpoint."""
-    found = of_set(opt)
-    if found:
-        write(folder, found)
-
-
 def of_checkpoint(folder, opt):
     """The classes beside a checkpoint, else those of its data set; None where neither knows them."""
     found = read(folder)

@@ -29,7 +29,7 @@ class Checkpoint:
     """The checkpoint of a run in the folder `output`."""
 
     def __init__(self, output):
-        self.output = output
+        self.output, self.classes = output, None
         self.link = os.path.join(output, 'model')
         self.generations = os.path.join(output, 'checkpoints')
 
@@ -149,12 +149,15 @@ class Checkpoint:
             save_weights(state or getattr(optimizer, 'loaded_state', {}), os.path.join(folder, file))
         opt.save(os.path.join(folder, 'opt.json'))
         train_step.choice.save(folder)
-        class_names.keep(opt, folder)
+        if self.classes is None:    # once: who edits the set's file in the middle of a run must not end it
+            self.classes = class_names.of_set(opt) or {}
+        if self.classes:
+            class_names.write(folder, self.classes)
         np.save(os.path.join(folder, 'current_epoch.npy'), progress['epoch'])
         with open(os.path.join(folder, 'progress.json'), 'w') as file:
             json.dump(progress, file, indent=2)
-        for name in ('opt.json', 'current_epoch.npy', 'progress.json', '.'):
-            _sync(os.path.join(folder, name))
+        for name in _matching(folder, r'.*\.(json|npy)') + [folder]:
+            _sync(name)
 
     def _keep(self, folder, name, notes=()):
         """Copy weights and options, by hard links where the file system has them.

@@ -68,6 +68,7 @@ class Best:
         folder = os.path.join(opt.output, 'scoring')
         pictures = os.path.join(folder, 'pics')
         style = 'random' if opt.use_vae else None
+        shutil.rmtree(folder, ignore_errors=True)   # of a kill, perhaps of other samples
         draw(opt, train_step.painter, pictures, ['.png'], style, opt.batchSize)
         line = self.evaluation.score(pictures, f'epoch {epoch} of {opt.output}', style or 'none')
         found, (before, other) = line['scores'][opt.score_by], self._before(line['protocol'])

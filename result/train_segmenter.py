@@ -74,7 +74,7 @@ class Training:
             while not self.is_complete():
                 loss = self.train_epoch(loader)
                 scores = self.validate(val_loader)
-                if self.best_epoch() == len(self.history) or scores['mean_iou'] > self.history[self.best_epoch() - 1][1]:
+                if not self.history or scores['mean_iou'] > self.history[self.best_epoch() - 1][1]:
                     self.best = as_arrays(self.network.state_dict())
                 self.history.append([loss, *(scores[name] for name in SHOWN)])
                 self.save()

@@ -211,6 +211,20 @@ def test_fill_pick_erase_and_escape(page, server):
     assert np.array_equal(page.map(), before)
 
 
+def test_redo_in_the_middle_of_a_polygon_ends_it(page):
+    page.choose(7)
+    page.tool('brush')
+    page.stroke((0.2, 0.2), (0.8, 0.8))
+    drawn = page.map()
+    page.tab.click('#undo')
+    page.tool('polygon')
+    for place in ((0.1, 0.1), (0.1, 0.9)):
+        page.tab.mouse.click(*page.at(*place))
+    page.tab.click('#redo')
+    page.tab.mouse.move(*page.at(0.9, 0.9))   # an error here would be on the console, which the fixture reads
+    assert np.array_equal(page.map(), drawn)
+
+
 def test_search_and_classes_in_the_map_first(page):
     first = page.tab.locator('#class-list button').first
     assert first.locator('.share').inner_text().endswith('%')

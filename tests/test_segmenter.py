@@ -194,6 +194,7 @@ def test_it_stops_where_nothing_becomes_better(scripts, mine, tmp_path):
     process = scripts.run(*command(mine, '--output', tmp_path / 'out', '--patience', 1, '--lr', 1e-9, epochs=9))
     found, _ = kept(tmp_path / 'out')
     assert process.returncode == 0 and found['epochs_run'] < 9 and found['best_epoch'] == found['epochs_run'] - 1, process.stderr
+    assert found['ceiling']['mean_iou'] == pytest.approx(max(row[1] for row in found['history']))   # of what is kept
 
 
 def test_what_is_refused(scripts, mine, tiny_set, segmented, tmp_path):

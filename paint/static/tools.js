@@ -50,7 +50,13 @@ export class Tools {
         };
     }
 
+    // Redo, or another map in this one's place, may have ended what was being drawn.
+    #notice() {
+        if (!this.map.before) this.stroke = this.corners = null;
+    }
+
     #down(event) {
+        this.#notice();
         this.pointers.set(event.pointerId, [event.clientX, event.clientY]);
         try {
             this.view.frame.setPointerCapture(event.pointerId);
@@ -109,6 +115,7 @@ export class Tools {
     }
 
     #move(event) {
+        this.#notice();
         const before = this.pointers.get(event.pointerId);
         if (before) this.pointers.set(event.pointerId, [event.clientX, event.clientY]);
         if (before && this.pointers.size === 2) {
@@ -167,6 +174,7 @@ export class Tools {
 
     // A polygon becomes a step of the history.
     finish() {
+        this.#notice();
         if (!this.corners) return;
         this.#drawPolygon(null);
         this.corners = null;
@@ -184,6 +192,7 @@ export class Tools {
     }
 
     get busy() {
+        this.#notice();
         return Boolean(this.stroke || this.corners);
     }
 
