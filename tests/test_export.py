@@ -25,7 +25,8 @@ from model.init import OPT
 from model.painter import Painter
 from model.semantics import SemanticMap
 from model.vae_encoder import VAEEncoder
-from tests.test_convert import of_ctkindle, save, tiny  # noqa: F401  a fixture
+from tests.test_convert_ctkindle import of_ctkindle  # noqa: F401  a fixture
+from tests.test_convert_nvlabs import save, tiny
 
 onnx = pytest.importorskip('onnx')
 
