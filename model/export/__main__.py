@@ -74,7 +74,7 @@ def describe(words):
 
 def _parser(command, description):
     """With the flags that choose a checkpoint."""
-    parser = checkpoint_parser(description)
+    parser = checkpoint_parser(description, ['dataroot'])   # whose validation maps the file is tried on
     parser.prog = f'python -m model.export {command}'
     return parser
 

@@ -7,8 +7,10 @@ import contextlib
 import io
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import warnings
 
 import numpy as np  # noqa: F401
@@ -45,6 +47,21 @@ def _processor():
         return ''
 
 
+@contextlib.contextmanager
+def _sigterm_kept():
+    """Around Paddle's import, which takes SIGTERM for itself, to report a crash: it comes afterwards, to whom it was meant for."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, 'pthread_sigmask'):
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+
+
 def _import_paddle():
     """Import Paddle without its advice against more than one thread, which does not hold for its released wheels."""
     if not _threads_chosen():
@@ -60,7 +77,8 @@ def _import_paddle():
     with contextlib.redirect_stderr(said), warnings.catch_warnings():
         warnings.filterwarnings('ignore', message='No ccache found')
         warnings.filterwarnings('ignore', message='You are using GPU version Paddle')  # use_best_device says so in its way
-        import paddle
+        with _sigterm_kept():
+            import paddle
     # 2.6.2 without a GPU says so in three lines at the first tensor; use_best_device says it in one.
     warnings.filterwarnings('ignore', message='You are using GPU version Paddle')
     for line in said.getvalue().splitlines():
