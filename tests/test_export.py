@@ -277,6 +277,19 @@ def test_bad_input_is_refused_in_one_line(pair, tmp_path):
         assert '\n' not in str(caught.value)
 
 
+@pytest.mark.parametrize('content', ['[]', '{}', '{"name": "another program"}', '{"generator": {"network": "generator"}}'])
+def test_a_foreign_metadata_json_is_told(pair, tmp_path, content):
+    """Not read as an export, and its folder not replaced."""
+    (tmp_path / 'metadata.json').write_text(content)
+    for words, said in ((['describe', str(tmp_path)], 'no export of this project'),
+                        (['check', str(tmp_path), '--lastoutput', str(pair[0])], 'no export of this project'),
+                        (['paddle', '--lastoutput', str(pair[0]), '--out', str(tmp_path), '--force'], 'other files than')):
+        with pytest.raises(InputError, match=said) as caught:
+            main(words)
+        assert '\n' not in str(caught.value)
+    assert (tmp_path / 'metadata.json').read_text() == content
+
+
 @pytest.mark.parametrize('kind', ['onnx', 'paddle'])
 def test_a_full_disk_leaves_nothing(pair, tmp_path, kind):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

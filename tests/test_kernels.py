@@ -138,6 +138,14 @@ def test_convolution_of_a_tensor_that_is_not_contiguous():
             lambda x, w: F.conv2d(x.transpose([0, 1, 3, 2]), w, None, 1, 1), [x, weight])
 
 
+def test_arrays_in_another_order_are_refused():
+    """Of numpy: a copy would lose what the kernel writes, and the memory as it lies would be read crosswise."""
+    x, modulated = np.zeros((4, 6), np.float32), paddle.zeros([6, 4])
+    for array in (x.T, x[:, ::2], np.asfortranarray(x)):
+        with pytest.raises(ValueError, match='kernels read and write C order'):
+            operators._call('spade_window_sums', modulated, array)
+
+
 @pytest.mark.parametrize('size, k, biased', [((9, 7), 3, True), ((5, 5), 1, False), ((16, 16), 4, True)])
 def test_spectral_norm(size, k, biased):
     """Output, both gradients, and u and v after three forwards in training mode and one in eval mode."""
