@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from model.processes import device  # noqa: F401  first: sets the threads, then imports numpy and Paddle in the order that works
@@ -20,13 +19,15 @@ import pytest
 from PIL import Image
 
 from model import fast
+from model.convert.paddle_files import read_weights, save_weights
 from model.errors import InputError
 from model.processes.cores import cores
 from tests.archives import small_coco
-from tests.forked import Server
+from tests.browser import browser, page  # noqa: F401  fixtures
+from tests.forked import REPOSITORY, Server, kill, until  # noqa: F401  tests take them from here
 from tests.golden.fixture import inputs
+from tests.painting import plain_model, server  # noqa: F401  fixtures
 
-REPOSITORY = Path(__file__).parents[1]
 TINY = dict(label_nc=9, crop_size=32, load_size=36, ngf=2, ndf=2, z_dim=8, use_vae='false', batchSize=2, niter=2,
             save_latest_freq=2, display_freq=5, print_freq=1)
 TRAINING, VALIDATION = 13, 3  # samples; batches of 2 leave one out
@@ -94,12 +95,15 @@ class Scripts:
     def start(self, folder, *flags, fresh=False, **settings):
         """A training in a process group of its own, with what Popen offers; stdout and stderr go to folder/said."""
         Path(folder).mkdir(parents=True, exist_ok=True)
-        command = self.training(folder, *flags, **settings)
-        with open(Path(folder, 'said'), 'w') as said:
+        return self.start_command(self.training(folder, *flags, **settings), Path(folder, 'said'), fresh)
+
+    def start_command(self, command, file, fresh=False):
+        """The same for any `python *command`, which prints into `file`."""
+        with open(file, 'w') as said:
             if not fresh and self._server:
                 return self._server.start(command, said.name, said.name)
-            return subprocess.Popen([sys.executable, *command], cwd=REPOSITORY, env=self.environment, stdout=said, stderr=said,
-                                    start_new_session=True)
+            return subprocess.Popen([sys.executable, *map(str, command)], cwd=REPOSITORY, env=self.environment, stdout=said,
+                                    stderr=said, start_new_session=True)
 
     def launch(self, folder, processes, *command, arguments=('--backend', 'gloo')):
         """Popen of `python *command` in so many processes; what launch prints goes to folder/launched."""
@@ -152,24 +156,6 @@ class Scripts:
 
     def train_refusal(self, folder, *flags, **settings):
         return self.refusal(*self.training(folder, *flags, **settings))
-
-
-def until(condition, seconds=60, process=None):
-    """Wait for a true value of condition() and return it; fails after `seconds` or if `process` ends before."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        assert process is None or process.poll() is None, f'the process ended with status {process.returncode}'
-        time.sleep(0.005)
-    raise AssertionError(f'did not happen within {seconds} s')
-
-
-def kill(process, number=signal.SIGKILL):
-    """Send a signal to the process group, as a terminal does, and return the exit status."""
-    os.killpg(process.pid, number)
-    return process.wait(timeout=60)
 
 
 def contents(folder):
@@ -260,6 +246,17 @@ def trained_vae(scripts, shared):
     """The same with style encoder."""
     return shared('trained_vae', lambda folder: (folder / 'said').write_text(
         scripts.trained(folder, use_vae='true', niter=1)))
+
+
+@pytest.fixture(scope='session')
+def styled(trained_vae, shared):
+    """Folder of a model whose styles are plain to see, where a few steps leave their weights tiny: output/."""
+    def make(folder):
+        shutil.copytree(trained_vae / 'output/model', folder / 'output')
+        for name, weight in (('n_g', 'fc.weight'), ('n_e', 'fc_mu.weight')):
+            state = read_weights(folder / f'output/{name}.pdparams')
+            save_weights({**state, weight: 300 * state[weight]}, folder / f'output/{name}.pdparams')
+    return shared('styled', make)
 
 
 @pytest.fixture(scope='session')

@@ -11,8 +11,10 @@ import random
 import runpy
 import select
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
@@ -63,6 +65,24 @@ class Process:
             return self.wait(0)
         except subprocess.TimeoutExpired:
             return None
+
+
+def until(condition, seconds=60, process=None):
+    """Wait for a true value of condition() and return it; fails after `seconds` or if `process` ends before."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        assert process is None or process.poll() is None, f'the process ended with status {process.returncode}'
+        time.sleep(0.005)
+    raise AssertionError(f'did not happen within {seconds} s')
+
+
+def kill(process, number=signal.SIGKILL):
+    """Send a signal to the process group, as a terminal does, and return the exit status."""
+    os.killpg(process.pid, number)
+    return process.wait(timeout=60)
 
 
 def serve():

@@ -8,10 +8,8 @@ import subprocess
 import sys
 
 import numpy as np
-import pytest
 from PIL import Image
 
-from model.convert.paddle_files import read_weights, save_weights
 from tests.conftest import contents, kill, says, until
 
 
@@ -29,17 +27,6 @@ def predicted(scripts, *flags):
 
 def pixels(path):
     return np.asarray(Image.open(path))
-
-
-@pytest.fixture(scope='module')
-def styled(trained_vae, tmp_path_factory):
-    """A model whose styles are plain to see: a few steps leave its weights tiny."""
-    folder = tmp_path_factory.mktemp('styled')
-    shutil.copytree(trained_vae / 'output/model', folder / 'output')
-    for name, weight in (('n_g', 'fc.weight'), ('n_e', 'fc_mu.weight')):
-        state = read_weights(folder / f'output/{name}.pdparams')
-        save_weights({**state, weight: 300 * state[weight]}, folder / f'output/{name}.pdparams')
-    return folder
 
 
 def flags_of(scripts, model, split='val', **more):
