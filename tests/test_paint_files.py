@@ -78,6 +78,20 @@ def test_a_project_file_and_a_link_bring_everything_back(page, browser, server, 
         other.close()
 
 
+def test_a_link_keeps_the_names_of_photo_and_map(page, scripts):
+    page.tab.set_input_files('.slot input >> nth=0', scripts.data / 'val_img/002.png')
+    page.until("document.querySelector('.slot .what').textContent === '002.png'")
+    shown = page.picture()
+    page.tab.click('#save-menu summary')
+    page.tab.click('[data-save=link]')
+    page.message()
+    link = page.tab.evaluate('navigator.clipboard.readText()')
+    page.tab.close()
+    page.open_tab(link)
+    assert page.tab.inner_text('.slot .what >> nth=0') == '002.png' and np.array_equal(page.picture(), shown)
+    assert json.loads(page.saved('project'))['name'] == '000'
+
+
 def test_leaving_with_unsaved_work_asks(page):
     asked = []
     page.tab.on('dialog', lambda dialog: (asked.append(dialog.type), dialog.accept()))

@@ -1,4 +1,6 @@
 """Styles, languages and the layout of the page, in a real browser."""
+import base64
+import json
 import re
 
 import numpy as np
@@ -26,6 +28,39 @@ def test_styles(page, scripts):
     assert not np.array_equal(page.picture(), photo)
     page.tab.click('#remove-second')
     assert np.array_equal(page.picture(), photo)
+
+
+def drop(page, selector, *files):
+    """Drop the files on an element, as the browser tells of it."""
+    contents = [[path.name, base64.b64encode(path.read_bytes()).decode()] for path in files]
+    page.tab.evaluate("""([selector, files]) => {
+        const transfer = new DataTransfer();
+        for (const [name, content] of files) {
+            const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+            transfer.items.add(new File([bytes], name, { type: 'image/png' }));
+        }
+        const options = { dataTransfer: transfer, bubbles: true, cancelable: true };
+        document.querySelector(selector).dispatchEvent(new DragEvent('drop', options));
+    }""", [selector, contents])
+
+
+NAMED = "[...document.querySelectorAll('.slot:not([hidden]) .what')].map((element) => element.textContent).join()"
+
+
+@pytest.mark.parametrize('one_by_one', [True, False])
+def test_two_dropped_photos_are_the_two_styles(page, scripts, one_by_one):
+    """The second does not take the place of the first while that is loading: not on the page, and not in the server's queue."""
+    photos, asked = [scripts.data / f'val_img/00{index}.png' for index in (0, 2)], []
+    page.tab.on('request', lambda request: request.url.endswith('/style') and asked.append(
+        json.loads(request.post_data_buffer.split(b'\n', 1)[0])['page']))
+    if one_by_one:
+        page.tab.click('#second')
+        for number, photo in enumerate(photos, 1):
+            drop(page, f'.slot:nth-of-type({number})', photo)
+    else:
+        drop(page, '#picture-frame', *photos)
+    page.until(f"{NAMED} === '000.png,002.png'")
+    assert len(set(asked)) == len(asked) == 2
 
 
 def test_the_sheet_of_eight(page):
