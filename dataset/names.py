@@ -52,8 +52,9 @@ def number_of_classes(found):
     return len(found['names']) - sum(name.lower() in NO_CLASS for name in found['names'][-1:])
 
 
-def write(folder, found):
-    with writing(os.path.join(folder, FILE)) as unfinished, open(unfinished, 'w', encoding='utf-8') as file:
+def write(folder, found, left='nothing is left of it'):
+    """Write classes.json; InputError, which says what is `left`, if it cannot be written."""
+    with writing(os.path.join(folder, FILE), left) as unfinished, open(unfinished, 'w', encoding='utf-8') as file:
         json.dump(found, file, ensure_ascii=False)
 
 
