@@ -7,6 +7,7 @@ import os
 import runpy
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -97,13 +98,13 @@ class Scripts:
         Path(folder).mkdir(parents=True, exist_ok=True)
         return self.start_command(self.training(folder, *flags, **settings), Path(folder, 'said'), fresh)
 
-    def start_command(self, command, file, fresh=False):
-        """The same for any `python *command`, which prints into `file`."""
+    def start_command(self, command, file, fresh=False, environment=()):
+        """The same for any `python *command`, which prints into `file`; environment: variables beside ours."""
         with open(file, 'w') as said:
             if not fresh and self._server:
-                return self._server.start(command, said.name, said.name)
-            return subprocess.Popen([sys.executable, *map(str, command)], cwd=REPOSITORY, env=self.environment, stdout=said,
-                                    stderr=said, start_new_session=True)
+                return self._server.start(command, said.name, said.name, environment)
+            return subprocess.Popen([sys.executable, *map(str, command)], cwd=REPOSITORY, stdout=said, stderr=said,
+                                    env={**self.environment, **dict(environment)}, start_new_session=True)
 
     def launch(self, folder, processes, *command, arguments=('--backend', 'gloo')):
         """Popen of `python *command` in so many processes; what launch prints goes to folder/launched."""
@@ -111,9 +112,31 @@ class Scripts:
         # Behind --, or launch would take our --log for an abbreviation of its own flags.
         launcher = ['-m', 'paddle.distributed.launch', '--nproc_per_node', processes, *arguments, '--log_dir',
                     Path(folder, 'workers'), '--', *command]
-        with open(Path(folder, 'launched'), 'w') as said:
-            return subprocess.Popen([sys.executable, *map(str, launcher)], cwd=REPOSITORY, stdout=said, stderr=said,
-                                    env={**self.environment, 'PYTHONPATH': str(REPOSITORY)}, start_new_session=True)
+        return self.start_command(launcher, Path(folder, 'launched'), environment={'PYTHONPATH': str(REPOSITORY)})
+
+    def ranks(self, folder, count, *command):
+        """Exit statuses of `python *command` in so many ranks of one training; what they print goes to folder/workers.
+
+        Forked, with what launch tells its processes, where launch itself is not what is tried.
+        """
+        if not self._server:
+            return [self.launch(folder, count, *command).wait(timeout=60)]
+        Path(folder, 'workers').mkdir(parents=True, exist_ok=True)
+        addresses = [f'127.0.0.1:{free_port()}' for _ in range(count + 1)]
+        common = {'PYTHONPATH': str(REPOSITORY), 'PADDLE_MASTER': addresses.pop(), 'PADDLE_NNODES': '1',
+                  'PADDLE_TRAINERS_NUM': str(count), 'PADDLE_TRAINER_ENDPOINTS': ','.join(addresses),
+                  'PADDLE_DISTRI_BACKEND': 'gloo'}
+        processes = []
+        for rank, address in enumerate(addresses):
+            file = Path(folder, 'workers', f'workerlog.{rank}')
+            processes.append(self._server.start(command, file, file, {
+                **common, 'PADDLE_TRAINER_ID': str(rank), 'PADDLE_RANK_IN_NODE': str(rank), 'PADDLE_CURRENT_ENDPOINT': address}))
+        try:
+            return [process.wait(timeout=60) for process in processes]
+        finally:
+            for process in processes:
+                if process.poll() is None:
+                    kill(process)
 
     def launched(self, folder, processes, *command, **rules):
         """What rank 0 of a launch that must succeed has printed."""
@@ -158,6 +181,11 @@ class Scripts:
         return self.refusal(*self.training(folder, *flags, **settings))
 
 
+def free_port():
+    with socket.create_server(('', 0)) as listener:
+        return listener.getsockname()[1]
+
+
 def contents(folder):
     """dict: path below `folder` -> bytes of the file, links followed; to see that nothing was written."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(Path(folder).rglob('*'))
@@ -171,14 +199,41 @@ def says(text, *parts):
 
 
 def pytest_xdist_auto_num_workers(config):
-    """What -n auto of pyproject.toml means: a worker a core for the whole suite, each with its share of the threads.
+    """What -n auto of pyproject.toml means for the whole suite: a worker a core, and one for while others wait for processes, each
+    with a core's share of the threads.
 
     Tests that are named run in pytest's own process: at once, with what they print, and where a debugger reaches them.
     """
     if config.option.keyword or config.option.capture == 'no' or not all(map(os.path.isdir, config.args)):
         return 0
     os.environ['OMP_NUM_THREADS'] = str(max(1, int(os.environ['OMP_NUM_THREADS']) // cores()))
-    return cores()
+    return cores() + 1
+
+
+# Seconds of the files that take longest, roughly.
+LONGEST = {'test_distributed': 180, 'test_readme': 140, 'test_resume': 110, 'test_export': 90, 'test_alignment': 80,
+           'test_evaluate': 70, 'test_signals': 50, 'test_modulation_choice': 50, 'test_segmenter': 40}
+
+
+def pytest_collection_modifyitems(config, items):
+    """Let each worker begin with files that take long, about as many seconds of them, so that none is left with one at the end.
+
+    pytest-xdist gives each worker the next part of the list, of as many tests; who is done takes over tests from another's end.
+    """
+    if not hasattr(config, 'workerinput'):
+        return
+    workers = config.workerinput['workercount']
+    parts, seconds = [[] for _ in range(workers)], [0] * workers
+    for name in LONGEST:
+        shortest = seconds.index(min(seconds))
+        parts[shortest] += [item for item in items if item.path.stem == name]
+        seconds[shortest] += LONGEST[name]
+    others = [item for item in items if item.path.stem not in LONGEST]
+    for part in parts[:-1]:
+        count = max(0, len(items) // workers - len(part))
+        part += others[:count]
+        del others[:count]
+    items[:] = [item for part in [*parts[:-1], parts[-1] + others] for item in part]
 
 
 def message(call, *arguments, **settings):

@@ -5,6 +5,7 @@
 Real processes with an end of their own, but with the hash seed of the one they come from: where bits are compared, one of
 the runs is to start afresh.
 """
+import importlib
 import json
 import os
 import random
@@ -30,9 +31,13 @@ class Server:
         self._process = subprocess.Popen([sys.executable, '-m', 'tests.forked'], cwd=cwd, env=environment, text=True,
                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
-    def start(self, command, stdout, stderr):
-        """Process of `python *command`, leader of a group of its own, whose words are added to these files."""
-        return Process(self, self.ask(dict(command=[str(word) for word in command], files=[str(stdout), str(stderr)])))
+    def start(self, command, stdout, stderr, environment=()):
+        """Process of `python *command`, leader of a group of its own, whose words are added to these files.
+
+        environment: dict of variables beside the server's own.
+        """
+        return Process(self, self.ask(dict(command=[str(word) for word in command], files=[str(stdout), str(stderr)],
+                                           environment=dict(environment))))
 
     def ask(self, request):
         self._process.stdin.write(json.dumps(request) + '\n')
@@ -95,6 +100,7 @@ def serve():
             answer = os.fork()
             if answer == 0:
                 _separate(*request['files'])
+                os.environ.update(request['environment'])
                 return request['command']
             os.setpgid(answer, answer)  # here and there, so that it is done when either goes on
         print(answer, flush=True)
@@ -120,6 +126,8 @@ def main():
     import dataset.prepare.coco, dataset.prepare.folders, dataset.prepare.own  # noqa: E401, F401
     import predict, val  # noqa: E401, F401
 
+    if os.environ.get('IMPORTED_TOO'):  # matplotlib takes as long as Paddle
+        importlib.import_module(os.environ['IMPORTED_TOO'])
     command = serve()
     if command and command[0] == '-m':
         sys.modules.pop(command[1], None)   # train.py has imported result.evaluate

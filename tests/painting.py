@@ -29,7 +29,7 @@ class Served:
     def __init__(self, process, file):
         self.process, self._file = process, file
         end = time.monotonic() + 120
-        while not (found := re.search(r'^open (http://(.*):(\d+)/)\n', self.said, re.MULTILINE)):
+        while not (found := re.search(r'^open (http://(.*):(\d+)/)\s', self.said, re.MULTILINE)):
             assert process.poll() is None and time.monotonic() < end, f'not served: {self.said}'
             time.sleep(0.01)
         self.address, self.port = found[1], int(found[3])

@@ -1,6 +1,5 @@
 """Styles, languages and the layout of the page, in a real browser."""
 import base64
-import json
 import re
 
 import numpy as np
@@ -50,9 +49,15 @@ NAMED = "[...document.querySelectorAll('.slot:not([hidden]) .what')].map((elemen
 @pytest.mark.parametrize('one_by_one', [True, False])
 def test_two_dropped_photos_are_the_two_styles(page, scripts, one_by_one):
     """The second does not take the place of the first while that is loading: not on the page, and not in the server's queue."""
-    photos, asked = [scripts.data / f'val_img/00{index}.png' for index in (0, 2)], []
-    page.tab.on('request', lambda request: request.url.endswith('/style') and asked.append(
-        json.loads(request.post_data_buffer.split(b'\n', 1)[0])['page']))
+    photos = [scripts.data / f'val_img/00{index}.png' for index in (0, 2)]
+    page.tab.evaluate("""() => {
+        const fetched = window.fetch;
+        window.asked = [];
+        window.fetch = async (path, options) => {
+            if (path === '/style') window.asked.push(JSON.parse((await options.body.text()).split('\\n', 1)[0]).page);
+            return fetched(path, options);
+        };
+    }""")
     if one_by_one:
         page.tab.click('#second')
         for number, photo in enumerate(photos, 1):
@@ -60,6 +65,7 @@ def test_two_dropped_photos_are_the_two_styles(page, scripts, one_by_one):
     else:
         drop(page, '#picture-frame', *photos)
     page.until(f"{NAMED} === '000.png,002.png'")
+    asked = page.tab.evaluate('window.asked')
     assert len(set(asked)) == len(asked) == 2
 
 

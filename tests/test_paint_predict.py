@@ -4,7 +4,6 @@ import io
 import os
 import runpy
 import shutil
-import subprocess
 import sys
 
 import numpy as np
@@ -38,8 +37,7 @@ def flags_of(scripts, model, split='val', **more):
 def test_a_folder_killed_and_begun_again_paints_the_rest(scripts, trained, tmp_path):
     """What is painted stays untouched; all is what single calls and val.py paint."""
     flags = [*flags_of(scripts, trained, 'train', out=tmp_path / 'painted'), '--png']
-    process = subprocess.Popen([sys.executable, 'predict.py', *flags], cwd=scripts.REPOSITORY, env=scripts.environment,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    process = scripts.start_command(['predict.py', *flags], tmp_path / 'said')
     until(lambda: (tmp_path / 'painted').is_dir() and len(list((tmp_path / 'painted').glob('[0-9]*.png'))) >= 2, 200, process)
     kill(process)
     there = {path.name: path.stat().st_mtime_ns for path in (tmp_path / 'painted').glob('[0-9]*.png')}

@@ -4,8 +4,6 @@ import math
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +22,7 @@ from result.scores import VOID
 from result.segmenter import Segmenter
 from result.segmenter_images import MOST_WEIGHT, SegmenterImages, class_weights
 from result.train_segmenter import learning_rate, weighted_cross_entropy
-from tests.conftest import REPOSITORY, TINY, VALIDATION, contents, kill, says, until
+from tests.conftest import TINY, VALIDATION, contents, kill, says, until
 from tests.scoring import seeded_state
 
 CAMVID = os.environ.get('SPADE_CAMVID')
@@ -177,10 +175,9 @@ def test_what_is_kept(mine, segmented):
 def test_killed_and_resumed_it_is_the_same_network(scripts, mine, segmented, tmp_path):
     """Killed after an epoch, then within another; the rest of an epoch is repeated, to the same bits."""
     one = command(mine, '--output', tmp_path / 'out')
-    for _ in range(2):
+    for fresh in (True, False):
         before = contents(tmp_path / 'out').get('training.pdstate') if (tmp_path / 'out').exists() else None
-        process = subprocess.Popen([sys.executable, *map(str, one)], cwd=REPOSITORY, env=scripts.environment, text=True,
-                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+        process = scripts.start_command(one, tmp_path / 'said', fresh)
         until(lambda: (tmp_path / 'out/training.pdstate').exists() and contents(tmp_path / 'out').get('training.pdstate') != before,
               process=process)
         assert kill(process, signal.SIGKILL) == -signal.SIGKILL
