@@ -53,7 +53,8 @@ def test_processes_that_write_the_same_do_not_meet(tmp_path):
     """Of two that are in the middle of one file, each ends with its own, whole."""
     with writing(str(tmp_path / 'a'), alone=False) as unfinished:
         open(unfinished, 'w').write('first')
-        code = f'from tests.test_writing import put; put({str(tmp_path / "a")!r}, "second", alone=False)'
+        code = (f'from model.writing import writing\nwith writing({str(tmp_path / "a")!r}, alone=False) as unfinished:\n'
+                '    open(unfinished, "w").write("second")')
         subprocess.run([sys.executable, '-c', code], check=True, cwd=REPOSITORY)
         assert (tmp_path / 'a').read_text() == 'second'
     assert (tmp_path / 'a').read_text() == 'first' and os.listdir(tmp_path) == ['a']
