@@ -214,7 +214,7 @@ def add_settings(parser):
     parser.add_argument('--statistics', default='val', metavar='val|train|FILE',
                         help='what FID compares with: the photos of val_img or train_img, or an .npz file of mu and sigma [val]')
     parser.add_argument('--weights', default='result/', metavar='DIR', help='folder of the scoring networks\' weights [result/; '
-                        f'with --dataset {OWN} also {own.FOLDER}/ in the set]')
+                        f'with --dataset {OWN} first {own.FOLDER}/ in the set]')
     parser.add_argument('--cache', default='result/cache/', metavar='DIR', help='what was measured already [result/cache/]')
     parser.add_argument('--scores', default='result/scores.jsonl', metavar='FILE', help='results are appended here '
                         '[result/scores.jsonl]')
