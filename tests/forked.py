@@ -5,6 +5,7 @@
 Real processes with an end of their own, but with the hash seed of the one they come from: where bits are compared, one of
 the runs is to start afresh.
 """
+import atexit
 import importlib
 import json
 import os
@@ -15,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -120,6 +122,29 @@ def _separate(stdout, stderr):
     paddle.seed(int.from_bytes(os.urandom(4), 'little'))
 
 
+def to_the_end(work):
+    """Call work() and end this forked process as the interpreter would, but for the destructors of C++.
+
+    One of Paddle 2.6's would wait for ever if a thread of the server held its lock at the moment of the fork.
+    """
+    status = 0
+    try:
+        work()
+    except SystemExit as error:
+        status = error.code or 0
+        if not isinstance(status, int):
+            print(status, file=sys.stderr)
+            status = 1
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        status = 1
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 def main():
     import train  # noqa: F401  first: sets the threads, then imports numpy and Paddle in the order that works
 
@@ -132,10 +157,10 @@ def main():
     if command and command[0] == '-m':
         sys.modules.pop(command[1], None)   # train.py has imported result.evaluate
         sys.argv = command[1:]
-        runpy.run_module(command[1], run_name='__main__', alter_sys=True)
+        to_the_end(lambda: runpy.run_module(command[1], run_name='__main__', alter_sys=True))
     elif command:
         sys.argv = command
-        runpy.run_path(command[0], run_name='__main__')
+        to_the_end(lambda: runpy.run_path(command[0], run_name='__main__'))
 
 
 if __name__ == '__main__':

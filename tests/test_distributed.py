@@ -21,11 +21,15 @@ from model.init import OPT
 from model.processes import precision, watch
 from model.train_step import TrainStep
 from tests.conftest import REPOSITORY, contents, free_port, says, until
-from tests.rank import SETTINGS, TINY, batch
+from tests.rank import TINY, batch, of_world
 
 # ---- The same as one process
 
-@pytest.fixture(scope='session', params=[2, 4])
+WORLDS = 2, 4
+ALIKE = pytest.mark.parametrize('both, name', [(world, name) for world in WORLDS for name in of_world(world)], indirect=['both'])
+
+
+@pytest.fixture(scope='session')
 def both(request, scripts, shared):
     """Folders of results: `world` processes with a sample each, and one with all of them."""
     world = request.param
@@ -43,7 +47,7 @@ def compared(both, name):
     return [dict(np.load(both / which / f'{name}.npz')) for which in ('many', 'one')]
 
 
-@pytest.mark.parametrize('name', SETTINGS)
+@ALIKE
 def test_many_processes_equal_one_with_the_whole_batch(both, name):
     many, one = compared(both, f'{name}_float64')
     assert many.keys() == one.keys() and len(many) > 100
@@ -56,7 +60,7 @@ def test_many_processes_equal_one_with_the_whole_batch(both, name):
         assert np.abs(many[key] - one[key]).max() <= tolerance, key
 
 
-@pytest.mark.parametrize('name', SETTINGS)
+@ALIKE
 def test_gradients_sent_during_backward_are_those_sent_after_it_to_the_bit(both, name):
     during, after = (dict(np.load(both / 'many' / f'{name}_{when}.npz')) for when in ('float32', 'after'))
     (early_g, all_g), (early_d, all_d) = during.pop('early')
@@ -67,12 +71,13 @@ def test_gradients_sent_during_backward_are_those_sent_after_it_to_the_bit(both,
         np.testing.assert_array_equal(during[key], after[key], key)
 
 
-@pytest.mark.parametrize('name', SETTINGS)
+@ALIKE
 def test_first_losses_in_float32(both, name):
     many, one = compared(both, f'{name}_float32')
     np.testing.assert_allclose(many['losses'][0], one['losses'][0], atol=1e-4)
 
 
+@pytest.mark.parametrize('both', WORLDS, indirect=True)
 def test_synchronized_batch_norm_of_unequal_batches(both):
     many, one = compared(both, 'unequal')
     for key in one:

@@ -27,6 +27,7 @@ SERVER = '''
 import json, os, runpy, sys
 from model.processes import device
 import result.best, output.training_pictures, log.progress, log.plan, dataset.demo
+from tests.forked import to_the_end
 assert 'model.processes.stopping' not in sys.modules
 for line in sys.stdin:
     terminal, arguments = json.loads(line)
@@ -37,8 +38,7 @@ for line in sys.stdin:
         for standard in range(3):
             os.dup2(descriptor, standard)
         sys.argv = arguments
-        runpy.run_path('train.py', run_name='__main__')
-        sys.exit()
+        to_the_end(lambda: runpy.run_path('train.py', run_name='__main__'))
     print(child, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 '''
