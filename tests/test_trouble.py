@@ -1,0 +1,171 @@
+"""What train.py says of a training that goes wrong: each line is provoked, and is not heard where nothing is wrong."""
+import json
+import re
+
+import numpy as np
+import paddle
+import pytest
+
+from log import trouble
+from log.trouble import BALANCED, WINDOW, Trouble, discriminator_has_won, generator_is_dead, loss_scale_has_collapsed
+from model.init import OPT
+from model.losses import gan_loss
+from tests.conftest import kill, says, until
+
+STEPS = 2 * WINDOW
+RISING = np.linspace(10.0, 20.0, STEPS)
+
+
+def constant(value):
+    return np.full(STEPS, value)
+
+
+# ---- D has won
+
+@pytest.mark.parametrize('mode, undecided', [('hinge', 0.0), ('original', 0.0), ('ls', 0.5)])
+def test_what_balanced_means(mode, undecided):
+    """A D that says the same of fakes and photos, as it does best where it cannot tell them; one that tells all apart has 0."""
+    def d_loss(of_fakes, of_photos):
+        values = [[paddle.full([1, 1, 4, 4], value)] for value in (of_fakes, of_photos)]
+        return sum(float(gan_loss(prediction, real, mode)) for prediction, real in zip(values, (False, True)))
+    assert d_loss(undecided, undecided) == pytest.approx(BALANCED[mode], rel=1e-6)
+    assert min(d_loss(undecided + step, undecided + step) for step in (-0.1, 0.1)) >= BALANCED[mode]
+    assert d_loss(*((0, 1) if mode == 'ls' else (-20, 20))) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize('mode', BALANCED)
+def test_d_has_won(mode):
+    said = discriminator_has_won(constant(0.04 * BALANCED[mode]), RISING, mode)
+    assert says(said, f'{0.04 * BALANCED[mode]:.2g} over the last 500 steps', f'{BALANCED[mode]:.3g} is balanced', '(12.5, then 17.5)',
+                '--no_TTUR true', '--lr', '--batchSize')
+    assert '\n' not in said
+
+
+def test_d_has_won_without_feature_matching():
+    said = discriminator_has_won(constant(0.0), constant(0.0), 'hinge')
+    assert says(said, 'D has won: d_loss was 0 ') and 'feature' not in said
+
+
+@pytest.mark.parametrize('mode', BALANCED)
+@pytest.mark.parametrize('d_loss, feature_matching', [
+    (constant(0.06), RISING),                                           # low, but D still errs
+    (constant(0.0), RISING[::-1]),                                      # G goes on learning by feature matching
+    (np.repeat([0.0, 1.0], WINDOW), RISING),                            # has been so, and G came back
+    (np.r_[constant(0.0)[:-50], np.full(50, 1.0)], RISING)])            # comes back now
+def test_d_has_not_won(mode, d_loss, feature_matching):
+    assert discriminator_has_won(d_loss * BALANCED[mode], feature_matching, mode) is None
+
+
+def test_the_first_steps_of_a_run_are_not_judged():
+    assert discriminator_has_won(constant(0.0)[1:], RISING[1:], 'hinge') is None
+    assert discriminator_has_won(np.zeros(0), np.zeros(0), 'hinge') is None
+
+
+@pytest.mark.parametrize('d_loss', [0.0, -3.0, -1000.0])
+def test_wasserstein_has_no_floor(d_loss):
+    assert discriminator_has_won(constant(d_loss), RISING, 'w') is None
+
+
+@pytest.mark.parametrize('mode', BALANCED)
+def test_balanced_runs_alarm_nobody(mode):
+    """Losses that swing widely around a third of the balanced one, with feature matching that drifts upwards: 20,000 steps."""
+    draw = np.random.default_rng(7)
+    d_loss = BALANCED[mode] / 3 * draw.gamma(1.0, 1.0, 20000)
+    feature_matching = 10 + np.cumsum(draw.normal(0.001, 0.1, 20000))
+    for end in range(STEPS, 20001, trouble.EVERY):
+        assert discriminator_has_won(d_loss[end - STEPS:end], feature_matching[end - STEPS:end], mode) is None
+
+
+# ---- G is dead
+
+def scenes(count=4):
+    """(labels, photos): each map is its own half-and-half of two of the classes, and a photo has one colour a class."""
+    draw = np.random.default_rng(3)
+    labels = draw.integers(0, 5, (count, 2)).repeat(32, 1)[:, None, :].repeat(64, 1)
+    colours = draw.uniform(-1, 1, (5, 3))
+    return labels, colours[labels].transpose(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize('life, heard', [(0.0, '0.0%'), (0.05, '5.0%'), (0.2, None), (1.0, None)])
+def test_pictures_that_hardly_change(life, heard):
+    """A generator that adds so much of the photo to one picture for all maps."""
+    labels, photos = scenes()
+    said = generator_is_dead(labels, 0.3 + life * photos, photos)
+    assert (said is None) if heard is None else says(said, f'differ by {heard} of what photos do', 'dataset.check', '--restart')
+
+
+@pytest.mark.parametrize('labels, photos', [
+    (scenes()[0], np.zeros((4, 3, 64, 64)) + 0.01 * np.arange(4).reshape(4, 1, 1, 1)),      # photos that are alike
+    (scenes()[0][:1].repeat(4, 0), scenes()[1]),                                            # maps that are alike
+    (scenes(1)[0], scenes(1)[1])])                                                          # a single one
+def test_where_nothing_can_be_seen(labels, photos):
+    assert generator_is_dead(labels, np.zeros(photos.shape), photos) is None
+
+
+def test_maps_that_differ_in_few_pixels_show_nothing():
+    labels, photos = np.zeros((3, 40, 40), int), np.random.default_rng(0).uniform(-1, 1, (3, 3, 40, 40))
+    for sample, side in enumerate((0, 7, 8)):      # 7 x 7 of 40 x 40 pixels are 3 %
+        labels[sample, :side, :side] = 1
+    assert generator_is_dead(labels, np.zeros(photos.shape), photos) is None
+    labels[1:, :20, :20] = [[[1]], [[2]]]
+    assert generator_is_dead(labels, np.zeros(photos.shape), photos)
+
+
+# ---- The loss scale
+
+@pytest.mark.parametrize('scales, heard', [((4.0, 65536.0), '(G 4)'), ((65536.0, 0.5), '(D 0.5)'), ((1.0, 2.0), '(G 1, D 2)'),
+                                           ((8.0, 65536.0), None), ((65536.0, 65536.0), None), ((), None)])
+def test_the_loss_scale(scales, heard):
+    said = loss_scale_has_collapsed([dict(scale=scale, incr_count=3.0, decr_count=0.0) for scale in scales])
+    assert (said is None) if heard is None else says(said, heard, '--amp bfloat16', '--lr')
+
+
+# ---- Once
+
+def test_each_is_said_once_and_is_kept():
+    heard, (labels, photos), scales = [], scenes(), [dict(scale=1.0)] * 2
+    losses = {'d_loss': constant(0.0), 'g_loss_feat': RISING}
+    said = []
+    for _ in range(2):      # of the same run, and of one that goes on
+        one = Trouble(OPT(), said, heard.append)
+        for _ in range(3):
+            one.after_step(losses, scales)
+            one.in_pictures(trouble.BEGUN - 1, labels, 0 * photos, photos)
+        assert len(heard) == 2
+    for _ in range(2):
+        Trouble(OPT(), said, heard.append).in_pictures(trouble.BEGUN, labels, 0 * photos, photos)
+    assert [line.split(' ')[0] for line in heard] == ['D', 'the', 'G'] and len(said) == 3 and json.dumps(said)
+
+
+# ---- In a training
+
+QUIET = dict(batchSize=1, print_freq=1000, display_freq=10 ** 6, save_latest_freq=10 ** 6, save_epoch_freq=10 ** 6)
+
+
+def told(said):
+    return [line for line in said.splitlines() if re.match('D has won|G is dead|the loss scale', line)]
+
+
+def test_a_generator_that_does_not_learn(scripts, tmp_path):
+    """At learning rate 0 it paints what it painted first. Stopped on the way, and gone on with: it is said once, and not early."""
+    settings = dict(QUIET, lr=0, niter=45)
+    process = scripts.start(tmp_path, **settings)
+    progress = tmp_path / 'output/model/progress.json'
+    until(lambda: told((tmp_path / 'said').read_text()), seconds=120, process=process)
+    until(lambda: json.loads(progress.read_text())['step'] >= trouble.BEGUN, process=process)
+    assert kill(process) == -9
+    line, = told((tmp_path / 'said').read_text())
+    assert says(line, 'G is dead: where label maps differ', 'dataset.check')
+    before = json.loads(progress.read_text())
+    assert before['said'] == ['generator'] and before['step'] == 507      # the first epoch of 13 steps that ends after 500
+    assert told(scripts.trained(tmp_path, **settings)) == []
+    assert json.loads(progress.read_text())['said'] == ['generator']
+
+
+def test_a_discriminator_that_wins(scripts, tmp_path):
+    """On these tiny networks it does so by itself."""
+    said = told(scripts.trained(tmp_path, **QUIET, niter=110))
+    assert len(said) == 1 and says(said[0], 'D has won', 'feature matching rises', '2 is balanced')
+    log = np.load(tmp_path / 'log/log.npy')
+    assert json.loads((tmp_path / 'output/model/progress.json').read_text())['said'] == ['discriminator']
+    assert log[-WINDOW:, 4].mean() < 0.1
