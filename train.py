@@ -39,8 +39,8 @@ def main():
 
 
 def train(opt, arguments):
-    if distributed.is_main() and opt.dataroot == PRESETS['demo']['dataroot'] and not os.path.isdir(opt.dataroot):
-        demo.write(opt.dataroot)
+    if distributed.is_main() and opt.dataroot in demo.SETS and not os.path.isdir(opt.dataroot):
+        demo.write(opt.dataroot, **demo.SETS[opt.dataroot])
     distributed.barrier()
     resume.check_same_options(opt)
     data = LabelledImages(opt, ranks=distributed.ranks())

@@ -65,7 +65,7 @@ def plain_model(tmp_path_factory):
 @pytest.fixture(scope='module')
 def painter(styled):
     """(OPT, Painter) of the same model in this process."""
-    return load_painter(argparse.Namespace(lastoutput=str(styled / 'output'), which_epoch=None))
+    return load_painter(argparse.Namespace(lastoutput=str(styled / 'output'), which_epoch=None, weights=None))
 
 
 def png(pixels, mode=None, **options):
