@@ -60,15 +60,15 @@ class Dashboard:
                 self.writer = self._library().LogWriter(self.folder, file_name=FILE)
 
     def step(self, train_step, losses, speed):
-        """After a training step: its losses, a dict; every print_freq steps the speed, in images per second, and what drives it."""
+        """After a training step: its losses, a dict; every print_freq steps learning rates, loss scales, and images per second."""
         if not self.writer:
             return
         self._scalars(train_step.steps, 'losses', losses)
         if train_step.steps % self.every == 0:
-            self._scalars(train_step.steps, 'learning_rate', dict(G=train_step.optimizer_g.get_lr(),
-                                                                  D=train_step.optimizer_d.get_lr()))
-            self._scalars(train_step.steps, 'speed', dict(images_per_second=speed))
-            self._scalars(train_step.steps, 'loss_scale', dict(zip('GD', [state['scale'] for state in train_step.loss_scales])))
+            rates = {'learning_rate_G': train_step.optimizer_g.get_lr(), 'learning_rate_D': train_step.optimizer_d.get_lr()}
+            scales = {f'loss_scale_{network}': state['scale'] for network, state in zip('GD', train_step.loss_scales)}
+            self._scalars(train_step.steps, 'optimizer', {**rates, **scales})
+            self._scalars(train_step.steps, 'speed', {'images_per_second': speed})
 
     def picture(self, step, name, pixels):
         """pixels: uint8 (H, W, 3)."""

@@ -82,8 +82,8 @@ def generator_is_dead(labels, fakes, photos):
     pairs = len(labels) * (len(labels) - 1) // 2
     if pixels <= TOO_ALIKE * pairs * labels[0].size or photographed <= TOO_ALIKE * pixels or painted >= DEAD * photographed:
         return None
-    return (f'G is dead: where label maps differ, its pictures differ by {painted / photographed:.1%} of what photos do. See '
-            'output/pics; try python -m dataset.check (do maps and photos belong together?), then begin anew with a lower --lr or '
+    return (f'G is dead: where label maps differ, its pictures differ by {painted / photographed:.1%} of what photos do. Try '
+            'python -m dataset.check (do maps and photos belong together?), then begin anew with a lower --lr or '
             'another --seed (--restart)')
 
 

@@ -51,7 +51,7 @@ def assert_shows(folder, log, last=STEPS):
         assert steps(found, f'losses/{name}') == list(range(1, last + 1))
         assert np.array_equal([value for _, value in found[f'losses/{name}']], rows[:, column].astype(np.float32))
     printed = list(range(4, last + 1, 4))
-    assert [found.pop(f'learning_rate/{network}', []) for network in 'GD'] == [
+    assert [found.pop(f'optimizer/learning_rate_{network}', []) for network in 'GD'] == [
         [(step, np.float32(rate)) for step in printed] for rate in (0.0001, 0.0004)]
     assert steps(found, speed := 'speed/images_per_second') == printed and all(value > 0 for _, value in found.get(speed, []))
     assert found.get('pictures/training', []) == [(step, (3 * 32 + 8, 2 * 32 + 4)) for step in range(5, last + 1, 5)]
@@ -101,7 +101,7 @@ def test_scores_and_loss_scales(tmp_path):
         dashboard.scores(8, {'mean_iou': 0.5, 'fid': None})
         dashboard.scores(8, {'mean_iou': 0.75, 'fid': None})    # of the same step again: that of a run that has gone on
     found = records(tmp_path / 'seen')
-    assert (found['loss_scale/G'], found['loss_scale/D']) == ([(8, 1024.0)], [(8, 2048.0)])
+    assert (found['optimizer/loss_scale_G'], found['optimizer/loss_scale_D']) == ([(8, 1024.0)], [(8, 2048.0)])
     assert (found['scores/mean_iou'], found['losses/d_loss']) == ([(8, 0.5)], [(8, 0.25)]) and 'scores/fid' not in found
 
 

@@ -1,6 +1,7 @@
 """What train.py says of a training that goes wrong: each line is provoked, and is not heard where nothing is wrong."""
 import json
 import re
+import shutil
 
 import numpy as np
 import paddle
@@ -8,6 +9,7 @@ import pytest
 
 from log import trouble
 from log.trouble import BALANCED, WINDOW, Trouble, discriminator_has_won, generator_is_dead, loss_scale_has_collapsed
+from model.convert.paddle_files import read_weights, save_weights
 from model.init import OPT
 from model.losses import gan_loss
 from tests.conftest import kill, says, until
@@ -139,35 +141,52 @@ def test_each_is_said_once_and_is_kept():
 
 # ---- In a training
 
-QUIET = dict(batchSize=1, print_freq=1000, display_freq=10 ** 6, save_latest_freq=10 ** 6, save_epoch_freq=10 ** 6)
+EPOCH = 130   # steps
+QUIET = dict(batchSize=1, print_freq=EPOCH, display_freq=10 ** 6, save_latest_freq=10 ** 6, save_epoch_freq=10 ** 6)
 
 
-def told(said):
-    return [line for line in said.splitlines() if re.match('D has won|G is dead|the loss scale', line)]
+@pytest.fixture(scope='module')
+def larger_set(tiny_set, shared):
+    """The tiny set ten times over: an epoch ends with a checkpoint, which takes longer than steps of such networks."""
+    def make(folder):
+        shutil.copytree(tiny_set, folder / 'set')
+        for path in (folder / 'set').glob('train_*/*.png'):
+            for copy in range(1, 10):
+                shutil.copy(path, path.with_stem(f'{path.stem}_{copy}'))
+    return shared('larger', make) / 'set'
 
 
-def test_a_generator_that_does_not_learn(scripts, tmp_path):
-    """At learning rate 0 it paints what it painted first. Stopped on the way, and gone on with: it is said once, and not early."""
-    settings = dict(QUIET, lr=0, print_freq=13)
-    process = scripts.start(tmp_path, **settings, niter=1000)
-    progress = tmp_path / 'output/model/progress.json'
-    until(lambda: told((tmp_path / 'said').read_text()), seconds=120, process=process)
+def told(folder):
+    text = (folder / 'said').read_text()
+    return [line for line in text.splitlines() if re.match('D has won|G is dead|the loss scale', line)]
+
+
+def test_a_generator_that_is_dead(scripts, trained, larger_set, tmp_path):
+    """Begun with a last layer of zeros, at learning rate 0; killed, and gone on with: it is said once, and not early."""
+    shutil.copytree(trained / 'output/model', tmp_path / 'grey/model')
+    weights = tmp_path / 'grey/model/n_g.pdparams'
+    save_weights({name: 0 * value if name.startswith('conv_img') else value for name, value in read_weights(weights).items()},
+                 weights)
+    settings, progress = dict(QUIET, dataroot=larger_set, lr=0), tmp_path / 'output/model/progress.json'
+    process = scripts.start(tmp_path, '--init_from', tmp_path / 'grey', **settings, niter=100)
+    until(lambda: told(tmp_path), seconds=240, process=process)
     until(lambda: json.loads(progress.read_text())['step'] >= trouble.BEGUN, process=process)
     assert kill(process) == -9
-    said = (tmp_path / 'said').read_text()
-    line, = told(said)
-    assert says(line, 'G is dead: where label maps differ', 'dataset.check')
-    assert re.findall(r'step (\d+)/', said[:said.index(line)])[-1] == '507'     # the first epoch of 13 steps that ends after 500
+    line, = told(tmp_path)
+    assert says(line, 'G is dead: where label maps differ, its pictures differ by 0.0% of', 'dataset.check')
+    text = (tmp_path / 'said').read_text()
+    assert re.findall(r'step (\d+)/', text[:text.index(line)])[-1] == '520'     # the end of the first epoch beyond 500 steps
     before = json.loads(progress.read_text())
     assert before['said'] == ['generator']
-    assert told(scripts.trained(tmp_path, **settings, niter=before['epoch'] + 2)) == []
+    text = scripts.trained(tmp_path, **settings, niter=before['epoch'] + 1)
+    assert 'goes on from' in text and 'dead' not in text
     assert json.loads(progress.read_text())['said'] == ['generator']
 
 
-def test_a_discriminator_that_wins(scripts, tmp_path):
-    """On these tiny networks it does so by itself."""
-    said = told(scripts.trained(tmp_path, **QUIET, niter=110))
-    assert len(said) == 1 and says(said[0], 'D has won', 'feature matching rises', '2 is balanced')
-    log = np.load(tmp_path / 'log/log.npy')
+def test_a_discriminator_that_wins(scripts, larger_set, tmp_path):
+    """With ten updates for one of G. Of its generator, which hardly learns but follows the maps, nothing is said."""
+    (tmp_path / 'said').write_text(scripts.trained(tmp_path, **QUIET, dataroot=larger_set, D_steps_per_G=10, niter=8))
+    line, = told(tmp_path)
+    assert says(line, 'D has won', 'over the last 500 steps', 'feature matching rises', '2 is balanced', '--no_TTUR')
     assert json.loads((tmp_path / 'output/model/progress.json').read_text())['said'] == ['discriminator']
-    assert log[-WINDOW:, 4].mean() < 0.1
+    assert np.load(tmp_path / 'log/log.npy')[500:1000, 4].mean() < 0.1
