@@ -45,14 +45,21 @@ class Dashboard:
             if self.writer:
                 self.writer.close()
 
-    def begin(self, step):
-        """Cut off what was recorded after `step`, and go on from there."""
+    def begin(self, step, losses):
+        """Cut off what was recorded after `step`, and go on from there.
+
+        losses: dict of arrays, what the log has of each step; InputError if the records are of another run by them.
+        """
         if self.folder:
             kept = 0
-            for end, tag, of_step in [] if self.new else _records(self.path):
-                if of_step > step:
+            for end, record in [] if self.new else _records(self.path):
+                if record.id > step:
                     break
-                kept, self.steps[tag] = end, of_step
+                group, _, name = record.tag.partition('/')
+                if group == 'losses' and record.value != np.float32(losses[name][record.id - 1]):
+                    raise InputError(f'{self.path} holds the records of another run: its {name} of step {record.id} is not that of '
+                                     'the log: name another --visualdl')
+                kept, self.steps[record.tag] = end, record.id
             with open(self.path, 'ab') as file:
                 file.truncate(kept)
             # It prints that the file is there.
@@ -117,7 +124,7 @@ class Dashboard:
 
 
 def _records(path):
-    """Yields (where it ends in the file, tag, step) of each record that is whole; a kill may leave a torn one at the end."""
+    """Yields (where it ends in the file, record) of all that are whole; a kill may leave a torn one at the end."""
     from google.protobuf.message import DecodeError
     from visualdl.proto.record_pb2 import Record
     with open(path, 'rb') as file:
@@ -129,4 +136,4 @@ def _records(path):
             except (DecodeError, IndexError):
                 return
             if len(data) == size:
-                yield file.tell(), value.tag, value.id
+                yield file.tell(), value

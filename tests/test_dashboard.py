@@ -96,7 +96,7 @@ def test_scores_and_loss_scales(tmp_path):
         loss_scales = [dict(scale=1024.0), dict(scale=2048.0)]
 
     with Dashboard(OPT(visualdl=tmp_path / 'seen', print_freq=4)) as dashboard:
-        dashboard.begin(0)
+        dashboard.begin(0, {})
         dashboard.step(Step, {'d_loss': 0.25}, 3.0)
         dashboard.scores(8, {'mean_iou': 0.5, 'fid': None})
         dashboard.scores(8, {'mean_iou': 0.75, 'fid': None})    # of the same step again: that of a run that has gone on
@@ -108,7 +108,7 @@ def test_scores_and_loss_scales(tmp_path):
 def test_a_black_picture_stays_black(tmp_path):
     pixels = np.ones((4, 4, 3), np.uint8)
     with Dashboard(OPT(visualdl=tmp_path / 'seen')) as dashboard:
-        dashboard.begin(0)
+        dashboard.begin(0, {})
         dashboard.picture(1, 'training', pixels)
     assert (pixels == 1).all() and records(tmp_path / 'seen')['pictures/training'] == [(1, (4, 4))]
 
@@ -163,6 +163,18 @@ def test_another_run_is_not_replaced(scripts, seen, tmp_path):
     assert (tmp_path / 'seen' / FILE).read_bytes() == before and not (tmp_path / 'run').exists()
     scripts.trained(tmp_path / 'run', '--restart', **dict(SETTINGS, niter=1), visualdl=tmp_path / 'seen')
     assert_shows(tmp_path / 'seen', tmp_path / 'run/log/log.npy', 6)
+
+
+def test_records_of_another_run_are_not_cut(seen, tmp_path):
+    """A run that goes on and is given the wrong folder."""
+    shutil.copytree(seen / 'seen', tmp_path / 'seen')
+    path = tmp_path / 'seen' / FILE
+    with Dashboard(OPT(visualdl=tmp_path / 'seen'), progress={}) as dashboard:
+        losses = dict(zip(LOG_COLUMNS, np.load(seen / 'log/log.npy').T))
+        losses['d_loss'] = losses['d_loss'] + 1e-3 * (np.arange(STEPS) == 6)
+        before = path.read_bytes()
+        assert says(message(dashboard.begin, 12, losses), path, 'd_loss of step 7 is not that of the log', 'another --visualdl')
+    assert path.read_bytes() == before
 
 
 def test_a_folder_that_cannot_be_written(scripts, tmp_path):
