@@ -8,11 +8,12 @@ import paddle
 import pytest
 
 from log import trouble
+from log.loss_log import LossLog
 from log.trouble import BALANCED, WINDOW, Trouble, discriminator_has_won, generator_is_dead, loss_scale_has_collapsed
 from model.convert.paddle_files import read_weights, save_weights
 from model.init import OPT
 from model.losses import gan_loss
-from tests.conftest import kill, says, until
+from tests.conftest import says
 
 STEPS = 2 * WINDOW
 RISING = np.linspace(10.0, 20.0, STEPS)
@@ -141,52 +142,65 @@ def test_each_is_said_once_and_is_kept():
 
 # ---- In a training
 
-EPOCH = 130   # steps
-QUIET = dict(batchSize=1, print_freq=EPOCH, display_freq=10 ** 6, save_latest_freq=10 ** 6, save_epoch_freq=10 ** 6)
+def begun(trained, folder, steps, rows=None):
+    """A copy of a finished run of two epochs whose counters say that it has done more `steps`, perhaps with other rows in its log."""
+    for name in ('output', 'log'):
+        shutil.copytree(trained / name, folder / name, symlinks=True)
+    path = folder / 'output/model/progress.json'
+    progress = json.loads(path.read_text())
+    del progress['said']                                  # as of a version that had no such key
+    if rows is not None:
+        log = LossLog(folder / 'log/log.npy')
+        log.open()
+        for row in rows:
+            log.append(row)
+        log.close()
+        progress.update(log_rows=log.rows, log_checksum=log.checksum)
+    path.write_text(json.dumps({**progress, 'step': steps}))
 
 
-@pytest.fixture(scope='module')
-def larger_set(tiny_set, shared):
-    """The tiny set ten times over: an epoch ends with a checkpoint, which takes longer than steps of such networks."""
-    def make(folder):
-        shutil.copytree(tiny_set, folder / 'set')
-        for path in (folder / 'set').glob('train_*/*.png'):
-            for copy in range(1, 10):
-                shutil.copy(path, path.with_stem(f'{path.stem}_{copy}'))
-    return shared('larger', make) / 'set'
+def goes_on(scripts, folder, heard, niter, **settings):
+    """Train to the end of epoch `niter`: what it said of troubles, and the step that was printed before; kept is what was `heard`."""
+    said = scripts.trained(folder, **settings, niter=niter)
+    assert json.loads((folder / 'output/model/progress.json').read_text())['said'] == heard
+    return [(line, int(re.findall(r'step (\d+)/', said[:said.index(line)])[-1])) for line in said.splitlines()
+            if re.match('D has won|G is dead|the loss scale', line)]
 
 
-def told(folder):
-    text = (folder / 'said').read_text()
-    return [line for line in text.splitlines() if re.match('D has won|G is dead|the loss scale', line)]
-
-
-def test_a_generator_that_is_dead(scripts, trained, larger_set, tmp_path):
-    """Begun with a last layer of zeros, at learning rate 0; killed, and gone on with: it is said once, and not early."""
-    shutil.copytree(trained / 'output/model', tmp_path / 'grey/model')
-    weights = tmp_path / 'grey/model/n_g.pdparams'
+def test_a_generator_that_is_dead(scripts, trained, tmp_path):
+    """Its last layer is zero and its learning rate too. Said at the end of the first epoch after 500 steps, and never again."""
+    begun(trained, tmp_path, 490)
+    weights = tmp_path / 'output/model/n_g.pdparams'
     save_weights({name: 0 * value if name.startswith('conv_img') else value for name, value in read_weights(weights).items()},
                  weights)
-    settings, progress = dict(QUIET, dataroot=larger_set, lr=0), tmp_path / 'output/model/progress.json'
-    process = scripts.start(tmp_path, '--init_from', tmp_path / 'grey', **settings, niter=100)
-    until(lambda: told(tmp_path), seconds=240, process=process)
-    until(lambda: json.loads(progress.read_text())['step'] >= trouble.BEGUN, process=process)
-    assert kill(process) == -9
-    line, = told(tmp_path)
-    assert says(line, 'G is dead: where label maps differ, its pictures differ by 0.0% of', 'dataset.check')
-    text = (tmp_path / 'said').read_text()
-    assert re.findall(r'step (\d+)/', text[:text.index(line)])[-1] == '520'     # the end of the first epoch beyond 500 steps
-    before = json.loads(progress.read_text())
-    assert before['said'] == ['generator']
-    text = scripts.trained(tmp_path, **settings, niter=before['epoch'] + 1)
-    assert 'goes on from' in text and 'dead' not in text
-    assert json.loads(progress.read_text())['said'] == ['generator']
+    assert goes_on(scripts, tmp_path, [], niter=3, lr=0) == []
+    (line, step), = goes_on(scripts, tmp_path, ['generator'], niter=5, lr=0)
+    assert says(line, 'G is dead: where label maps differ, its pictures differ by 0.0% of', 'dataset.check') and step == 502
+    assert goes_on(scripts, tmp_path, ['generator'], niter=6, lr=0) == []
 
 
-def test_a_discriminator_that_wins(scripts, larger_set, tmp_path):
-    """With ten updates for one of G. Of its generator, which hardly learns but follows the maps, nothing is said."""
-    (tmp_path / 'said').write_text(scripts.trained(tmp_path, **QUIET, dataroot=larger_set, D_steps_per_G=10, niter=8))
-    line, = told(tmp_path)
-    assert says(line, 'D has won', 'over the last 500 steps', 'feature matching rises', '2 is balanced', '--no_TTUR')
-    assert json.loads((tmp_path / 'output/model/progress.json').read_text())['said'] == ['discriminator']
-    assert np.load(tmp_path / 'log/log.npy')[500:1000, 4].mean() < 0.1
+def test_without_validation_maps_the_training_pictures_tell(scripts, trained, tiny_set, tmp_path):
+    begun(trained, tmp_path, 490)
+    weights = tmp_path / 'output/model/n_g.pdparams'
+    save_weights({name: 0 * value if name.startswith('conv_img') else value for name, value in read_weights(weights).items()},
+                 weights)
+    shutil.copytree(tiny_set, tmp_path / 'set')
+    shutil.rmtree(tmp_path / 'set/val_img')
+    (line, step), = goes_on(scripts, tmp_path, ['generator'], niter=4, lr=0, dataroot=tmp_path / 'set')
+    assert line.startswith('G is dead') and step == 500     # a picture every 5 steps
+
+
+def test_a_generator_that_lives(scripts, trained, tmp_path):
+    begun(trained, tmp_path, 490)
+    assert goes_on(scripts, tmp_path, [], niter=4, lr=0) == []
+
+
+@pytest.mark.parametrize('d_loss, heard', [(0.01, ['discriminator']), (1.0, [])])
+def test_a_discriminator_that_has_won(scripts, trained, tmp_path, d_loss, heard):
+    """991 rows are in the log; the next look is after nine more, which a living D adds."""
+    rows = np.full((991, 7), d_loss)
+    rows[:, 1] = np.repeat([10.0, 20.0], [500, 491])
+    begun(trained, tmp_path, 991, rows)
+    said = goes_on(scripts, tmp_path, heard, niter=4)
+    assert [line.split(':')[0] for line, _ in said] == ['D has won'] * len(heard)
+    assert all(step == 1000 and says(line, 'over the last 500 steps', 'feature matching rises (10, then ') for line, step in said)
