@@ -141,6 +141,7 @@ class OPT:
     output = _f('output/', 'folder for checkpoints (model/) and training pictures (pics/)')
     lastoutput = _f(lambda opt: opt.output, 'where val.py and predict.py read the checkpoint; default: output', kind=str)
     log = _f('log/', 'folder of log.npy')
+    visualdl = _f('', 'folder for records of losses, pictures and scores, which VisualDL\'s page shows; empty: none')
     print_freq = _f(100, 'steps between two printed lines, where output is no terminal', minimum=1)
     display_freq = _f(100, 'steps between two training pictures', minimum=1)
     save_latest_freq = _f(5000, 'steps between two checkpoints within an epoch', minimum=1)

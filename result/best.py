@@ -56,7 +56,7 @@ class Best:
         if opt.score_by in DISTANCES and (opt.score_by == 'fid') != (settings.dataset != OWN):
             raise InputError(f'score_by {opt.score_by}: the network of one\'s own set gives segmenter_frechet, the published '
                              'ones fid; name the other, or mean_iou')
-        self.opt, self.evaluation = opt, Evaluation(settings, opt.max_dataset_size)
+        self.opt, self.evaluation, self.scores = opt, Evaluation(settings, opt.max_dataset_size), {}   # scores: the last ones
 
     def score(self, train_step, checkpoint, epoch):
         """Paint, score and, if it is the best so far, keep the newest checkpoint, which must be that of `epoch`; what to say.
@@ -71,6 +71,7 @@ class Best:
         draw(opt, train_step.painter, pictures, ['.png'], style, opt.batchSize)
         line = {**self.evaluation.score(pictures, f'epoch {epoch} of {opt.output}', style or 'none'),
                 'weights': train_step.painter.weights}
+        self.scores = line['scores']
         found, (before, other) = line['scores'][opt.score_by], self._before(line['protocol'])
         better = found is not None and (before is None or (found < before if opt.score_by in DISTANCES else found > before))
         if better:
