@@ -15,7 +15,8 @@ from model.processes import device  # before what imports Paddle: sets the threa
 from dataset import demo
 from dataset.labelled_images import LabelledImages, batches, global_batch
 from dataset.loader import Loader
-from log import plan
+from log import plan, trouble
+from log.dashboard import Dashboard
 from log.progress import Progress
 from model.errors import shown_in_one_line
 from model.init import OPT
@@ -38,8 +39,8 @@ def main():
 
 
 def train(opt, arguments):
-    if distributed.is_main() and opt.dataroot == PRESETS['demo']['dataroot'] and not os.path.isdir(opt.dataroot):
-        demo.write(opt.dataroot)
+    if distributed.is_main() and opt.dataroot in demo.SETS and not os.path.isdir(opt.dataroot):
+        demo.write(opt.dataroot, **demo.SETS[opt.dataroot])
     distributed.barrier()
     resume.check_same_options(opt)
     data = LabelledImages(opt, ranks=distributed.ranks())
@@ -53,10 +54,10 @@ def train(opt, arguments):
     train_step = TrainStep(opt)
     train_step.set_epoch(run.epoch)
     plan.print_plan(opt, len(data), train_step)
-    with run.claimed():
+    with Dashboard(opt, run.progress, arguments.restart) as dashboard, run.claimed():
         run.begin(train_step, arguments.init_from)
         with Loader(data, opt.nThreads, train_step.choice.prepared) as loader, stopping.after_the_step():
-            Training(opt, train_step, loader, run, best).run()
+            Training(opt, train_step, loader, run, best, dashboard).run()
     print(f'done: {opt.epochs} epochs. Pictures: {os.path.join(opt.output, "pics")}; losses: python -m log.plot --log {opt.log}; '
           f'validation set: python val.py --lastoutput {opt.output}')
 
@@ -82,14 +83,17 @@ def options():
 class Training:
     """The loop over epochs and steps. Every rank runs it; rank 0 logs, draws, saves and scores."""
 
-    def __init__(self, opt, train_step, loader, run, best):
-        self.opt, self.train_step, self.loader, self.best = opt, train_step, loader, best
+    def __init__(self, opt, train_step, loader, run, best, dashboard):
+        self.opt, self.train_step, self.loader, self.best, self.dashboard = opt, train_step, loader, best, dashboard
         self.log, self.progress, self.checkpoint = run.log, run.progress, Checkpoint(opt.output)
         self.whole = global_batch(opt, distributed.ranks())   # samples of a step
         epochs, samples = opt.epochs - self.progress['epoch'], len(loader.data)
         steps = (samples - self.progress['seen']) // self.whole + epochs * (samples // self.whole)
         self.report = Progress(train_step.steps, train_step.steps + steps, self.whole, opt.print_freq)
-        self.pictures = TrainingPictures(opt, train_step, self.report.say) if distributed.is_main() else None
+        if distributed.is_main():
+            self.trouble = trouble.Trouble(opt, self.progress.setdefault('said', []), self.report.say)
+            self.pictures = TrainingPictures(opt, train_step, self.report.say, self.trouble, dashboard)
+            dashboard.begin(train_step.steps, dict(zip(LOG_COLUMNS, self.log.last(self.log.rows).T)))
         self.parent = os.getppid()
 
     def run(self):
@@ -123,6 +127,9 @@ class Training:
     def _record(self, epoch, batch, losses):
         """The log's row, and where they are due a picture and a checkpoint."""
         self.log.append([losses[name] for name in LOG_COLUMNS])
+        self.dashboard.step(self.train_step, losses, self.report.speed)
+        if self.train_step.steps % trouble.EVERY == 0:
+            self.trouble.after_step(dict(zip(LOG_COLUMNS, self.log.last(2 * trouble.WINDOW).T)), self.train_step.loss_scales)
         if self.train_step.steps % self.opt.display_freq == 0:
             self.pictures.of_batch(epoch, batch)
         if self.train_step.steps % self.opt.save_latest_freq == 0:
@@ -130,6 +137,7 @@ class Training:
 
     def _save(self, keep_epoch=None):
         self.log.sync()
+        self.dashboard.flush()
         self.progress.update(log_rows=self.log.rows, log_checksum=self.log.checksum)
         self.checkpoint.save(self.train_step, self.opt, self.progress, keep_epoch)
 
@@ -137,6 +145,7 @@ class Training:
         if score_is_due(self.opt, epoch):
             with stopping.at_once('stopped: all is saved but these scores; the same command makes them'):
                 self.report.say(self.best.score(self.train_step, self.checkpoint, epoch))
+                self.dashboard.scores(self.train_step.steps, self.best.scores)
 
     def _asked(self):
         """Whether this process is to stop: after a signal, and when launch was killed, which may leave its processes."""

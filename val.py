@@ -32,10 +32,12 @@ def validate(arguments):
     endings = ['.jpg'] + ['.png'] * (arguments.png or arguments.score)
     count = draw(opt, painter, folder, endings, style, opt.batchSize, distributed.rank(), distributed.ranks())
     distributed.barrier()
-    print(f'{count} pictures in {folder}' + (f' (max_dataset_size {count})' if count == opt.max_dataset_size else ''))
+    print(f'{count} pictures in {folder}' + (f' (max_dataset_size {count})' if count == opt.max_dataset_size else '') +
+          (', by the averaged weights (--weights last takes the others)' if painter.weights == 'averaged' else ''))
     if evaluation and distributed.is_main():
         checkpoint = folder_of(opt.lastoutput, arguments.which_epoch)
-        line = evaluation.score(folder, checkpoint, {'photo': 'photo (reconstruction)'}.get(style, style or 'none'))
+        line = {**evaluation.score(folder, checkpoint, {'photo': 'photo (reconstruction)'}.get(style, style or 'none')),
+                'weights': painter.weights}
         evaluate.append(arguments.scores, line)
         print(evaluate.shown([line]))
     distributed.barrier()
@@ -51,7 +53,6 @@ def command_line():
     parser.add_argument('--results', metavar='DIR', default='output_val/', help='folder for the pictures [output_val/]')
     parser.add_argument('--score', action='store_true', default=False, help='score the PNG files too, as python -m result.evaluate')
     evaluate.add_settings(parser.add_argument_group('with --score'))
-    parser.set_defaults(weights=None)   # those of --scoring, as in training
     return parser.parse_args()
 
 

@@ -28,6 +28,8 @@ from model.presets import PRESETS
 FOLDERS = tuple(f'{phase}_{kind}' for phase in ('train', 'val') for kind in ('img', 'label', 'inst'))
 OWN_FILE = re.compile(r'scene_\d{5,}\.(jpg|png)')
 SHEET, SHEET_SAMPLES = 'sheet.jpg', 8
+# What train.py writes for the presets of the demo, if it is not there: arguments of `write`.
+SETS = {PRESETS['demo']['dataroot']: {}, PRESETS['demo_long']['dataroot']: dict(train=600, val=8, height=144, width=144)}
 PHASE_SEEDS = 10 ** 6  # scene seeds set aside for each phase: training and validation never share a scene
 
 

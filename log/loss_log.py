@@ -57,6 +57,13 @@ class LossLog:
             self._write(0, _header(self.rows + 1, self.columns))
         self.rows, self.checksum = self.rows + 1, zlib.crc32(data, self.checksum)
 
+    def last(self, count):
+        """The last `count` rows, or all where there are fewer: (rows, columns)."""
+        count = min(count, self.rows)
+        with _disk_errors(self.path):
+            self._file.seek(self._end(self.rows - count))
+            return numpy.frombuffer(self._file.read(count * self.columns * 8), '<f8').reshape(count, self.columns)
+
     def sync(self):
         """Wait until all rows are on the disk; called before a checkpoint counts on them."""
         with _disk_errors(self.path):

@@ -41,6 +41,7 @@ class Progress:
 
     def __init__(self, first, last, batch_size, print_freq):
         self.step, self.last, self.batch_size, self.print_freq = first, last, batch_size, print_freq
+        self.speed = 0.0    # images per second, over the steps since the last line (or since there would have been one)
         self.bar = tqdm(total=last, initial=first, unit='step', dynamic_ncols=True) if sys.stdout.isatty() else None
         self._start_window()
 
@@ -59,14 +60,15 @@ class Progress:
         """One step is done; `losses` is a dict of floats."""
         self.step += 1
         self.steps += 1
+        seconds = (time.perf_counter() - self.start) / self.steps
+        self.speed = self.batch_size / seconds
         if self.bar is not None:
             self.bar.set_description(f'epoch {epoch}', refresh=False)
             shown = {name.replace('_loss', ''): f'{value:.3f}' for name, value in losses.items() if value}
-            seconds = (time.perf_counter() - self.start) / self.steps
-            self.bar.set_postfix({**shown, 'images/s': f'{self.batch_size / seconds:.2f}'}, refresh=False)
+            self.bar.set_postfix({**shown, 'images/s': f'{self.speed:.2f}'}, refresh=False)
             self.bar.update()
         if self.steps == self.print_freq or (self.bar is None and self.step == self.last):
-            self._print(epoch, losses)
+            self._print(epoch, losses, seconds)
             self._start_window()
 
     def say(self, line):
@@ -80,11 +82,10 @@ class Progress:
     def _start_window(self):
         self.start, self.reader, self.steps = time.perf_counter(), 0.0, 0
 
-    def _print(self, epoch, losses):
+    def _print(self, epoch, losses, seconds):
         if self.bar is not None:
             return
-        seconds = (time.perf_counter() - self.start) / self.steps
         values = ', '.join(f'{name}: {value:.4f}' for name, value in losses.items())
         left = timedelta(seconds=round(seconds * (self.last - self.step)))
         print(f'epoch {epoch}, step {self.step}/{self.last}, {values}, avg_reader_cost: {self.reader / self.steps:.5f} sec, '
-              f'avg_batch_cost: {seconds:.5f} sec, avg_ips: {self.batch_size / seconds:.3f} images/sec, left: {left}', flush=True)
+              f'avg_batch_cost: {seconds:.5f} sec, avg_ips: {self.speed:.3f} images/sec, left: {left}', flush=True)

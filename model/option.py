@@ -9,9 +9,9 @@ from model.errors import InputError, OptionError
 class Option:
     """One setting: a typed, documented attribute of OPT. A callable default is computed from the other settings."""
 
-    def __init__(self, default, help, kind=None, choices=None, minimum=None, pattern=None, group=None, effect=None, differs=''):
-        self.default, self.help, self.choices, self.minimum, self.pattern = default, help, choices, minimum, pattern
-        self.kind = kind or type(default)
+    def __init__(self, default, help, kind=None, choices=None, minimum=None, maximum=None, pattern=None, group=None, effect=None, differs=''):
+        self.default, self.help, self.choices, self.pattern = default, help, choices, pattern
+        self.minimum, self.maximum, self.kind = minimum, maximum, kind or type(default)
         self.group, self.effect, self.differs = group, effect, differs   # differs: from paper, official code or ctkindle
 
     def __set_name__(self, owner, name):
@@ -37,6 +37,8 @@ class Option:
             raise OptionError(f'option {self.name}: found {value!r}, allowed: {", ".join(self.choices)}')
         if self.minimum is not None and not value >= self.minimum:
             raise OptionError(f'option {self.name}: found {value}, must be at least {self.minimum}')
+        if self.maximum is not None and not value <= self.maximum:
+            raise OptionError(f'option {self.name}: found {value}, must be at most {self.maximum}')
         if self.kind is float and not math.isfinite(value):
             raise OptionError(f'option {self.name}: found {value}, must be a finite number')
         if self.pattern and not self.pattern.fullmatch(value):

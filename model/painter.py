@@ -8,19 +8,21 @@ import paddle
 from model.convert import ctkindle
 from model.convert.official_options import UNSEEN
 from model.convert.paddle_files import set_weights
-from model.convert.run_folder import NETWORKS, folder_of, load_networks
+from model.convert.run_folder import AVERAGED, NETWORKS, folder_of, load_networks
 from model.errors import InputError
 from model.generator import SPADEGenerator
 from model.init import OPT
 from model.modulation_choice import ModulationChoice
 from model.vae_encoder import VAEEncoder, reparameterize
 
+WEIGHTS = 'averaged', 'last'    # of the generator: the average that --ema_decay keeps, or the last step's
+
 
 class Painter:
     """Pictures of label maps; train or eval mode of the networks is as before after each call."""
 
-    def __init__(self, opt, generator, encoder=None, choice=None):
-        self.opt, self.generator, self.encoder = opt, generator, encoder
+    def __init__(self, opt, generator, encoder=None, choice=None, weights='last'):
+        self.opt, self.generator, self.encoder, self.weights = opt, generator, encoder, weights   # one of WEIGHTS
         self.choice = choice or ModulationChoice(opt)
 
     @paddle.no_grad()
@@ -65,6 +67,8 @@ def checkpoint_parser(description, more=()):
     parser = OPT.parser(description, names, defaults='the checkpoint\'s')
     parser.add_argument('--which_epoch', type=int, metavar='N', default=None,
                         help='the copy of epoch N that training kept [the latest]')
+    parser.add_argument('--weights', choices=WEIGHTS, default=None, help='the average of the generator\'s weights that training with '
+                        '--ema_decay keeps, or the last [averaged, where there is one]')
     return parser
 
 
@@ -75,6 +79,7 @@ def load_painter(arguments):
     """
     place = OPT().update(arguments).lastoutput
     folder = folder_of(place, arguments.which_epoch)
+    weights = _weights(folder, getattr(arguments, 'weights', None))
     if ctkindle.is_ctkindle(folder):
         return _painter_of_ctkindle(folder, arguments)
     saved = OPT.load(os.path.join(folder, 'opt.json'))
@@ -84,10 +89,19 @@ def load_painter(arguments):
                if getattr(saved, name) != getattr(opt, name)]
     if changed:
         raise InputError(f'{folder} was trained with other networks: {", ".join(changed)}: leave these options out')
-    painter = Painter(opt, SPADEGenerator(opt), VAEEncoder(opt) if opt.use_vae else None)
-    load_networks(painter, folder)
+    painter = Painter(opt, SPADEGenerator(opt), VAEEncoder(opt) if opt.use_vae else None, weights=weights)
+    load_networks(painter, folder, files={AVERAGED if weights == 'averaged' else 'n_g.pdparams': 'generator', 'n_e.pdparams': 'encoder'})
     painter.choice.load(folder)
     return opt, painter
+
+
+def _weights(folder, wanted):
+    """One of WEIGHTS, averaged where they are there; InputError if they are wanted and are not."""
+    if os.path.exists(os.path.join(folder, AVERAGED)):
+        return wanted or 'averaged'
+    if wanted == 'averaged':
+        raise InputError(f'--weights averaged: {folder} has no {AVERAGED}: it was trained without --ema_decay; leave --weights out')
+    return 'last'
 
 
 def _painter_of_ctkindle(folder, arguments):

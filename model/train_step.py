@@ -7,6 +7,7 @@ import math
 import numpy as np
 import paddle
 
+from model.averaged import AveragedGenerator
 from model.discriminator import MultiscaleDiscriminator, halves
 from model.errors import InputError
 from model.fast import in_use, return_free_memory
@@ -38,7 +39,10 @@ class TrainStep:
         self.discriminator = MultiscaleDiscriminator(opt)
         self.encoder = VAEEncoder(opt) if opt.use_vae else None
         self.choice = ModulationChoice(opt)
-        self.painter = Painter(opt, self.generator, self.encoder, self.choice)
+        self.average = AveragedGenerator(opt, self.generator) if opt.ema_decay else None   # last: it draws random numbers
+        self.averaged = self.average and self.average.network
+        self.painter = Painter(opt, self.averaged or self.generator, self.encoder, self.choice,
+                               'averaged' if self.average else 'last')
         self.parameters_g = self.generator.parameters() + (self.encoder.parameters() if opt.use_vae else [])
         self.parameters_d = self.discriminator.parameters()
         self.optimizer_g, self.optimizer_d = (
@@ -101,13 +105,18 @@ class TrainStep:
         with self.choice.taken(self.steps, [semantics for semantics, _ in pieces]):
             losses = self._update_g(pieces, noises[0]) if self.steps % self.opt.D_steps_per_G == 0 else {}
             losses.update(self._update_d(pieces, noises[1]))
+            if self.average and self.steps % self.opt.D_steps_per_G == 0:
+                self.average.update()
             losses = self._as_floats(losses, stop)
         self.g_losses.update((name, losses[name]) for name in G_COLUMNS if name in losses)
         self.steps += 1
         return {**self.g_losses, **{name: losses[name] for name in D_COLUMNS}}
 
     def generate(self, label, instance, image=None, z=None):
-        """Pictures (N, output_nc, H, W) in [-1, 1], eval mode, no gradient; the style as in Painter.paint."""
+        """Pictures (N, output_nc, H, W) in [-1, 1], by the averaged weights if there are any; eval mode, no gradient.
+
+        The style as in Painter.paint.
+        """
         return self.painter.paint(self._semantics(label, instance), image, z)
 
     def _semantics(self, label, instance):

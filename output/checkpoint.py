@@ -1,6 +1,6 @@
 """Checkpoints: networks, optimizers, options and counters, written as one set that no kill can tear.
 
-    output/checkpoints/000007/   one generation: n_g.pdparams n_d.pdparams n_e.pdparams n_g.pdopt n_d.pdopt
+    output/checkpoints/000007/   one generation: n_g.pdparams n_d.pdparams n_e.pdparams n_g_ema.pdparams n_g.pdopt n_d.pdopt
                                  opt.json progress.json current_epoch.npy classes.json modulation.json
     output/model                 link to the newest generation, swapped by one rename
     output/current_epoch.npy     link through it
@@ -18,7 +18,7 @@ import paddle
 
 from dataset import names as class_names
 from model.convert.paddle_files import as_arrays, read_weights, save_weights
-from model.convert.run_folder import NETWORKS, load_networks
+from model.convert.run_folder import NETWORKS, load_training
 from model.errors import InputError
 
 COPY = r'epoch_\d+|best'  # names of the copies that are kept
@@ -52,7 +52,7 @@ class Checkpoint:
 
     def load(self, train_step):
         """Set networks, optimizers and counters of `train_step`."""
-        load_networks(train_step, os.path.realpath(self.link))
+        load_training(train_step, os.path.realpath(self.link))
         train_step.choice.load(self.link)
         for file, optimizer, names in _optimizers(train_step):
             arrays = read_weights(os.path.join(self.link, file))

@@ -10,7 +10,7 @@ from dataset.files import fingerprint
 from dataset.labelled_images import batches, global_batch
 from log.loss_log import LossLog, rows_on_disk
 from model import fast
-from model.convert.run_folder import NETWORKS, folder_of, load_networks
+from model.convert.run_folder import NETWORKS, folder_of, load_training
 from model.convolution import bfloat16
 from model.errors import InputError
 from model.init import OPT
@@ -175,7 +175,7 @@ def start(opt, log, train_step, progress, init_from=None, restart=False):
     Every rank calls this; rank 0 writes.
     """
     if init_from:
-        left_out = load_networks(train_step, folder_of(init_from, option='--init_from'), optional=('n_d.pdparams', 'n_e.pdparams'))
+        left_out = load_training(train_step, folder_of(init_from, option='--init_from'), optional=('n_d.pdparams', 'n_e.pdparams'))
         print(f'weights from {init_from}' + (f'; not there, so newly initialized: {", ".join(left_out)}' if left_out else ''))
     if not distributed.is_main():
         return

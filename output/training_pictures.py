@@ -1,6 +1,8 @@
 """Pictures drawn while training, in output/pics: of the batch in hand, and of the same validation maps after every epoch."""
 import os
 
+import numpy as np
+
 from dataset.labelled_images import ValidationImages
 from dataset.loader import stacked
 from model.errors import InputError
@@ -10,10 +12,13 @@ COUNT = 4  # samples in a picture
 
 
 class TrainingPictures:
-    """Draws with `train_step`; say(line) hears why there are no validation pictures, where the set has no such part."""
+    """Draws with `train_step`; say(line) hears why there are no validation pictures, where the set has no such part.
 
-    def __init__(self, opt, train_step, say):
-        self.opt, self.train_step = opt, train_step
+    What is drawn is shown to `trouble` (of the training batches only if there is nothing else) and to the dashboard.
+    """
+
+    def __init__(self, opt, train_step, say, trouble, dashboard):
+        self.opt, self.train_step, self.trouble, self.dashboard = opt, train_step, trouble, dashboard
         try:
             data = ValidationImages(opt)
             self.validation = stacked(data, range(min(COUNT, len(data))))
@@ -24,12 +29,17 @@ class TrainingPictures:
     def of_batch(self, epoch, batch):
         """batch: dict of arrays 'label', 'instance' (perhaps) and 'image'."""
         batch = {name: batch[name][:COUNT] for name in ('label', 'instance', 'image') if name in batch}
-        self._save(batch, f'{epoch}_{self.train_step.steps}.jpg')
+        self._save(batch, f'{epoch}_{self.train_step.steps}.jpg', 'training', judged=self.validation is None)
 
     def of_validation(self, epoch):
         if self.validation is not None:
-            self._save(self.validation, f'val_{epoch:04d}.jpg')
+            self._save(self.validation, f'val_{epoch:04d}.jpg', 'validation', judged=True)
 
-    def _save(self, batch, name):
-        fake = self.train_step.generate(batch['label'], batch.get('instance'), batch['image'])
-        pictures.save(pictures.rows(batch['label'], fake, batch['image'], self.opt), os.path.join(self.opt.output, 'pics', name))
+    def _save(self, batch, name, kind, judged):
+        steps, label, photo = self.train_step.steps, batch['label'], batch['image']
+        fake = np.asarray(self.train_step.generate(label, batch.get('instance'), photo))
+        if judged:
+            self.trouble.in_pictures(steps, label, fake, photo)
+        pixels = pictures.rows(label, fake, photo, self.opt)
+        self.dashboard.picture(steps, kind, pixels)
+        pictures.save(pixels, os.path.join(self.opt.output, 'pics', name))

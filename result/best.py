@@ -21,11 +21,10 @@ def settings_for(opt, arguments):
     Unless opt.dataset names another, a network that was trained for this very set (result.train_segmenter) goes first.
     """
     height, width = opt.picture_size
-    weights = arguments.weights or opt.scoring
-    common = {**vars(arguments), 'dataroot': opt.dataroot, 'size': (width, height), 'batch': BATCH, 'weights': weights}
-    if opt.dataset != OWN and (opt.dataset or not own.folder_of(opt.dataroot, weights)):
+    common = {**vars(arguments), 'dataroot': opt.dataroot, 'size': (width, height), 'batch': BATCH, 'weights': opt.scoring}
+    if opt.dataset != OWN and (opt.dataset or not own.folder_of(opt.dataroot, opt.scoring)):
         return argparse.Namespace(**{**common, 'dataset': dataset_of(opt)})
-    label_nc = own.description(opt.dataroot, weights)[1]['label_nc']
+    label_nc = own.description(opt.dataroot, opt.scoring)[1]['label_nc']
     if label_nc != opt.label_nc:
         raise InputError(f'label_nc {opt.label_nc}: the scoring network of {opt.dataroot} was trained for {label_nc} classes: '
                          f'train it again with result.train_segmenter --label_nc {opt.label_nc} --restart, or leave scoring out')
@@ -51,13 +50,13 @@ class Best:
     def __init__(self, opt):
         flags = argparse.ArgumentParser()
         add_settings(flags)
-        settings = settings_for(opt, flags.parse_args(['--weights', opt.scoring, '--cache', os.path.join(opt.output, 'scoring')]))
+        settings = settings_for(opt, flags.parse_args(['--cache', os.path.join(opt.output, 'scoring')]))
         # The other kind of score needs another network's weights, and as much time again.
         settings.no_fid, settings.no_segmentation = opt.score_by not in DISTANCES, opt.score_by in DISTANCES
         if opt.score_by in DISTANCES and (opt.score_by == 'fid') != (settings.dataset != OWN):
             raise InputError(f'score_by {opt.score_by}: the network of one\'s own set gives segmenter_frechet, the published '
                              'ones fid; name the other, or mean_iou')
-        self.opt, self.evaluation = opt, Evaluation(settings, opt.max_dataset_size)
+        self.opt, self.evaluation, self.scores = opt, Evaluation(settings, opt.max_dataset_size), {}   # scores: the last ones
 
     def score(self, train_step, checkpoint, epoch):
         """Paint, score and, if it is the best so far, keep the newest checkpoint, which must be that of `epoch`; what to say.
@@ -70,7 +69,9 @@ class Best:
         style = 'random' if opt.use_vae else None
         shutil.rmtree(folder, ignore_errors=True)   # of a kill, perhaps of other samples
         draw(opt, train_step.painter, pictures, ['.png'], style, opt.batchSize)
-        line = self.evaluation.score(pictures, f'epoch {epoch} of {opt.output}', style or 'none')
+        line = {**self.evaluation.score(pictures, f'epoch {epoch} of {opt.output}', style or 'none'),
+                'weights': train_step.painter.weights}
+        self.scores = line['scores']
         found, (before, other) = line['scores'][opt.score_by], self._before(line['protocol'])
         better = found is not None and (before is None or (found < before if opt.score_by in DISTANCES else found > before))
         if better:

@@ -213,8 +213,6 @@ def add_settings(parser):
     parser.add_argument('--protocol', choices=PROTOCOLS, default='spade', help='sizes and void pixels, see docs/scores.md [spade]')
     parser.add_argument('--statistics', default='val', metavar='val|train|FILE',
                         help='what FID compares with: the photos of val_img or train_img, or an .npz file of mu and sigma [val]')
-    parser.add_argument('--weights', default='result/', metavar='DIR', help='folder of the scoring networks\' weights [result/; '
-                        f'with --dataset {OWN} first {own.FOLDER}/ in the set]')
     parser.add_argument('--cache', default='result/cache/', metavar='DIR', help='what was measured already [result/cache/]')
     parser.add_argument('--scores', default='result/scores.jsonl', metavar='FILE', help='results are appended here '
                         '[result/scores.jsonl]')
@@ -236,6 +234,8 @@ def command_line(description):
     parser.add_argument('--batch', type=int, default=BATCH, help=f'pictures that go through a network together [{BATCH}]')
     parser.add_argument('--checkpoint', metavar='TEXT', help='what painted the pictures, for the result (result.sheet shows the '
                         'options of a folder)')
+    parser.add_argument('--weights', default='result/', metavar='DIR', help='folder of the scoring networks\' weights [result/; '
+                        f'with --dataset {OWN} first {own.FOLDER}/ in the set]')
     add_settings(parser)
     return parser
 

@@ -24,6 +24,7 @@ from model.export import inference, verify
 from model.export.exported import Exported, checkpoint
 from model.export.graph import IR_VERSION, OPSET, model_of
 from model.init import OPT
+from model.painter import checkpoint_parser
 from model.semantics import SemanticMap
 
 PATHS = {'default': dict(modulation='auto', cpu_kernels=True), 'dense on the kernels': dict(modulation='dense', cpu_kernels=True),
@@ -73,7 +74,7 @@ def _exported(folder, lastoutput):
         from tests.test_export import write_checkpoint
         lastoutput = folder
         write_checkpoint(pathlib.Path(folder), **{name: getattr(OPT(), name) for name in ('label_nc', 'crop_size', 'ngf')})
-    opt, painter, place = checkpoint(OPT.parser('').parse_args(['--lastoutput', lastoutput]))
+    opt, painter, place = checkpoint(checkpoint_parser('').parse_args(['--lastoutput', lastoutput]))
     return Exported('generator', opt, painter, place)
 
 

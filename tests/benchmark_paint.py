@@ -50,7 +50,7 @@ def seconds(work):
 
 def measured(folder, opt):
     """dict of medians and worst values, in seconds, of the model in folder/output."""
-    own, painter = load_painter(argparse.Namespace(lastoutput=str(folder / 'output'), which_epoch=None))
+    own, painter = load_painter(argparse.Namespace(lastoutput=str(folder / 'output'), which_epoch=None, weights=None))
     answers, forwards = [], []
     with served(folder) as server:
         for number, (label, instance) in enumerate(strokes(opt, STROKES + 1)):

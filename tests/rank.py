@@ -7,6 +7,7 @@ Each setting's losses, first gradients of a step, statistics and last weights go
 of the same steps with the gradients exchanged after backward to FOLDER/<setting>_after.npz.
 """
 import functools
+import hashlib
 import sys
 
 from model.processes import device  # noqa: F401  first: sets the threads, then imports Paddle
@@ -14,6 +15,8 @@ from model.processes import device  # noqa: F401  first: sets the threads, then 
 import numpy as np
 import paddle
 
+from model.averaged import COPIED
+from model.convert.paddle_files import as_arrays
 from model.processes import distributed, gradients
 from model.init import OPT
 from model.normalization import BatchNorm
@@ -101,6 +104,19 @@ def unequal_batches(world, rank):
                 variance=norm._variance.numpy())
 
 
+def averages(world, rank):
+    """Averaged weights after three steps: how far from decay * average + (1 - decay) * weights, and every rank's digest."""
+    train_step = TrainStep(OPT(**TINY, norm_G='spectralspadesyncbatch3x3', ema_decay=0.75))
+    expected = as_arrays(train_step.generator.state_dict())
+    for step in range(3):
+        train_step.step(*batch(step, world, rank))
+        for name, value in as_arrays(train_step.generator.state_dict()).items():
+            expected[name] = value if name.endswith(COPIED) else 0.75 * expected[name] + 0.25 * value
+    found = as_arrays(train_step.averaged.state_dict())
+    digest = hashlib.sha256(b''.join(found[name].tobytes() for name in sorted(found))).hexdigest()
+    return dict(error=max(np.abs(found[name] - expected[name]).max() for name in found), digests=distributed.gathered(digest))
+
+
 def main():
     folder, world = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else distributed.ranks()
     rank = None if len(sys.argv) > 2 else distributed.rank()
@@ -115,6 +131,7 @@ def main():
                     results[f'{name}_after'] = run(settings, world, rank, steps, after=True)
         paddle.set_default_dtype('float64')
         results['unequal'] = unequal_batches(world, rank)
+        results['averages'] = averages(world, rank)
         if distributed.is_main():
             for name, arrays in results.items():
                 np.savez(f'{folder}/{name}.npz', **arrays)

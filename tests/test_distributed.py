@@ -78,6 +78,13 @@ def test_first_losses_in_float32(both, name):
 
 
 @pytest.mark.parametrize('both', WORLDS, indirect=True)
+def test_every_rank_keeps_the_same_average_of_the_generator(both):
+    many, one = compared(both, 'averages')
+    assert len(many['digests']) in (2, 4) and len(set(many['digests'])) == 1
+    assert many['error'] < 1e-12 and one['error'] < 1e-12
+
+
+@pytest.mark.parametrize('both', WORLDS, indirect=True)
 def test_synchronized_batch_norm_of_unequal_batches(both):
     many, one = compared(both, 'unequal')
     for key in one:

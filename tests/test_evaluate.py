@@ -209,14 +209,14 @@ def test_scoring_is_interrupted_at_once_and_made_up_for(scripts, weights, tmp_pa
 
 def test_val_scores_the_lossless_pictures(scripts, scored, weights, tmp_path):
     command = ['val.py', '--lastoutput', scored[0] / 'output/best', '--results', tmp_path / 'val', '--score', '--no_fid',
-               '--weights', weights, '--cache', tmp_path / 'cache', '--scores', tmp_path / 'scores.jsonl']
+               '--scoring', weights, '--cache', tmp_path / 'cache', '--scores', tmp_path / 'scores.jsonl']
     process = scripts.run(*command)
     assert process.returncode == 0, process.stderr
     line, = map(json.loads, (tmp_path / 'scores.jsonl').read_text().splitlines())
     kept = json.loads((scored[0] / 'output/best/score.json').read_text())
     assert line['protocol']['encoding'] == 'png' and line['protocol']['style'] == 'random' and 'best' in line['checkpoint']
     assert line['scores']['mean_iou'] == pytest.approx(kept['scores']['mean_iou'])
-    assert says(scripts.failure('val.py', '--lastoutput', scored[0] / 'output/best', '--score', '--weights', tmp_path),
+    assert says(scripts.failure('val.py', '--lastoutput', scored[0] / 'output/best', '--score', '--scoring', tmp_path),
                 'the weights of DeepLabV2-ResNet101 are missing')
     scripts.run('val.py', '--lastoutput', scored[0] / 'output/best', '--results', tmp_path / 'val')
     assert {path.suffix for path in (tmp_path / 'val/pics').iterdir()} == {'.jpg'}   # the PNG files would be scored as these

@@ -30,7 +30,7 @@ LABEL = np.zeros((32, 32), np.uint16)
 @pytest.fixture(scope='module')
 def painter(styled):
     """(OPT, Painter) of the same model in this process."""
-    return load_painter(argparse.Namespace(lastoutput=str(styled / 'output'), which_epoch=None))
+    return load_painter(argparse.Namespace(lastoutput=str(styled / 'output'), which_epoch=None, weights=None))
 
 
 # ---- What is painted

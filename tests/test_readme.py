@@ -45,6 +45,7 @@ DEMO_RUN = {
         f'{SMALL} --batchSize 2 --niter_decay 0 --label_nc 182',
     'python train.py --preset cityscapes_paper --output runs/cityscapes --log runs/cityscapes/log':
         f'{SMALL} --batchSize 2 --niter_decay 0 --label_nc 182 --contain_dontcare_label true --crop_size 128',
+    'python train.py --visualdl runs/seen/a': f'{SMALL} --output runs/seen/output --log runs/seen/log',
     'python -m log.plot': '',
     'python -m log.plot --log runs/a/log': '',
     'python -m log.plot --compare runs/a/log runs/b/log': '--compare runs/a/log log',
@@ -119,7 +120,7 @@ NOT_RUN = {
         'pip install -r requirements.txt', 'pip install -r requirements-cpu.txt', 'pip install -r paint/requirements.txt',
         'pip install -r requirements.txt -r tests/requirements.txt',
         'pip install -r requirements-cpu.txt -r tests/requirements.txt',
-        'pip install -r model/export/requirements.txt', 'pip uninstall -y paddlepaddle',
+        'pip install -r model/export/requirements.txt', 'pip install visualdl==2.5.3', 'pip uninstall -y paddlepaddle',
         'pip install paddlepaddle-gpu==3.2.0 -i https://www.paddlepaddle.org.cn/packages/stable/cu126/',
         'python3 -m venv .venv', 'source .venv/bin/activate'],
     'downloads data': [
@@ -159,6 +160,7 @@ NOT_RUN = {
         'python -m paddle.distributed.launch --nnodes 2 --master HOST:PORT train.py ...'],
     'serves until it is stopped, and needs paint/requirements.txt: the tests of paint/': [
         'python -m paint', 'python -m paint --lastoutput converted/coco', 'python -m paint --help'],
+    'serves until it is stopped; tests/test_dashboard.py reads what it shows': ['visualdl --logdir runs/seen'],
     'takes many minutes; tests/test_alignment.py measures the same': ['python -m tests.alignment'],
     'takes many minutes': [
         'python -m tests.benchmark', 'SPADE_COCO_SAMPLE=FOLDER python -m tests.benchmark', 'python -m tests.benchmark --export',

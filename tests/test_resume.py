@@ -22,7 +22,8 @@ from output.checkpoint import Checkpoint
 from tests.conftest import contents, kill, says, until, write_tiny_set
 
 KILLS = 20
-FILES = ('n_g.pdparams', 'n_d.pdparams', 'n_e.pdparams', 'n_g.pdopt', 'n_d.pdopt')
+FILES = ('n_g.pdparams', 'n_d.pdparams', 'n_e.pdparams', 'n_g_ema.pdparams', 'n_g.pdopt', 'n_d.pdopt')
+WHOLE = dict(use_vae='true', ema_decay=0.9, niter=9)    # a run that writes all of them
 
 
 def rows(folder):
@@ -82,7 +83,7 @@ def left_alone(scripts, tmp_path_factory):
     """
     folder = tmp_path_factory.mktemp('left_alone')
     begin = time.monotonic()
-    process = scripts.start(folder, fresh=True, use_vae='true', niter=9)
+    process = scripts.start(folder, fresh=True, **WHOLE)
     until(lambda: rows(folder), process=process)
     first, count = time.monotonic(), rows(folder)
     assert process.wait(timeout=120) == 0, (folder / 'said').read_text()
@@ -95,7 +96,7 @@ def test_twenty_kills_change_nothing(scripts, left_alone, tmp_path):
     advanced = 0
     for attempt in range(KILLS):
         already, early = rows(tmp_path), attempt % 5 == 0
-        process = scripts.start(tmp_path, fresh=early, use_vae='true', niter=9)
+        process = scripts.start(tmp_path, fresh=early, **WHOLE)
         if early:   # while it imports or begins
             time.sleep(draw.uniform(0, 0.9 * start_up))
         else:
@@ -110,7 +111,7 @@ def test_twenty_kills_change_nothing(scripts, left_alone, tmp_path):
         advanced += rows(tmp_path) > already
     assert advanced >= 5
     assert 0 < counters(tmp_path)['step'] < 9 * scripts.STEPS
-    assert 'goes on from' in scripts.trained(tmp_path, use_vae='true', niter=9)
+    assert 'goes on from' in scripts.trained(tmp_path, **WHOLE)
     assert_whole_generation(tmp_path, FILES)
     assert_same_run(reference, tmp_path)
 

@@ -1,10 +1,14 @@
 """Distinct windows give what the plain formulas give: for any map, kernel size, norm and number of upsamplings."""
+from unittest.mock import patch
+
 import numpy as np  # before Paddle: 2.6.2 crashes in zlib otherwise
 import paddle
 import pytest
 from hypothesis import given, settings, strategies
 
+from model import fast
 from model.discriminator import PatchDiscriminator
+from model.fast import windows as windows_module
 from model.fast.windows import distinct_double_windows, distinct_windows
 from model.generator import spade_convolution
 from model.init import OPT
@@ -70,10 +74,16 @@ def test_windows_of_a_strided_convolution(kind, shape, seed):
         np.testing.assert_array_equal(found, padded[n, 2 * y:2 * y + 4, 2 * x:2 * x + 4].ravel())
 
 
-def test_large_ranges_are_sorted_and_small_ones_looked_up():
-    codes = np.array([[[0, 10 ** 12], [10 ** 12, 5]]])
-    windows = distinct_windows(codes % (2 ** 31 - 1), 1, 1, 0)
-    np.testing.assert_array_equal(windows.codes[windows.pixel], codes % (2 ** 31 - 1))
+@pytest.mark.parametrize('kernel', [True, False])
+@settings(max_examples=60, deadline=None)
+@given(strategies.lists(strategies.one_of(strategies.integers(0, 5), strategies.integers(0, 2 ** 62)), min_size=1, max_size=300))
+def test_distinct_keys_as_numpy_finds_them(kernel, keys):
+    keys = np.array(keys).reshape(1, -1, 1)[:, ::-1]
+    with patch.object(windows_module, 'kernels', fast.kernels if kernel else lambda: None):
+        values, position = windows_module._distinct(keys)
+    np.testing.assert_array_equal(values, np.unique(keys))
+    np.testing.assert_array_equal(values[position], keys)
+    assert position.dtype == np.int32
 
 
 class Identity:

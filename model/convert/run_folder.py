@@ -1,12 +1,13 @@
-"""The folder of trained networks: n_g.pdparams, n_d.pdparams, n_e.pdparams and opt.json; found, read strictly, written whole."""
+"""The folder of trained networks: n_[gde].pdparams, n_g_ema.pdparams, opt.json; found, read strictly, written whole."""
 import os
 
 from model.convert.paddle_files import load_weights, save_weights
 from model.errors import InputError
 from model.writing import writing
 
+AVERAGED = 'n_g_ema.pdparams'
 # file -> name of the network that it holds
-NETWORKS = {'n_g.pdparams': 'generator', 'n_d.pdparams': 'discriminator', 'n_e.pdparams': 'encoder'}
+NETWORKS = {'n_g.pdparams': 'generator', 'n_d.pdparams': 'discriminator', 'n_e.pdparams': 'encoder', AVERAGED: 'averaged'}
 
 
 def folder_of(path, which_epoch=None, option='--lastoutput'):
@@ -22,13 +23,13 @@ def folder_of(path, which_epoch=None, option='--lastoutput'):
                      f'with {option}')
 
 
-def load_networks(owner, folder, optional=()):
-    """Load each of NETWORKS that `owner` has from `folder`; a missing file is an error unless its name is in `optional`.
+def load_networks(owner, folder, optional=(), files=NETWORKS):
+    """Load each of `files` whose network `owner` has from `folder`; a missing one is an error unless its name is in `optional`.
 
     Returns the names of the files left out.
     """
     left_out = []
-    for file, name in NETWORKS.items():
+    for file, name in files.items():
         network = getattr(owner, name, None)
         if network is None:
             continue
@@ -38,6 +39,15 @@ def load_networks(owner, folder, optional=()):
         else:
             load_weights(network, path)
     return left_out
+
+
+def load_training(train_step, folder, optional=()):
+    """load_networks of a TrainStep; an average of the generator that is not there begins anew. Names of the other files left out."""
+    left_out = load_networks(train_step, folder, (*optional, AVERAGED))
+    if AVERAGED in left_out:
+        train_step.average.restart()
+        print(f'{AVERAGED} is not in {folder}: the average of the generator begins now, with its weights there')
+    return [file for file in left_out if file != AVERAGED]
 
 
 def write_model(folder, opt, states, licence=None):

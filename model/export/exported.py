@@ -27,7 +27,7 @@ class Exported:
         state = plain_state(getattr(painter, network), half)
         self.opt, self.interface = opt, interface_of(network, opt, as_float)
         self.constants = {**constants(state, half), **(resizing(opt) if network == 'encoder' else {})}
-        self.metadata = metadata_of(self.interface, opt, folder, self.constants, half)
+        self.metadata = metadata_of(self.interface, opt, folder, self.constants, half, painter.weights)
         self.painter = _rounded(painter, network, state) if half else painter
 
     def stages(self):

@@ -12,11 +12,11 @@ LICENCE_FILE = 'licence.txt'    # model/convert/run_folder.py writes it beside c
 PYPROJECT = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'pyproject.toml')
 
 
-def metadata_of(interface, opt, folder, constants, half):
-    """dict of strings; folder: of the checkpoint. class_names and class_colours only if it holds classes.json."""
+def metadata_of(interface, opt, folder, constants, half, weights):
+    """dict of strings; folder: of the checkpoint; weights: one of model.painter.WEIGHTS. class_names and class_colours only if it holds classes.json."""
     entries = dict(project='SPADE-Paddle', version=_version(), network=interface.network, float=json.dumps(interface.as_float),
                    half=json.dumps(half), options=json.dumps(opt.as_dict()), epoch=_epoch(folder), licence=_licence(folder),
-                   weights_sha256=digest(constants))
+                   weights=weights, weights_sha256=digest(constants))
     classes = _read(os.path.join(folder, 'classes.json'))
     if classes:
         try:

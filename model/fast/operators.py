@@ -195,6 +195,11 @@ class Modulate(PyLayer):
         return dx, dtable
 
 
+def follow(average, value, share):
+    """average += share * (value - average), in place: tensors of one shape, without gradient."""
+    _call('spade_follow', average, value, int(value.size), share)
+
+
 def _pop_saved(ctx):
     """The tensors saved for backward, which passes each operator once: their memory is free as soon as it has."""
     saved, ctx.saved = ctx.saved, None

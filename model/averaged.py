@@ -1,0 +1,43 @@
+"""An exponential moving average of the generator's weights, which paints better pictures than its last state.
+
+Not in the paper. Yazici et al., The Unusual Effectiveness of Averaging in GAN Training (ICLR 2019).
+"""
+import paddle
+
+from model.convert.paddle_files import as_arrays, set_weights
+from model.fast import in_use, operators
+from model.generator import SPADEGenerator
+
+COPIED = 'weight_u', 'weight_v'     # of the spectral norm: the singular vectors that the last power iteration has found
+
+
+class AveragedGenerator:
+    """`network`, a generator of its own, holds the average of another's weights; at first a copy of them.
+
+    Running statistics of batch norm are averaged like weights. u and v of the spectral norm are copied: sigma = u . W v of the
+    averaged W is then its singular value up to the square of how far W is from the last one.
+    """
+
+    def __init__(self, opt, generator):
+        self.opt, self.generator, self.network = opt, generator, SPADEGenerator(opt)
+        for parameter in self.network.parameters():
+            parameter.stop_gradient = True
+        averages = self.network.state_dict()
+        self.pairs = [(averages[name], value, name.endswith(COPIED)) for name, value in generator.state_dict().items()]
+        self.restart()
+
+    def restart(self):
+        """Begin with the generator as it is now."""
+        set_weights(self.network, as_arrays(self.generator.state_dict()), 'the generator')
+
+    @paddle.no_grad()
+    def update(self):
+        """Each average m follows its value w: m + (1 - opt.ema_decay) * (w - m)."""
+        share = 1 - self.opt.ema_decay
+        for average, value, copied in self.pairs:
+            if copied:
+                paddle.assign(value, output=average)
+            elif in_use(self.opt, value):
+                operators.follow(average, value, share)
+            else:
+                average.lerp_(value, share)
