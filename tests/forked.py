@@ -109,8 +109,10 @@ def serve():
 
 
 def _separate(stdout, stderr):
-    """Group, files and random generators as a process of its own has them."""
+    """Group, signals, files and random generators as a process of its own has them."""
     os.setpgid(0, 0)
+    signal.signal(signal.SIGINT, signal.default_int_handler)    # the import of train.py has set others
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     for number, file in enumerate((os.open(os.devnull, os.O_RDONLY), os.open(stdout, flags), os.open(stderr, flags))):
         os.dup2(file, number)
