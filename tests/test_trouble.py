@@ -115,6 +115,19 @@ def test_maps_that_differ_in_few_pixels_show_nothing():
     assert generator_is_dead(labels, np.zeros(photos.shape), photos)
 
 
+@pytest.mark.parametrize('settings, first', [
+    ({}, 500), (dict(D_steps_per_G=3), 1500), (dict(ema_decay=0.9), 528), (dict(ema_decay=0.999, D_steps_per_G=2), 6988),
+    (dict(ema_decay=1.0), None)])
+def test_a_new_generator_and_a_slow_average_are_not_judged(settings, first):
+    """0.9 to the power of 28 is 0.052, to that of 29 0.047; 0.999: 2994 and 2995. An average that never moves shows nothing."""
+    (labels, photos), heard = scenes(), []
+    one = Trouble(OPT(**settings), [], heard.append)
+    one.in_pictures((first or 10 ** 6) - 1, labels, 0 * photos, photos)
+    assert not heard
+    one.in_pictures(first or 10 ** 7, labels, 0 * photos, photos)
+    assert len(heard) == (first is not None)
+
+
 # ---- The loss scale
 
 @pytest.mark.parametrize('scales, heard', [((4.0, 65536.0), '(G 4)'), ((65536.0, 0.5), '(D 0.5)'), ((1.0, 2.0), '(G 1, D 2)'),
