@@ -98,6 +98,20 @@ def colourize(label, label_nc):
     return np.vstack([palette(label_nc), np.zeros((1, 3), np.uint8)])[known]
 
 
+def of_colours(pixels, ids):
+    """(int32 (H, W): the ids of uint8 RGB (H, W, 3), [(pixels, colour) not in the dict `ids`: colour -> id], most pixels first).
+
+    Where there are such colours, the ids are None: none is guessed.
+    """
+    packed = np.asarray(pixels, np.int64) @ (1 << 16, 1 << 8, 1)
+    found, inverse, counts = np.unique(packed, return_inverse=True, return_counts=True)
+    colours = [(int(code) >> 16, int(code) >> 8 & 255, int(code) & 255) for code in found]
+    unknown = sorted(((int(count), colour) for count, colour in zip(counts, colours) if colour not in ids), reverse=True)
+    if unknown:
+        return None, unknown
+    return np.array([ids[colour] for colour in colours], np.int32)[inverse.reshape(packed.shape)], []
+
+
 def shares(label, label_nc):
     """list of (id, pixels) in a label map, most pixels first; id label_nc stands for unlabelled (255 or label_nc)."""
     label = np.where(np.asarray(label) == UNLABELLED, label_nc, label)

@@ -80,6 +80,24 @@ def _listing(folder):
     return files, twice
 
 
+def by_stem(folder, option):
+    """dict: name without ending -> path of the images in a folder, sorted."""
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.lower().endswith(ENDINGS) and not name.startswith('.'))
+    except OSError as error:
+        raise InputError(f'{option} {folder}: cannot list the folder: {error.strerror}') from None
+    found = {}
+    for name in names:
+        stem = os.path.splitext(name)[0]
+        if stem in found:
+            raise InputError(f'{option} {folder}: {os.path.basename(found[stem])} and {name} have the same name but for the '
+                             'ending: remove one')
+        found[stem] = os.path.join(folder, name)
+    if not found:
+        raise InputError(f'{option} {folder}: no images in it, expected files that end in {" ".join(ENDINGS)}')
+    return found
+
+
 def _missing_folder(opt, folder, part):
     remedy = {'instance': ', or train without instance maps: --no_instance true'}.get(part, '')
     what = {'label': 'label maps', 'instance': 'instance maps', 'photo': 'photos'}[part]

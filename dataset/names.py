@@ -2,8 +2,9 @@
 
     {"names": ["person", ...], "colours": [[220, 20, 60], ...], "things": [0, 1, ...]}
 
-by label id. `names` may have one entry more than label_nc, the name of an unlabelled pixel. `things`, if it is there, are the ids
-of what is counted; the rest is stuff. A set that dataset.prepare or dataset.demo made has the file; one laid by hand may.
+by label id. `names` may have one entry more than label_nc, the name of an unlabelled pixel, best "unlabelled". `things`, if it is
+there, are the ids of what is counted; the rest is stuff. A set that dataset.prepare or dataset.demo made has the file; one laid by
+hand may.
 """
 import json
 import os
@@ -11,8 +12,10 @@ import os
 from dataset.classes import ADE20K, CITYSCAPES, CITYSCAPES_THINGS, COCO_STUFF, COCO_THINGS, UNLABELLED, palette
 from model.errors import InputError
 from model.presets import PRESETS
+from model.writing import writing
 
 FILE = 'classes.json'
+NO_CLASS = 'unlabelled', 'unlabeled'    # as the last name: it is of the pixels without class
 
 
 def classes(names, things=None, colours=None):
@@ -44,8 +47,14 @@ def of_table(table, label_nc):
     return classes([named.get(index, str(index)) for index in range(label_nc)], colours=colours)
 
 
-def write(folder, found):
-    with open(os.path.join(folder, FILE), 'w', encoding='utf-8') as file:
+def number_of_classes(found):
+    """label_nc that the content of a classes.json says by itself: its names, but for the optional last one of NO_CLASS."""
+    return len(found['names']) - sum(name.lower() in NO_CLASS for name in found['names'][-1:])
+
+
+def write(folder, found, left='nothing is left of it'):
+    """Write classes.json; InputError, which says what is `left`, if it cannot be written."""
+    with writing(os.path.join(folder, FILE), left) as unfinished, open(unfinished, 'w', encoding='utf-8') as file:
         json.dump(found, file, ensure_ascii=False)
 
 

@@ -99,7 +99,7 @@ def score_curves(lines):
 
 
 def losses(folder):
-    """The curves of folder/log.npy as an image."""
+    """(the curves of folder/log.npy as an image, its number of rows)."""
     rows, source = plot.read(folder)
     with tempfile.TemporaryDirectory() as place:
         drawn = os.path.join(place, 'log.png')
@@ -119,13 +119,13 @@ def page(output, log):
     parts = [f'<h1>{html.escape(title)}</h1>', f'<p class=faint>data: {html.escape(opt.dataroot)}</p>']
     frames = film(os.path.join(output, 'pics'))
     if frames:
-        figures = ''.join(f'<figure>{_picture(image, FRAME_WIDTH, caption)}<figcaption>{caption}</figcaption></figure>'
+        figures = ''.join(f'<figure>{picture(image, FRAME_WIDTH, caption)}<figcaption>{caption}</figcaption></figure>'
                           for caption, image in frames)
         parts.append(f'<h2>The same validation maps, epoch after epoch</h2><div class=strip>{figures}</div>')
     lines = scores(output)
     if lines:
-        parts.append(f'<h2>Scores</h2>{_picture(score_curves(lines), WIDTH, "scores")}{_score_table(lines)}')
-    parts.append(f'<h2>Losses</h2>{_picture(curves, WIDTH, "losses")}')
+        parts.append(f'<h2>Scores</h2>{picture(score_curves(lines), WIDTH, "scores")}{_score_table(lines)}')
+    parts.append(f'<h2>Losses</h2>{picture(curves, WIDTH, "losses")}')
     changed = OPT().differences(opt, effects=('networks', 'order', 'learned', 'bits', 'free'))
     rows = ''.join(f'<tr><td>{name}</td><td>{html.escape(str(own))}</td><td class=faint>{html.escape(str(default))}</td></tr>'
                    for name, (default, own) in changed.items())
@@ -142,17 +142,18 @@ def _score_table(lines):
     last = lines[-1][1]['protocol']
     head = ''.join(f'<th>{html.escape(name)}</th>' for name in names)
     body = ''.join(f'<tr><td>{epoch}{"" if line["protocol"] == last else " *"}</td>'
-                   + ''.join(f'<td>{_number(line["scores"].get(name))}</td>' for name in names) + '</tr>' for epoch, line in lines)
+                   + ''.join(f'<td>{number(line["scores"].get(name))}</td>' for name in names) + '</tr>' for epoch, line in lines)
     others = '' if all(line['protocol'] == last for _, line in lines) else '<p>* by another protocol or network: not comparable</p>'
     listed = html.escape(' · '.join(f'{name}: {value}' for name, value in last.items() if value is not None))
     return f'<table><tr><th>epoch</th>{head}</tr>{body}</table>{others}<p class=faint>{listed}</p>'
 
 
-def _number(value):
+def number(value):
+    """A score as text."""
     return '-' if value is None else f'{value:.4f}'
 
 
-def _picture(image, width, what):
+def picture(image, width, what):
     """An <img> that holds the image as JPEG, not wider than `width`."""
     image = image.convert('RGB')
     image.thumbnail((width, 10 ** 5), Image.Resampling.LANCZOS)

@@ -17,7 +17,7 @@ FILE = '.lock'  # in the folder; it stays there, and says who wrote last
 def locked(folder, writer, flags):
     """Make `folder` if need be, and keep every other `writer` out of it; processes that this one forks do not inherit the lock.
 
-    InputError if another is there, with the `flags` that name another folder, or if nothing can be written there.
+    InputError if another is there, with the `flags` that name another folder, or if nothing can be written or locked there.
     """
     try:
         os.makedirs(folder, exist_ok=True)
@@ -32,7 +32,12 @@ def locked(folder, writer, flags):
                 file.seek(0)
                 raise InputError(f'{folder}: another {writer} writes there ({file.read().strip()}): wait until it has ended, or '
                                  f'name another {flags}') from None
-        file.truncate(0)
-        file.write(f'process {os.getpid()} on {socket.gethostname()}')
-        file.flush()
+            except OSError as error:    # network drives without a lock service
+                raise InputError(f'{folder}: no file can be locked there ({error.strerror or error}), so nothing would keep a '
+                                 f'second {writer} out: name another {flags}, on a drive that has locks') from None
+        try:
+            os.ftruncate(file.fileno(), 0)
+            os.write(file.fileno(), f'process {os.getpid()} on {socket.gethostname()}'.encode())
+        except OSError as error:
+            raise InputError(f'{folder}: cannot be written: {error.strerror or error}') from None
         yield

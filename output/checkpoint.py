@@ -152,7 +152,7 @@ class Checkpoint:
         if self.classes is None:    # once: who edits the set's file in the middle of a run must not end it
             self.classes = class_names.of_set(opt) or {}
         if self.classes:
-            class_names.write(folder, self.classes)
+            class_names.write(folder, self.classes, left='the previous checkpoint, if any, is intact')
         np.save(os.path.join(folder, 'current_epoch.npy'), progress['epoch'])
         with open(os.path.join(folder, 'progress.json'), 'w') as file:
             json.dump(progress, file, indent=2)

@@ -55,10 +55,15 @@ class Run:
                 for folder in dict.fromkeys(map(os.path.realpath, (self.opt.output, self.opt.log))):
                     locks.enter_context(locked(folder, 'training', '--output and --log'))
                 Checkpoint(self.opt.output).mend_copies()
-                if self.progress is not None and Checkpoint(self.opt.output).progress() != self.progress:
-                    raise InputError(f'{self.opt.output}: another training has just ended there: give the command again to go on '
-                                     'from it')
+                if not self.restart:
+                    self._check_nobody_was_here()
             yield
+
+    def _check_nobody_was_here(self):
+        begun = self.progress is None and rows_on_disk(self.log.path)   # into another --output, perhaps
+        if begun or Checkpoint(self.opt.output).progress() != self.progress:
+            raise InputError(f'{self.opt.output}, {self.log.path}: another training has just ended there: give the command again '
+                             'to go on from it')
 
     def begin(self, train_step, init_from=None):
         """Load the checkpoint, or write the first one, perhaps with weights from elsewhere; then the ranks compare theirs."""

@@ -5,6 +5,7 @@ import struct
 import numpy as np
 from PIL import Image
 
+from dataset.classes import of_colours
 from dataset.files import load_instance, load_photo
 from dataset.labelled_images import whole_picture
 from dataset.prepare.archive import NamedBytes
@@ -72,15 +73,12 @@ def _ids(content, what, opt, classes):
 
 def _ids_of_colours(pixels, classes):
     """int32 (H, W); a colour is a class only if it is exactly that of the palette."""
-    packed = pixels.astype(np.int64) @ (1 << 16, 1 << 8, 1)
-    found, inverse, counts = np.unique(packed, return_inverse=True, return_counts=True)
-    ids = {red << 16 | green << 8 | blue: entry['id'] for entry in classes for red, green, blue in [entry['colour']]}
-    unknown = sorted(((int(count), int(code)) for code, count in zip(found, counts) if int(code) not in ids), reverse=True)
+    ids, unknown = of_colours(pixels, {tuple(entry['colour']): entry['id'] for entry in classes})
     if unknown:
-        listed = [f'#{code:06x} ({count})' for count, code in unknown[:SHOWN]]
+        listed = ['#{:02x}{:02x}{:02x} ({})'.format(*colour, count) for count, colour in unknown[:SHOWN]]
         raise Refused('colours', f'{len(unknown)} colours are not in the palette: {", ".join(listed)} (pixels of each); none is '
                       'guessed: smoothed borders are no labels', colours=listed, count=len(unknown))
-    return np.array([ids[int(code)] for code in found], np.int32)[inverse.reshape(packed.shape)]
+    return ids
 
 
 def _pixels(file):

@@ -235,7 +235,7 @@ def command_line(description):
     parser.add_argument('--checkpoint', metavar='TEXT', help='what painted the pictures, for the result (result.sheet shows the '
                         'options of a folder)')
     parser.add_argument('--weights', default='result/', metavar='DIR', help='folder of the scoring networks\' weights [result/; '
-                        f'with --dataset {OWN} also {own.FOLDER}/ in the set]')
+                        f'with --dataset {OWN} first {own.FOLDER}/ in the set]')
     add_settings(parser)
     return parser
 

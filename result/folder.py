@@ -3,7 +3,7 @@ import hashlib
 import json
 import os
 
-from dataset.files import ENDINGS
+from dataset.files import by_stem
 from model.convert.run_folder import folder_of
 from model.errors import InputError
 from model.init import OPT
@@ -33,24 +33,6 @@ def folder_jobs(arguments):
 
 def out_folder(arguments):
     return arguments.out or f'{os.path.basename(os.path.abspath(arguments.label))}_painted'
-
-
-def by_stem(folder, option):
-    """dict: name without ending -> path of the images in a folder, sorted."""
-    try:
-        names = sorted(name for name in os.listdir(folder) if name.lower().endswith(ENDINGS) and not name.startswith('.'))
-    except OSError as error:
-        raise InputError(f'{option} {folder}: cannot list the folder: {error.strerror}') from None
-    found = {}
-    for name in names:
-        stem = os.path.splitext(name)[0]
-        if stem in found:
-            raise InputError(f'{option} {folder}: {os.path.basename(found[stem])} and {name} have the same name but for the '
-                             'ending: remove one')
-        found[stem] = os.path.join(folder, name)
-    if not found:
-        raise InputError(f'{option} {folder}: no images in it, expected files that end in {" ".join(ENDINGS)}')
-    return found
 
 
 def partners(labels, folder, option):

@@ -12,6 +12,7 @@ from result.protocols import Dataset
 FOLDER = 'segmenter'                 # in the data set, unless --output named another
 WEIGHTS, DESCRIPTION = 'segmenter.pdparams', 'segmenter.json'
 MOST_CLASSES = 255                   # the next number means unlabelled
+USUAL_WEIGHTS = OPT().scoring        # where the published networks lie
 
 
 def checked_label_nc(dataroot, label_nc=None):
@@ -21,15 +22,20 @@ def checked_label_nc(dataroot, label_nc=None):
         if found is None:
             raise InputError(f'{os.path.join(dataroot, names.FILE)}: missing, and nothing else says how many classes there are: '
                              'name --label_nc, or make the set with python -m dataset.prepare folder')
-        label_nc = len(found['names'])
+        label_nc = names.number_of_classes(found)
     if not 1 <= label_nc <= MOST_CLASSES:
         raise InputError(f'--label_nc {label_nc}: allowed: 1 .. {MOST_CLASSES}')
     return label_nc
 
 
 def folder_of(dataroot, weights):
-    """The folder that holds the network of the set in dataroot: `weights`, else its usual place in the set; None: neither."""
-    places = (weights, os.path.join(dataroot, FOLDER))
+    """The folder that holds the network of the set in dataroot; None if there is none.
+
+    `weights`, else its place in the set; where `weights` is the usual folder, which nobody has named, the set goes first.
+    """
+    places = [weights, os.path.join(dataroot, FOLDER)]
+    if os.path.normpath(weights) == os.path.normpath(USUAL_WEIGHTS):
+        places.reverse()
     return next((place for place in places if os.path.exists(os.path.join(place, DESCRIPTION))), None)
 
 

@@ -3,6 +3,7 @@ import os
 from collections import namedtuple
 
 from dataset.classes import ADE20K, COCO_STUFF
+from dataset.names import USUAL_FOLDERS
 from dataset.prepare.samples import maker_of
 from model.errors import InputError
 
@@ -39,7 +40,7 @@ def dataset_of(opt):
     """Key of DATASETS whose network knows the classes of opt.dataroot: named by opt.dataset, or known from its preparation.
 
     Their number tells nothing: pictures of another set with 182 classes would get plausible nonsense. A set without a record is
-    taken for the one that belongs where it lies (Dataset.dataroot). InputError where neither says it.
+    taken for the one that belongs where it lies (dataset.names.USUAL_FOLDERS). InputError where neither says it.
     """
     if opt.dataset:
         if opt.dataset not in DATASETS:
@@ -47,9 +48,7 @@ def dataset_of(opt):
         found = opt.dataset
     else:
         made_by = maker_of(opt.dataroot)
-        place = os.path.normpath(opt.dataroot)
-        found = PREPARED.get(made_by) if made_by else next(
-            (name for name, dataset in DATASETS.items() if os.path.normpath(dataset.dataroot) == place), None)
+        found = PREPARED.get(made_by or f'dataset.prepare {USUAL_FOLDERS.get(os.path.normpath(opt.dataroot))}')
         if found is None:
             whose = 'a set of your own (dataset.prepare folder)' if made_by == 'dataset.prepare folder' else 'not known whose it is'
             height, width = opt.picture_size

@@ -5,11 +5,8 @@
 result/1.jpg, 2.jpg, ... have ten rows each: ours, the other system's, the photo, and the network's segmentation of these.
 result/index.html shows them with scores, IoU by class, worst and best pictures, losses and settings, in one file.
 """
-import base64
 import html
-import io
 import os
-import tempfile
 
 from model.processes import device  # first: sets the threads, then imports Paddle
 
@@ -19,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from dataset.classes import colourize
 from dataset.files import find_samples, load_photo
-from log import plot
+from log.page import losses, number, picture
 from log.progress import bar
 from output import pictures
 from model.convert.run_folder import folder_of
@@ -102,23 +99,22 @@ def page(evaluation, systems, lines, sheets, log, settings):
     for name in OF_THE_CEILING if 'real' in lines[0] else ():
         rows.append((f'real photos: {SHOWN[name]}', [line['real'][name] for line in lines]))
         rows.append(('part of that', [line['part_of_ceiling'][name] for line in lines]))
-    body = ''.join(f'<tr><td>{title}</td>{"".join(f"<td class=n>{_number(value)}</td>" for value in values)}</tr>'
+    body = ''.join(f'<tr><td>{title}</td>{"".join(f"<td class=n>{number(value)}</td>" for value in values)}</tr>'
                    for title, values in rows)
     parts = [f'<h2>Scores</h2><table>{head}{body}</table>',
              f'<p class=faint>{_listed(lines[0]["protocol"])}</p>',
              '<h2>The first pictures by name</h2>',
-             *(f'<img src="{_data_uri(Image.open(path), SHEET_WIDTH)}" alt="{os.path.basename(path)}">' for path in sheets)]
+             *(picture(Image.open(path), SHEET_WIDTH, os.path.basename(path)) for path in sheets)]
     ranked = extremes(evaluation, settings.pictures)
     count = min(EXTREMES, (len(ranked) + 1) // 2)
     for title, chosen in (('Worst pictures', ranked[:count]), ('Best pictures', ranked[::-1][:count])):
-        figures = [f'<figure><img src="{_data_uri(load_photo(picture.path), PICTURE_WIDTH)}" alt="{html.escape(picture.stem)}">'
-                   f'<figcaption>{html.escape(picture.stem)}<br>{accuracy:.3f}</figcaption></figure>'
-                   for accuracy, picture in chosen]
+        figures = [f'<figure>{picture(load_photo(found.path), PICTURE_WIDTH, found.stem)}'
+                   f'<figcaption>{html.escape(found.stem)}<br>{accuracy:.3f}</figcaption></figure>' for accuracy, found in chosen]
         parts.append(f'<h2>{title}, by pixel accuracy</h2><div class=row>{"".join(figures)}</div>')
     parts.append('<h2>IoU by class</h2>' + _bars(
         evaluation.dataset.names, lines[0]['class_iou'], lines[0].get('real_class_iou')))
     if log is not None:
-        parts.append(f'<h2>Losses</h2><img src="{_data_uri(log, SHEET_WIDTH)}" alt="losses">')
+        parts.append(f'<h2>Losses</h2>{picture(log, SHEET_WIDTH, "losses")}')
     flags = {name: value for name, value in vars(settings).items() if value is not None}
     parts.append(f'<h2>Settings</h2><p class=faint>{_listed(flags)}</p>')
     if settings.checkpoint and os.path.isdir(settings.checkpoint):
@@ -143,36 +139,8 @@ def _bars(names, values, real=None):
             f'<div class=bars>{bars}</div>')
 
 
-def _number(value):
-    return '-' if value is None else f'{value:.4f}'
-
-
 def _listed(entries):
     return html.escape(' · '.join(f'{name}: {value}' for name, value in entries.items() if value is not None))
-
-
-def _data_uri(image, width):
-    """The image as JPEG, not wider than `width`, in a data URI."""
-    image = image.convert('RGB')
-    image.thumbnail((width, 10 ** 5), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, 'JPEG', quality=85)
-    return 'data:image/jpeg;base64,' + base64.b64encode(buffer.getvalue()).decode()
-
-
-def losses(folder):
-    """The curves of folder/log.npy as an image; None if there is no log."""
-    path = os.path.join(folder, 'log.npy')
-    if not os.path.exists(path):
-        return None
-    with tempfile.TemporaryDirectory() as place:
-        drawn = os.path.join(place, 'log.png')
-        try:
-            plot.plot(numpy.load(path), drawn)
-        except ValueError as error:
-            raise InputError(f'{path}: {error}') from None
-        with Image.open(drawn) as image:
-            return image.convert('RGB')
 
 
 def main():
@@ -196,9 +164,10 @@ def main():
     found = list(rows(evaluation, systems, settings.rows))
     sheets = write_sheets(settings.output, names + [f'{name}: segmented' for name in names], found)
     path = os.path.join(settings.output, 'index.html')
+    log = losses(settings.log)[0] if os.path.exists(os.path.join(settings.log, 'log.npy')) else None
     try:
         with open(path, 'w', encoding='utf-8') as file:
-            file.write(page(evaluation, systems, lines, sheets, losses(settings.log), settings))
+            file.write(page(evaluation, systems, lines, sheets, log, settings))
     except OSError as error:
         raise InputError(f'{path}: cannot be written: {error.strerror or error}') from None
     print(f'{len(found)} rows: {", ".join(sheets)}; page: {path}')

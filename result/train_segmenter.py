@@ -28,6 +28,7 @@ from dataset.loader import Loader
 from model.convert.paddle_files import as_arrays, read_weights, save_weights, set_weights
 from model.errors import InputError, shown_in_one_line
 from model.init import OPT
+from model.locking import locked
 from model.writing import writing
 from output.checkpoint import ADAM_STATE
 from result.evaluate import size_of
@@ -55,6 +56,9 @@ class Training:
         self.samples, self.val_samples = find_samples(self.opt, 'train'), find_samples(self.opt, 'val')
         self.data = SegmenterImages(self.samples, label_nc, settings.size, settings.seed)
         self.val = SegmenterImages(self.val_samples, label_nc, settings.size)
+        if all((self.val[None, index]['label'] == VOID).all() for index in range(len(self.val))):
+            raise InputError(f'{settings.dataroot}: no pixel of val_label has a class (0 .. {label_nc - 1}) at the size '
+                             f'{"{}x{}".format(*settings.size)}: nothing says which epoch is the best; label some of them')
         self.batch = min(settings.batch, len(self.samples))
         self.steps = min(len(self.samples), EPOCH) // self.batch   # of an epoch
         self.about = {'train': fingerprint(self.samples), 'val': fingerprint(self.val_samples), 'label_nc': label_nc,
@@ -250,7 +254,9 @@ def command_line():
 def main():
     settings = command_line()
     device.use_best_device()
-    Training(settings).run()
+    training = Training(settings)
+    with locked(training.output, 'training of a scoring network', '--output'):
+        training.run()
 
 
 if __name__ == '__main__':

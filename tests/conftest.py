@@ -7,10 +7,10 @@ import os
 import runpy
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from model.processes import device  # noqa: F401  first: sets the threads, then imports numpy and Paddle in the order that works
@@ -20,13 +20,15 @@ import pytest
 from PIL import Image
 
 from model import fast
+from model.convert.paddle_files import read_weights, save_weights
 from model.errors import InputError
 from model.processes.cores import cores
 from tests.archives import small_coco
-from tests.forked import Server
+from tests.browser import browser, page  # noqa: F401  fixtures
+from tests.forked import REPOSITORY, Server, kill, until  # noqa: F401  tests take them from here
 from tests.golden.fixture import inputs
+from tests.painting import plain_model, server  # noqa: F401  fixtures
 
-REPOSITORY = Path(__file__).parents[1]
 TINY = dict(label_nc=9, crop_size=32, load_size=36, ngf=2, ndf=2, z_dim=8, use_vae='false', batchSize=2, niter=2,
             save_latest_freq=2, display_freq=5, print_freq=1)
 TRAINING, VALIDATION = 13, 3  # samples; batches of 2 leave one out
@@ -94,12 +96,15 @@ class Scripts:
     def start(self, folder, *flags, fresh=False, **settings):
         """A training in a process group of its own, with what Popen offers; stdout and stderr go to folder/said."""
         Path(folder).mkdir(parents=True, exist_ok=True)
-        command = self.training(folder, *flags, **settings)
-        with open(Path(folder, 'said'), 'w') as said:
+        return self.start_command(self.training(folder, *flags, **settings), Path(folder, 'said'), fresh)
+
+    def start_command(self, command, file, fresh=False, environment=()):
+        """The same for any `python *command`, which prints into `file`; environment: variables beside ours."""
+        with open(file, 'w') as said:
             if not fresh and self._server:
-                return self._server.start(command, said.name, said.name)
-            return subprocess.Popen([sys.executable, *command], cwd=REPOSITORY, env=self.environment, stdout=said, stderr=said,
-                                    start_new_session=True)
+                return self._server.start(command, said.name, said.name, environment)
+            return subprocess.Popen([sys.executable, *map(str, command)], cwd=REPOSITORY, stdout=said, stderr=said,
+                                    env={**self.environment, **dict(environment)}, start_new_session=True)
 
     def launch(self, folder, processes, *command, arguments=('--backend', 'gloo')):
         """Popen of `python *command` in so many processes; what launch prints goes to folder/launched."""
@@ -107,9 +112,31 @@ class Scripts:
         # Behind --, or launch would take our --log for an abbreviation of its own flags.
         launcher = ['-m', 'paddle.distributed.launch', '--nproc_per_node', processes, *arguments, '--log_dir',
                     Path(folder, 'workers'), '--', *command]
-        with open(Path(folder, 'launched'), 'w') as said:
-            return subprocess.Popen([sys.executable, *map(str, launcher)], cwd=REPOSITORY, stdout=said, stderr=said,
-                                    env={**self.environment, 'PYTHONPATH': str(REPOSITORY)}, start_new_session=True)
+        return self.start_command(launcher, Path(folder, 'launched'), environment={'PYTHONPATH': str(REPOSITORY)})
+
+    def ranks(self, folder, count, *command):
+        """Exit statuses of `python *command` in so many ranks of one training; what they print goes to folder/workers.
+
+        Forked, with what launch tells its processes, where launch itself is not what is tried.
+        """
+        if not self._server:
+            return [self.launch(folder, count, *command).wait(timeout=60)]
+        Path(folder, 'workers').mkdir(parents=True, exist_ok=True)
+        addresses = [f'127.0.0.1:{free_port()}' for _ in range(count + 1)]
+        common = {'PYTHONPATH': str(REPOSITORY), 'PADDLE_MASTER': addresses.pop(), 'PADDLE_NNODES': '1',
+                  'PADDLE_TRAINERS_NUM': str(count), 'PADDLE_TRAINER_ENDPOINTS': ','.join(addresses),
+                  'PADDLE_DISTRI_BACKEND': 'gloo'}
+        processes = []
+        for rank, address in enumerate(addresses):
+            file = Path(folder, 'workers', f'workerlog.{rank}')
+            processes.append(self._server.start(command, file, file, {
+                **common, 'PADDLE_TRAINER_ID': str(rank), 'PADDLE_RANK_IN_NODE': str(rank), 'PADDLE_CURRENT_ENDPOINT': address}))
+        try:
+            return [process.wait(timeout=60) for process in processes]
+        finally:
+            for process in processes:
+                if process.poll() is None:
+                    kill(process)
 
     def launched(self, folder, processes, *command, **rules):
         """What rank 0 of a launch that must succeed has printed."""
@@ -154,22 +181,9 @@ class Scripts:
         return self.refusal(*self.training(folder, *flags, **settings))
 
 
-def until(condition, seconds=60, process=None):
-    """Wait for a true value of condition() and return it; fails after `seconds` or if `process` ends before."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        assert process is None or process.poll() is None, f'the process ended with status {process.returncode}'
-        time.sleep(0.005)
-    raise AssertionError(f'did not happen within {seconds} s')
-
-
-def kill(process, number=signal.SIGKILL):
-    """Send a signal to the process group, as a terminal does, and return the exit status."""
-    os.killpg(process.pid, number)
-    return process.wait(timeout=60)
+def free_port():
+    with socket.create_server(('', 0)) as listener:
+        return listener.getsockname()[1]
 
 
 def contents(folder):
@@ -185,14 +199,41 @@ def says(text, *parts):
 
 
 def pytest_xdist_auto_num_workers(config):
-    """What -n auto of pyproject.toml means: a worker a core for the whole suite, each with its share of the threads.
+    """What -n auto of pyproject.toml means for the whole suite: a worker a core, and one for while others wait for processes, each
+    with a core's share of the threads.
 
     Tests that are named run in pytest's own process: at once, with what they print, and where a debugger reaches them.
     """
     if config.option.keyword or config.option.capture == 'no' or not all(map(os.path.isdir, config.args)):
         return 0
     os.environ['OMP_NUM_THREADS'] = str(max(1, int(os.environ['OMP_NUM_THREADS']) // cores()))
-    return cores()
+    return cores() + 1
+
+
+# Seconds of the files that take longest, roughly.
+LONGEST = {'test_distributed': 180, 'test_readme': 140, 'test_resume': 110, 'test_export': 90, 'test_alignment': 80,
+           'test_evaluate': 70, 'test_signals': 50, 'test_modulation_choice': 50, 'test_segmenter': 40}
+
+
+def pytest_collection_modifyitems(config, items):
+    """Let each worker begin with files that take long, about as many seconds of them, so that none is left with one at the end.
+
+    pytest-xdist gives each worker the next part of the list, of as many tests; who is done takes over tests from another's end.
+    """
+    if not hasattr(config, 'workerinput'):
+        return
+    workers = config.workerinput['workercount']
+    parts, seconds = [[] for _ in range(workers)], [0] * workers
+    for name in LONGEST:
+        shortest = seconds.index(min(seconds))
+        parts[shortest] += [item for item in items if item.path.stem == name]
+        seconds[shortest] += LONGEST[name]
+    others = [item for item in items if item.path.stem not in LONGEST]
+    for part in parts[:-1]:
+        count = max(0, len(items) // workers - len(part))
+        part += others[:count]
+        del others[:count]
+    items[:] = [item for part in [*parts[:-1], parts[-1] + others] for item in part]
 
 
 def message(call, *arguments, **settings):
@@ -260,6 +301,17 @@ def trained_vae(scripts, shared):
     """The same with style encoder."""
     return shared('trained_vae', lambda folder: (folder / 'said').write_text(
         scripts.trained(folder, use_vae='true', niter=1)))
+
+
+@pytest.fixture(scope='session')
+def styled(trained_vae, shared):
+    """Folder of a model whose styles are plain to see, where a few steps leave their weights tiny: output/."""
+    def make(folder):
+        shutil.copytree(trained_vae / 'output/model', folder / 'output')
+        for name, weight in (('n_g', 'fc.weight'), ('n_e', 'fc_mu.weight')):
+            state = read_weights(folder / f'output/{name}.pdparams')
+            save_weights({**state, weight: 300 * state[weight]}, folder / f'output/{name}.pdparams')
+    return shared('styled', make)
 
 
 @pytest.fixture(scope='session')

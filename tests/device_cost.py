@@ -179,15 +179,20 @@ def cost(options, count):
         parts = collections.Counter()
         for (part, _), times in launched.items():
             parts[part] += times
+    kept_g, kept_d = kept_by_updates(train_step, batch)
+    return dict(operators=parts, kernels=launched, reads=transfers.reads, sent=transfers.sent,
+                collectives=transfers.collectives, kept_g=kept_g, kept_d=kept_d)
+
+
+def kept_by_updates(train_step, batch):
+    """kept_bytes of the G update and of the D update."""
     piece, networks = train_step._piece(*batch), [train_step.generator, train_step.discriminator]
     for parameter in train_step.parameters_d:
         parameter.stop_gradient = True
     kept_g = kept_bytes(networks, lambda: train_step._losses_g(*piece, None))
     for parameter in train_step.parameters_d:
         parameter.stop_gradient = False
-    kept_d = kept_bytes(networks, lambda: train_step._losses_d(*piece, None))
-    return dict(operators=parts, kernels=launched, reads=transfers.reads, sent=transfers.sent,
-                collectives=transfers.collectives, kept_g=kept_g, kept_d=kept_d)
+    return kept_g, kept_bytes(networks, lambda: train_step._losses_d(*piece, None))
 
 
 def summary(found):

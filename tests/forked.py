@@ -5,14 +5,19 @@
 Real processes with an end of their own, but with the hash seed of the one they come from: where bits are compared, one of
 the runs is to start afresh.
 """
+import atexit
+import importlib
 import json
 import os
 import random
 import runpy
 import select
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
@@ -28,9 +33,13 @@ class Server:
         self._process = subprocess.Popen([sys.executable, '-m', 'tests.forked'], cwd=cwd, env=environment, text=True,
                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
-    def start(self, command, stdout, stderr):
-        """Process of `python *command`, leader of a group of its own, whose words are added to these files."""
-        return Process(self, self.ask(dict(command=[str(word) for word in command], files=[str(stdout), str(stderr)])))
+    def start(self, command, stdout, stderr, environment=()):
+        """Process of `python *command`, leader of a group of its own, whose words are added to these files.
+
+        environment: dict of variables beside the server's own.
+        """
+        return Process(self, self.ask(dict(command=[str(word) for word in command], files=[str(stdout), str(stderr)],
+                                           environment=dict(environment))))
 
     def ask(self, request):
         self._process.stdin.write(json.dumps(request) + '\n')
@@ -65,6 +74,24 @@ class Process:
             return None
 
 
+def until(condition, seconds=60, process=None):
+    """Wait for a true value of condition() and return it; fails after `seconds` or if `process` ends before."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        assert process is None or process.poll() is None, f'the process ended with status {process.returncode}'
+        time.sleep(0.005)
+    raise AssertionError(f'did not happen within {seconds} s')
+
+
+def kill(process, number=signal.SIGKILL):
+    """Send a signal to the process group, as a terminal does, and return the exit status."""
+    os.killpg(process.pid, number)
+    return process.wait(timeout=60)
+
+
 def serve():
     """Answer requests; returns in each forked process, with its command, and where there are no more requests, with None."""
     for line in sys.stdin:
@@ -75,6 +102,7 @@ def serve():
             answer = os.fork()
             if answer == 0:
                 _separate(*request['files'])
+                os.environ.update(request['environment'])
                 return request['command']
             os.setpgid(answer, answer)  # here and there, so that it is done when either goes on
         print(answer, flush=True)
@@ -94,20 +122,45 @@ def _separate(stdout, stderr):
     paddle.seed(int.from_bytes(os.urandom(4), 'little'))
 
 
+def to_the_end(work):
+    """Call work() and end this forked process as the interpreter would, but for the destructors of C++.
+
+    One of Paddle 2.6's would wait for ever if a thread of the server held its lock at the moment of the fork.
+    """
+    status = 0
+    try:
+        work()
+    except SystemExit as error:
+        status = error.code or 0
+        if not isinstance(status, int):
+            print(status, file=sys.stderr)
+            status = 1
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        status = 1
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 def main():
     import train  # noqa: F401  first: sets the threads, then imports numpy and Paddle in the order that works
 
     import dataset.prepare.coco, dataset.prepare.folders, dataset.prepare.own  # noqa: E401, F401
     import predict, val  # noqa: E401, F401
 
+    if os.environ.get('IMPORTED_TOO'):  # matplotlib takes as long as Paddle
+        importlib.import_module(os.environ['IMPORTED_TOO'])
     command = serve()
     if command and command[0] == '-m':
         sys.modules.pop(command[1], None)   # train.py has imported result.evaluate
         sys.argv = command[1:]
-        runpy.run_module(command[1], run_name='__main__', alter_sys=True)
+        to_the_end(lambda: runpy.run_module(command[1], run_name='__main__', alter_sys=True))
     elif command:
         sys.argv = command
-        runpy.run_path(command[0], run_name='__main__')
+        to_the_end(lambda: runpy.run_path(command[0], run_name='__main__'))
 
 
 if __name__ == '__main__':

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
+from tests.browser import ARGUMENTS, BROWSER, Page
 from tests.painting import served
-from tests.test_paint_page import ARGUMENTS, BROWSER, Page
 
 MAP, CLASS = 2, 'elephant'
 

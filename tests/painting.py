@@ -1,30 +1,44 @@
 """python -m paint as a process of its own, and what its page would ask of it."""
 import contextlib
 import http.client
+import io
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import tempfile
+import time
+from pathlib import Path
 
 import numpy as np
+import pytest
+from PIL import Image
 
-from tests.conftest import REPOSITORY
+from model.convert.paddle_files import as_arrays
+from model.convert.run_folder import write_model
+from model.generator import SPADEGenerator
+from model.init import OPT
+from tests.forked import REPOSITORY
 
 
 class Served:
     """A running server; .address, .port, .model (what /model says)."""
 
-    def __init__(self, process):
-        self.process, self.said = process, []
-        for line in process.stdout:
-            self.said.append(line)
-            found = re.match(r'open (http://(.*):(\d+)/)', line)
-            if found:
-                self.address, self.port = found[1], int(found[3])
-                break
-        else:
-            raise AssertionError(f'not served: {"".join(self.said)}{process.stderr.read()}')
+    def __init__(self, process, file):
+        self.process, self._file = process, file
+        end = time.monotonic() + 120
+        while not (found := re.search(r'^open (http://(.*):(\d+)/)\s', self.said, re.MULTILINE)):
+            assert process.poll() is None and time.monotonic() < end, f'not served: {self.said}'
+            time.sleep(0.01)
+        self.address, self.port = found[1], int(found[3])
         self.model = json.loads(self.get('/model')[1])
+
+    @property
+    def said(self):
+        """All that it has printed."""
+        return self._file.read_text()
 
     def ask(self, method, path, body=None, headers=(), timeout=120):
         """(status, bytes, headers) of one request."""
@@ -67,14 +81,44 @@ def maps_of(label, instance):
     return label.astype('<u2').tobytes() + instance.astype('<u2').tobytes()
 
 
+def png(pixels, mode=None, **options):
+    target = io.BytesIO()
+    Image.fromarray(np.asarray(pixels), mode).save(target, 'PNG', **options)
+    return target.getvalue()
+
+
 @contextlib.contextmanager
-def served(run, *flags, environment=None):
-    """Served for the run in the folder `run`/output; ended afterwards."""
-    command = [sys.executable, '-u', '-m', 'paint', '--lastoutput', run / 'output', '--port', '0', *flags]
-    process = subprocess.Popen(list(map(str, command)), cwd=REPOSITORY, env=environment, text=True, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, start_new_session=True)
-    try:
-        yield Served(process)
-    finally:
-        process.kill()
-        process.communicate()
+def served(run, *flags, start=None):
+    """Served for the run in the folder `run`/output; ended afterwards. start: Scripts.start_command, which forks it."""
+    command = ['-m', 'paint', '--lastoutput', run / 'output', '--port', '0', *flags]
+    with tempfile.TemporaryDirectory() as folder:
+        process = (start or _start)(command, Path(folder, 'said'))
+        try:
+            yield Served(process, Path(folder, 'said'))
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _start(command, file):
+    with open(file, 'w') as said:
+        return subprocess.Popen([sys.executable, '-u', *map(str, command)], cwd=REPOSITORY, stdout=said, stderr=said,
+                                start_new_session=True)
+
+
+# ---- Fixtures: tests/conftest.py takes them in
+
+@pytest.fixture(scope='session')
+def server(scripts, styled):
+    with served(styled, start=scripts.start_command) as found:
+        yield found
+
+
+@pytest.fixture(scope='session')
+def plain_model(tmp_path_factory):
+    """A model, not trained, that knows label maps of five classes and nothing else."""
+    folder = tmp_path_factory.mktemp('plain')
+    opt = OPT(label_nc=5, no_instance=True, contain_dontcare_label=False, use_vae=False, crop_size=32, ngf=2, dataroot='nowhere/')
+    write_model(folder / 'output/model', opt, {'n_g.pdparams': as_arrays(SPADEGenerator(opt).state_dict())})
+    return folder

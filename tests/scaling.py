@@ -41,12 +41,11 @@ def networks(opt):
     return networks, {name: exchange.buckets for name, exchange in exchanges.items()}
 
 
-def exchanged(opt):
+def exchanged(found, of_network):
     """dict of name -> (bytes, collectives) that a rank puts into all-reduces in one step, norm_G syncbatch, on CPU or GPU.
 
-    However many ranks there are.
+    Of what networks() gives, however many ranks there are.
     """
-    found, of_network = networks(opt)
     channels = [layer._mean.shape[0] for layer in found['G'].sublayers() if isinstance(layer, BatchNorm)]
     result = {f'{name} gradients': (4 * sum(size(bucket) for bucket in of_network[name]), len(of_network[name])) for name in found}
     # Two forwards of G with a mean and a mean square a channel and a count, one backward with two sums, in float64.
@@ -86,9 +85,8 @@ def exposed(buckets, work, ring, bandwidth, latency):
     return done - now
 
 
-def expected(opt, parts):
+def expected(opt, found, of_network, parts):
     """Print the efficiency: compute / (compute + what of the exchange does not happen while backward runs)."""
-    found, of_network = networks(opt)
     work = multiplications(opt, found)
     compute = BATCH * TFLOP_PER_IMAGE / GPU_TFLOPS
     print(f'\nassumed: {TFLOP_PER_IMAGE:.2f} TFLOP an image, {GPU_TFLOPS} TFLOP/s a GPU, batch {BATCH} a GPU: {compute:.2f} s a '
@@ -138,11 +136,13 @@ def main():
     arguments = parser.parse_args()
     if arguments.work:
         return work(arguments.work)
-    parts = exchanged(OPT(**BASE))
+    opt = OPT(**BASE)
+    found = networks(opt)
+    parts = exchanged(*found)
     print('| exchanged per step | MB | collectives |\n| --- | --- | --- |')
     for name, (size, collectives) in parts.items():
         print(f'| {name} | {size / 1e6:.2f} | {collectives} |')
-    expected(OPT(**BASE), parts)
+    expected(opt, *found, parts)
     if arguments.steps:
         ratios = []
         for _ in range(3):

@@ -33,12 +33,18 @@ class Stub:
         return []
 
 
-def scored(output, epoch, score):
-    """The scores of `epoch` (saved after as many steps), which come out as `score`; what is said of them."""
-    opt = OPT(label_nc=182, output=output, use_vae=False, score_epoch_freq=1)
+def scored(output, epoch, score, found=None):
+    """The scores of `epoch` (saved after as many steps), which come out as `score`; what is said of them.
+
+    found: a list to which the names of the pictures are added that are scored.
+    """
+    def evaluated(pictures, checkpoint, style):
+        if found is not None:
+            found.extend(sorted(os.listdir(pictures)))
+        return {'checkpoint': checkpoint, 'scores': {'mean_iou': score}, 'protocol': {'name': 'spade'}}
     scoring = Best.__new__(Best)
-    scoring.opt, scoring.evaluation = opt, SimpleNamespace(score=lambda pictures, checkpoint, style: {
-        'checkpoint': checkpoint, 'scores': {'mean_iou': score}, 'protocol': {'name': 'spade'}})
+    scoring.opt = OPT(label_nc=182, output=output, use_vae=False, score_epoch_freq=1)
+    scoring.evaluation = SimpleNamespace(score=evaluated)
     return scoring.score(Stub(epoch), Checkpoint(output), epoch)
 
 
@@ -125,6 +131,16 @@ def test_a_kill_while_an_epoch_is_kept_again_loses_no_copy(tmp_path):
         shutil.rmtree(output)
         moment += 1
     assert moment > 30
+
+
+def test_pictures_that_a_kill_has_left_are_not_scored(tmp_path):
+    """They may be of a set that has changed since."""
+    save(tmp_path, 1)
+    (tmp_path / 'scoring/pics').mkdir(parents=True)
+    (tmp_path / 'scoring/pics/removed_since.png').write_text('a picture')
+    found = []
+    scored(tmp_path, 1, 0.3, found)
+    assert found == ['000.png', '001.png']
 
 
 def test_restart_removes_what_a_kill_has_left_of_copies(tmp_path):

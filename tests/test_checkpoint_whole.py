@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dataset import names
 from model.convert.paddle_files import read_weights
 from model.init import OPT
 from output.checkpoint import Checkpoint
@@ -120,6 +121,28 @@ def test_a_full_disk_keeps_the_checkpoint(tmp_path):
     assert contents(tmp_path) == before
     stub_save(tmp_path, 2)
     assert generation(tmp_path) == 2
+
+
+def test_every_file_is_synced_before_it_gets_its_name(tmp_path, monkeypatch):
+    """Else a power cut right after the rename leaves empty files under the new names."""
+    synced, fsync, rename, own = set(), os.fsync, os.rename, names.classes(['sky'])
+
+    def seen(descriptor):
+        synced.add(os.stat(descriptor).st_ino)
+        fsync(descriptor)
+
+    def renamed(source, target):
+        if target.endswith('000001'):
+            files = {path.name: path.stat().st_ino for path in Path(source).iterdir()}
+            assert {'n_g.pdparams', 'n_g.pdopt', 'opt.json', 'progress.json', 'current_epoch.npy', 'classes.json'} <= set(files)
+            assert not [name for name, number in files.items() if number not in synced]
+        rename(source, target)
+    monkeypatch.setattr(os, 'fsync', seen)
+    monkeypatch.setattr(os, 'rename', renamed)
+    checkpoint = Checkpoint(tmp_path)
+    checkpoint.classes = own
+    checkpoint.save(Stub(1), OPT(output=tmp_path), {'epoch': 1})
+    assert generation(tmp_path) == 1 and names.read(tmp_path / 'model') == own
 
 
 @pytest.mark.parametrize('act', ['fsync', 'rename', 'replace', 'symlink'])

@@ -73,7 +73,7 @@ def test_collectives_are_those_that_the_forecast_counts(two_ranks, speed):
     train_step = TrainStep(opt)
     del two_ranks[:]
     train_step.step(*batch(0, 2))
-    expected = exchanged(opt)
+    expected = exchanged(*networks(opt))
     statistics = [size for size, dtype in two_ranks if dtype == paddle.float64]
     assert (8 * sum(statistics), len(statistics)) == expected['batch-norm statistics']
     gradients = [size for size, dtype in two_ranks if dtype != paddle.float64]

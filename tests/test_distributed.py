@@ -5,8 +5,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -22,29 +20,34 @@ from model.errors import InputError
 from model.init import OPT
 from model.processes import precision, watch
 from model.train_step import TrainStep
-from tests.conftest import REPOSITORY, contents, says, until
-from tests.rank import SETTINGS, TINY, batch
+from tests.conftest import REPOSITORY, contents, free_port, says, until
+from tests.rank import TINY, batch, of_world
 
 # ---- The same as one process
 
-@pytest.fixture(scope='session', params=[2, 4])
-def both(request, scripts, tmp_path_factory):
+WORLDS = 2, 4
+ALIKE = pytest.mark.parametrize('both, name', [(world, name) for world in WORLDS for name in of_world(world)], indirect=['both'])
+
+
+@pytest.fixture(scope='session')
+def both(request, scripts, shared):
     """Folders of results: `world` processes with a sample each, and one with all of them."""
-    folder, world = tmp_path_factory.mktemp(f'world{request.param}'), request.param
-    for name in ('many', 'one'):
-        (folder / name).mkdir()
-    alone = subprocess.Popen([sys.executable, '-m', 'tests.rank', folder / 'one', str(world)], cwd=REPOSITORY,
-                             env=scripts.environment)
-    scripts.launched(folder, world, REPOSITORY / 'tests' / 'rank.py', folder / 'many')
-    assert alone.wait(timeout=300) == 0
-    return folder
+    world = request.param
+
+    def make(folder):
+        for name in ('many', 'one'):
+            (folder / name).mkdir()
+        alone = scripts.start_command(['-m', 'tests.rank', folder / 'one', world], folder / 'said')
+        scripts.launched(folder, world, REPOSITORY / 'tests' / 'rank.py', folder / 'many')
+        assert alone.wait(timeout=300) == 0, (folder / 'said').read_text()
+    return shared(f'world{world}', make)
 
 
 def compared(both, name):
     return [dict(np.load(both / which / f'{name}.npz')) for which in ('many', 'one')]
 
 
-@pytest.mark.parametrize('name', SETTINGS)
+@ALIKE
 def test_many_processes_equal_one_with_the_whole_batch(both, name):
     many, one = compared(both, f'{name}_float64')
     assert many.keys() == one.keys() and len(many) > 100
@@ -57,7 +60,7 @@ def test_many_processes_equal_one_with_the_whole_batch(both, name):
         assert np.abs(many[key] - one[key]).max() <= tolerance, key
 
 
-@pytest.mark.parametrize('name', SETTINGS)
+@ALIKE
 def test_gradients_sent_during_backward_are_those_sent_after_it_to_the_bit(both, name):
     during, after = (dict(np.load(both / 'many' / f'{name}_{when}.npz')) for when in ('float32', 'after'))
     (early_g, all_g), (early_d, all_d) = during.pop('early')
@@ -68,18 +71,20 @@ def test_gradients_sent_during_backward_are_those_sent_after_it_to_the_bit(both,
         np.testing.assert_array_equal(during[key], after[key], key)
 
 
-@pytest.mark.parametrize('name', SETTINGS)
+@ALIKE
 def test_first_losses_in_float32(both, name):
     many, one = compared(both, f'{name}_float32')
     np.testing.assert_allclose(many['losses'][0], one['losses'][0], atol=1e-4)
 
 
+@pytest.mark.parametrize('both', WORLDS, indirect=True)
 def test_every_rank_keeps_the_same_average_of_the_generator(both):
     many, one = compared(both, 'averages')
     assert len(many['digests']) in (2, 4) and len(set(many['digests'])) == 1
     assert many['error'] < 1e-12 and one['error'] < 1e-12
 
 
+@pytest.mark.parametrize('both', WORLDS, indirect=True)
 def test_synchronized_batch_norm_of_unequal_batches(both):
     many, one = compared(both, 'unequal')
     for key in one:
@@ -147,15 +152,18 @@ def rows(folder):
 
 
 @pytest.mark.parametrize('arguments', [('--backend', 'gloo'), ()], ids=['backend gloo', 'no backend'])
-def test_two_processes_train_and_validate(scripts, tmp_path, arguments):
+def test_two_processes_train(scripts, tmp_path, arguments):
     said = scripts.launched(tmp_path, 2, *scripts.training(tmp_path, norm_G='spectralspadebatch3x3', niter=1), arguments=arguments)
     assert says(said, 'plan: 1 epochs of 3 steps, batch 4 (2 processes x batchSize 2); 1 samples left out',
                 '--norm_G spectralspadesyncbatch3x3', 'step 3/3', 'done: 1 epochs')
     other = (tmp_path / 'workers' / 'workerlog.1').read_text()
     assert not any(word in other for word in ('plan', 'step', 'done', 'settings'))
     assert rows(tmp_path) == 3 and progress(tmp_path)['seen'] == 12
+
+
+def test_two_processes_validate_as_one(scripts, trained, tmp_path):
     for processes, results in ((1, 'one'), (2, 'two')):
-        command = ['val.py', '--lastoutput', tmp_path / 'output', '--results', tmp_path / results, '--png']
+        command = ['val.py', '--lastoutput', trained / 'output', '--results', tmp_path / results, '--png']
         said = scripts.launched(tmp_path / results, processes, *command)
         assert '3 pictures in' in said
     one, two = (contents(tmp_path / results / 'pics') for results in ('one', 'two'))
@@ -234,8 +242,7 @@ def test_ranks_with_other_options_are_refused(scripts, tmp_path):
     (tmp_path / 'shim.py').write_text(BY_RANK)
     flags = ['--lr=0.0002|--lr=0.5', '--batchSize=2|--batchSize=1', '--seed=0|--seed=3']
     command = [flag for flag in scripts.training(tmp_path)[1:] if not flag.startswith('--batchSize')]
-    process = scripts.launch(tmp_path, 2, tmp_path / 'shim.py', *command, *flags)
-    assert process.wait(timeout=60) != 0
+    assert all(scripts.ranks(tmp_path, 2, tmp_path / 'shim.py', *command, *flags))
     for rank in range(2):
         said = (tmp_path / 'workers' / f'workerlog.{rank}').read_text()
         assert says(said, 'error: ', 'rank 1 on ', 'differs from rank 0', '--lr 0.5 (there 0.0002)', '--batchSize 1 (there 2)',
@@ -251,9 +258,8 @@ def test_ranks_with_other_weights_are_refused(scripts, trained, tmp_path):
     weights['conv_img.bias'] = weights['conv_img.bias'] + np.float32(1e-6)
     save_weights(weights, tmp_path / 'b' / 'n_g.pdparams')
     (tmp_path / 'shim.py').write_text(BY_RANK)
-    process = scripts.launch(tmp_path, 2, tmp_path / 'shim.py', *scripts.training(tmp_path / 'run')[1:],
-                             f'--init_from={tmp_path / "a"}|--init_from={tmp_path / "b"}')
-    assert process.wait(timeout=60) != 0
+    assert all(scripts.ranks(tmp_path, 2, tmp_path / 'shim.py', *scripts.training(tmp_path / 'run')[1:],
+                             f'--init_from={tmp_path / "a"}|--init_from={tmp_path / "b"}'))
     for rank in range(2):
         assert says((tmp_path / 'workers' / f'workerlog.{rank}').read_text(), 'error: ', 'the weights of rank 1 on ',
                     'not those of rank 0')
@@ -278,11 +284,6 @@ def two_machines(scripts, folder, *flags):
                 os.killpg(left, signal.SIGKILL)
 
 
-def free_port():
-    with socket.create_server(('', 0)) as listener:
-        return listener.getsockname()[1]
-
-
 def machine_said(folder, rank):
     return ''.join(path.read_text() for path in (folder / f'machine{rank}' / 'workers').glob('workerlog.*'))
 
@@ -304,8 +305,7 @@ def test_two_machines_with_other_options_are_refused(scripts, tmp_path):
 def test_the_watch_s_port_is_taken(scripts, tmp_path):
     with socket.create_server(('', 0)) as listener:
         port = listener.getsockname()[1]
-        process = scripts.launch(tmp_path, 2, *scripts.training(tmp_path), f'--watch_port={port}')
-        assert process.wait(timeout=60) != 0
+        assert all(scripts.ranks(tmp_path, 2, *scripts.training(tmp_path), f'--watch_port={port}'))
     assert says((tmp_path / 'workers' / 'workerlog.0').read_text(), f'error: --watch_port {port}: rank 0', 'choose another port')
 
 
@@ -346,8 +346,7 @@ def test_a_rank_with_other_data_is_refused(scripts, tmp_path, tiny_set):
             for path in sorted(part.iterdir())[:None if rank == 0 else -1]:
                 (tmp_path / f'data{rank}' / part.name / path.name).symlink_to(path)
     arguments = scripts.training(tmp_path, dataroot=tmp_path / 'dataRANK')[1:]
-    process = scripts.launch(tmp_path, 2, tmp_path / 'shim.py', *arguments)
-    assert process.wait(timeout=60) != 0
+    assert all(scripts.ranks(tmp_path, 2, tmp_path / 'shim.py', *arguments))
     said = (tmp_path / 'workers' / 'workerlog.0').read_text()
     assert says(said, 'rank 1', '12 samples', 'rank 0', '13', 'every process must see the same data set')
     assert not (tmp_path / 'output' / 'model').exists()
@@ -363,8 +362,7 @@ def test_an_error_of_one_rank_is_told_by_rank_0(scripts, tmp_path, tiny_set):
                 broken = rank == 1 and part.name == 'train_img'
                 copy = tmp_path / f'data{rank}' / part.name / path.name
                 copy.write_bytes(path.read_bytes()[:200]) if broken else copy.symlink_to(path)
-    process = scripts.launch(tmp_path, 2, tmp_path / 'shim.py', *scripts.training(tmp_path, dataroot=tmp_path / 'dataRANK')[1:])
-    assert process.wait(timeout=60) != 0
+    assert all(scripts.ranks(tmp_path, 2, tmp_path / 'shim.py', *scripts.training(tmp_path, dataroot=tmp_path / 'dataRANK')[1:]))
     assert says((tmp_path / 'workers' / 'workerlog.0').read_text(), 'error: rank 1: ', 'data1/train_img')
 
 

@@ -3,8 +3,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -79,10 +77,8 @@ def test_command_line_scores_and_resumes(scripts, tiny_set, photos, weights, tmp
 
 def test_killed_and_gone_on(scripts, tiny_set, photos, weights, tmp_path):
     """Killed behind the first picture: it stays measured, and the scores are those of an undisturbed run."""
-    command = [sys.executable, '-m', 'result.evaluate',
-               *words(photos, tiny_set, weights, tmp_path, '--batch', '1', '--no_fid')]
-    process = subprocess.Popen(command, cwd=scripts.REPOSITORY, env=scripts.environment, start_new_session=True,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = ['-m', 'result.evaluate', *words(photos, tiny_set, weights, tmp_path, '--batch', '1', '--no_fid')]
+    process = scripts.start_command(command, tmp_path / 'said')
     first = until(lambda: list((tmp_path / 'cache').rglob('*.npy')), process=process)[0]
     kill(process)
     assert not (tmp_path / 'scores.jsonl').exists()

@@ -138,6 +138,14 @@ def test_convolution_of_a_tensor_that_is_not_contiguous():
             lambda x, w: F.conv2d(x.transpose([0, 1, 3, 2]), w, None, 1, 1), [x, weight])
 
 
+def test_arrays_in_another_order_are_refused():
+    """Of numpy: a copy would lose what the kernel writes, and the memory as it lies would be read crosswise."""
+    x, modulated = np.zeros((4, 6), np.float32), paddle.zeros([6, 4])
+    for array in (x.T, x[:, ::2], np.asfortranarray(x)):
+        with pytest.raises(ValueError, match='kernels read and write C order'):
+            operators._call('spade_window_sums', modulated, array)
+
+
 @pytest.mark.parametrize('size, k, biased', [((9, 7), 3, True), ((5, 5), 1, False), ((16, 16), 4, True)])
 def test_spectral_norm(size, k, biased):
     """Output, both gradients, and u and v after three forwards in training mode and one in eval mode."""
@@ -245,35 +253,39 @@ print([round(value, 4) for value in train_step.step(label, label, np.zeros((2, 3
 '''
 
 
-def start(**environment):
-    return subprocess.Popen([sys.executable, '-c', STEP], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                            env={**os.environ, **environment})
+@pytest.fixture
+def steps(scripts, tmp_path):
+    """What processes print that take STEP, all at once, one for each dict of environment variables given."""
+    def run(*environments):
+        (tmp_path / 'step.py').write_text(STEP)
+        files = [tmp_path / f'said{number}' for number in range(len(environments))]
+        processes = [scripts.start_command([tmp_path / 'step.py'], file, environment={'PYTHONPATH': ROOT, **environment})
+                     for file, environment in zip(files, environments)]
+        statuses, said = [process.wait(timeout=180) for process in processes], [file.read_text() for file in files]
+        assert not any(statuses), said
+        return said
+    return run
 
 
-def test_without_a_compiler(tmp_path):
-    with_kernels, without = start(), start(PATH=str(tmp_path), XDG_CACHE_HOME=str(tmp_path / 'cache'))
-    (expected, _), (found, warning) = with_kernels.communicate(timeout=120), without.communicate(timeout=120)
-    assert without.returncode == with_kernels.returncode == 0
-    lines = [line for line in warning.splitlines() if 'kernels' in line]
+def test_without_a_compiler(steps, tmp_path):
+    expected, found = steps({}, {'PATH': str(tmp_path), 'XDG_CACHE_HOME': str(tmp_path / 'cache')})
+    lines = [line for line in found.splitlines() if 'kernels' in line]
     assert len(lines) == 1 and 'no g++ on PATH' in lines[0] and 'plain Paddle' in lines[0]
     np.testing.assert_allclose(eval(found.splitlines()[-1]), eval(expected.splitlines()[-1]), atol=2e-4)
 
 
-def test_two_processes_with_an_empty_cache(tmp_path):
-    processes = [start(XDG_CACHE_HOME=str(tmp_path)) for _ in range(2)]
-    outputs = [process.communicate(timeout=180) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
-    assert not any('not available' in errors for _, errors in outputs)
-    assert any('CPU kernels: built in' in said for said, _ in outputs)
-    assert outputs[0][0].splitlines()[-1] == outputs[1][0].splitlines()[-1]
-    assert [name.endswith('.so') for name in os.listdir(tmp_path / 'spade-paddle')] == [True]
+def test_two_processes_with_an_empty_cache(steps, tmp_path):
+    outputs = steps(*2 * [{'XDG_CACHE_HOME': str(tmp_path / 'cache')}])
+    assert not any('not available' in said for said in outputs)
+    assert any('CPU kernels: built in' in said for said in outputs)
+    assert outputs[0].splitlines()[-1] == outputs[1].splitlines()[-1]
+    assert [name.endswith('.so') for name in os.listdir(tmp_path / 'cache' / 'spade-paddle')] == [True]
 
 
-def test_a_broken_compiler_is_named(tmp_path):
+def test_a_broken_compiler_is_named(steps, tmp_path):
     compiler = tmp_path / 'broken'
     compiler.write_text('#!/bin/sh\necho "error: no room" >&2\nexit 1\n')
     compiler.chmod(0o755)
-    process = start(CXX=str(compiler), XDG_CACHE_HOME=str(tmp_path / 'cache'))
-    _, warning = process.communicate(timeout=120)
-    assert process.returncode == 0 and 'error: no room' in warning
+    said, = steps({'CXX': str(compiler), 'XDG_CACHE_HOME': str(tmp_path / 'cache')})
+    assert 'error: no room' in said
     assert not os.listdir(tmp_path / 'cache' / 'spade-paddle')

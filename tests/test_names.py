@@ -35,6 +35,29 @@ def test_the_number_of_classes_alone_names_nothing(tmp_path):
     assert names.of_set(OPT(dataroot='dataset/ade20k', label_nc=150))['names'][150] == 'flag'
 
 
+def test_the_name_of_unlabelled_pixels_is_no_class():
+    for last, count in (('unlabelled', 3), ('Unlabeled', 3), ('unlabelled weeds', 4)):
+        assert names.number_of_classes(names.classes(['sky', 'unlabelled', 'sea', last])) == count
+
+
+def test_a_kill_leaves_the_old_names_or_the_new(tmp_path, monkeypatch):
+    """Half of the file is never under its name."""
+    old, new = names.classes(['sky', 'sea']), names.classes(['road'] * 2000)
+    names.write(tmp_path, old)
+
+    def half(content, file, **options):
+        file.write(json.dumps(content)[:1000])
+        file.flush()
+        raise KeyboardInterrupt
+    with monkeypatch.context() as context:
+        context.setattr(names.json, 'dump', half)
+        with pytest.raises(KeyboardInterrupt):
+            names.write(tmp_path, new)
+    assert names.read(tmp_path) == old
+    names.write(tmp_path, new)
+    assert names.read(tmp_path) == new and [path.name for path in tmp_path.iterdir()] == ['classes.json']
+
+
 @pytest.mark.parametrize('content, said', [
     ('{', 'cannot be read'), ('[]', 'expected'), ('{"names": ["a"], "colours": []}', '1 names and 0 colours'),
     ('{"names": [""], "colours": [[0, 0, 0]]}', 'names must be'), ('{"names": ["a"], "colours": [[0, 0, 256]]}', 'colours must be'),

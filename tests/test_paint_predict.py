@@ -4,14 +4,11 @@ import io
 import os
 import runpy
 import shutil
-import subprocess
 import sys
 
 import numpy as np
-import pytest
 from PIL import Image
 
-from model.convert.paddle_files import read_weights, save_weights
 from tests.conftest import contents, kill, says, until
 
 
@@ -31,17 +28,6 @@ def pixels(path):
     return np.asarray(Image.open(path))
 
 
-@pytest.fixture(scope='module')
-def styled(trained_vae, tmp_path_factory):
-    """A model whose styles are plain to see: a few steps leave its weights tiny."""
-    folder = tmp_path_factory.mktemp('styled')
-    shutil.copytree(trained_vae / 'output/model', folder / 'output')
-    for name, weight in (('n_g', 'fc.weight'), ('n_e', 'fc_mu.weight')):
-        state = read_weights(folder / f'output/{name}.pdparams')
-        save_weights({**state, weight: 300 * state[weight]}, folder / f'output/{name}.pdparams')
-    return folder
-
-
 def flags_of(scripts, model, split='val', **more):
     flags = {'lastoutput': model / 'output', 'label': scripts.data / f'{split}_label',
              'instance': scripts.data / f'{split}_inst', **more}
@@ -51,8 +37,7 @@ def flags_of(scripts, model, split='val', **more):
 def test_a_folder_killed_and_begun_again_paints_the_rest(scripts, trained, tmp_path):
     """What is painted stays untouched; all is what single calls and val.py paint."""
     flags = [*flags_of(scripts, trained, 'train', out=tmp_path / 'painted'), '--png']
-    process = subprocess.Popen([sys.executable, 'predict.py', *flags], cwd=scripts.REPOSITORY, env=scripts.environment,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    process = scripts.start_command(['predict.py', *flags], tmp_path / 'said')
     until(lambda: (tmp_path / 'painted').is_dir() and len(list((tmp_path / 'painted').glob('[0-9]*.png'))) >= 2, 200, process)
     kill(process)
     there = {path.name: path.stat().st_mtime_ns for path in (tmp_path / 'painted').glob('[0-9]*.png')}

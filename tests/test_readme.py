@@ -23,10 +23,11 @@ PAGES = ['README.md', 'README_cn.md', 'CONTRIBUTING.md', 'output/README.md', 're
 LIMIT = 300  # seconds for one command
 
 # Flags that make a command short. What a run shares with another that goes on from it, or draws with it, stays the same.
-TINY = '--ngf 4 --ndf 4 --max_dataset_size 4'
+TINY = '--ngf 4 --ndf 4 --max_dataset_size 2'
 DEMO = f'{TINY} --niter 1 --niter_decay 0 --save_epoch_freq 1'
 SMALL = f'{TINY} --niter 1 --dataroot dataset/demo --crop_size 32 --load_size 36 --no_vgg_loss true'
 OWN = f'{TINY} --niter 1 --crop_size 32 --load_size 36 --label_nc {len(COCO_STUFF)} --use_vae false'
+FOUR = '--max_dataset_size 4'   # samples: for a batch of them, or all that a set has for validation
 
 # command -> flags added to it. Each list runs in its order, the two side by side, on the demo and the stand-ins of `folder`.
 DEMO_RUN = {
@@ -36,7 +37,7 @@ DEMO_RUN = {
     'python train.py --nThreads 4': f'{SMALL} --output runs/threads --log runs/threads/log',
     'python train.py --restart': f'{SMALL} --output runs/threads --log runs/threads/log',
     'OMP_NUM_THREADS=2 python train.py': f'{SMALL} --output runs/omp --log runs/omp/log',
-    'python train.py --preset coco_stuff_paper --batchSize 4': f'{SMALL} --output runs/paper --log runs/paper/log',
+    'python train.py --preset coco_stuff_paper --batchSize 4': f'{SMALL} {FOUR} --output runs/paper --log runs/paper/log',
     'python train.py --preset coco_stuff_paper': f'{SMALL} --batchSize 2 --output runs/paper2 --log runs/paper2/log',
     'python train.py --preset ade20k_paper --output runs/ade20k --log runs/ade20k/log':
         f'{SMALL} --batchSize 2 --niter_decay 0 --label_nc 182',
@@ -89,7 +90,7 @@ BESIDE_IT = {
     'python val.py --lastoutput runs/mine --results runs/mine/val --png': '',
     'python train.py --dataroot mine --label_nc 12 --no_instance true --output runs/wide --log runs/wide/log --crop_size 128 '
     '--aspect_ratio 1.3333 --preprocess_mode scale_width_and_crop --load_size 144 --ngf 16 --ndf 16 --use_vae false':
-        f'{TINY} --niter 1 --label_nc {len(COCO_STUFF)} --max_dataset_size 2',
+        f'{TINY} --niter 1 --label_nc {len(COCO_STUFF)}',
     'python val.py --lastoutput runs/wide --results runs/wide/val': '',
     'python -m dataset.classes dataset/coco_stuff/val_label/000000000139.png': '',
     'python -m dataset.prepare demo --output scenes': '--train 4 --val 1 --height 64 --width 64',
@@ -99,7 +100,7 @@ BESIDE_IT = {
         '--output named --val 0.3',
     'python -m result.train_segmenter --dataroot mine --size 128x96': '--dataroot named --size 32x32 --epochs 1',
     'python train.py --dataroot mine --label_nc 12 --no_instance true --crop_size 128 --score_epoch_freq 10':
-        f'{OWN} --dataroot named --score_epoch_freq 1 --output runs/scored --log runs/scored/log',
+        f'{OWN} {FOUR} --dataroot named --score_epoch_freq 1 --output runs/scored --log runs/scored/log',
     'python val.py --score': '--lastoutput runs/scored --results runs/scored/val --scores runs/scored/scores.jsonl',
     'python -m result.evaluate --dataset own --dataroot mine --pictures output_val/pics':
         '--dataroot named --pictures runs/scored/val/pics --size 32x32',
@@ -108,7 +109,7 @@ BESIDE_IT = {
     'python -m tests.scaling': '--steps 0',
     'python -m tests.device_cost': '--crop_size 32 --ngf 4 --batches 1 --paths dense',
     'python -m paddle.distributed.launch --nproc_per_node 2 --backend gloo -- train.py --log logs':
-        f'{SMALL} --dataroot scenes --batchSize 2 --output runs/gloo',
+        f'{SMALL} {FOUR} --dataroot scenes --batchSize 2 --output runs/gloo',
     'python -m paddle.distributed.launch val.py': '--lastoutput runs/gloo --results runs/gloo/val',
 }
 RUN = {**DEMO_RUN, **BESIDE_IT}
@@ -249,12 +250,12 @@ def run(commands, folder):
     """dict: command -> (exit status, what it printed)."""
     # One thread: at this size two would only wait for each other.
     environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'TQDM_DISABLE': '1', 'MPLBACKEND': 'Agg'}
-    server = Server(environment, folder) if Server.possible else None
+    server = Server({**environment, 'IMPORTED_TOO': 'log.page'}, folder) if Server.possible else None
     results = {}
     for number, (command, flags) in enumerate(commands.items()):
         words, said = [*shlex.split(command), *shlex.split(flags)], folder.parent / f'{id(commands)}_{number}'
-        # What is no script or module, or starts processes that are, begins as a user begins it.
-        if server is None or words[0] != 'python' or words[1] == '-c' or 'paddle.distributed.launch' in words:
+        # What is no script or module begins as a user begins it.
+        if server is None or words[0] != 'python' or words[1] == '-c':
             words = [sys.executable if word == 'python' else word for word in words]
             with open(said, 'w') as file:
                 status = subprocess.run(['env', *words], cwd=folder, env=environment, stdout=file, stderr=file,

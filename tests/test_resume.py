@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dataset.labelled_images import LabelledImages
 from log.loss_log import LossLog, rows_on_disk
 from model.convert.paddle_files import read_weights
 from model.errors import InputError
@@ -294,6 +295,24 @@ def test_restart_replaces_even_what_cannot_go_on(scripts, copied, spoil, said, r
     assert says(scripts.train_refusal(copied), copied / 'output' / 'model', said)
     assert replaced in scripts.trained(copied, '--restart', niter=1, ngf=3)
     assert rows(copied) == counters(copied)['step'] == 6
+
+
+@pytest.mark.parametrize('same_output', [True, False])
+def test_a_run_that_began_and_ended_since_this_one_was_opened_is_kept(scripts, tiny_set, tmp_path, same_output):
+    """Its checkpoint, or its log where it went into another --output."""
+    opt = OPT(dataroot=str(tiny_set), label_nc=9, crop_size=32, load_size=36, batchSize=2, output=tmp_path / 'output',
+              log=tmp_path / 'log')
+    run = resume.Run(opt, LabelledImages(opt))
+    assert run.progress is None
+    scripts.trained(tmp_path, niter=1, output=tmp_path / ('output' if same_output else 'other'))
+    before = contents(tmp_path)
+    with pytest.raises(InputError) as caught:
+        with run.claimed():
+            pass
+    assert says(str(caught.value), tmp_path / 'output', 'another training has just ended there', 'give the command again')
+    assert contents(tmp_path) == before
+    with resume.Run(opt, LabelledImages(opt), restart=True).claimed():    # which replaces it, as it says
+        pass
 
 
 # ---- --init_from

@@ -4,8 +4,6 @@ import math
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +16,13 @@ from dataset.files import Sample, find_samples, fingerprint
 from model.convert.paddle_files import read_weights, save_weights, set_weights
 from model.errors import InputError
 from model.init import OPT
+from model.locking import locked
 from result import evaluate, own
 from result.scores import VOID
 from result.segmenter import Segmenter
 from result.segmenter_images import MOST_WEIGHT, SegmenterImages, class_weights
 from result.train_segmenter import learning_rate, weighted_cross_entropy
-from tests.conftest import REPOSITORY, TINY, VALIDATION, contents, kill, says, until
+from tests.conftest import TINY, VALIDATION, contents, kill, says, until
 from tests.scoring import seeded_state
 
 CAMVID = os.environ.get('SPADE_CAMVID')
@@ -166,7 +165,7 @@ def test_what_is_kept(mine, segmented):
     found, weights = kept(mine / 'segmenter')
     assert says(segmented, 'epoch 3/3: loss', 'the ceiling, on 3 real validation photos: mean IoU',
                 f'{found["ceiling"]["mean_iou"]:.4f}', 'that is little (below 0.2)')   # the tiny set is noise
-    assert sorted(os.listdir(mine / 'segmenter')) == ['segmenter.json', 'segmenter.pdparams']
+    assert sorted(os.listdir(mine / 'segmenter')) == ['.lock', 'segmenter.json', 'segmenter.pdparams']
     assert found['classes'][8] == 'kind 8' and found['size'] == '32x32' and found['training_photos'] == 13
     assert len(found['history']) == found['epochs_run'] == 3 and len(found['ceiling_class_iou']) == 9
     assert found['ceiling']['mean_iou'] == pytest.approx(max(row[1] for row in found['history']))
@@ -176,10 +175,9 @@ def test_what_is_kept(mine, segmented):
 def test_killed_and_resumed_it_is_the_same_network(scripts, mine, segmented, tmp_path):
     """Killed after an epoch, then within another; the rest of an epoch is repeated, to the same bits."""
     one = command(mine, '--output', tmp_path / 'out')
-    for _ in range(2):
+    for fresh in (True, False):
         before = contents(tmp_path / 'out').get('training.pdstate') if (tmp_path / 'out').exists() else None
-        process = subprocess.Popen([sys.executable, *map(str, one)], cwd=REPOSITORY, env=scripts.environment, text=True,
-                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+        process = scripts.start_command(one, tmp_path / 'said', fresh)
         until(lambda: (tmp_path / 'out/training.pdstate').exists() and contents(tmp_path / 'out').get('training.pdstate') != before,
               process=process)
         assert kill(process, signal.SIGKILL) == -signal.SIGKILL
@@ -202,6 +200,13 @@ def test_what_is_refused(scripts, mine, tiny_set, segmented, tmp_path):
     assert says(scripts.failure('-m', 'result.train_segmenter', '--dataroot', tiny_set), 'classes.json', '--label_nc')
     assert says(scripts.failure(*command(mine, '--lr', 'inf')), '--lr')
     assert says(scripts.failure(*command(tmp_path)), 'missing folder')
+    with locked(tmp_path / 'busy', 'training of a scoring network', '--output'):
+        assert says(scripts.failure(*command(mine, '--output', tmp_path / 'busy')), tmp_path / 'busy',
+                    f'another training of a scoring network writes there (process {os.getpid()}', 'name another --output')
+    shutil.copytree(mine, tmp_path / 'unlabelled', ignore=shutil.ignore_patterns('segmenter'))
+    for path in (tmp_path / 'unlabelled/val_label').iterdir():
+        Image.new('L', (48, 40), VOID).save(path)
+    assert says(scripts.failure(*command(tmp_path / 'unlabelled')), tmp_path / 'unlabelled', 'no pixel of val_label has a class')
     state = {'about': np.array(json.dumps({'seed': 7})), 'history': np.zeros((1, 3))}
     (tmp_path / 'out').mkdir()
     save_weights(state, tmp_path / 'out/training.pdstate')
@@ -292,6 +297,18 @@ def test_another_network_s_score_is_not_compared_in_silence(scripts, mine, segme
     said = scripts.trained(tmp_path, dataroot=root, score_epoch_freq=1, niter=2)
     assert says(said, 'not compared with what was kept before', f'network_sha256 {old}, now {new}',
                 f'kept in {tmp_path}/output/best')
+
+
+def test_the_set_s_own_network_goes_before_the_usual_folder(tmp_path, monkeypatch):
+    """A folder that --weights names goes first; the default names nothing, and may hold another set's network."""
+    monkeypatch.setattr(own, 'USUAL_WEIGHTS', f'{tmp_path}/usual/')
+    for folder in ('usual', 'named', 'set/segmenter'):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / 'segmenter.json').write_text('{}')
+    assert own.folder_of(tmp_path / 'set', str(tmp_path / 'usual')) == str(tmp_path / 'set/segmenter')
+    assert own.folder_of(tmp_path / 'set', str(tmp_path / 'named')) == str(tmp_path / 'named')
+    assert own.folder_of(tmp_path / 'other', str(tmp_path / 'usual')) == str(tmp_path / 'usual')
+    assert own.folder_of(tmp_path / 'other', str(tmp_path / 'nowhere')) is None
 
 
 def test_scores_are_refused(scripts, mine, tiny_set, photos, segmented, trained, tmp_path):

@@ -202,7 +202,7 @@ def test_a_wrong_setting(scripts, tmp_path, settings, said):
 def test_refusals_end_the_process(scripts, tmp_path):
     """What the tests above see from inside: one line on stderr and an exit status (asserted by `failure`)."""
     assert 'crop_size' in scripts.train_failure(tmp_path / 'run', fresh=True, crop_sise=64)
-    assert 'load_size' in scripts.train_failure(tmp_path / 'run', fresh=True, load_size=30)
+    assert 'load_size' in scripts.train_failure(tmp_path / 'run', load_size=30)
     assert not (tmp_path / 'run').exists()
 
 

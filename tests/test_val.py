@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.convert.paddle_files import read_weights, save_weights
 from tests.conftest import contents, says
 
 NAMES = ['000', '001', '002']
@@ -77,17 +76,6 @@ def without_photos(scripts, tmp_path):
     shutil.copytree(scripts.data, tmp_path / 'set')
     shutil.rmtree(tmp_path / 'set/val_img')
     return tmp_path / 'set'
-
-
-@pytest.fixture(scope='module')
-def styled(trained_vae, tmp_path_factory):
-    """A model whose style is plain to see: a few steps leave its weights tiny."""
-    folder = tmp_path_factory.mktemp('styled')
-    shutil.copytree(trained_vae / 'output/model', folder / 'output')
-    for name, weight in (('n_g', 'fc.weight'), ('n_e', 'fc_mu.weight')):
-        state = read_weights(folder / f'output/{name}.pdparams')
-        save_weights({**state, weight: 300 * state[weight]}, folder / f'output/{name}.pdparams')
-    return folder
 
 
 def test_styles(scripts, styled, tmp_path):

@@ -1,4 +1,5 @@
 """Files and folders that are whole or not there, and one writer to a folder."""
+import errno
 import os
 import subprocess
 import sys
@@ -52,7 +53,8 @@ def test_processes_that_write_the_same_do_not_meet(tmp_path):
     """Of two that are in the middle of one file, each ends with its own, whole."""
     with writing(str(tmp_path / 'a'), alone=False) as unfinished:
         open(unfinished, 'w').write('first')
-        code = f'from tests.test_writing import put; put({str(tmp_path / "a")!r}, "second", alone=False)'
+        code = (f'from model.writing import writing\nwith writing({str(tmp_path / "a")!r}, alone=False) as unfinished:\n'
+                '    open(unfinished, "w").write("second")')
         subprocess.run([sys.executable, '-c', code], check=True, cwd=REPOSITORY)
         assert (tmp_path / 'a').read_text() == 'second'
     assert (tmp_path / 'a').read_text() == 'first' and os.listdir(tmp_path) == ['a']
@@ -71,3 +73,23 @@ def test_one_writer(tmp_path):
     with pytest.raises(InputError, match='file: cannot be written'):
         with locked(str(tmp_path / 'file'), 'writer', '--output'):
             pass
+
+
+@pytest.mark.parametrize('number', [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_drive_without_locks_is_named(tmp_path, monkeypatch, number):
+    def lockf(*_):
+        raise OSError(number, os.strerror(number))
+    monkeypatch.setattr('fcntl.lockf', lockf)
+    with pytest.raises(InputError) as caught:
+        with locked(str(tmp_path), 'writer', '--output'):
+            pass
+    assert says(str(caught.value), tmp_path, 'no file can be locked there', os.strerror(number), 'name another --output')
+
+
+def test_a_full_disk_under_the_lock_is_named(tmp_path):
+    code = ('import resource, signal\nfrom model.errors import InputError\nfrom model.locking import locked\n'
+            'signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nresource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n'
+            f'try:\n    with locked({str(tmp_path)!r}, "writer", "--output"): print("in")\n'
+            'except InputError as error:\n    raise SystemExit(str(error))')
+    child = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=REPOSITORY)
+    assert child.returncode == 1 and child.stderr == f'{tmp_path}: cannot be written: File too large\n' and not child.stdout

@@ -5,8 +5,8 @@ import os
 import numpy as np
 from PIL import Image
 
-from dataset.classes import UNLABELLED, read_table
-from dataset.files import ENDINGS, DataError, load_instance, load_photo
+from dataset.classes import UNLABELLED, of_colours, read_table
+from dataset.files import DataError, by_stem, load_instance, load_photo
 from dataset.prepare.archive import Member, read
 from dataset.prepare.samples import Job, label_bytes, paired, photo_and_sizes, png
 from model.errors import InputError
@@ -43,23 +43,9 @@ def _rows(arguments, split):
     """Rows of `paired` from the folders that --images, --labels and --instances name, or with split 'val_' --val_images, ..."""
     given = arguments.instances not in ('none', 'components')
     parts = ['images', 'labels'] + ['instances'] * given
-    return paired(*(_by_stem(getattr(arguments, split + part), f'--{split}{part}') for part in parts))
-
-
-def _by_stem(folder, option):
-    try:
-        names = sorted(name for name in os.listdir(folder) if name.lower().endswith(ENDINGS) and not name.startswith('.'))
-    except OSError as error:
-        raise InputError(f'{option} {folder}: cannot list the folder: {error.strerror}') from None
-    if not names:
-        raise InputError(f'{option} {folder}: no images in it, expected files that end in {" ".join(ENDINGS)}')
-    found = {}
-    for name in names:
-        stem = os.path.splitext(name)[0]
-        if stem in found:
-            raise InputError(f'{option} {folder}: {found[stem].name} and {name} have the same name but for the ending: remove one')
-        found[stem] = Member(folder, name)
-    return found
+    folders = [(getattr(arguments, split + part), f'--{split}{part}') for part in parts]
+    return paired(*({stem: Member(folder, os.path.basename(path)) for stem, path in by_stem(folder, option).items()}
+                    for folder, option in folders))
 
 
 def table_of(path):
@@ -146,12 +132,7 @@ def _fitted(file, ids, job):
 
 def ids_of_colours(file, table):
     """int32 (H, W) ids of a colour-coded picture; DataError naming the colours that are not in `table` and the nearest known."""
-    pixels = np.asarray(load_photo(file), np.int64)
-    packed = pixels @ (1 << 16, 1 << 8, 1)
-    found, inverse, counts = np.unique(packed, return_inverse=True, return_counts=True)
-    ids = {entry.colour: entry.id for entry in table}
-    colours = [(int(code) >> 16, int(code) >> 8 & 255, int(code) & 255) for code in found]
-    unknown = sorted(((int(count), colour) for count, colour in zip(counts, colours) if colour not in ids), reverse=True)
+    label, unknown = of_colours(np.asarray(load_photo(file)), {entry.colour: entry.id for entry in table})
     if unknown:
         known = np.array([entry.colour for entry in table])
         named = []
@@ -161,7 +142,7 @@ def ids_of_colours(file, table):
         more = f' and {len(unknown) - 3} more' if len(unknown) > 3 else ''
         raise DataError(f'{file}: {len(unknown)} unknown colours: {", ".join(named)}{more}: add them to the table of --colours, or '
                         'mend the picture; smoothed borders are no labels', 'unknown colour')
-    return np.array([ids[colour] for colour in colours], np.int32)[inverse.reshape(packed.shape)]
+    return label
 
 
 def components(label):

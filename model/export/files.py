@@ -13,6 +13,10 @@ from model.export import inference, verify
 from model.writing import writing
 
 
+# What check and describe read in an export's metadata.
+WRITTEN = ('project', 'version', 'network', 'float', 'half', 'options', 'epoch', 'licence', 'weights_sha256')
+
+
 def paths_of(parts, out):
     """dict: network -> path of its ONNX file."""
     paths = {'generator': out, 'encoder': f'{out[:-len(".onnx")]}_encoder.onnx'}
@@ -26,8 +30,11 @@ def refuse_existing(paths, force, as_folder):
             raise InputError(f'{path} exists and is left as it is: add --force to replace it, or name another --out')
         if os.path.lexists(path) and os.path.isdir(path) != as_folder:
             raise InputError(f'{path} is {"a folder" if os.path.isdir(path) else "a file"}: name another --out')
-        if as_folder and os.path.isdir(path) and os.listdir(path) and not os.path.exists(os.path.join(path, 'metadata.json')):
-            raise InputError(f'{path} holds other files than an export (no metadata.json): name another --out')
+        if as_folder and os.path.isdir(path) and os.listdir(path):
+            try:
+                read(path)
+            except InputError:
+                raise InputError(f'{path} holds other files than an export (no metadata.json of one): name another --out') from None
 
 
 # ---- Writing: parts is a dict of network -> Exported
@@ -65,20 +72,36 @@ def read(path):
     if os.path.isdir(path):
         try:
             with open(os.path.join(path, 'metadata.json'), encoding='utf-8') as file:
-                return json.load(file), None
+                networks = json.load(file)
         except (OSError, ValueError) as error:
             raise InputError(f'{path}: no export of Paddle Inference, its metadata.json cannot be read: {error}') from None
+        if not isinstance(networks, dict) or not networks or not all(map(_is_ours, networks, networks.values())):
+            raise InputError(f'{path}: no export of this project: its metadata.json was written by another program, or damaged')
+        return networks, None
     import onnx
     try:
         model = onnx.load(path)
         entries = {entry.key: entry.value for entry in model.metadata_props}
-        return {entries['network']: entries}, model
     except FileNotFoundError:
         raise InputError(f'{path}: no such file or folder; export it first: python -m model.export onnx') from None
-    except KeyError:
-        raise InputError(f'{path}: an ONNX file, but none of this project\'s: its metadata names no network') from None
     except Exception as error:  # protobuf's, by version
         raise InputError(f'{path}: cannot be read as ONNX: {" ".join(str(error).split())}') from None
+    if not _is_ours(entries.get('network'), entries):
+        raise InputError(f'{path}: an ONNX file, but none of this project\'s: its metadata names no network')
+    return {entries['network']: entries}, model
+
+
+def _is_ours(name, entries):
+    """Whether these are the metadata of network `name` that `export` writes (metadata_of)."""
+    if name not in ('generator', 'encoder') or not isinstance(entries, dict) or entries.get('network') != name:
+        return False
+    if not all(isinstance(entries.get(entry), str) for entry in WRITTEN):
+        return False
+    try:
+        return isinstance(json.loads(entries['options']), dict) and all(
+            isinstance(json.loads(entries[flag]), bool) for flag in ('float', 'half'))
+    except ValueError:
+        return False
 
 
 # ---- Checking

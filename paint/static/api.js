@@ -55,11 +55,12 @@ export async function openMaps(model, label, instance) {
     return maps(await ask('/open', { label: label.size }, instance ? [label, instance] : [label]), model);
 }
 
-export async function photoStyle(model, file) {
+// `purpose` keeps the photos of two styles apart: a newer one for the same place ends an older one that waits.
+export async function photoStyle(model, file, purpose) {
     if (file.size > model.largest_file) {
         throw new Refusal('body', 'too large', { most: Math.round(model.largest_file / 2 ** 20) });
     }
-    const answer = await ask('/style', { page: PAGE, number: ++requests }, [file]);
+    const answer = await ask('/style', { page: PAGE + purpose, number: ++requests }, [file]);
     return (await answer.json()).z;
 }
 

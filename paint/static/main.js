@@ -73,7 +73,9 @@ function mostCommon(map, model) {
 
 async function openLink(page) {
     try {
-        bring(page, await project.read(await project.ofLink(location.hash), page.model));
+        const found = await project.read(await project.ofLink(location.hash), page.model);
+        bring(page, found);
+        page.name = found.name || 'painting';
         history.replaceState(null, '', location.pathname);
         return true;
     } catch (error) {
@@ -253,8 +255,9 @@ function dropped(page, files, onPicture, slot) {
     const [file] = files;
     if (/\.json$/i.test(file.name)) page.start.openProject(file);
     else if (onPicture || file.type !== 'image/png') {
-        if (page.model.styles) page.styles.photo(file, slot ? page.styles.slots.indexOf(slot) : 0);
-        else say(words('no-style-here'));
+        if (!page.model.styles) say(words('no-style-here'));
+        else if (slot) page.styles.photo(file, page.styles.slots.indexOf(slot));
+        else page.styles.photos(files);
     } else page.start.openFiles(file, files[1]);
 }
 

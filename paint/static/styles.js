@@ -57,11 +57,16 @@ export class Styles extends EventTarget {
 
     async photo(file, place = 0) {
         try {
-            const z = await photoStyle(this.model, file);
+            const z = await photoStyle(this.model, file, `-style-${place}`);
             this.#set(place, { z, name: file.name, thumbnail: await thumbnail(file) });
         } catch (error) {
-            this.say(error);
+            if (error.code !== 'superseded') this.say(error);
         }
+    }
+
+    // Dropped on the panel or the picture: one is the first style, two are both.
+    photos(files) {
+        files.slice(0, this.styles.length).forEach((file, place) => this.photo(file, place));
     }
 
     written() {

@@ -1,0 +1,142 @@
+"""What the page's server refuses: foreign hosts, paths, hostile maps and photos, malformed bodies; none of it ends it."""
+import contextlib
+import io
+import json
+import socket
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from tests.painting import body, maps_of, png
+
+LABEL = np.zeros((32, 32), np.uint16)
+NOISE = np.random.default_rng(0).integers(0, 9, (99, 99), np.uint8)
+
+
+def chunk(name, content):
+    return struct.pack('>I', len(content)) + name + content + struct.pack('>I', zlib.crc32(name + content))
+
+
+def raw_png(width, height, depth, kind, rows=b'', before=b''):
+    return (b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, depth, kind, 0, 0, 0)) + before
+            + chunk(b'IDAT', zlib.compress(rows)) + chunk(b'IEND', b''))
+
+
+@pytest.mark.parametrize('headers, status', [
+    ({'Host': 'evil.example'}, 403), ({'Host': 'evil.example:8000'}, 403), ({'Host': '127.0.0.1.evil.example'}, 403),
+    ({'Host': '192.168.0.1'}, 403), ({'Origin': 'http://evil.example'}, 403), ({'Origin': 'null'}, 403),
+    ({'Origin': 'http://localhost:1'}, 403), ({'Host': 'localhost:9', 'Origin': 'http://localhost:9'}, 200),
+    ({'Host': '[::1]:80'}, 200), ({'Host': 'LOCALHOST'}, 200)])
+def test_foreign_hosts_and_origins(server, headers, status):
+    found, content, sent = server.ask('GET', '/model', headers=headers)
+    assert found == status
+    assert status == 200 or json.loads(content)['error'] in ('host', 'origin')
+    assert "default-src 'none'" in sent['Content-Security-Policy'] and sent['X-Content-Type-Options'] == 'nosniff'
+    assert 'Access-Control-Allow-Origin' not in sent
+
+
+@pytest.mark.parametrize('path', ['/static/../__main__.py', '/static/..%2f__main__.py', '/static/%2e%2e/server.py',
+                                  '/static//etc/passwd', '/../../etc/passwd', '/maps/../model', '/maps/-1', '/maps/3',
+                                  '/maps/99999999999999999999', '/maps/x', '/static/', '/static/none.js', '/model/', '/paint',
+                                  '/open'])
+def test_no_path_can_be_named(server, path):
+    status, content, _ = server.get(path)
+    assert status in (404, 405) or (status, path) == (307, '/model/'), (status, content[:80])
+    assert b'import' not in content and b'root:' not in content
+
+
+BOMB = b'x\0\0' + zlib.compress(bytes(10 ** 8))
+REFUSED_MAPS = {
+    'not_png': [b'GIF89a' + bytes(40), b'', b'\x89PNG\r\n\x1a\n'],
+    'pixels': [raw_png(60000, 60000, 8, 0), raw_png(2 ** 31 - 1, 2 ** 31 - 1, 1, 0), raw_png(0, 4, 8, 0)],
+    'sixteen_bit': [png(np.zeros((4, 4), np.uint16)), raw_png(2, 2, 16, 2, bytes(2 * 13))],
+    'animated': [raw_png(2, 2, 8, 0, bytes(6), chunk(b'acTL', struct.pack('>II', 2, 0)))],
+    'profile': [raw_png(2, 2, 8, 0, bytes(6), chunk(b'iCCP', BOMB))],
+    'unreadable': [png(NOISE)[:-999], raw_png(64, 64, 8, 0, bytes(5)), raw_png(8, 8, 7, 0, bytes(72)),
+                   raw_png(8, 8, 8, 0, bytes(72), chunk(b'zTXt', BOMB))],
+    'ids': [png(np.full((4, 4), 11, np.uint8))],
+    'transparent': [png(np.zeros((4, 4, 4), np.uint8))],
+}
+
+
+@pytest.mark.parametrize('code, number', [(code, number) for code in REFUSED_MAPS for number in range(len(REFUSED_MAPS[code]))])
+def test_hostile_maps(server, code, number):
+    content, expected = REFUSED_MAPS[code][number], 413 if code == 'pixels' else 422
+    if not content:
+        server.refused('/open', body(dict(label=0)), 400, 'malformed')
+        return
+    server.refused('/open', body(dict(label=len(content)), content), expected, code)
+    if code not in ('ids', 'transparent') and content[:8] == b'\x89PNG\r\n\x1a\n' and content[24:25] != b'\x10':
+        good = png(np.zeros((4, 4), np.uint8))
+        server.refused('/open', body(dict(label=len(good)), good, content), expected, code)
+
+
+def test_instance_maps_must_fit(server):
+    good = png(np.zeros((4, 4), np.uint8))
+    facts = server.refused('/open', body(dict(label=len(good)), good, png(np.zeros((5, 4), np.uint16))), 422, 'other_size')
+    assert facts['found'] == '4 x 5'
+    server.refused('/open', body(dict(label=len(good)), good, png(np.zeros((4, 4, 3), np.uint8))), 422, 'not_grey')
+
+
+def test_hostile_photos(server):
+    frames = [Image.fromarray(np.full((8, 8), value, np.uint8)) for value in (0, 99)]
+    animated = io.BytesIO()
+    frames[0].save(animated, 'PNG', save_all=True, append_images=frames[1:])
+    for content, status, code in ((b'no picture', 422, 'not_photo'), (raw_png(60000, 60000, 8, 0), 413, 'pixels'),
+                                  (animated.getvalue(), 422, 'animated'), (png(NOISE)[:-999], 422, 'unreadable')):
+        server.refused('/style', body(dict(page='p', number=1), content), status, code)
+
+
+@pytest.mark.parametrize('style', [
+    None, 3, [], {}, {'seed': -1}, {'seed': 2 ** 53}, {'seed': 1.0}, {'seed': True}, {'z': [0.0] * 7}, {'z': [0.0] * 9},
+    {'z': [1e9] * 8}, {'z': [float('nan')] * 8}, {'z': ['0'] * 8}, {'z': [[]] * 8}, {'between': [{'seed': 0}], 'share': 0},
+    {'between': [{'seed': 0}] * 2, 'share': 1.5}, {'between': [{'between': [], 'share': 0}] * 2, 'share': 0.5},
+    {'seed': 0, 'z': []}])
+def test_styles_that_are_none(server, style):
+    server.refused('/paint', body(dict(page='p', number=1, style=style), maps_of(LABEL, LABEL)), 400, 'style')
+
+
+@pytest.mark.parametrize('content', [
+    b'', b'{}', b'{}\n', b'[]\n', b'\xff\n', b'[' * 60000 + b'\n', body(dict(page='', number=1), maps_of(LABEL, LABEL)),
+    body(dict(page='p'), maps_of(LABEL, LABEL)), body(dict(page='p', number=-1), maps_of(LABEL, LABEL)),
+    body(dict(page='p', number=1), maps_of(LABEL, LABEL)[:-1]), body(dict(page='p', number=1), maps_of(LABEL, LABEL)[:-2]),
+    body(dict(page='p' * 65, number=1), maps_of(LABEL, LABEL))])
+def test_malformed_bodies(server, content):
+    server.refused('/paint', content, 400, 'malformed')
+
+
+def test_sizes_are_limited_before_anything_is_read(server):
+    server.refused('/paint', body(dict(page='p', number=1), maps_of(np.full((32, 32), 10), LABEL)), 400, 'ids')
+    server.refused('/paint', bytes(80000), 413, 'body')
+    server.refused('/open', b'', 413, 'body', {'Content-Length': str(10 ** 12)})
+    server.refused('/style', b'', 413, 'body', {'Content-Length': str(10 ** 12)})
+    with contextlib.closing(socket.create_connection(('127.0.0.1', server.port), timeout=60)) as connection:   # of unknown length
+        connection.sendall(b'POST /paint HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n')
+        with contextlib.suppress(OSError):
+            for _ in range(10):
+                connection.sendall(b'8000\r\n' + bytes(0x8000) + b'\r\n')
+        assert connection.recv(100).startswith(b'HTTP/1.1 413')
+
+
+@given(st.sampled_from(['/paint', '/open', '/style', '/model', '/maps/0']),
+       st.one_of(st.binary(max_size=300), st.binary(max_size=200).map(lambda tail: body(dict(page='p', number=1, label=9), tail)),
+                 st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=9) | st.integers(),
+                              lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
+                                  st.sampled_from(['page', 'number', 'style', 'seed', 'z', 'label']), inner, max_size=4)).map(
+                                      lambda head: body(head, maps_of(LABEL, LABEL)))))
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+def test_random_bodies_leave_it_alive(server, path, content):
+    status, answer, _ = server.ask('POST', path, content)
+    assert status < 500, answer
+    assert server.process.poll() is None
+
+
+def test_it_is_alive_after_all_that(server):
+    """And has printed no traceback; every painted picture is as before."""
+    label, instance = server.maps(0)
+    assert np.array_equal(server.painted(label, instance), server.painted(label, instance))
