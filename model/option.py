@@ -9,7 +9,8 @@ from model.errors import InputError, OptionError
 class Option:
     """One setting: a typed, documented attribute of OPT. A callable default is computed from the other settings."""
 
-    def __init__(self, default, help, kind=None, choices=None, minimum=None, maximum=None, pattern=None, group=None, effect=None, differs=''):
+    def __init__(self, default, help, kind=None, choices=None, minimum=None, maximum=None, pattern=None, group=None,
+                 effect=None, differs=''):
         self.default, self.help, self.choices, self.pattern = default, help, choices, pattern
         self.minimum, self.maximum, self.kind = minimum, maximum, kind or type(default)
         self.group, self.effect, self.differs = group, effect, differs   # differs: from paper, official code or ctkindle

@@ -67,8 +67,8 @@ def checkpoint_parser(description, more=()):
     parser = OPT.parser(description, names, defaults='the checkpoint\'s')
     parser.add_argument('--which_epoch', type=int, metavar='N', default=None,
                         help='the copy of epoch N that training kept [the latest]')
-    parser.add_argument('--weights', choices=WEIGHTS, default=None, help='the average of the generator\'s weights that training with '
-                        '--ema_decay keeps, or the last [averaged, where there is one]')
+    parser.add_argument('--weights', choices=WEIGHTS, default=None, help='of the generator: the average that '
+                        'training with --ema_decay keeps, or the last step\'s [averaged, where there is one]')
     return parser
 
 
@@ -90,7 +90,8 @@ def load_painter(arguments):
     if changed:
         raise InputError(f'{folder} was trained with other networks: {", ".join(changed)}: leave these options out')
     painter = Painter(opt, SPADEGenerator(opt), VAEEncoder(opt) if opt.use_vae else None, weights=weights)
-    load_networks(painter, folder, files={AVERAGED if weights == 'averaged' else 'n_g.pdparams': 'generator', 'n_e.pdparams': 'encoder'})
+    of_generator = AVERAGED if weights == 'averaged' else 'n_g.pdparams'
+    load_networks(painter, folder, files={of_generator: 'generator', 'n_e.pdparams': 'encoder'})
     painter.choice.load(folder)
     return opt, painter
 

@@ -21,7 +21,8 @@ class TrainingPictures:
         self.opt, self.train_step, self.trouble, self.dashboard = opt, train_step, trouble, dashboard
         try:
             data = ValidationImages(opt)
-            self.validation = stacked(data, range(min(COUNT, len(data))))
+            count = min(COUNT, len(data))   # from all over the set: of a film's frames, neighbours are alike
+            self.validation = stacked(data, [index * len(data) // count for index in range(count)])
         except InputError as error:
             say(f'no validation pictures while training: {error}')
             self.validation = None

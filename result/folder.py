@@ -77,5 +77,6 @@ def fingerprint(opt, arguments):
             for part in iter(lambda: file.read(1 << 20), b''):
                 digest.update(part)
     settings = {name: getattr(opt, name) for name in (*OPT.network_fields(), 'seed', 'modulation', 'cpu_kernels', 'cpu_precision')}
-    return {'weights': digest.hexdigest(), 'generator': arguments.weights, **settings, 'styles': arguments.styles, 'steps': arguments.steps,
-            'between': arguments.between and list(arguments.between), 'style_photo': arguments.style_photo}
+    return {'weights': digest.hexdigest(), 'generator': arguments.weights, **settings, 'styles': arguments.styles,
+            'steps': arguments.steps, 'between': arguments.between and list(arguments.between),
+            'style_photo': arguments.style_photo}

@@ -120,3 +120,19 @@ def test_a_run_goes_on_with_and_without(scripts, trained, tmp_path):
     assert not (tmp_path / 'output/model/n_g_ema.pdparams').exists()
     said = scripts.trained(tmp_path / 'new', f'--init_from={tmp_path}/output', ema_decay=0.9, niter=1)
     assert says(said, 'weights from', 'begins now')
+
+
+def test_an_exported_file_says_which_weights_it_holds(scripts, averaged, tmp_path):
+    onnx = pytest.importorskip('onnx')
+    pytest.importorskip('onnxruntime')
+    inside = {}
+    for which, flags in ('averaged', ()), ('last', ('--weights', 'last')):
+        out = tmp_path / f'{which}.onnx'
+        process = scripts.run('-m', 'model.export', 'onnx', '--lastoutput', averaged / 'output', '--out', out, *flags)
+        assert process.returncode == 0, process.stderr      # it was compared with the pictures of those weights
+        inside[which] = {entry.key: entry.value for entry in onnx.load(out).metadata_props}
+        assert inside[which]['weights'] == which
+    assert inside['averaged']['weights_sha256'] != inside['last']['weights_sha256']
+    check = '-m', 'model.export', 'check', tmp_path / 'last.onnx', '--lastoutput', averaged / 'output'
+    assert scripts.run(*check).returncode == 0      # with the weights that it says it holds
+    assert says(scripts.failure(*check, '--weights', 'averaged'), 'other weights than the checkpoint\'s')

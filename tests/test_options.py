@@ -172,10 +172,10 @@ def test_every_option_has_an_effect():
                     'ndf num_D n_layers_D norm_D use_vae z_dim norm_E activation attention',
         'order': 'seed',
         'learned': 'gan_mode no_ganFeat_loss lambda_feat no_vgg_loss lambda_vgg vgg_taps lambda_kld batchSize accumulate niter '
-                   'niter_decay lr no_TTUR beta1 beta2 D_steps_per_G preprocess_mode load_size no_flip',
+                   'niter_decay lr no_TTUR beta1 beta2 ema_decay D_steps_per_G preprocess_mode load_size no_flip',
         'bits': 'modulation cpu_kernels cpu_precision amp cudnn recompute',
         'free': 'vggwpath dataroot nThreads max_dataset_size output lastoutput log print_freq display_freq save_latest_freq '
-                'save_epoch_freq score_epoch_freq score_by dataset watch_port scoring',
+                'save_epoch_freq score_epoch_freq score_by dataset watch_port scoring visualdl',
     }
     assert expected.keys() == EFFECTS.keys()
     found = {effect: {name for name, option in OPT.fields().items() if option.effect == effect} for effect in EFFECTS}

@@ -45,6 +45,7 @@ DEMO_RUN = {
         f'{SMALL} --batchSize 2 --niter_decay 0 --label_nc 182',
     'python train.py --preset cityscapes_paper --output runs/cityscapes --log runs/cityscapes/log':
         f'{SMALL} --batchSize 2 --niter_decay 0 --label_nc 182 --contain_dontcare_label true --crop_size 128',
+    'python train.py --ema_decay 0.999': f'{SMALL} --output runs/averaged --log runs/averaged/log',
     'python train.py --visualdl runs/seen/a': f'{SMALL} --output runs/seen/output --log runs/seen/log',
     'python -m log.plot': '',
     'python -m log.plot --log runs/a/log': '',

@@ -7,6 +7,7 @@ import numpy as np
 import paddle
 import pytest
 
+from dataset import demo
 from log import trouble
 from log.loss_log import LossLog
 from log.trouble import BALANCED, WINDOW, Trouble, discriminator_has_won, generator_is_dead, loss_scale_has_collapsed
@@ -114,6 +115,19 @@ def test_maps_that_differ_in_few_pixels_show_nothing():
     assert generator_is_dead(labels, np.zeros(photos.shape), photos)
 
 
+@pytest.mark.parametrize('settings, first', [
+    ({}, 500), (dict(D_steps_per_G=3), 1500), (dict(ema_decay=0.9), 528), (dict(ema_decay=0.999, D_steps_per_G=2), 6988),
+    (dict(ema_decay=1.0), None)])
+def test_a_new_generator_and_a_slow_average_are_not_judged(settings, first):
+    """0.9 to the power of 28 is 0.052, to that of 29 0.047; 0.999: 2994 and 2995. An average that never moves shows nothing."""
+    (labels, photos), heard = scenes(), []
+    one = Trouble(OPT(**settings), [], heard.append)
+    one.in_pictures((first or 10 ** 6) - 1, labels, 0 * photos, photos)
+    assert not heard
+    one.in_pictures(first or 10 ** 7, labels, 0 * photos, photos)
+    assert len(heard) == (first is not None)
+
+
 # ---- The loss scale
 
 @pytest.mark.parametrize('scales, heard', [((4.0, 65536.0), '(G 4)'), ((65536.0, 0.5), '(D 0.5)'), ((1.0, 2.0), '(G 1, D 2)'),
@@ -142,10 +156,28 @@ def test_each_is_said_once_and_is_kept():
 
 # ---- In a training
 
-def begun(trained, folder, steps, rows=None):
-    """A copy of a finished run of two epochs whose counters say that it has done more `steps`, perhaps with other rows in its log."""
+SCENES = dict(label_nc=182, ngf=4, ndf=4, lr=0.002, print_freq=1, display_freq=1000, save_latest_freq=1000)
+
+
+@pytest.fixture(scope='module')
+def scenes_set(shared):
+    return shared('scenes', lambda folder: demo.write(folder / 'set', train=40, val=4, height=64, width=64)) / 'set'
+
+
+@pytest.fixture(scope='module')
+def living(scripts, scenes_set, shared):
+    """A run of 20 steps on scenes of the demo, after which its generator paints them in colours of their own."""
+    return shared('living', lambda folder: (folder / 'said').write_text(
+        scripts.trained(folder, **SCENES, dataroot=scenes_set, niter=1)))
+
+
+def begun(source, folder, steps, rows=None, grey=False):
+    """A copy of the finished run in `source` whose counters say that it has done so many steps.
+
+    rows: what its log then holds; grey: its generator's last layer is zero.
+    """
     for name in ('output', 'log'):
-        shutil.copytree(trained / name, folder / name, symlinks=True)
+        shutil.copytree(source / name, folder / name, symlinks=True)
     path = folder / 'output/model/progress.json'
     progress = json.loads(path.read_text())
     del progress['said']                                  # as of a version that had no such key
@@ -157,10 +189,14 @@ def begun(trained, folder, steps, rows=None):
         log.close()
         progress.update(log_rows=log.rows, log_checksum=log.checksum)
     path.write_text(json.dumps({**progress, 'step': steps}))
+    if grey:
+        weights = folder / 'output/model/n_g.pdparams'
+        save_weights({name: 0 * value if name.startswith('conv_img') else value for name, value in read_weights(weights).items()},
+                     weights)
 
 
 def goes_on(scripts, folder, heard, niter, **settings):
-    """Train to the end of epoch `niter`: what it said of troubles, and the step that was printed before; kept is what was `heard`."""
+    """Train to the end of epoch `niter` -> [(line of a trouble, step printed before)]; the checkpoint keeps what was `heard`."""
     said = scripts.trained(folder, **settings, niter=niter)
     assert json.loads((folder / 'output/model/progress.json').read_text())['said'] == heard
     return [(line, int(re.findall(r'step (\d+)/', said[:said.index(line)])[-1])) for line in said.splitlines()
@@ -169,10 +205,7 @@ def goes_on(scripts, folder, heard, niter, **settings):
 
 def test_a_generator_that_is_dead(scripts, trained, tmp_path):
     """Its last layer is zero and its learning rate too. Said at the end of the first epoch after 500 steps, and never again."""
-    begun(trained, tmp_path, 490)
-    weights = tmp_path / 'output/model/n_g.pdparams'
-    save_weights({name: 0 * value if name.startswith('conv_img') else value for name, value in read_weights(weights).items()},
-                 weights)
+    begun(trained, tmp_path, 490, grey=True)
     assert goes_on(scripts, tmp_path, [], niter=3, lr=0) == []
     (line, step), = goes_on(scripts, tmp_path, ['generator'], niter=5, lr=0)
     assert says(line, 'G is dead: where label maps differ, its pictures differ by 0.0% of', 'dataset.check') and step == 502
@@ -180,27 +213,25 @@ def test_a_generator_that_is_dead(scripts, trained, tmp_path):
 
 
 def test_without_validation_maps_the_training_pictures_tell(scripts, trained, tiny_set, tmp_path):
-    begun(trained, tmp_path, 490)
-    weights = tmp_path / 'output/model/n_g.pdparams'
-    save_weights({name: 0 * value if name.startswith('conv_img') else value for name, value in read_weights(weights).items()},
-                 weights)
+    begun(trained, tmp_path, 490, grey=True)
     shutil.copytree(tiny_set, tmp_path / 'set')
     shutil.rmtree(tmp_path / 'set/val_img')
     (line, step), = goes_on(scripts, tmp_path, ['generator'], niter=4, lr=0, dataroot=tmp_path / 'set')
     assert line.startswith('G is dead') and step == 500     # a picture every 5 steps
 
 
-def test_a_generator_that_lives(scripts, trained, tmp_path):
-    begun(trained, tmp_path, 490)
-    assert goes_on(scripts, tmp_path, [], niter=4, lr=0) == []
+def test_a_generator_that_lives(scripts, living, scenes_set, tmp_path):
+    begun(living, tmp_path, 490)
+    assert goes_on(scripts, tmp_path, [], niter=2, **SCENES, dataroot=scenes_set) == []
 
 
 @pytest.mark.parametrize('d_loss, heard', [(0.01, ['discriminator']), (1.0, [])])
-def test_a_discriminator_that_has_won(scripts, trained, tmp_path, d_loss, heard):
-    """991 rows are in the log; the next look is after nine more, which a living D adds."""
+def test_a_discriminator_that_has_won(scripts, living, scenes_set, tmp_path, d_loss, heard):
+    """991 rows are in the log; the next look is after nine more, which a D that lives adds."""
     rows = np.full((991, 7), d_loss)
     rows[:, 1] = np.repeat([10.0, 20.0], [500, 491])
-    begun(trained, tmp_path, 991, rows)
-    said = goes_on(scripts, tmp_path, heard, niter=4)
+    begun(living, tmp_path, 991, rows)
+    said = goes_on(scripts, tmp_path, heard, niter=2, **SCENES, dataroot=scenes_set)
     assert [line.split(':')[0] for line, _ in said] == ['D has won'] * len(heard)
-    assert all(step == 1000 and says(line, 'over the last 500 steps', 'feature matching rises (10, then ') for line, step in said)
+    for line, step in said:
+        assert step == 1000 and says(line, 'over the last 500 steps', 'feature matching rises (10, then ')

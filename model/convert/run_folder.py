@@ -42,7 +42,7 @@ def load_networks(owner, folder, optional=(), files=NETWORKS):
 
 
 def load_training(train_step, folder, optional=()):
-    """load_networks of a TrainStep; an average of the generator that is not there begins anew. Names of the other files left out."""
+    """load_networks of a TrainStep; an average of the generator that is not there begins anew. Names of other files left out."""
     left_out = load_networks(train_step, folder, (*optional, AVERAGED))
     if AVERAGED in left_out:
         train_step.average.restart()

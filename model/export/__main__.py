@@ -52,6 +52,7 @@ def check(words):
     parser.add_argument('file', help='.onnx file, or folder of Paddle Inference')
     arguments = parser.parse_args(words)
     networks, model = files.read(os.path.normpath(arguments.file))
+    arguments.weights = arguments.weights or next(iter(networks.values())).get('weights')   # like with like
     opt, painter, folder = checkpoint(arguments)
     for name, entries in networks.items():
         if getattr(painter, name) is None:

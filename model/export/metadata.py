@@ -13,7 +13,10 @@ PYPROJECT = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..',
 
 
 def metadata_of(interface, opt, folder, constants, half, weights):
-    """dict of strings; folder: of the checkpoint; weights: one of model.painter.WEIGHTS. class_names and class_colours only if it holds classes.json."""
+    """dict of strings; folder: of the checkpoint; weights: one of model.painter.WEIGHTS.
+
+    class_names and class_colours only if the folder holds classes.json.
+    """
     entries = dict(project='SPADE-Paddle', version=_version(), network=interface.network, float=json.dumps(interface.as_float),
                    half=json.dumps(half), options=json.dumps(opt.as_dict()), epoch=_epoch(folder), licence=_licence(folder),
                    weights=weights, weights_sha256=digest(constants))
