@@ -2,7 +2,8 @@
 
 A server process as python -m paint starts it, and strokes on generated scenes as the page sends them: random weights, for which
 every second is the same. After each answer this process paints the same map with windows found beforehand: the generator's
-forward. What the answer took beyond that is the overhead: request, windows, encoding. Ends in one line of JSON.
+forward. What an answer takes beyond it is the overhead: the request (the answer less what the server says it painted), windows and
+rounding, each timed apart, since a forward varies by more than all of them. Ends in one line of JSON.
 """
 import argparse
 import json
@@ -19,9 +20,10 @@ from dataset.scenes.scene import scene
 from model.convert.paddle_files import as_arrays
 from model.convert.run_folder import write_model
 from model.generator import SPADEGenerator
-from model.init import OPT
+from model.init import OPT, UPSAMPLINGS
 from model.painter import load_painter
-from model.semantics import prepared
+from model.semantics import SemanticMap
+from output import pictures
 from tests.painting import served
 
 STROKES, PAGES = 30, 4
@@ -48,15 +50,25 @@ def seconds(work):
     return time.perf_counter() - began
 
 
+def windows_of(label, instance, opt):
+    """SemanticMap of one map with the windows that the generator reads."""
+    semantics, (height, width) = SemanticMap(label[None], instance[None], opt), opt.latent_size
+    for doubling in range(UPSAMPLINGS[opt.num_upsampling_layers] + 1):
+        semantics.double_windows((height << doubling, width << doubling), opt.generator_norm.kernel_size)
+    return semantics
+
+
 def measured(folder, opt):
     """dict of medians and worst values, in seconds, of the model in folder/output."""
     own, painter = load_painter(argparse.Namespace(lastoutput=str(folder / 'output'), which_epoch=None, weights=None))
-    answers, forwards = [], []
+    answers, forwards, overheads = [], [], []
     with served(folder) as server:
         for number, (label, instance) in enumerate(strokes(opt, STROKES + 1)):
             answers.append(seconds(lambda: server.painted(label, instance, number=number)))
-            semantics = prepared(dict(label=label[None], instance=instance[None]), own)['semantics']
-            forwards.append(seconds(lambda: painter.paint(semantics).numpy()))
+            found = []
+            windows = seconds(lambda: found.append(windows_of(label, instance, own)))
+            forwards.append(seconds(lambda: found.append(painter.paint(found[0]).numpy())))
+            overheads.append(answers[-1] - server.seconds + windows + seconds(lambda: pictures.to_uint8(found[1])))
         waits = [[] for _ in range(PAGES)]
 
         def page(n):
@@ -67,8 +79,7 @@ def measured(folder, opt):
             thread.start()
         for thread in threads:
             thread.join()
-    answers, forwards = answers[1:], forwards[1:]     # the first fills caches
-    overheads = [answer - forward for answer, forward in zip(answers, forwards)]
+    answers, forwards, overheads = answers[1:], forwards[1:], overheads[1:]     # the first fills caches
     together = [wait for one in waits for wait in one]
     return {'forward_s': statistics.median(forwards), 'answer_s': statistics.median(answers), 'answer_worst_s': max(answers),
             'overhead_s': statistics.median(overheads), 'overhead_worst_s': max(overheads),

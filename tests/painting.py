@@ -59,9 +59,10 @@ class Served:
 
     def painted(self, label, instance, style=None, page='page', number=1):
         """uint8 (H, W, 3); what is refused raises."""
-        status, content, _ = self.ask('POST', '/paint', body(dict(page=page, number=number, style=style or {'seed': 0}),
-                                                             maps_of(label, instance)))
+        status, content, headers = self.ask('POST', '/paint', body(dict(page=page, number=number, style=style or {'seed': 0}),
+                                                                   maps_of(label, instance)))
         assert status == 200, content
+        self.seconds = float(re.search(r'paint;dur=([\d.]+)', headers['server-timing'])[1]) / 1000   # of painting, as it says
         return np.frombuffer(content, np.uint8).reshape(self.model['height'], self.model['width'], 3)
 
     def refused(self, path, content, status, code, headers=()):
