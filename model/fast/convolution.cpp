@@ -1,5 +1,7 @@
 // Convolution forward and backward over oneDNN. Tensors are plain NCHW float32; oneDNN chooses its own layouts inside (in
 // bfloat16 where wanted), and what differs is reordered on the way in and out.
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdlib>
@@ -16,6 +18,9 @@ void check(int status, const char *what) {
     if (status) throw std::runtime_error(what);
 }
 
+// A huge page, of which a few cover what thousands of small ones would: their addresses fit the processor's table of pages.
+const size_t PAGE = 2 << 20;
+
 // One buffer for all reordered operands and scratch, as large as the largest call needed.
 struct Arena {
     char *data = nullptr;
@@ -24,8 +29,9 @@ struct Arena {
     char *reserve(size_t bytes) {
         if (bytes > size) {
             release();
-            data = static_cast<char *>(std::aligned_alloc(4096, (bytes + 4095) / 4096 * 4096));
+            data = static_cast<char *>(std::aligned_alloc(PAGE, (bytes + PAGE - 1) / PAGE * PAGE));
             if (!data) throw std::bad_alloc();
+            madvise(data, bytes, MADV_HUGEPAGE);
             size = bytes;
         }
         return data;
