@@ -135,7 +135,7 @@ class Checkpoint:
     def _write(self, folder, train_step, opt, progress):
         os.makedirs(folder)
         for file, name in NETWORKS.items():
-            network = getattr(train_step, name)
+            network = getattr(train_step, name, None)
             if network is not None:
                 arrays = as_arrays(network.state_dict())
                 _check_finite(arrays, name, train_step.steps)
