@@ -101,7 +101,8 @@ def _weights(folder, wanted):
     if os.path.exists(os.path.join(folder, AVERAGED)):
         return wanted or 'averaged'
     if wanted == 'averaged':
-        raise InputError(f'--weights averaged: {folder} has no {AVERAGED}: it was trained without --ema_decay; leave --weights out')
+        raise InputError(f'--weights averaged: {folder} has no {AVERAGED}: it was trained without --ema_decay; take '
+                         '--weights last, or leave --weights out')
     return 'last'
 
 

@@ -200,6 +200,14 @@ def follow(average, value, share):
     _call('spade_follow', average, value, int(value.size), share)
 
 
+def distinct(keys):
+    """(distinct values of an integer array in order, int64; position of each key among them, int32 in its shape), as np.unique."""
+    keys = np.ascontiguousarray(keys, np.int64)
+    values, position = np.empty(keys.size, np.int64), np.empty(keys.shape, np.int32)
+    count = _call('spade_distinct', keys, keys.size, values, position)
+    return values[:count].copy(), position
+
+
 def _pop_saved(ctx):
     """The tensors saved for backward, which passes each operator once: their memory is free as soon as it has."""
     saved, ctx.saved = ctx.saved, None

@@ -7,13 +7,12 @@ depends on the k x k window of class codes around its own pixel. Label maps are 
 Zero padding counts: outside the map, a code contributes nothing to a hidden vector, and a hidden vector nothing to gamma
 and beta (it is zero, not what the map's border would give). So 'outside' is a symbol of its own at both levels.
 """
-import ctypes
 import functools
 from dataclasses import dataclass
 
 import numpy as np
 
-from model.fast import kernels
+from model.fast import kernels, operators
 
 
 @dataclass
@@ -90,14 +89,7 @@ def _chained(parts, count):
 
 def _distinct(keys):
     """(distinct values in order, position of each key among them, int32), as np.unique."""
-    library, keys = kernels(), np.ascontiguousarray(keys, np.int64)
-    if library is None:
-        values, position = np.unique(keys, return_inverse=True)
-        return values, position.reshape(keys.shape).astype(np.int32)
-    values, position = np.empty(keys.size, np.int64), np.empty(keys.shape, np.int32)
-    count = library.spade_distinct(_address(keys), ctypes.c_int64(keys.size), _address(values), _address(position))
-    return values[:count].copy(), position
-
-
-def _address(array):
-    return ctypes.c_void_p(array.ctypes.data)
+    if kernels() is not None:
+        return operators.distinct(keys)
+    values, position = np.unique(keys, return_inverse=True)
+    return values, position.reshape(keys.shape).astype(np.int32)
