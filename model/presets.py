@@ -23,6 +23,6 @@ PRESETS = {
     'demo': dict(use_vae=False, crop_size=64, load_size=72, ngf=16, ndf=16, batchSize=2, niter=10, niter_decay=2,
                  lr=0.0006, beta2=0.99, dataroot='dataset/demo/', print_freq=20, display_freq=50),
     # The same at twice the size, with more scenes and averaged weights: an hour or two on two CPU cores.
-    'demo_long': dict(use_vae=False, crop_size=128, load_size=144, ngf=24, ndf=24, batchSize=2, niter=12, niter_decay=8,
+    'demo_long': dict(use_vae=False, crop_size=128, load_size=144, ngf=24, ndf=24, batchSize=2, niter=5, niter_decay=3,
                       lr=0.0004, beta2=0.99, ema_decay=0.995, dataroot='dataset/demo_long/', save_epoch_freq=5),
 }

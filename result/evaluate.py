@@ -49,7 +49,7 @@ class Evaluation:
         self.size = settings.size or self.dataset.size
         if self.trained and self.size != self.dataset.size:
             raise InputError('pictures {}x{}, but the network in {} was trained for {}x{}: train one with result.train_segmenter '
-                             '--size {}x{} --output DIR, and name it with --weights'.format(
+                             '--size {}x{} --output DIR, and name it with --scoring'.format(
                                  *self.size, self.weights, *self.dataset.size, *self.size))
         self.opt = OPT(label_nc=self.dataset.label_nc, no_instance=True, dataroot=self.dataroot)
         if first is not None:
@@ -234,8 +234,8 @@ def command_line(description):
     parser.add_argument('--batch', type=int, default=BATCH, help=f'pictures that go through a network together [{BATCH}]')
     parser.add_argument('--checkpoint', metavar='TEXT', help='what painted the pictures, for the result (result.sheet shows the '
                         'options of a folder)')
-    parser.add_argument('--weights', default='result/', metavar='DIR', help='folder of the scoring networks\' weights [result/; '
-                        f'with --dataset {OWN} first {own.FOLDER}/ in the set]')
+    parser.add_argument('--scoring', '--weights', dest='weights', default='result/', metavar='DIR', help='folder of the scoring '
+                        f'networks\' weights [result/; with --dataset {OWN} first {own.FOLDER}/ in the set]')
     add_settings(parser)
     return parser
 

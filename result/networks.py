@@ -47,7 +47,7 @@ class ScoringNetwork:
         if not os.path.exists(path):
             name = next(name for name, network in NETWORKS.items() if network is self)
             raise InputError(f'{path}: the weights of {self.title} are missing; make them with `python -m model.convert {name} '
-                             f'{self.published} {path}`, or name their folder with --weights')
+                             f'{self.published} {path}`, or name their folder with --scoring')
         network = self.filled(read_weights(path), path)
         if network.classes != classes:
             raise InputError(f'{path}: a network of {network.classes} classes, but this data set has {classes}: convert '

@@ -45,7 +45,7 @@ def description(dataroot, weights):
     if folder is None:
         place = os.path.join(dataroot, FOLDER, DESCRIPTION)
         raise InputError(f'{place}: this set has no scoring network yet: train it (to its end) with python -m '
-                         f'result.train_segmenter --dataroot {dataroot}, or name its folder with --weights')
+                         f'result.train_segmenter --dataroot {dataroot}, or name its folder with --scoring')
     path = os.path.join(folder, DESCRIPTION)
     try:
         with open(path, encoding='utf-8') as file:
@@ -59,7 +59,7 @@ def description(dataroot, weights):
     opt = OPT(dataroot=dataroot, label_nc=label_nc, no_instance=True)
     if fingerprint(find_samples(opt, 'val', photos=False)) != trained_on['val']:
         raise InputError(f'{path}: its network knows another data set than {dataroot} holds now (val_label differs): its scores '
-                         'would mean nothing; train one with python -m result.train_segmenter, or name its folder with --weights')
+                         'would mean nothing; train one with python -m result.train_segmenter, or name its folder with --scoring')
     return folder, {**found, 'size': size}
 
 

@@ -198,13 +198,20 @@ def says(text, *parts):
     return True
 
 
+def pytest_addoption(parser):
+    parser.addoption('--thorough', action='store_true', help='the tests that take long too, as .ci/run does')
+
+
+def whole_suite(config):
+    """Whether no test is named: named ones run at once in pytest's own process, where a debugger reaches them, marked or not."""
+    return not config.option.keyword and config.option.capture != 'no' and all(map(os.path.isdir, config.args))
+
+
 def pytest_xdist_auto_num_workers(config):
     """What -n auto of pyproject.toml means for the whole suite: a worker a core, and one for while others wait for processes, each
     with a core's share of the threads.
-
-    Tests that are named run in pytest's own process: at once, with what they print, and where a debugger reaches them.
     """
-    if config.option.keyword or config.option.capture == 'no' or not all(map(os.path.isdir, config.args)):
+    if not whole_suite(config):
         return 0
     os.environ['OMP_NUM_THREADS'] = str(max(1, int(os.environ['OMP_NUM_THREADS']) // cores()))
     return cores() + 1
@@ -220,6 +227,10 @@ def pytest_collection_modifyitems(config, items):
 
     pytest-xdist gives each worker the next part of the list, of as many tests; who is done takes over tests from another's end.
     """
+    if whole_suite(config) and not (config.option.thorough or config.option.markexpr):
+        thorough = [item for item in items if item.get_closest_marker('thorough')]
+        config.hook.pytest_deselected(items=thorough)
+        items[:] = [item for item in items if not item.get_closest_marker('thorough')]
     if not hasattr(config, 'workerinput'):
         return
     workers = config.workerinput['workercount']

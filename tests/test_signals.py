@@ -1,5 +1,4 @@
 """Ctrl-C and SIGTERM at any moment: a message and no traceback, with the run saved or its last checkpoint whole."""
-import json
 import os
 import pty
 import random
@@ -18,29 +17,19 @@ from tests.conftest import REPOSITORY, kill, says, until
 from tests.test_resume import assert_whole_generation
 
 SIGNALS = 50
-SERVERS = 2     # processes that have imported Paddle, and fork: 50 starts from nothing would take minutes
+RUNS = 2        # that are interrupted side by side
 FILES = ('n_g.pdparams', 'n_d.pdparams', 'n_g.pdopt', 'n_d.pdopt')
 
-# Each line of stdin, [terminal, arguments of train.py], becomes a process of its own with that controlling terminal; answers are
-# its number and then how it ended. What train.py imports is there already, but for what sets the handlers.
-SERVER = '''
-import json, os, runpy, sys
-from model.processes import device
-import result.best, output.training_pictures, log.progress, log.plan, dataset.demo
-from tests.forked import to_the_end
-assert 'model.processes.stopping' not in sys.modules
-for line in sys.stdin:
-    terminal, arguments = json.loads(line)
-    child = os.fork()
-    if not child:
-        os.setsid()
-        descriptor = os.open(terminal, os.O_RDWR)
-        for standard in range(3):
-            os.dup2(descriptor, standard)
-        sys.argv = arguments
-        to_the_end(lambda: runpy.run_path('train.py', run_name='__main__'))
-    print(child, flush=True)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+# Leader of a session, so that the terminal it opens becomes its own, with the key for Ctrl-C; SIGUSR2 shows where it waits.
+ON_TERMINAL = '''
+import faulthandler, os, runpy, signal, sys
+terminal = os.open(sys.argv[1], os.O_RDWR)
+for standard in range(3):
+    os.dup2(terminal, standard)
+faulthandler.register(signal.SIGUSR2)
+sys.argv = sys.argv[2:]
+sys.path[0] = ''
+runpy.run_path(sys.argv[0], run_name='__main__')
 '''
 
 
@@ -69,25 +58,33 @@ class Terminal:
             pass
 
 
-class Server:
-    """Starts train.py in forked processes, one after the other."""
+class Training:
+    """A run of train.py that is begun again and again, each time in a process of its own on a terminal of its own."""
 
     def __init__(self, scripts, folder):
-        self.folder = folder
+        self.folder, self.environment = folder, scripts.environment
         self.arguments = list(map(str, scripts.training(folder, niter=10000, save_latest_freq=1, display_freq=7)))
-        self.process = subprocess.Popen([sys.executable, '-c', SERVER], cwd=REPOSITORY, env=scripts.environment, text=True,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
-    def start(self, terminal):
-        """Number of the new process, whose handlers are set."""
-        self.process.stdin.write(json.dumps([terminal.name, self.arguments]) + '\n')
-        self.process.stdin.flush()
-        child = int(self.process.stdout.readline())
-        until(lambda: catches_sigterm(child))
-        return child
+    def start(self):
+        """(Popen, Terminal) as soon as the handlers are set."""
+        terminal = Terminal()
+        process = subprocess.Popen([sys.executable, '-c', ON_TERMINAL, terminal.name, *self.arguments], cwd=REPOSITORY,
+                                   env=self.environment, start_new_session=True)
+        until(lambda: catches_sigterm(process.pid), process=process)
+        return process, terminal
 
-    def status(self):
-        return int(self.process.stdout.readline())
+    def ended(self, process, terminal):
+        """(exit status, what the terminal shows); a process that does not end tells where it waits, and fails."""
+        try:
+            status = process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGUSR2)
+            time.sleep(2)
+            process.kill()
+            terminal.close()
+            raise AssertionError(f'the signal did not end it:\n{terminal.text}') from None
+        terminal.close()
+        return status, terminal.text
 
     def rows(self):
         path = self.folder / 'log/log.npy'
@@ -100,48 +97,36 @@ def catches_sigterm(process):
     return int(mask.split()[1], 16) >> (signal.SIGTERM - 1) & 1
 
 
-def interrupted(server, delay, by_key):
-    """(exit status, what the terminal shows) of a run that gets a signal `delay` seconds after its handlers are set."""
-    terminal = Terminal()
-    child = server.start(terminal)
-    time.sleep(delay)
-    terminal.press_ctrl_c() if by_key else os.kill(child, signal.SIGTERM)
-    status = server.status()
-    terminal.close()
-    return status, terminal.text
-
-
+@pytest.mark.thorough
 def test_fifty_signals_at_random_moments_on_a_terminal(scripts, tmp_path):
-    """In the start, in steps, in saves and in prints, by the key and by SIGTERM; each run goes on from the one before."""
+    """In the imports, in steps, in saves and in prints, by the key and by SIGTERM; each run goes on from the one before."""
     ends, failures = {'stopped and saved after step': 0, 'stopped before the first step': 0}, []
 
-    def serve(number):
-        draw, server = random.Random(number), Server(scripts, tmp_path / str(number))
+    def interrupt(number):
+        draw, training = random.Random(number), Training(scripts, tmp_path / str(number))
         try:
-            terminal = Terminal()
-            child = server.start(terminal)
+            process, terminal = training.start()
             began = time.monotonic()
-            until(server.rows, seconds=300)
+            until(training.rows, seconds=300, process=process)
             start_up = time.monotonic() - began
-            os.kill(child, signal.SIGTERM)
-            assert server.status() == 143
-            terminal.close()
-            for attempt in range(SIGNALS // SERVERS):
+            process.terminate()
+            assert training.ended(process, terminal)[0] == 143
+            for attempt in range(SIGNALS // RUNS):
                 by_key = attempt % 2 == 0
-                delay = start_up * (draw.uniform(0, 0.5) if attempt % 3 == 0 else draw.uniform(0.5, 1.5))
-                status, text = interrupted(server, delay, by_key)
+                delay = start_up * (draw.uniform(0, 0.8) if attempt % 3 == 0 else draw.uniform(0.8, 1.3))
+                process, terminal = training.start()
+                time.sleep(delay)
+                terminal.press_ctrl_c() if by_key else process.terminate()
+                status, text = training.ended(process, terminal)
                 assert status == (130 if by_key else 143), (delay, text)
                 assert 'Traceback' not in text and 'Error' not in text and 'the same command' in text, (delay, text)
                 end, = [end for end in ends if end in text]
                 ends[end] += 1
-                assert_whole_generation(server.folder, FILES)
+                assert_whole_generation(training.folder, FILES)
         except BaseException as error:
             failures.append(error)
-        finally:
-            server.process.stdin.close()
-            server.process.wait(timeout=60)
 
-    threads = [threading.Thread(target=serve, args=(number,)) for number in range(SERVERS)]
+    threads = [threading.Thread(target=interrupt, args=(number,)) for number in range(RUNS)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -81,6 +81,8 @@ def _import_paddle():
             import paddle
     # 2.6.2 without a GPU says so in three lines at the first tensor; use_best_device says it in one.
     warnings.filterwarnings('ignore', message='You are using GPU version Paddle')
+    # 3.3.1's BatchNorm2D, which the scoring networks hold, tells in training what it has always done.
+    warnings.filterwarnings('ignore', message='When training, we now always track global mean and variance')
     for line in said.getvalue().splitlines():
         if 'OMP_NUM_THREADS' not in line:
             print(line, file=sys.stderr)
