@@ -93,7 +93,8 @@ class Training:
         if distributed.is_main():
             self.trouble = trouble.Trouble(opt, self.progress.setdefault('said', []), self.report.say)
             self.pictures = TrainingPictures(opt, train_step, self.report.say, self.trouble, dashboard)
-            dashboard.begin(train_step.steps, dict(zip(LOG_COLUMNS, self.log.last(self.log.rows).T)))
+            if opt.visualdl:
+                dashboard.begin(train_step.steps, dict(zip(LOG_COLUMNS, self.log.last(self.log.rows).T)))
         self.parent = os.getppid()
 
     def run(self):

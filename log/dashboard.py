@@ -46,25 +46,24 @@ class Dashboard:
                 self.writer.close()
 
     def begin(self, step, losses):
-        """Cut off what was recorded after `step`, and go on from there.
+        """With opt.visualdl, on rank 0: cut off what was recorded after `step`, and go on from there.
 
         losses: dict of arrays, what the log has of each step; InputError if the records are of another run by them.
         """
-        if self.folder:
-            kept = 0
-            for end, record in [] if self.new else _records(self.path):
-                if record.id > step:
-                    break
-                group, _, name = record.tag.partition('/')
-                if group == 'losses' and record.value != np.float32(losses[name][record.id - 1]):
-                    raise InputError(f'{self.path} holds the records of another run: its {name} of step {record.id} is not that of '
-                                     'the log: name another --visualdl')
-                kept, self.steps[record.tag] = end, record.id
-            with open(self.path, 'ab') as file:
-                file.truncate(kept)
-            # It prints that the file is there.
-            with open(os.devnull, 'w') as nowhere, contextlib.redirect_stdout(nowhere):
-                self.writer = self._library().LogWriter(self.folder, file_name=FILE)
+        kept = 0
+        for end, record in [] if self.new else _records(self.path):
+            if record.id > step:
+                break
+            group, _, name = record.tag.partition('/')
+            if group == 'losses' and record.value != np.float32(losses[name][record.id - 1]):
+                raise InputError(f'{self.path} holds the records of another run: its {name} of step {record.id} is not that of '
+                                 'the log: name another --visualdl')
+            kept, self.steps[record.tag] = end, record.id
+        with open(self.path, 'ab') as file:
+            file.truncate(kept)
+        # It prints that the file is there.
+        with open(os.devnull, 'w') as nowhere, contextlib.redirect_stdout(nowhere):
+            self.writer = self._library().LogWriter(self.folder, file_name=FILE)
 
     def step(self, train_step, losses, speed):
         """After a training step: its losses, a dict; every print_freq steps learning rates, loss scales, and images per second."""
