@@ -76,7 +76,7 @@ def options():
         print(f'no data set in {OPT().dataroot} and none named with --dataroot: trains on generated scenes (--preset demo)')
         preset = 'demo'
     opt = (OPT.preset(preset) if preset else OPT()).update(arguments)
-    plan.print_settings(opt)
+    plan.print_settings(opt, preset)
     return opt, arguments
 
 

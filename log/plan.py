@@ -5,13 +5,14 @@ from model.presets import PRESETS
 from model.processes import distributed
 
 
-def print_settings(opt):
-    """One line that says how this run differs from the nearest preset."""
-    differences = {name: opt.differences(OPT.preset(name)) for name in PRESETS}
+def print_settings(opt, named=None):
+    """One line that says how this run differs from the preset that was `named`, else from the nearest."""
+    differences = {name: opt.differences(OPT.preset(name)) for name in ([named] if named else PRESETS)}
     nearest = min(differences, key=lambda name: len(differences[name]))
     listed = ', '.join(f'{name} {own} (preset: {other})' for name, (own, other) in differences[nearest].items())
     settings = ', '.join(f'{name} {value}' for name, value in PRESETS[nearest].items())
-    print(f'settings: preset {nearest} ({settings}); {"different here: " + listed if listed else "nothing changed"}')
+    print(f'settings: preset {nearest}{"" if named else " is the nearest"} ({settings}); '
+          f'{"different here: " + listed if listed else "nothing changed"}')
 
 
 def print_plan(opt, samples, train_step):
