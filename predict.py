@@ -30,6 +30,8 @@ def main():
     device.use_best_device()
     opt, painter = load_painter(arguments)
     check_styles(opt, arguments)
+    if arguments.instance and opt.no_instance:
+        print('--instance is left aside: this model was made without instance maps (no_instance true)')
     if os.path.isdir(arguments.label):
         left = jobs_left(jobs, opt, arguments)
         for job in tqdm(left, 'predict', len(jobs), initial=len(jobs) - len(left), unit=' pictures', disable=None):

@@ -48,7 +48,7 @@ def train(opt, arguments):
     run = resume.Run(opt, data, arguments.restart)
     if run.is_complete() and not distributed.gathered(score_is_due(opt, opt.epochs))[0]:
         print(f'training is already complete: {opt.epochs} epochs in {opt.output}. To go on, raise --niter or --niter_decay; '
-              'to begin anew, --restart; to draw the validation set: python val.py')
+              f'to begin anew, --restart; to draw the validation set: python val.py --lastoutput {opt.output}')
         return
     best = Best(opt) if opt.score_epoch_freq else None
     train_step = TrainStep(opt)

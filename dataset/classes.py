@@ -122,24 +122,29 @@ def shares(label, label_nc):
 def main():
     from PIL import Image
 
+    from dataset import names
     from dataset.files import load_label
     from model.errors import InputError
     from model.init import OPT
     parser = argparse.ArgumentParser(prog='python -m dataset.classes', description='Print which classes a label map holds, by share'
-                                     ', and draw it in colours.', formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+                                     ', and draw it in colours.')
     parser.add_argument('file', metavar='FILE.png', help='label map: a class id for each pixel')
-    parser.add_argument('--label_nc', type=int, default=len(COCO_STUFF), help='number of classes; with 182, those of COCO-Stuff')
-    parser.add_argument('--out', help='picture to write; default: FILE_colours.png in the current folder')
+    parser.add_argument('--label_nc', type=int, help='number of classes [those of classes.json in the folder of the map\'s set, '
+                        f'else the {len(COCO_STUFF)} of COCO-Stuff]')
+    parser.add_argument('--out', help='picture to write [FILE_colours.png in the current folder]')
     given = parser.parse_args()
-    label = load_label(given.file, OPT(label_nc=given.label_nc))
-    for index, count in shares(label, given.label_nc):
-        name = 'unlabelled' if index == given.label_nc else COCO_STUFF[index] if given.label_nc == len(COCO_STUFF) else ''
-        print(f'{count / label.size:8.2%}  {UNLABELLED if index == given.label_nc else index:3d}  {name}')
+    found = names.read(os.path.dirname(os.path.dirname(os.path.abspath(given.file)))) or names.RELEASED['coco_stuff']
+    label_nc = given.label_nc or names.number_of_classes(found)
+    known = found['names'] if len(found['names']) in (label_nc, label_nc + 1) else label_nc * ['']
+    label = load_label(given.file, OPT(label_nc=label_nc))
+    for index, count in shares(label, label_nc):
+        print(f'{count / label.size:8.2%}  {UNLABELLED if index == label_nc else index:3d}  '
+              f'{"unlabelled" if index == label_nc else known[index]}')
     out = given.out or os.path.splitext(os.path.basename(given.file))[0] + '_colours.png'
     if os.path.exists(out):
         raise InputError(f'{out}: is there already, and nothing is overwritten: name another --out')
     try:
-        Image.fromarray(colourize(label, given.label_nc)).save(out)
+        Image.fromarray(colourize(label, label_nc)).save(out)
     except (OSError, ValueError) as error:
         raise InputError(f'{out}: cannot write the picture: {error}') from None
     print(f'in colours: {out}')

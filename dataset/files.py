@@ -137,6 +137,8 @@ def fingerprint(samples):
 # ---- Reading a file
 
 def _unreadable(path, error):
+    if isinstance(error, FileNotFoundError):
+        return DataError(f'{path}: no such file: is its name right?', 'unreadable image')
     reason = 'not an image that Pillow knows' if isinstance(error, Image.UnidentifiedImageError) else \
         getattr(error, 'strerror', None) or ' '.join(str(error).split()) or type(error).__name__
     return DataError(f'{path}: unreadable or truncated image ({reason}): replace the file', 'unreadable image')
@@ -198,9 +200,9 @@ def _wrong_values(path, opt, values):
     return DataError(f'{path}: label value {found}{more}; allowed: {allowed}; {"; ".join(remedies)}', 'label value')
 
 
-def load_instance(path):
-    """(H, W) int32 instance ids of any range; only where neighbours differ matters."""
-    return _read_ids(path, 'instance map').astype(np.int32)
+def load_instance(path, what='instance map'):
+    """(H, W) int32 instance ids of any range, of which only where neighbours differ matters; or those of `what` else is unchecked."""
+    return _read_ids(path, what).astype(np.int32)
 
 
 def load_photo(path):
@@ -216,7 +218,7 @@ def check_same_size(sizes):
     if len(set(sizes.values())) > 1:
         found = ', '.join(f'{path} is {width} wide and {height} high' for path, (width, height) in sizes.items())
         raise DataError(f'different sizes: {found}; label map, instance map and photo must have the same size: '
-                        'replace the wrong one', 'different sizes')
+                        'replace the wrong one, or fit the maps with python -m dataset.prepare folder --fit photo', 'different sizes')
 
 
 def load_images(sample, opt):

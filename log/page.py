@@ -162,6 +162,11 @@ def picture(image, width, what):
     return f'<img src="data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}" alt="{html.escape(what)}">'
 
 
+def log_of(output):
+    """The folder of the run's log, as its options have it."""
+    return OPT.load(os.path.join(output, 'model', 'opt.json')).log
+
+
 def _listing(folder):
     return os.listdir(folder) if os.path.isdir(folder) else []
 
@@ -170,11 +175,11 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog='python -m log.page', description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--output', default='output/', metavar='DIR', help='folder of the run [output/]')
-    parser.add_argument('--log', default='log/', metavar='DIR', help='folder of its log.npy [log/]')
+    parser.add_argument('--log', metavar='DIR', help='folder of its log.npy [where the run says that it writes it]')
     parser.add_argument('--page', metavar='FILE.html', help='file to write [page.html in the folder of the run]')
     given = parser.parse_args(arguments)
     path = given.page or os.path.join(given.output, 'page.html')
-    text = page(given.output, given.log)
+    text = page(given.output, given.log or log_of(given.output))
     with writing(path) as unfinished, open(unfinished, 'w', encoding='utf-8') as file:
         file.write(text)
     print(f'{path}: {os.path.getsize(path) / 1e6:.1f} MB')

@@ -200,7 +200,9 @@ def read(folder):
     try:
         return numpy.load(source), source
     except FileNotFoundError:
-        raise InputError(f'{source}: no such file; train.py writes it, --log names its folder') from None
+        inside = os.path.join(folder, 'log')
+        where = f'it is in {inside}' if os.path.exists(os.path.join(inside, 'log.npy')) else 'train.py writes it'
+        raise InputError(f'{source}: no such file: name the folder that holds it, --log of its training; {where}') from None
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f'{source}: cannot read the log: {error}') from None
 

@@ -1,11 +1,11 @@
-"""What a run says on its way: a bar on a terminal; else, in training, a line every print_freq steps, and elsewhere one a minute."""
+"""What a run says on its way: a bar on a terminal; else a line a minute, in training every print_freq steps too."""
 import sys
 import time
 from datetime import timedelta
 
 from tqdm import tqdm
 
-LINE_EVERY = 60  # seconds between two lines of `bar` where there is no terminal
+LINE_EVERY = 60  # seconds between two lines where there is no terminal
 
 
 def bar(total, title, unit='picture', disable=False):
@@ -67,7 +67,8 @@ class Progress:
             shown = {name.replace('_loss', ''): f'{value:.3f}' for name, value in losses.items() if value}
             self.bar.set_postfix({**shown, 'images/s': f'{self.speed:.2f}'}, refresh=False)
             self.bar.update()
-        if self.steps == self.print_freq or (self.bar is None and self.step == self.last):
+        late = self.bar is None and (self.step == self.last or seconds * self.steps >= LINE_EVERY)
+        if self.steps == self.print_freq or late:
             self._print(epoch, losses, seconds)
             self._start_window()
 

@@ -252,10 +252,13 @@ def command_line():
 
 
 def main():
+    from model.processes import stopping    # here: it sets handlers, which who only imports this must not get
+    stopping.listen()
     settings = command_line()
     device.use_best_device()
     training = Training(settings)
-    with locked(training.output, 'training of a scoring network', '--output'):
+    with locked(training.output, 'training of a scoring network', '--output'), \
+            stopping.at_once('stopped: whole epochs are kept, and the same command goes on after the last one'):
         training.run()
 
 

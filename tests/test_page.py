@@ -32,7 +32,7 @@ def run(trained, tmp_path):
 def test_the_page_has_all_and_asks_for_nothing(run):
     """Film strip of both epochs between labels and photos; scores in the order of epochs, another network's marked; settings."""
     output, log = run
-    main(['--output', str(output), '--log', str(log)])
+    main(['--output', str(output)])     # the log is where the run's options say
     text = (output / 'page.html').read_text()
     assert 'http' not in text and text.count('<img src="data:image/jpeg;base64,') == 4 + 1 + 1
     assert says(text, '>labels<', '>epoch 1<', '>epoch 2<', '>photos<', 'Losses', '<td>1 *</td><td>0.1000</td>', '<td>3</td>',

@@ -161,3 +161,8 @@ def test_classes_of_a_label_map(scripts, tmp_path):
     assert Image.open(tmp_path / 'c.png').getpixel((0, 0)) == tuple(classes.palette(182)[SKY]) == (150, 200, 240)
     process = scripts.run('-m', 'dataset.classes', tmp_path / 'a.png', '--out', tmp_path / 'c.png')
     assert process.returncode == 1 and says(process.stderr, 'is there already', '--out')
+    (tmp_path / 'mine/val_label').mkdir(parents=True)
+    names.write(tmp_path / 'mine', names.classes(['sky', 'grass', 'unlabelled']))
+    (tmp_path / 'mine/val_label/b.png').write_bytes(picture([[0] * 3 + [1] * 6 + [255]], 'PNG'))
+    process = scripts.run('-m', 'dataset.classes', tmp_path / 'mine/val_label/b.png', '--out', tmp_path / 'd.png')
+    assert says(process.stdout, '60.00%    1  grass', '30.00%    0  sky', '10.00%  255  unlabelled')

@@ -173,14 +173,15 @@ def test_what_is_kept(mine, segmented):
 
 
 def test_killed_and_resumed_it_is_the_same_network(scripts, mine, segmented, tmp_path):
-    """Killed after an epoch, then within another; the rest of an epoch is repeated, to the same bits."""
+    """Killed after an epoch, then stopped within another; the rest of an epoch is repeated, to the same bits."""
     one = command(mine, '--output', tmp_path / 'out')
-    for fresh in (True, False):
+    for fresh, number, status in (True, signal.SIGKILL, -signal.SIGKILL), (False, signal.SIGINT, 130):
         before = contents(tmp_path / 'out').get('training.pdstate') if (tmp_path / 'out').exists() else None
         process = scripts.start_command(one, tmp_path / 'said', fresh)
         until(lambda: (tmp_path / 'out/training.pdstate').exists() and contents(tmp_path / 'out').get('training.pdstate') != before,
               process=process)
-        assert kill(process, signal.SIGKILL) == -signal.SIGKILL
+        assert kill(process, number) == status
+    assert says((tmp_path / 'said').read_text(), 'stopped: whole epochs are kept, and the same command goes on')
     process = scripts.run(*one)
     assert process.returncode == 0 and says(process.stdout, 'goes on after epoch 2 of 3'), process.stderr
     (first, weights), (again, other) = kept(mine / 'segmenter'), kept(tmp_path / 'out')

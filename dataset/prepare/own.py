@@ -85,7 +85,7 @@ def maker(arguments):
 
 def _make(job, table, instances, link, void=(), classes=None, fit='none'):
     label_file = label_bytes(job)
-    label = ids_of_colours(label_file, table) if table else load_instance(label_file)
+    label = ids_of_colours(label_file, table) if table else load_instance(label_file, 'label map')
     label = np.where(np.isin(label, void), UNLABELLED, label) if void else label
     if label.min(initial=0) < 0 or label.max(initial=0) > 65535:
         raise DataError(f'{label_file}: label values {label.min()} .. {label.max()}, allowed: 0 .. 65535: left out', 'label value')
