@@ -34,7 +34,15 @@ def test_own_split_void_and_names(scripts, tmp_path):
     assert json.loads((tmp_path / 'set/classes.json').read_text())['names'] == ['sky', 'road', 'tree']
     assert '--label_nc 3' in said and '--contain_dontcare_label' not in said
     plain = scripts.prepared(*words, '--void', 7, '--output', tmp_path / 'plain')
+    assert '3 classes, since the highest id is 2, in the map of 0' in plain and 'training photos too' not in said + plain
     assert '--label_nc 3' in plain and json.loads((tmp_path / 'plain/classes.json').read_text())['names'] == ['0', '1', '2']
+
+
+def test_validation_photos_that_are_trained_on_are_named(scripts, tmp_path):
+    words = write_split(tmp_path)
+    (tmp_path / 'val_images/3.png').write_bytes((tmp_path / 'images/1.png').read_bytes())
+    said = scripts.prepared(*words, '--output', tmp_path / 'set')
+    assert f'1 validation photos are training photos too, {tmp_path}/val_images/3.png the first' in said
 
 
 def test_names_beyond_the_ids_and_behind_them(scripts, tmp_path):

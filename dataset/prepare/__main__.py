@@ -79,6 +79,13 @@ def folder(arguments):
         print(f'{fitted} label maps had another size than their photo and were fitted to it (nearest pixel)')
     table_top = [entry.id for entry in table or () if entry.id != 255 and entry.id not in arguments.void]
     label_nc = max([1 + record['highest'] for record in records] + [1 + index for index in table_top] + [len(given)])
+    if label_nc and not given and not table:
+        print(f'{label_nc} classes, since the highest id is {label_nc - 1}, in the map of '
+              f'{next(record["stem"] for record in records if record["highest"] == label_nc - 1)}; --names says how many there are')
+    both = own.trained_on(arguments)
+    if both:
+        print(f'{len(both)} validation photos are training photos too, {both[0]} the first: scores on them say nothing about new '
+              'maps: take them out of one folder')
     names.write(arguments.output, names.classes(given) if given else names.of_table(table or (), label_nc))
     unlabelled = any(record['unlabelled'] for record in records)
     flags = {'dataroot': arguments.output, 'label_nc': label_nc}

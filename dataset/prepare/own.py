@@ -1,4 +1,5 @@
 """One's own photos and label maps: colours become ids, instances are found or copied, a part is set aside."""
+import filecmp
 import functools
 import os
 
@@ -37,6 +38,19 @@ def _own_split(arguments):
     if found and found != wanted:
         raise InputError(f'--{" and --".join(found)} given: a set with its own validation folders needs --{" and --".join(wanted)}')
     return bool(found)
+
+
+def trained_on(arguments):
+    """Validation photos of a set with its own split, as paths, that are training photos too, to the byte."""
+    if not _own_split(arguments):
+        return []
+    photos = [[os.path.join(folder, os.path.basename(path)) for path in by_stem(folder, option).values()]
+              for folder, option in ((arguments.images, '--images'), (arguments.val_images, '--val_images'))]
+    of_size = {}
+    for path in photos[0]:
+        of_size.setdefault(os.path.getsize(path), []).append(path)
+    return [path for path in photos[1] if any(filecmp.cmp(path, other, shallow=False)
+                                              for other in of_size.get(os.path.getsize(path), ()))]
 
 
 def _rows(arguments, split):
