@@ -33,6 +33,7 @@ FOUR = '--max_dataset_size 4'   # samples: for a batch of them, or all that a se
 DEMO_RUN = {
     'python train.py': DEMO,
     'python train.py --niter 100': f'{TINY} --niter 2 --niter_decay 0 --save_epoch_freq 1',
+    'python train.py --preset demo_long': f'{TINY} --niter 1 --niter_decay 0 --output runs/long --log runs/long/log',
     'python train.py --output runs/a --log runs/a/log': f'{SMALL} --use_vae true',
     'python train.py --nThreads 4': f'{SMALL} --output runs/threads --log runs/threads/log',
     'python train.py --restart': f'{SMALL} --output runs/threads --log runs/threads/log',
@@ -49,6 +50,7 @@ DEMO_RUN = {
     'python train.py --visualdl runs/seen/a': f'{SMALL} --output runs/seen/output --log runs/seen/log',
     'python -m log.plot': '',
     'python -m log.plot --log runs/a/log': '',
+    'python -m log.plot --log docs/camvid': '',
     'python -m log.plot --compare runs/a/log runs/b/log': '--compare runs/a/log log',
     'python -m log.page --output runs/a --log runs/a/log': '',
     """python -c "import numpy; print(numpy.load('log/log.npy').shape)\"""": '',
@@ -170,7 +172,12 @@ NOT_RUN = {
     'needs CamVid, and hours: tests/test_segmenter.py does the same where SPADE_CAMVID names it': [
         'python -m dataset.prepare folder --images train_img --labels train_label --val_images val_img --val_labels val_label '
         '--void 11 --names names.txt --output camvid',
-        'python -m result.train_segmenter --dataroot camvid --size 128x96 --epochs 30'],
+        'python -m result.train_segmenter --dataroot camvid --size 128x96 --epochs 30',
+        'python train.py --dataroot camvid --label_nc 11 --no_instance true --crop_size 128 --aspect_ratio 1.3333333333333333 '
+        '--preprocess_mode scale_width_and_crop --load_size 142 --use_vae false --ngf 16 --ndf 32 --batchSize 2 --lr 0.0004 --niter '
+        '12 --niter_decay 6 --ema_decay 0.998 --save_epoch_freq 3 --score_epoch_freq 3 --output runs/camvid --log runs/camvid/log',
+        'python val.py --lastoutput runs/camvid --which_epoch 15 --score',
+        'python val.py --lastoutput runs/camvid --which_epoch 15 --weights last --score'],
     'runs the tests': ['python -m pytest', 'python -m pytest tests/test_scores.py -k counts'],
 }
 
