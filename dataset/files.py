@@ -138,7 +138,7 @@ def fingerprint(samples):
 
 def _unreadable(path, error):
     if isinstance(error, FileNotFoundError):
-        return DataError(f'{path}: {error.strerror}: is its name right?', 'unreadable image')
+        return DataError(f'{path}: unreadable: {error.strerror}: is its name right?', 'unreadable image')
     reason = 'not an image that Pillow knows' if isinstance(error, Image.UnidentifiedImageError) else \
         getattr(error, 'strerror', None) or ' '.join(str(error).split()) or type(error).__name__
     return DataError(f'{path}: unreadable or truncated image ({reason}): replace the file', 'unreadable image')

@@ -113,7 +113,7 @@ def test_a_checkpoint_that_is_not_there(scripts, tmp_path):
     (('--lr=0.1', '--niter', 3), ('--lr is an option of train.py', 'leave it out')),
     (('--output', 'output/'), ('--output is', 'was --lastoutput meant?')), (('--batchSize', 0), ('batchSize', 'at least 1')),
     (('--style', 'sketch'), ('--style', "'sketch'", 'random')), (('--stile', 'photo'), ("'stile'", "'style'")),
-    (('--which_epoch', 'last'), ('--which_epoch', "'last'")), (('--which_epoch', 7), ('epoch_7',)),
+    (('--which_epoch', 'last'), ('--which_epoch', "'last'")), (('--which_epoch', 7), ('epoch_7', 'has epoch_1, epoch_2')),
     (('--dataroot', '/nowhere'), ('/nowhere/val_label', 'missing folder'))])
 def test_contradictions_are_refused(scripts, trained, tmp_path, flags, said):
     results = tmp_path / 'results'

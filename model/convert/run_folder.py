@@ -22,8 +22,8 @@ def folder_of(path, which_epoch=None, option='--lastoutput'):
     kept = sorted((name for name in (os.listdir(path) if os.path.isdir(path) else ()) if name.startswith('epoch_')),
                   key=lambda name: (len(name), name))
     if which_epoch is not None and kept:
-        raise InputError(f'--which_epoch {which_epoch}: no copy of it is in {path}, which has {", ".join(kept)} (training keeps one '
-                         'every --save_epoch_freq epochs)')
+        raise InputError(f'{candidates[0]}: no n_g.pdparams there; {path} has {", ".join(kept)} (training keeps a copy every '
+                         '--save_epoch_freq epochs)')
     raise InputError(f'{candidates[0]}: no n_g.pdparams there; train first (python train.py), or name the folder of the run '
                      f'with {option}')
 
