@@ -201,7 +201,7 @@ def _wrong_values(path, opt, values):
 
 
 def load_instance(path, what='instance map'):
-    """(H, W) int32 instance ids of any range, of which only where neighbours differ matters; or those of `what` else is unchecked."""
+    """(H, W) int32 instance ids of any range, of which only where neighbours differ matters; or ids of `what` else."""
     return _read_ids(path, what).astype(np.int32)
 
 
@@ -217,8 +217,8 @@ def check_same_size(sizes):
     """DataError unless all values of `sizes`, a dict: path -> (width, height), are equal."""
     if len(set(sizes.values())) > 1:
         found = ', '.join(f'{path} is {width} wide and {height} high' for path, (width, height) in sizes.items())
-        raise DataError(f'different sizes: {found}; label map, instance map and photo must have the same size: '
-                        'replace the wrong one, or fit the maps with python -m dataset.prepare folder --fit photo', 'different sizes')
+        raise DataError(f'different sizes: {found}; label map, instance map and photo must have the same '
+                        'size: replace the wrong one, or fit the maps with python -m dataset.prepare folder --fit photo', 'different sizes')
 
 
 def load_images(sample, opt):

@@ -26,7 +26,8 @@ def data(tiny_set, tmp_path):
 
 def test_what_a_run_prints(trained, scripts):
     lines = [line for line in (trained / 'said').read_text().splitlines() if not line.startswith('CPU kernels: built')]
-    assert says(lines[0], 'settings: preset ', ' is the nearest (', 'different here: ', 'label_nc 9 (preset: 182)', 'niter 2 (preset: ')
+    assert says(lines[0], 'settings: preset ', ' is the nearest (', 'different here: ', 'label_nc 9 (preset: 182)',
+                'niter 2 (preset: ')
     assert says(lines[1], 'device: ', 'threads', 'Paddle')
     assert says(lines[2], f'data: 13 samples in {scripts.data}; pictures 32 wide and 32 high')
     assert says(lines[3], 'plan: 2 epochs of 6 steps, batch 2 (batchSize 2); 1 samples left out of each epoch')
