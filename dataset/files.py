@@ -218,7 +218,8 @@ def check_same_size(sizes):
     if len(set(sizes.values())) > 1:
         found = ', '.join(f'{path} is {width} wide and {height} high' for path, (width, height) in sizes.items())
         raise DataError(f'different sizes: {found}; label map, instance map and photo must have the same '
-                        'size: replace the wrong one, or fit the maps with python -m dataset.prepare folder --fit photo', 'different sizes')
+                        'size: replace the wrong one, or fit the maps with python -m dataset.prepare folder --fit photo',
+                        'different sizes')
 
 
 def load_images(sample, opt):

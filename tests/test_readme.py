@@ -175,7 +175,8 @@ NOT_RUN = {
         'python -m result.train_segmenter --dataroot camvid --size 128x96 --epochs 30',
         'python train.py --dataroot camvid --label_nc 11 --no_instance true --crop_size 128 --aspect_ratio 1.3333333333333333 '
         '--preprocess_mode scale_width_and_crop --load_size 142 --use_vae false --ngf 16 --ndf 32 --batchSize 2 --lr 0.0004 '
-        '--niter 12 --niter_decay 6 --ema_decay 0.998 --save_epoch_freq 3 --score_epoch_freq 3 --output runs/camvid --log runs/camvid/log',
+        '--niter 12 --niter_decay 6 --ema_decay 0.998 --save_epoch_freq 3 --score_epoch_freq 3 --output runs/camvid '
+        '--log runs/camvid/log',
         'python val.py --lastoutput runs/camvid --which_epoch 15 --score',
         'python val.py --lastoutput runs/camvid --which_epoch 15 --weights last --score'],
     'runs the tests': ['python -m pytest', 'python -m pytest tests/test_scores.py -k counts'],
