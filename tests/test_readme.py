@@ -179,7 +179,7 @@ NOT_RUN = {
         '--log runs/camvid/log',
         'python val.py --lastoutput runs/camvid --which_epoch 15 --score',
         'python val.py --lastoutput runs/camvid --which_epoch 15 --weights last --score'],
-    'runs the tests': ['python -m pytest', 'python -m pytest tests/test_scores.py -k counts'],
+    'runs the tests': ['python -m pytest', 'python -m pytest --thorough', 'python -m pytest tests/test_scores.py -k counts'],
 }
 
 PROGRAMS = r'(?:[A-Z_]+=\S+ )?(?:python3?|pip|curl|tar|mkdir|cd|source|git|bash|\.ci/run)(?: |$)'
@@ -282,6 +282,7 @@ def run(commands, folder):
     return results
 
 
+@pytest.mark.thorough
 def test_the_commands_run(folder):
     """All of them, in one test, since they share data and runs."""
     with ThreadPoolExecutor() as threads:

@@ -90,6 +90,7 @@ def left_alone(scripts, tmp_path_factory):
     return folder, first - begin, (time.monotonic() - first) / (rows(folder) - count)
 
 
+@pytest.mark.thorough
 def test_twenty_kills_change_nothing(scripts, left_alone, tmp_path):
     reference, start_up, step = left_alone
     draw = random.Random(2019)
