@@ -200,9 +200,14 @@ def _wrong_values(path, opt, values):
     return DataError(f'{path}: label value {found}{more}; allowed: {allowed}; {"; ".join(remedies)}', 'label value')
 
 
-def load_instance(path, what='instance map'):
-    """(H, W) int32 instance ids of any range, of which only where neighbours differ matters; or ids of `what` else."""
+def load_ids(path, what):
+    """(H, W) int32 ids of any range, as stored; `what` is the kind of map, for messages."""
     return _read_ids(path, what).astype(np.int32)
+
+
+def load_instance(path):
+    """(H, W) int32 instance ids of any range; only where neighbours differ matters."""
+    return load_ids(path, 'instance map')
 
 
 def load_photo(path):

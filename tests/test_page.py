@@ -106,3 +106,7 @@ def test_compared_runs_are_smoothed_alike_and_told_apart(tmp_path, monkeypatch):
     assert Image.open(tmp_path / 'out.png').size[0] > 1500 and sorted(os.listdir(tmp_path)) == ['a', 'b', 'out.png']
     with pytest.raises(InputError, match='no such file'):
         plot_module.main(['--compare', str(tmp_path / 'a'), str(tmp_path / 'c')])
+    (tmp_path / 'c').mkdir()
+    (tmp_path / 'b').rename(tmp_path / 'c/log')
+    with pytest.raises(InputError, match='it is in .*c/log$'):
+        plot_module.main(['--compare', str(tmp_path / 'a'), str(tmp_path / 'c')])

@@ -173,7 +173,8 @@ def copied(trained, tmp_path):
 
 def test_a_complete_run_says_so(scripts, copied):
     before = contents(copied)
-    assert says(scripts.trained(copied, save_epoch_freq=1), 'already complete: 2 epochs', '--niter', '--restart', 'val.py')
+    assert says(scripts.trained(copied, save_epoch_freq=1), 'already complete: 2 epochs', '--niter', '--restart',
+                f'python val.py --lastoutput {copied}/output')
     assert contents(copied) == before
 
 

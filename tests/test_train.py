@@ -2,11 +2,13 @@
 import os
 import re
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from log import progress
 from model.convert.paddle_files import read_weights, save_weights
 from model.convert.run_folder import load_networks
 from model.init import OPT
@@ -45,6 +47,16 @@ def test_print_freq(scripts, tmp_path):
     """A line every print_freq steps, and one at the end."""
     said = scripts.trained(tmp_path, niter=1, print_freq=4)
     assert re.findall(r'step (\d+)/6', said) == ['4', '6']
+
+
+def test_slow_steps_are_told_of_every_minute(monkeypatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr(progress, 'time', SimpleNamespace(perf_counter=lambda: now[0]))
+    report = progress.Progress(0, 100, 2, print_freq=50)
+    for _ in range(7):
+        now[0] += 25
+        report.done(1, {})
+    assert re.findall(r'step (\d+)/100.*avg_batch_cost: 25.0', capsys.readouterr().out) == ['3', '6']
 
 
 def test_what_a_run_leaves(trained):

@@ -205,3 +205,10 @@ def test_a_picture_that_cannot_be_written(scripts, trained, tmp_path):
     assert says(said, tmp_path / 'file', 'cannot be written')
     said = scripts.refusal('val.py', '--lastoutput', trained / 'output', '--results', tmp_path / 'file')
     assert says(said, tmp_path / 'file', 'cannot be written')
+
+
+def test_instance_maps_are_left_aside_by_a_model_without(scripts, plain_model, tmp_path):
+    Image.fromarray(np.zeros((32, 32), np.uint8)).save(tmp_path / 'map.png')
+    process = scripts.run('predict.py', '--lastoutput', plain_model / 'output', '--label', tmp_path / 'map.png', '--instance',
+                          tmp_path / 'map.png', '--out', tmp_path / 'out.png')
+    assert process.returncode == 0 and says(process.stdout, '--instance is left aside', tmp_path / 'out.png'), process.stderr

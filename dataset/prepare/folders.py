@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from dataset.files import DataError, load_instance
+from dataset.files import DataError, load_ids, load_instance
 from dataset.prepare.archive import Member, members, read, source
 from dataset.prepare.samples import Job, label_bytes, paired, photo_and_sizes, png
 from model.errors import InputError
@@ -85,7 +85,7 @@ def maker(arguments):
 
 def _make_ade20k(job, link):
     label_file = label_bytes(job)
-    label = load_instance(label_file, 'label map')
+    label = load_ids(label_file, 'label map')
     _check_ids(label_file, label, ADE20K_TOP, '0 (unknown) .. 150')
     photo, grey = photo_and_sizes(job, label)
     return {'img': ('.jpg', job.photo if link else photo.getvalue()),
@@ -96,7 +96,7 @@ def _make_cityscapes(job, link):
     label_file = label_bytes(job)
     if job.instance is None:
         raise DataError(f'{label_file}: no _gtFine_instanceIds.png beside it: left out', 'unpaired files')
-    label, instance_file = load_instance(label_file, 'label map'), read(job.instance)
+    label, instance_file = load_ids(label_file, 'label map'), read(job.instance)
     instance = load_instance(instance_file)
     _check_ids(label_file, np.where(label == LICENCE_PLATE, CITYSCAPES_TOP, label), CITYSCAPES_TOP, '0 .. 33, and 255')
     photo, grey = photo_and_sizes(job, label, (str(instance_file), instance))

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from dataset.classes import UNLABELLED, of_colours, read_table
-from dataset.files import DataError, by_stem, load_instance, load_photo
+from dataset.files import DataError, by_stem, load_ids, load_instance, load_photo
 from dataset.prepare.archive import Member, read
 from dataset.prepare.samples import Job, label_bytes, paired, photo_and_sizes, png
 from model.errors import InputError
@@ -44,8 +44,7 @@ def trained_on(arguments):
     """Validation photos of a set with its own split, as paths, that are training photos too, to the byte."""
     if not _own_split(arguments):
         return []
-    photos = [[os.path.join(folder, os.path.basename(path)) for path in by_stem(folder, option).values()]
-              for folder, option in ((arguments.images, '--images'), (arguments.val_images, '--val_images'))]
+    photos = [[os.path.join(*photo) for _, photo, *_ in _rows(arguments, split) if photo] for split in ('', 'val_')]
     of_size = {}
     for path in photos[0]:
         of_size.setdefault(os.path.getsize(path), []).append(path)
@@ -99,7 +98,7 @@ def maker(arguments):
 
 def _make(job, table, instances, link, void=(), classes=None, fit='none'):
     label_file = label_bytes(job)
-    label = ids_of_colours(label_file, table) if table else load_instance(label_file, 'label map')
+    label = ids_of_colours(label_file, table) if table else load_ids(label_file, 'label map')
     label = np.where(np.isin(label, void), UNLABELLED, label) if void else label
     if label.min(initial=0) < 0 or label.max(initial=0) > 65535:
         raise DataError(f'{label_file}: label values {label.min()} .. {label.max()}, allowed: 0 .. 65535: left out', 'label value')
