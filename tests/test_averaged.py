@@ -83,6 +83,7 @@ def painted(scripts, run, folder, *flags):
     return [path.read_bytes() for path in sorted((folder / 'pics').glob('*.png'))], process.stdout
 
 
+@pytest.mark.thorough
 def test_val_and_predict_take_the_average_or_the_last(scripts, averaged, trained, tmp_path):
     assert same(weights(averaged, 'n_g.pdparams'), weights(trained, 'n_g.pdparams'))
     by_default, said = painted(scripts, averaged, tmp_path / 'a')
@@ -106,6 +107,7 @@ def test_an_average_that_is_not_there_is_refused(scripts, trained, tmp_path):
     assert says(said, '--weights averaged', 'has no n_g_ema.pdparams', 'leave --weights out')
 
 
+@pytest.mark.thorough
 def test_a_run_goes_on_with_and_without(scripts, trained, tmp_path):
     """Without for an epoch, then with: the average begins where it is switched on; then without again: its file is gone."""
     scripts.trained(tmp_path, niter=1)
@@ -122,6 +124,7 @@ def test_a_run_goes_on_with_and_without(scripts, trained, tmp_path):
     assert says(said, 'weights from', 'begins now')
 
 
+@pytest.mark.thorough
 def test_an_exported_file_says_which_weights_it_holds(scripts, averaged, tmp_path):
     onnx = pytest.importorskip('onnx')
     pytest.importorskip('onnxruntime')

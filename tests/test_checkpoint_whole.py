@@ -68,7 +68,7 @@ def dies_in_save(output, steps, moment):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 
 
-@pytest.mark.parametrize('state', ['as it was', 'copied without links'])
+@pytest.mark.parametrize('state', ['as it was', pytest.param('copied without links', marks=pytest.mark.thorough)])
 def test_killed_at_every_act_of_a_save(tmp_path, state):
     """Then the names resolve to the last generation or the new one, and the next save works."""
     seen, moment, died = set(), 0, True

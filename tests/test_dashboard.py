@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from log.dashboard import FILE, Dashboard
+from log.loss_log import rows_on_disk
 from model.init import OPT
 from model.train_step import LOG_COLUMNS
 from tests.conftest import kill, message, says, until
@@ -81,6 +82,7 @@ def test_the_page_finds_the_run(seen):
     assert reader.component_tabs() >= {'scalar', 'image'}
 
 
+@pytest.mark.thorough
 def test_the_bits_are_those_of_a_run_without_it(scripts, seen, tmp_path):
     scripts.trained(tmp_path, **SETTINGS)
     assert_same_run(tmp_path, seen)
@@ -120,7 +122,7 @@ def test_kills_leave_each_step_once(scripts, tmp_path):
     settings = dict(SETTINGS, save_latest_freq=4, visualdl=tmp_path / 'seen')
     for known in (1, 7, 13):
         process = scripts.start(tmp_path, **settings)
-        until(lambda: (tmp_path / 'log/log.npy').exists() and len(np.load(tmp_path / 'log/log.npy')) >= known + 2, process=process)
+        until(lambda: rows_on_disk(tmp_path / 'log/log.npy') >= known + 2, process=process)
         assert kill(process) == -signal.SIGKILL
         step = json.loads((tmp_path / 'output/model/progress.json').read_text())['step']
         assert steps(records(tmp_path / 'seen'), 'losses/d_loss')[:step] == list(range(1, step + 1))    # no checkpoint is ahead

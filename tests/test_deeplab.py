@@ -100,7 +100,8 @@ def with_book_keeping(tensors):
 
 
 @pytest.mark.parametrize('name, network, prefix, norms, stride, legacy', [
-    ('drn', DRN, 'R', 108, 4, True), ('upernet', UPerNet, 'U', 118, 1, False)], ids=['drn legacy', 'upernet zip'])
+    pytest.param('drn', DRN, 'R', 108, 4, True, id='drn legacy', marks=pytest.mark.thorough),
+    pytest.param('upernet', UPerNet, 'U', 118, 1, False, id='upernet zip', marks=pytest.mark.thorough)])
 def test_the_other_networks_give_the_published_logits(tmp_path, capsys, name, network, prefix, norms, stride, legacy):
     """From files with the book-keeping of synchronized batch norms, which is dropped and counted."""
     golden = numpy.load(os.path.join(GOLDEN, f'{name}.npz'))
@@ -133,6 +134,7 @@ def test_book_keeping_of_batch_norms_is_dropped_from_every_source(tmp_path, lega
     assert dropped(state) == ''
 
 
+@pytest.mark.thorough
 def test_both_releases_of_upernet_see_what_they_were_trained_on():
     """The later one has the first convolution turned to RGB and scaled: the same maps, but for the border and the mean's digits."""
     state = seeded_state(UPerNet(6), 1.4)
@@ -163,6 +165,7 @@ def test_weights_of_another_network_are_refused(tmp_path):
     assert not (tmp_path / 'out.pdparams').exists()
 
 
+@pytest.mark.thorough
 def test_missing_weights_and_another_number_of_classes(tmp_path):
     with pytest.raises(InputError, match='deeplabv2_cocostuff.pdparams: the weights .* are missing; make them with'):
         NETWORKS['deeplab'].load(str(tmp_path), 182)

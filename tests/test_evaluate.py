@@ -52,6 +52,7 @@ def evaluation(*arguments):
     return Evaluation(settings), settings.pictures
 
 
+@pytest.mark.thorough
 def test_command_line_scores_and_resumes(scripts, tiny_set, photos, weights, tmp_path):
     """Two systems beside each other; a second run measures nothing anew and says the same."""
     command = ['-m', 'result.evaluate', *words(photos, tiny_set, weights, tmp_path, '--reference', photos, '--checkpoint', 'mine')]
@@ -75,6 +76,7 @@ def test_command_line_scores_and_resumes(scripts, tiny_set, photos, weights, tmp
     assert json.loads((tmp_path / 'scores.jsonl').read_text().splitlines()[2])['scores'] == lines[0]['scores']
 
 
+@pytest.mark.thorough
 def test_killed_and_gone_on(scripts, tiny_set, photos, weights, tmp_path):
     """Killed behind the first picture: it stays measured, and the scores are those of an undisturbed run."""
     command = ['-m', 'result.evaluate', *words(photos, tiny_set, weights, tmp_path, '--batch', '1', '--no_fid')]
@@ -89,6 +91,7 @@ def test_killed_and_gone_on(scripts, tiny_set, photos, weights, tmp_path):
     assert line['scores'] == evaluation(photos, tiny_set, weights, tmp_path / 'other', '--no_fid')[0].score(folder)['scores']
 
 
+@pytest.mark.thorough
 def test_protocols(tiny_set, photos, weights, tmp_path):
     """The scores are those of the counted pixels of `predict`: at the picture's size, at the label's, with void as wrong."""
     scores = {}
@@ -125,6 +128,7 @@ def test_cityscapes_ids(tmp_path):
     assert found[[7, 8, 33, 0, 9]].tolist() == [0, 1, 18, 255, 255]
 
 
+@pytest.mark.thorough
 def test_folders_that_do_not_match(tiny_set, photos, weights, tmp_path):
     def refused(said, *more, folder=tmp_path / 'pics'):
         with pytest.raises(InputError, match=said) as caught:
@@ -145,6 +149,7 @@ def test_folders_that_do_not_match(tiny_set, photos, weights, tmp_path):
     assert found.score(folder)['protocol']['missing_pictures'] == 2
 
 
+@pytest.mark.thorough
 def test_another_number_of_classes(tiny_set, photos, tmp_path):
     save_weights(seeded_state(DeepLabV2(5)), tmp_path / 'deeplabv2_cocostuff.pdparams')
     with pytest.raises(InputError, match='a network of 5 classes, but this data set has 182'):
@@ -152,6 +157,7 @@ def test_another_number_of_classes(tiny_set, photos, tmp_path):
         found.score(folder)
 
 
+@pytest.mark.thorough
 def test_statistics_are_stored_and_taken_again(tiny_set, photos, weights, tmp_path):
     """Those of train photos, made once; then as a file with pytorch-fid's names."""
     def statistics(*which):
@@ -176,6 +182,7 @@ def scored(scripts, weights, tmp_path_factory):
     return folder, scripts.trained(folder, **settings)
 
 
+@pytest.mark.thorough
 def test_training_keeps_the_best(scored):
     folder, said = scored
     lines = [json.loads(line) for line in (folder / 'output/scores.jsonl').read_text().splitlines()]
@@ -189,12 +196,14 @@ def test_training_keeps_the_best(scored):
     assert int(np.load(folder / 'output/best/current_epoch.npy')) == 1 + int(np.argmax(found))
 
 
+@pytest.mark.thorough
 def test_scoring_changes_nothing_in_training(scripts, scored, tmp_path):
     scripts.trained(tmp_path, label_nc=182, use_vae='true', niter=2)
     one, other = (read_weights(Path(folder, 'output/model/n_g.pdparams')) for folder in (scored[0], tmp_path))
     assert all(np.array_equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.thorough
 def test_scoring_is_interrupted_at_once_and_made_up_for(scripts, weights, tmp_path):
     settings = dict(label_nc=182, dataset='coco_stuff', niter=1, score_epoch_freq=1, scoring=weights)
     process = scripts.start(tmp_path, **settings)
@@ -207,6 +216,7 @@ def test_scoring_is_interrupted_at_once_and_made_up_for(scripts, weights, tmp_pa
     assert len((tmp_path / 'output/scores.jsonl').read_text().splitlines()) == 1
 
 
+@pytest.mark.thorough
 def test_val_scores_the_lossless_pictures(scripts, scored, weights, tmp_path):
     command = ['val.py', '--lastoutput', scored[0] / 'output/best', '--results', tmp_path / 'val', '--score', '--no_fid',
                '--scoring', weights, '--cache', tmp_path / 'cache', '--scores', tmp_path / 'scores.jsonl']
@@ -232,6 +242,7 @@ def test_a_set_whose_classes_no_network_knows(scripts, trained, tmp_path):
     assert says(said, 'dataset cityscapes has 35 classes', 'found 9 here', '--dataset')
 
 
+@pytest.mark.thorough
 def test_sheets_and_page(scripts, tiny_set, photos, weights, trained, tmp_path):
     """Rows in the order of the names, ten a sheet; the page has all in it and asks for nothing from outside."""
     process = scripts.run('-m', 'result.sheet', *words(photos, tiny_set, weights, tmp_path, '--reference', photos, '--no_fid'),

@@ -112,8 +112,8 @@ def test_every_norm_is_among_the_variants():
         for size in (3, 5)}
 
 
-@pytest.mark.parametrize('kind', ['onnx', 'paddle'])
-@pytest.mark.parametrize('variant', VARIANTS)
+@pytest.mark.parametrize('variant, kind', [(variant, 'onnx') for variant in VARIANTS] + [
+    pytest.param(variant, 'paddle', marks=() if variant in ('official', 'vae') else pytest.mark.thorough) for variant in VARIANTS])
 def test_every_variant_gives_the_painters_pictures(tmp_path, variant, kind):
     painter = write_checkpoint(tmp_path, **VARIANTS[variant])
     printed, out = exported(kind, tmp_path, '--float')      # which raises if it does not
@@ -141,7 +141,7 @@ def test_grey_levels_are_compared_before_and_after_rounding(tmp_path, kind):
     assert (picture == picture[..., :1]).all() and abs(picture[..., 0] - levels).max() <= 1
 
 
-@pytest.mark.parametrize('kind', ['onnx', 'paddle'])
+@pytest.mark.parametrize('kind', ['onnx', pytest.param('paddle', marks=pytest.mark.thorough)])
 def test_converted_official_weights_keep_their_licence(tmp_path, kind):
     opt, networks = tiny('GE', use_vae=True, z_dim=8)
     convert(['nvlabs', save(tmp_path / 'official', networks), str(tmp_path / 'ours'), '--crop_size', '32'])
@@ -151,6 +151,7 @@ def test_converted_official_weights_keep_their_licence(tmp_path, kind):
     assert 'CC BY-NC-SA 4.0' in entries['licence'] and entries['epoch'].startswith('unknown') and 'same styles' in printed
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize('kind', ['onnx', 'paddle'])
 def test_weights_of_ctkindle_as_they_are(tmp_path, of_ctkindle, kind):  # noqa: F811
     out = str(tmp_path / {'onnx': 'spade.onnx', 'paddle': 'served'}[kind])
@@ -220,6 +221,7 @@ def test_check_tells_a_flipped_weight(pair, tmp_path):
         main(['check', str(tmp_path / 'damaged.onnx'), '--lastoutput', str(pair[0])])
 
 
+@pytest.mark.thorough
 def test_check_tells_a_damaged_paddle_file(tmp_path):
     write_checkpoint(tmp_path)
     _, out = exported('paddle', tmp_path)
@@ -233,7 +235,7 @@ def test_check_tells_a_damaged_paddle_file(tmp_path):
         main(['check', out, '--lastoutput', str(tmp_path)])
 
 
-@pytest.mark.parametrize('kind', ['onnx', 'paddle'])
+@pytest.mark.parametrize('kind', ['onnx', pytest.param('paddle', marks=pytest.mark.thorough)])
 def test_check_tells_a_checkpoint_trained_further(tmp_path, kind):
     """By the smallest step that float32 has, in one weight."""
     painter = write_checkpoint(tmp_path)
@@ -248,6 +250,7 @@ def test_check_tells_a_checkpoint_trained_further(tmp_path, kind):
         main(['check', out, '--lastoutput', str(tmp_path)])
 
 
+@pytest.mark.thorough
 def test_a_wrong_file_is_not_left(tmp_path, monkeypatch):
     """With the slope that paddle2onnx once gave leaky ReLU, the comparison fails, and nothing is written; right exports come first,
     since Paddle's tracing once kept what it knew of them."""

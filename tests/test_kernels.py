@@ -274,6 +274,7 @@ def test_without_a_compiler(steps, tmp_path):
     np.testing.assert_allclose(eval(found.splitlines()[-1]), eval(expected.splitlines()[-1]), atol=2e-4)
 
 
+@pytest.mark.thorough
 def test_two_processes_with_an_empty_cache(steps, tmp_path):
     outputs = steps(*2 * [{'XDG_CACHE_HOME': str(tmp_path / 'cache')}])
     assert not any('not available' in said for said in outputs)

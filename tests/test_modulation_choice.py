@@ -131,7 +131,7 @@ def test_a_damaged_choice_is_named(content, tmp_path):
 MAPS = {'flat': dict(label_nc=120, crop_size=64, ngf=2, ndf=8), 'random': dict(label_nc=9, crop_size=32, ngf=2, ndf=2)}
 
 
-@pytest.mark.parametrize('kind, faster', [('flat', 'windows'), ('random', 'dense')])
+@pytest.mark.parametrize('kind, faster', [pytest.param('flat', 'windows', marks=pytest.mark.thorough), ('random', 'dense')])
 def test_flat_maps_choose_windows_and_random_ones_dense(kind, faster):
     """By the clock of this machine."""
     rng = np.random.default_rng(0)
@@ -191,6 +191,7 @@ def test_dense_and_windows_differ_in_their_bits():
     np.testing.assert_allclose(*pictures, atol=1e-3)
 
 
+@pytest.mark.thorough
 def test_training_measures_and_val_takes_the_choice(scripts, tmp_path):
     """18 steps: the choice falls after 14. Then another run from the same checkpoint, and both agree with it."""
     said = scripts.trained(tmp_path, cpu_kernels='false', niter=3, save_epoch_freq=3, nThreads=1)
@@ -205,6 +206,7 @@ def test_training_measures_and_val_takes_the_choice(scripts, tmp_path):
     assert scripts.run('val.py', '--lastoutput', tmp_path / 'output', '--results', tmp_path / 'val').returncode == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize('modulation', ['dense', 'windows'])
 def test_a_killed_run_on_paddle_s_own_operators_equals_an_uninterrupted_one(scripts, tmp_path, modulation):
     settings = dict(cpu_kernels='false', modulation=modulation, save_latest_freq=1, niter=1)

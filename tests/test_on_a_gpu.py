@@ -11,6 +11,7 @@ from tests.benchmark_gpu import until_memory_ends
 from tests.conftest import says
 
 
+@pytest.mark.thorough
 def test_the_benchmark_writes_its_file(scripts, tmp_path):
     process = scripts.run('-m', 'tests.benchmark', '--device', 'cpu', '--crop_size', 32, '--ngf', 2, '--batches', 1, 2,
                           '--warm_up', 1, '--timed', 1, '--settings', 'dense', 'deterministic', '--out', tmp_path / 'found.json')
@@ -49,6 +50,7 @@ def test_without_a_gpu_they_say_so(scripts, module):
     assert process.returncode == 1 and says(process.stderr, 'error: --device gpu: there is none that this Paddle can use')
 
 
+@pytest.mark.thorough
 def test_the_check_shows_the_stored_values(scripts):
     process = scripts.run('-m', 'tests.device_check', '--device', 'cpu', '--cases', 'base_64.npz')
     assert process.returncode == 0, process.stdout + process.stderr

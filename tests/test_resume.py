@@ -117,7 +117,7 @@ def test_twenty_kills_change_nothing(scripts, left_alone, tmp_path):
     assert_same_run(reference, tmp_path)
 
 
-@pytest.mark.parametrize('number, status', [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize('number, status', [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.thorough)])
 def test_a_polite_end_saves_first(scripts, tmp_path, number, status):
     """With D_steps_per_G 2, stopped between the two D updates of a G update; and with worker processes."""
     settings = dict(D_steps_per_G=2, save_latest_freq=1000)
@@ -140,6 +140,7 @@ def test_a_polite_end_saves_first(scripts, tmp_path, number, status):
     assert_same_run(tmp_path / 'alone', folder)
 
 
+@pytest.mark.thorough
 def test_workers_change_nothing_and_leave_no_orphans(scripts, tmp_path):
     scripts.trained(tmp_path / 'none', fresh=True, nThreads=0, niter=1)
     folder = tmp_path / 'two'

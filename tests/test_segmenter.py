@@ -287,6 +287,7 @@ def test_chain_from_the_segmenter_to_the_sheet(scripts, mine, segmented, tmp_pat
     assert f'{VALIDATION} rows' in process.stdout
 
 
+@pytest.mark.thorough
 def test_another_network_s_score_is_not_compared_in_silence(scripts, mine, segmented, tmp_path):
     """Between two epochs the scoring network is trained anew: the best so far counts no more, and that is said."""
     root = tmp_path / 'set'

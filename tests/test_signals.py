@@ -194,6 +194,7 @@ def test_a_second_signal_ends_at_once(scripts):
     assert 'never' not in process.stdout
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not shutil.which('g++'), reason='no g++: nothing is compiled here')
 def test_ctrl_c_during_the_first_compilation(scripts, tmp_path):
     """To the compiler too, as a terminal does: a line, nothing half built, and the next start builds."""

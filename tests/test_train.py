@@ -115,6 +115,7 @@ def test_help_explains_every_setting(scripts):
                                             '--init_from')
 
 
+@pytest.mark.thorough
 def test_a_copy_without_data_trains_on_demo_scenes(scripts, tmp_path):
     """python train.py in a fresh clone: says so, makes the scenes, trains the small preset; a second run makes none."""
     for name in ('model', 'dataset', 'log', 'vgg', 'result'):
