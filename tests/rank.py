@@ -27,18 +27,9 @@ STEPS = {'float64': 3, 'float32': 2}    # the last are compared bit for bit; of 
 SAMPLES = 4
 TINY = dict(label_nc=9, crop_size=32, ngf=2, ndf=2, z_dim=8, use_vae=False)
 SETTINGS = {
-    'instance': dict(norm_G='spectralspadeinstance3x3'),
-    'syncbatch_windows': dict(norm_G='spadesyncbatch3x3', modulation='windows'),
-    'encoder': dict(norm_G='spectralspadesyncbatch3x3', use_vae=True),
+    'synchronized_windows': dict(norm_G='spadesyncbatch3x3', modulation='windows'),
     'sync_in_D_and_E': dict(norm_D='spectralsync_batch', norm_E='syncbatch', use_vae=True, D_steps_per_G=2),
 }
-# What four processes do, and what is exchanged after backward too: all that is exchanged is in these.
-OF_FOUR = 'syncbatch_windows', 'sync_in_D_and_E'
-
-
-def of_world(world):
-    """dict: name -> settings that so many processes go through."""
-    return SETTINGS if world == 2 else {name: SETTINGS[name] for name in OF_FOUR}
 
 
 def sample(step, index):
@@ -125,9 +116,9 @@ def main():
         results = {}
         for dtype, steps in STEPS.items():
             paddle.set_default_dtype(dtype)
-            for name, settings in of_world(world).items():
+            for name, settings in SETTINGS.items():
                 results[f'{name}_{dtype}'] = run(settings, world, rank, 1 if rank is None and dtype == 'float32' else steps)
-                if dtype == 'float32' and rank is not None and name in OF_FOUR:
+                if dtype == 'float32' and rank is not None:
                     results[f'{name}_after'] = run(settings, world, rank, steps, after=True)
         paddle.set_default_dtype('float64')
         results['unequal'] = unequal_batches(world, rank)

@@ -89,7 +89,8 @@ def kept(output):
     return steps.pop(), score['scores']['mean_iou']
 
 
-@pytest.mark.parametrize('score, expected', [(0.5, 2), (0.1, 1)], ids=['better', 'worse'])
+@pytest.mark.parametrize('score, expected', [pytest.param(0.5, 2, id='better'),
+                                             pytest.param(0.1, 1, id='worse', marks=pytest.mark.thorough)])
 def test_a_kill_between_score_and_keep_loses_nothing(tmp_path, score, expected):
     moment, died, seen = 0, True, set()
     while died:

@@ -88,6 +88,7 @@ def test_optimizer_files_name_the_weights(trained_vae):
 
 # ---- Runs
 
+@pytest.mark.thorough
 def test_training_on_a_full_disk_ends_in_one_line(scripts, trained, tmp_path):
     """Through train.py: the first save goes well, the next does not fit."""
     for name in ('output', 'log'):

@@ -95,6 +95,7 @@ def test_what_a_rank_sends_does_not_grow_with_their_number(monkeypatch, settings
     assert sent[0] == sent[1] and len(sent[0]) > 3
 
 
+@pytest.mark.thorough
 def test_multiplications_are_those_of_the_paper():
     """191 GMAC, as counted with the official generator."""
     opt = OPT(use_vae=False)

@@ -117,6 +117,7 @@ def test_a_black_picture_stays_black(tmp_path):
 
 # ---- Ends and beginnings
 
+@pytest.mark.thorough
 def test_kills_leave_each_step_once(scripts, tmp_path):
     """SIGKILL three times between checkpoints, then on to the end."""
     settings = dict(SETTINGS, save_latest_freq=4, visualdl=tmp_path / 'seen')

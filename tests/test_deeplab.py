@@ -27,6 +27,7 @@ def error(found, wanted):
     return numpy.abs(found - wanted).max() / numpy.abs(wanted).max()
 
 
+@pytest.mark.thorough
 def test_deeplab_gives_the_published_logits_and_labels(tmp_path, capsys):
     golden = numpy.load(os.path.join(GOLDEN, 'deeplabv2.npz'))
     source, target = tmp_path / 'deeplab.pth', tmp_path / 'deeplab.pdparams'

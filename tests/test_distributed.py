@@ -21,15 +21,12 @@ from model.init import OPT
 from model.processes import precision, watch
 from model.train_step import TrainStep
 from tests.conftest import REPOSITORY, contents, free_port, says, until
-from tests.rank import OF_FOUR, TINY, batch, of_world
+from tests.rank import SETTINGS, TINY, batch
 
 # ---- The same as one process
 
-WORLDS = 2, 4
-THOROUGH = {4: pytest.mark.thorough}
-ALIKE = pytest.mark.parametrize('both, name', [pytest.param(world, name, marks=THOROUGH.get(world, ())) for world in WORLDS
-                                                for name in of_world(world)], indirect=['both'])
-IN_EACH = pytest.mark.parametrize('both', [pytest.param(world, marks=THOROUGH.get(world, ())) for world in WORLDS], indirect=True)
+IN_EACH = pytest.mark.parametrize('both', [2, pytest.param(4, marks=pytest.mark.thorough)], indirect=True)   # world
+OF_EACH = pytest.mark.parametrize('name', SETTINGS)
 
 
 @pytest.fixture(scope='session')
@@ -50,7 +47,8 @@ def compared(both, name):
     return [dict(np.load(both / which / f'{name}.npz')) for which in ('many', 'one')]
 
 
-@ALIKE
+@OF_EACH
+@IN_EACH
 def test_many_processes_equal_one_with_the_whole_batch(both, name):
     many, one = compared(both, f'{name}_float64')
     assert many.keys() == one.keys() and len(many) > 100
@@ -63,7 +61,7 @@ def test_many_processes_equal_one_with_the_whole_batch(both, name):
         assert np.abs(many[key] - one[key]).max() <= tolerance, key
 
 
-@pytest.mark.parametrize('name', OF_FOUR)
+@OF_EACH
 @IN_EACH
 def test_gradients_sent_during_backward_are_those_sent_after_it_to_the_bit(both, name):
     during, after = (dict(np.load(both / 'many' / f'{name}_{when}.npz')) for when in ('float32', 'after'))
@@ -75,7 +73,8 @@ def test_gradients_sent_during_backward_are_those_sent_after_it_to_the_bit(both,
         np.testing.assert_array_equal(during[key], after[key], key)
 
 
-@ALIKE
+@OF_EACH
+@IN_EACH
 def test_first_losses_in_float32(both, name):
     many, one = compared(both, f'{name}_float32')
     np.testing.assert_allclose(many['losses'][0], one['losses'][0], atol=1e-4)
@@ -226,7 +225,9 @@ def test_a_killed_rank_ends_the_job_and_is_named(scripts, tmp_path, dead):
     assert says(said, f'error: rank {dead} was lost', 'the same command goes on')
     until(lambda: not ranks_of(tmp_path), seconds=30)
     before = progress(tmp_path)['step']
-    said = scripts.launched(tmp_path, 2, *scripts.training(tmp_path, **{**settings, 'niter': before // 3 + 2}))
+    command = scripts.training(tmp_path, **{**settings, 'niter': before // 3 + 2})
+    assert not any(scripts.ranks(tmp_path / 'again', 2, *command))
+    said = (tmp_path / 'again/workers/workerlog.0').read_text()
     assert f'step {before}' in said and rows(tmp_path) == progress(tmp_path)['step'] > before
 
 
@@ -295,6 +296,7 @@ def machine_said(folder, rank):
     return ''.join(path.read_text() for path in (folder / f'machine{rank}' / 'workers').glob('workerlog.*'))
 
 
+@pytest.mark.thorough
 def test_two_machines_train(scripts, tmp_path):
     with two_machines(scripts, tmp_path, f'--watch_port={free_port()}') as machines:
         assert [machine.wait(timeout=150) for machine in machines] == [0, 0], [machine_said(tmp_path, rank) for rank in range(2)]

@@ -131,7 +131,8 @@ def test_a_damaged_choice_is_named(content, tmp_path):
 MAPS = {'flat': dict(label_nc=120, crop_size=64, ngf=2, ndf=8), 'random': dict(label_nc=9, crop_size=32, ngf=2, ndf=2)}
 
 
-@pytest.mark.parametrize('kind, faster', [pytest.param('flat', 'windows', marks=pytest.mark.thorough), ('random', 'dense')])
+@pytest.mark.thorough
+@pytest.mark.parametrize('kind, faster', [('flat', 'windows'), ('random', 'dense')])
 def test_flat_maps_choose_windows_and_random_ones_dense(kind, faster):
     """By the clock of this machine."""
     rng = np.random.default_rng(0)
@@ -149,7 +150,7 @@ def networks_of(train_step):
             for key, value in getattr(train_step, name).state_dict().items()}
 
 
-@pytest.mark.parametrize('stopped', [5, TURNS + 1])
+@pytest.mark.parametrize('stopped', [5, pytest.param(TURNS + 1, marks=pytest.mark.thorough)])
 def test_a_run_goes_on_bit_for_bit(stopped, tmp_path):
     """Stopped with a choice: to the end. Stopped before: as long as both measure, since the step alone says what is taken."""
     opt = OPT(**TINY, **PLAIN, output=str(tmp_path))

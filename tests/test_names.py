@@ -1,5 +1,6 @@
 """Names and colours of classes: with the set, and with every checkpoint trained on it."""
 import json
+import shutil
 
 import pytest
 
@@ -72,11 +73,9 @@ def test_damaged_files_are_named(tmp_path, content, said):
 def test_a_checkpoint_keeps_them(scripts, tmp_path):
     """Written beside the options, copied with what is kept, and refused if they are not as many as the labels."""
     own = names.classes([f'class {index}' for index in range(9)], things=[2])
-    (scripts.data / 'classes.json').write_text(json.dumps(own))
-    try:
-        scripts.trained(tmp_path, niter=1, save_epoch_freq=1)
-    finally:
-        (scripts.data / 'classes.json').unlink()
+    shutil.copytree(scripts.data, tmp_path / 'set')
+    (tmp_path / 'set/classes.json').write_text(json.dumps(own))
+    scripts.trained(tmp_path, dataroot=tmp_path / 'set', niter=1, save_epoch_freq=1)
     for folder in ('model', 'epoch_1'):
         assert names.of_checkpoint(tmp_path / 'output' / folder, OPT(label_nc=9)) == own
     with pytest.raises(InputError, match='9 classes, but label_nc is 7'):

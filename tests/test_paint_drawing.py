@@ -22,6 +22,7 @@ def test_a_stroke_changes_map_and_picture_and_undo_gives_them_back(page, server)
     assert 'painted in' in page.tab.inner_text('#status')
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize('tool, inside, outside', [
     ('line', (16, 16), (8, 24)), ('rectangle', (10, 22), (2, 2)), ('ellipse', (16, 16), (8, 8)), ('polygon', (10, 16), (24, 4))])
 def test_shapes(page, server, tool, inside, outside):
@@ -46,6 +47,7 @@ def test_shapes(page, server, tool, inside, outside):
     assert (page.map() == colour(server, 2)).all()
 
 
+@pytest.mark.thorough
 def test_fill_pick_erase_and_escape(page, server):
     page.tab.click('#new')
     page.tab.select_option('#start-class', '3')
@@ -74,6 +76,7 @@ def test_fill_pick_erase_and_escape(page, server):
     assert np.array_equal(page.map(), before)
 
 
+@pytest.mark.thorough
 def test_redo_in_the_middle_of_a_polygon_ends_it(page):
     page.choose(7)
     page.tool('brush')
@@ -88,6 +91,7 @@ def test_redo_in_the_middle_of_a_polygon_ends_it(page):
     assert np.array_equal(page.map(), drawn)
 
 
+@pytest.mark.thorough
 def test_search_and_classes_in_the_map_first(page):
     first = page.tab.locator('#class-list button').first
     assert first.locator('.share').inner_text().endswith('%')
@@ -100,6 +104,7 @@ def test_search_and_classes_in_the_map_first(page):
     assert 'No class' in page.tab.inner_text('#class-list')
 
 
+@pytest.mark.thorough
 def test_a_new_object_keeps_its_edge(page):
     page.tab.click('#new')
     page.tab.select_option('#start-class', '1')
@@ -125,6 +130,7 @@ def test_a_new_object_keeps_its_edge(page):
     assert 'object 1' in page.tab.inner_text('#object')
 
 
+@pytest.mark.thorough
 def test_zoom_keeps_the_place_under_the_pointer(page, server):
     page.choose(5)
     page.tab.mouse.move(*page.at(0.25, 0.25))
@@ -140,6 +146,7 @@ def test_zoom_keeps_the_place_under_the_pointer(page, server):
     assert page.tab.locator('#zoom').is_hidden()
 
 
+@pytest.mark.thorough
 def test_touch_draws(browser, server):
     page = Page(browser, server, 390, 844, has_touch=True, is_mobile=True)
     try:
@@ -183,6 +190,7 @@ def test_a_late_answer_does_not_win(page):
     assert np.array_equal(page.picture(), seen)
 
 
+@pytest.mark.thorough
 def test_a_server_that_is_away_is_said_and_the_next_stroke_tries_again(browser, server):
     page = Page(browser, server)
     page.tab.route('**/paint', lambda route: route.abort())

@@ -4,9 +4,12 @@ import json
 import zipfile
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from tests.browser import Page, colour
+
+pytestmark = pytest.mark.thorough    # a browser takes its time
 
 
 def test_saved_maps_through_predict_give_the_pages_picture(page, scripts, styled, tmp_path):

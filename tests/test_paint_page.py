@@ -8,6 +8,8 @@ import pytest
 from tests.browser import Page, colour
 from tests.painting import served
 
+pytestmark = pytest.mark.thorough    # a browser takes its time
+
 
 # ---- Styles and languages
 

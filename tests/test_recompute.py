@@ -10,8 +10,9 @@ from tests.rank import TINY, batch
 
 
 @pytest.mark.parametrize('settings', [
-    {}, dict(norm_G='spectralspadeinstance3x3'), dict(norm_G='spadebatch5x5'), dict(modulation='windows'), dict(use_vae=True),
-    dict(activation='gelu', attention='simam')], ids=str)
+    {}, dict(modulation='windows'), *(pytest.param(settings, marks=pytest.mark.thorough) for settings in (
+        dict(norm_G='spectralspadeinstance3x3'), dict(norm_G='spadebatch5x5'), dict(use_vae=True),
+        dict(activation='gelu', attention='simam')))], ids=str)
 def test_a_step_is_the_same(settings):
     """Gradients, running statistics, u and v to 1e-9 in float64."""
     paddle.set_default_dtype('float64')

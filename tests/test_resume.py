@@ -290,8 +290,10 @@ def test_weights_without_training_state_are_not_replaced(scripts, copied):
 
 @pytest.mark.parametrize('spoil, said, replaced', [
     (lambda model: (model / 'progress.json').write_text('{'), 'progress.json: cannot be read', 'no run can go on from'),
-    (lambda model: (model / 'progress.json').unlink(), 'weights without a training state', 'no run can go on from'),
-    (lambda model: (model / 'opt.json').write_text('{'), 'opt.json: cannot read', 'epoch 2, step 12')])
+    pytest.param(lambda model: (model / 'progress.json').unlink(), 'weights without a training state', 'no run can go on from',
+                 marks=pytest.mark.thorough),
+    pytest.param(lambda model: (model / 'opt.json').write_text('{'), 'opt.json: cannot read', 'epoch 2, step 12',
+                 marks=pytest.mark.thorough)])
 def test_restart_replaces_even_what_cannot_go_on(scripts, copied, spoil, said, replaced):
     """It is the way out of every refusal, so it works where nothing else does."""
     spoil(copied / 'output' / 'model')
@@ -300,7 +302,7 @@ def test_restart_replaces_even_what_cannot_go_on(scripts, copied, spoil, said, r
     assert rows(copied) == counters(copied)['step'] == 6
 
 
-@pytest.mark.parametrize('same_output', [True, False])
+@pytest.mark.parametrize('same_output', [True, pytest.param(False, marks=pytest.mark.thorough)])
 def test_a_run_that_began_and_ended_since_this_one_was_opened_is_kept(scripts, tiny_set, tmp_path, same_output):
     """Its checkpoint, or its log where it went into another --output."""
     opt = OPT(dataroot=str(tiny_set), label_nc=9, crop_size=32, load_size=36, batchSize=2, output=tmp_path / 'output',

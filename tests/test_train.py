@@ -179,7 +179,7 @@ def test_unlabelled_pixels_need_their_option(scripts, tmp_path):
     assert says(said, scripts.data, 'train_label', 'label value 255', '--contain_dontcare_label true')
 
 
-@pytest.mark.parametrize('nThreads', [0, 1])
+@pytest.mark.parametrize('nThreads', [pytest.param(0, marks=pytest.mark.thorough), 1])
 def test_an_unreadable_photo(scripts, data, tmp_path, nThreads):
     path = data / 'train_img/007.png'
     path.write_bytes(path.read_bytes()[:200])
@@ -228,7 +228,8 @@ def test_a_folder_that_is_a_file(scripts, tmp_path):
     assert (tmp_path / 'file').read_text() == ''
 
 
-@pytest.mark.parametrize('settings', [dict(save_latest_freq=1), dict(save_latest_freq=1000, beta1=0.5), dict(gan_mode='w')])
+@pytest.mark.parametrize('settings', [dict(save_latest_freq=1), *(
+    pytest.param(more, marks=pytest.mark.thorough) for more in (dict(save_latest_freq=1000, beta1=0.5), dict(gan_mode='w')))])
 def test_a_run_that_diverges(scripts, tmp_path, settings):
     """The loss or the weight is named, and the step; every row is finite; the checkpoint loads and is finite."""
     said = scripts.train_failure(tmp_path, lr='1e30', **settings)

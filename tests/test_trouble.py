@@ -203,6 +203,7 @@ def goes_on(scripts, folder, heard, niter, **settings):
             if re.match('D has won|G is dead|the loss scale', line)]
 
 
+@pytest.mark.thorough
 def test_a_generator_that_is_dead(scripts, trained, tmp_path):
     """Its last layer is zero and its learning rate too. Said at the end of the first epoch after 500 steps, and never again."""
     begun(trained, tmp_path, 490, grey=True)

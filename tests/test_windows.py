@@ -163,10 +163,10 @@ SMALL = [dict(norm_G=norm_G) for norm_G in ('spectralspadesyncbatch3x3', 'spectr
                                                                                     dict(contain_dontcare_label=False)]
 LARGE = [dict(num_upsampling_layers='more', crop_size=64), dict(num_upsampling_layers='most', crop_size=128),
          dict(use_vae=True, z_dim=4), dict(aspect_ratio=0.5)]
-STEPS = [(options, 'mixed') for options in SMALL + LARGE if 'crop_size' not in options]
-STEPS += [pytest.param(options, kind, marks=pytest.mark.thorough) for options, kind in
-          [(options, kind) for options in SMALL for kind in ('flat', 'noise')] + [(options, 'mixed') for options in LARGE if
-                                                                                 'crop_size' in options]]
+ORDINARY = [SMALL[0], SMALL[1], SMALL[2], SMALL[4], LARGE[2], LARGE[3]]
+STEPS = [(options, 'mixed') for options in ORDINARY]
+STEPS += [pytest.param(options, kind, marks=pytest.mark.thorough) for options in SMALL + LARGE for kind in ('mixed', 'flat', 'noise')
+          if (options, kind) not in STEPS and (kind == 'mixed' or options in SMALL)]
 
 
 @pytest.mark.parametrize('options, kind', STEPS, ids=str)
@@ -195,7 +195,7 @@ def test_two_runs_give_the_same_bits():
     for _ in range(2):
         train_step = TrainStep(OPT(label_nc=CLASSES, crop_size=64, ngf=4, ndf=4, use_vae=False))
         label = np.concatenate([maps('mixed', (1, 64, 64), 0)] * 2)
-        for step in range(3):
+        for step in range(2):
             train_step.step(label, label, np.random.default_rng(step).standard_normal((len(label), 3, 64, 64)))
         results.append([value.numpy() for value in train_step.generator.state_dict().values()])
     for first, second in zip(*results):
