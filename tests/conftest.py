@@ -217,9 +217,10 @@ def pytest_xdist_auto_num_workers(config):
     return cores() + 1
 
 
-# Seconds of the files that take longest, roughly.
-LONGEST = {'test_distributed': 180, 'test_readme': 140, 'test_resume': 110, 'test_export': 90, 'test_alignment': 80,
-           'test_evaluate': 70, 'test_signals': 50, 'test_modulation_choice': 50, 'test_segmenter': 40}
+# Seconds of the files that take longest with --thorough, roughly.
+LONGEST = {'test_alignment': 380, 'test_resume': 350, 'test_readme': 300, 'test_distributed': 260, 'test_export': 210,
+           'test_evaluate': 205, 'test_windows': 125, 'test_averaged': 85, 'test_trouble': 80, 'test_modulation_choice': 80,
+           'test_deeplab': 70, 'test_signals': 70, 'test_paint_drawing': 60, 'test_train': 45, 'test_segmenter': 45}
 
 
 def pytest_collection_modifyitems(config, items):

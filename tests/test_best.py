@@ -89,8 +89,8 @@ def kept(output):
     return steps.pop(), score['scores']['mean_iou']
 
 
-@pytest.mark.parametrize('score, expected', [pytest.param(0.5, 2, id='better'),
-                                             pytest.param(0.1, 1, id='worse', marks=pytest.mark.thorough)])
+@pytest.mark.parametrize('score, expected', [pytest.param(0.5, 2, id='better', marks=pytest.mark.thorough),
+                                             pytest.param(0.1, 1, id='worse')])
 def test_a_kill_between_score_and_keep_loses_nothing(tmp_path, score, expected):
     moment, died, seen = 0, True, set()
     while died:

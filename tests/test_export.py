@@ -49,7 +49,8 @@ VARIANTS = {
     'instance': {'norm_G': 'spadeinstance3x3'},
 }
 
-ORDINARY = [(variant, 'onnx') for variant in ('official', 'vae', 'like_ctkindle', 'cityscapes', 'portrait')] + [('official', 'paddle')]
+ORDINARY = [(variant, 'onnx') for variant in ('official', 'vae', 'like_ctkindle', 'cityscapes', 'portrait')]
+ORDINARY += [('official', 'paddle')]
 
 
 def write_checkpoint(folder, seed=0, **options):

@@ -150,7 +150,8 @@ def networks_of(train_step):
             for key, value in getattr(train_step, name).state_dict().items()}
 
 
-@pytest.mark.parametrize('stopped', [5, pytest.param(TURNS + 1, marks=pytest.mark.thorough)])
+@pytest.mark.thorough
+@pytest.mark.parametrize('stopped', [5, TURNS + 1])
 def test_a_run_goes_on_bit_for_bit(stopped, tmp_path):
     """Stopped with a choice: to the end. Stopped before: as long as both measure, since the step alone says what is taken."""
     opt = OPT(**TINY, **PLAIN, output=str(tmp_path))

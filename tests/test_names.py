@@ -75,7 +75,7 @@ def test_a_checkpoint_keeps_them(scripts, tmp_path):
     own = names.classes([f'class {index}' for index in range(9)], things=[2])
     shutil.copytree(scripts.data, tmp_path / 'set')
     (tmp_path / 'set/classes.json').write_text(json.dumps(own))
-    scripts.trained(tmp_path, dataroot=tmp_path / 'set', niter=1, save_epoch_freq=1)
+    scripts.trained(tmp_path, dataroot=tmp_path / 'set', niter=1, save_epoch_freq=1, max_dataset_size=2)
     for folder in ('model', 'epoch_1'):
         assert names.of_checkpoint(tmp_path / 'output' / folder, OPT(label_nc=9)) == own
     with pytest.raises(InputError, match='9 classes, but label_nc is 7'):

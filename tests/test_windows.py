@@ -165,8 +165,8 @@ LARGE = [dict(num_upsampling_layers='more', crop_size=64), dict(num_upsampling_l
          dict(use_vae=True, z_dim=4), dict(aspect_ratio=0.5)]
 ORDINARY = [SMALL[0], SMALL[1], SMALL[2], SMALL[4], LARGE[2], LARGE[3]]
 STEPS = [(options, 'mixed') for options in ORDINARY]
-STEPS += [pytest.param(options, kind, marks=pytest.mark.thorough) for options in SMALL + LARGE for kind in ('mixed', 'flat', 'noise')
-          if (options, kind) not in STEPS and (kind == 'mixed' or options in SMALL)]
+STEPS += [pytest.param(options, kind, marks=pytest.mark.thorough) for options in SMALL + LARGE
+          for kind in ('mixed', 'flat', 'noise') if (options, kind) not in STEPS and (kind == 'mixed' or options in SMALL)]
 
 
 @pytest.mark.parametrize('options, kind', STEPS, ids=str)
