@@ -20,6 +20,8 @@ class Convolution(nn.Conv2D):
     def __init__(self, in_channels, out_channels, kernel_size, opt, stride=1, padding=0, bias=True, spectral=False):
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, bias_attr=None if bias else False)
         self.opt, self.stride, self.padding, self.spectral = opt, stride, padding, spectral
+        self.constant = None    # operators.ConstantConvolution, from the first picture after hold_constant()
+        self.held = False
         if spectral:
             weight = self.weight
             del self.weight
@@ -32,10 +34,16 @@ class Convolution(nn.Conv2D):
         """(N, in_channels, H, W) -> (N, out_channels, h, w). recompute() -> x: then the kernels do not keep x."""
         if not in_use(self.opt, x):
             return self.convolved(x, self.normalized_weight())
+        held = self.held and not self.training and not paddle.is_grad_enabled()
+        if held and self.constant is not None:
+            return self.constant(x)
         weight = self.weight_orig if self.spectral else self.weight
         singular = operators.singular_value(weight, self.weight_u, self.weight_v, self.training) if self.spectral else None
-        return operators.Convolution.apply(x, weight, self.bias, self.stride, self.padding, bfloat16(self.opt), singular,
-                                           recompute)
+        constants = self.bias, self.stride, self.padding, bfloat16(self.opt), singular
+        if held:
+            self.constant = operators.ConstantConvolution(weight, *constants)
+            return self.constant(x)
+        return operators.Convolution.apply(x, weight, *constants, recompute)
 
     def convolved(self, x, weight):
         """forward() by Paddle's own operators with the weight that normalized_weight() has given."""
@@ -60,6 +68,16 @@ class Convolution(nn.Conv2D):
         paddle.assign(v, output=self.weight_v)
         paddle.assign(u, output=self.weight_u)
         return self.weight_orig / paddle.dot(u, product)
+
+
+def hold_constant(network):
+    """The weights of `network` never change again: in eval mode, without gradients, its convolutions prepare them but once.
+
+    Costs a second copy of the weights where the kernels compute.
+    """
+    for layer in network.sublayers():
+        if isinstance(layer, Convolution):
+            layer.held = True
 
 
 def _normalized(vector):

@@ -9,6 +9,7 @@ from model.convert import ctkindle
 from model.convert.official_options import UNSEEN
 from model.convert.paddle_files import set_weights
 from model.convert.run_folder import AVERAGED, NETWORKS, folder_of, load_networks
+from model.convolution import hold_constant
 from model.errors import InputError
 from model.generator import SPADEGenerator
 from model.init import OPT
@@ -93,7 +94,7 @@ def load_painter(arguments):
     of_generator = AVERAGED if weights == 'averaged' else 'n_g.pdparams'
     load_networks(painter, folder, files={of_generator: 'generator', 'n_e.pdparams': 'encoder'})
     painter.choice.load(folder)
-    return opt, painter
+    return opt, _held(painter)
 
 
 def _weights(folder, wanted):
@@ -116,7 +117,14 @@ def _painter_of_ctkindle(folder, arguments):
             if file not in states:
                 raise InputError(f'{os.path.join(folder, file)}: the weights are missing')
             set_weights(getattr(painter, name), states[file], os.path.join(folder, file))
-    return opt, painter
+    return opt, _held(painter)
+
+
+def _held(painter):
+    for network in (painter.generator, painter.encoder):
+        if network is not None:
+            hold_constant(network)
+    return painter
 
 
 def normal_draws(shape, *key):

@@ -12,7 +12,7 @@ import paddle.nn.functional as F
 import pytest
 
 from model import fast
-from model.convolution import Convolution
+from model.convolution import Convolution, hold_constant
 from model.fast import operators
 from model.init import OPT
 
@@ -164,6 +164,28 @@ def test_spectral_norm(size, k, biased):
         layer.eval()
     compare(*layers, [leaf(2, 20, *size)])
     np.testing.assert_array_equal(layers[0].weight_v.numpy(), before)
+
+
+@pytest.mark.parametrize('spectral', [True, False])
+def test_a_constant_convolution_is_the_same_to_the_bit(spectral):
+    """For pictures of every size, the largest in strips, one after the other and again; only in eval mode and without gradients."""
+    layer = Convolution(20, 12, 3, OPT(), padding=1, bias=spectral, spectral=spectral)
+    layer.eval()
+    pictures = [leaf(*shape).detach() for shape in ((1, 20, 9, 7), (3, 20, 9, 7), (1, 20, 600, 500), (1, 20, 9, 7), (1, 20, 1, 1))]
+    expected = [layer(x).numpy() for x in pictures]
+    hold_constant(paddle.nn.Sequential(layer))
+    with paddle.no_grad():
+        for _ in range(2):
+            for x, y in zip(pictures, expected):
+                for _ in range(2):      # laid out now, laid out before
+                    np.testing.assert_array_equal(layer(x).numpy(), y)
+    kept, x = layer.constant, leaf(2, 20, 9, 7)
+    layer(x).sum().backward()
+    assert x.grad is not None
+    with paddle.no_grad():
+        layer.train()
+        layer(x)
+    assert layer.constant is kept and kept.shape[1] == 1
 
 
 def test_a_convolution_recomputes_its_input():

@@ -30,7 +30,7 @@ def kernels():
               file=sys.stderr, flush=True)
         return None
     library.spade_convolution.restype = ctypes.c_int
-    library.spade_distinct.restype = ctypes.c_int64
+    library.spade_distinct.restype = library.spade_kept_bytes.restype = ctypes.c_int64
     library.spade_singular_value.restype = ctypes.c_double
     return library
 

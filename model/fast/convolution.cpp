@@ -219,7 +219,15 @@ struct Plan {
         dnnl_primitive_destroy(primitive);
     }
 
-    void run(const std::vector<void *> &tensors, Arena &arena, float scale) const {
+    // Bytes of the weights as oneDNN lays them out, 0 where it takes them as they are.
+    size_t weight_bytes() const {
+        for (const Operand &operand : operands)
+            if (operand.arg == DNNL_ARG_WEIGHTS) return operand.bytes;
+        return 0;
+    }
+
+    // kept: null, or memory of weight_bytes() for the weights, which hold them already if they are `laid_out`.
+    void run(const std::vector<void *> &tensors, Arena &arena, float scale, void *kept, bool laid_out) const {
         size_t total = scratch_bytes;
         for (const Operand &operand : operands) total += operand.bytes;
         char *free = arena.reserve(total);
@@ -228,9 +236,10 @@ struct Plan {
             const Operand &operand = operands[i];
             check(dnnl_memory_set_data_handle(operand.outer, tensors[i]), "memory");
             if (operand.reorder) {
-                check(dnnl_memory_set_data_handle(operand.inner, free), "memory");
-                free += operand.bytes;
-                if (!operand.output) operand.convert(&scale);
+                const bool own = kept && operand.arg == DNNL_ARG_WEIGHTS;
+                check(dnnl_memory_set_data_handle(operand.inner, own ? kept : free), "memory");
+                if (!own) free += operand.bytes;
+                if (!operand.output && !(own && laid_out)) operand.convert(&scale);
             }
             args.push_back({operand.arg, operand.inner});
         }
@@ -246,6 +255,21 @@ struct Plan {
 std::mutex mutex;  // for plans and arena
 Arena arena;
 
+const Plan &plan_of(const Shape &s, Pass pass, bool bias, bool bf16, bool scaled, const Strip &strip) {
+    static std::map<std::array<int64_t, 19>, Plan> plans;
+    const std::array<int64_t, 19> key = {pass, bf16, bias, scaled, s.n, s.c, s.h, s.w, s.out, s.kh, s.kw, s.stride, s.pad_h, s.pad_w,
+                                         s.dilation, strip.x_rows, strip.y_rows, strip.above, strip.below};
+    auto found = plans.find(key);
+    if (found == plans.end()) {
+        if (plans.size() >= MOST_PLANS) {
+            for (auto &entry : plans) entry.second.release();
+            plans.clear();
+        }
+        found = plans.emplace(key, Plan(s, pass, bias, bf16, scaled, strip)).first;
+    }
+    return found->second;
+}
+
 }  // namespace
 
 // Free the scratch memory, until the next convolution.
@@ -254,33 +278,38 @@ extern "C" void spade_release_scratch() {
     arena.release();
 }
 
+// Bytes of memory for the weights of a forward convolution as oneDNN lays them out, for spade_convolution's `kept`; 0 where there
+// is nothing to keep: it takes them as they are, or the convolution is done in strips, of which each may want another layout.
+extern "C" int64_t spade_kept_bytes(int bf16, int64_t n, int64_t c, int64_t h, int64_t w, int64_t out, int64_t kh, int64_t kw,
+                                    int64_t stride, int64_t pad_h, int64_t pad_w, int64_t dilation, int biased, float scale) {
+    std::lock_guard<std::mutex> lock(mutex);
+    try {
+        const Shape shape = {n, c, h, w, out, kh, kw, stride, pad_h, pad_w, dilation};
+        const std::vector<Strip> all = strips(shape, FORWARD);
+        return all.size() > 1 ? 0 : plan_of(shape, FORWARD, biased, bf16, scale != 1, all[0]).weight_bytes();
+    } catch (const std::exception &) {
+        return 0;  // the convolution itself says what is wrong
+    }
+}
+
 // pass 0: a = x, b = weights, result = y. 1: a = dy, b = weights, result = dx. 2: a = dy, b = x, result = dweights, and bias is
-// written. bias may be null. The weights are taken times `scale`. Returns 0, 1 if oneDNN has no such convolution here, or 2 if
+// written. bias may be null. The weights are taken times `scale`. kept: null, or memory of spade_kept_bytes for a forward pass's
+// weights, read if they are `laid_out` there already, else written. Returns 0, 1 if oneDNN has no such convolution here, or 2 if
 // there is no memory.
 extern "C" int spade_convolution(int64_t pass, int bf16, int64_t n, int64_t c, int64_t h, int64_t w, int64_t out, int64_t kh,
                                  int64_t kw, int64_t stride, int64_t pad_h, int64_t pad_w, int64_t dilation, void *a, void *b,
-                                 void *result, void *bias, float scale) {
-    static std::map<std::array<int64_t, 19>, Plan> plans;
+                                 void *result, void *bias, float scale, void *kept, int laid_out) {
     std::lock_guard<std::mutex> lock(mutex);
     try {
         const Shape shape = {n, c, h, w, out, kh, kw, stride, pad_h, pad_w, dilation};
         for (const Strip &strip : strips(shape, Pass(pass))) {
-            const std::array<int64_t, 19> key = {pass, bf16, bias != nullptr, scale != 1, n, c, h, w, out, kh, kw, stride, pad_h, pad_w,
-                                                 dilation, strip.x_rows, strip.y_rows, strip.above, strip.below};
-            auto found = plans.find(key);
-            if (found == plans.end()) {
-                if (plans.size() >= MOST_PLANS) {
-                    for (auto &entry : plans) entry.second.release();
-                    plans.clear();
-                }
-                found = plans.emplace(key, Plan(shape, Pass(pass), bias, bf16, scale != 1, strip)).first;
-            }
+            const Plan &plan = plan_of(shape, Pass(pass), bias, bf16, scale != 1, strip);
             float *x = (float *)(pass == FORWARD ? a : pass == BACKWARD_DATA ? result : b) + strip.x * w,
                   *y = (float *)(pass == FORWARD ? result : a) + strip.y * shape.ow();
             std::vector<void *> tensors = {pass == FORWARD ? x : y, pass == BACKWARD_WEIGHTS ? x : b,
                                            pass == FORWARD ? y : pass == BACKWARD_DATA ? x : result};
             if (bias) tensors.push_back(bias);
-            found->second.run(tensors, arena, scale);
+            plan.run(tensors, arena, scale, kept, laid_out);
         }
         return 0;
     } catch (const std::bad_alloc &) {

@@ -66,6 +66,35 @@ class Convolution(PyLayer):
         return (dx, dweight, dbias) if ctx.biased else (dx, dweight)
 
 
+class ConstantConvolution:
+    """conv2d by a weight that never changes again, as those of a checkpoint that is painted with; without a way back.
+
+    Its singular value is computed once, and oneDNN lays it out once, for the latest size of x: the same bits as Convolution.
+    """
+
+    def __init__(self, weight, bias, stride, padding, bfloat16, singular):
+        self.weight, self.bias, self.stride, self.padding, self.bfloat16 = weight, bias, stride, padding, bfloat16
+        self.singular, self.shape, self.kept = singular, None, None
+
+    def __call__(self, x):
+        x = x.contiguous()
+        height, width = ((x.shape[d] + 2 * self.padding - self.weight.shape[d]) // self.stride + 1 for d in (2, 3))
+        y = paddle.empty([x.shape[0], self.weight.shape[0], height, width])
+        shape, laid_out = _shape(x, self.weight, self.stride, (self.padding, self.padding), 1, self.bfloat16), True
+        if shape != self.shape:
+            count = _call('spade_kept_bytes', *shape, self.bias is not None, _scale(self.singular))
+            self.shape, self.kept, laid_out = shape, aligned(count) if count else None, False
+        _convolve(FORWARD, shape, x, self.weight, y, self.bias, self.singular, self.kept, laid_out)
+        return y
+
+
+def aligned(count, boundary=64):
+    """uint8 array of `count` bytes that begins at a multiple of `boundary`, as the processor reads it fastest."""
+    memory = np.empty(count + boundary, np.uint8)
+    start = -memory.ctypes.data % boundary
+    return memory[start:start + count]
+
+
 def convolved(x, weight, bias, stride=1, padding=(0, 0), dilation=1):
     """conv2d of x (N, C, H, W) with weight (O, C, kh, kw) and bias (O), without a way back; padding in height and in width."""
     x, (height, width) = x.contiguous(), ((x.shape[d] + 2 * padding[d - 2] - dilation * (weight.shape[d] - 1) - 1) // stride + 1
@@ -79,8 +108,12 @@ def _shape(x, weight, stride, padding, dilation, bfloat16):
     return (bfloat16, *x.shape, weight.shape[0], *weight.shape[2:], stride, *padding, dilation)
 
 
-def _convolve(which, shape, a, b, result, bias, singular=None):
-    failed = _call('spade_convolution', which, *shape, a, b, result, bias, 1.0 if singular is None else 1 / singular.sigma)
+def _scale(singular):
+    return 1.0 if singular is None else 1 / singular.sigma
+
+
+def _convolve(which, shape, a, b, result, bias, singular=None, kept=None, laid_out=False):
+    failed = _call('spade_convolution', which, *shape, a, b, result, bias, _scale(singular), kept, laid_out)
     if failed:
         raise MemoryError(f'no memory for a convolution {shape}') if failed > 1 else RuntimeError(
             f'oneDNN has no convolution for {shape} here: set --cpu_kernels false')
