@@ -22,8 +22,9 @@ class AveragedGenerator:
         self.opt, self.generator, self.network = opt, generator, SPADEGenerator(opt)
         for parameter in self.network.parameters():
             parameter.stop_gradient = True
-        averages = self.network.state_dict()
-        self.pairs = [(averages[name], value, name.endswith(COPIED)) for name, value in generator.state_dict().items()]
+        state, averages = generator.state_dict(), self.network.state_dict()
+        self.averages, self.values = [averages[name] for name in state], list(state.values())
+        self.shares = [1 if name.endswith(COPIED) else 1 - opt.ema_decay for name in state]
         self.restart()
 
     def restart(self):
@@ -33,11 +34,11 @@ class AveragedGenerator:
     @paddle.no_grad()
     def update(self):
         """Each average m follows its value w: m + (1 - opt.ema_decay) * (w - m)."""
-        share = 1 - self.opt.ema_decay
-        for average, value, copied in self.pairs:
-            if copied:
+        if in_use(self.opt, self.values[0]):
+            operators.follow(self.averages, self.values, self.shares)
+            return
+        for average, value, share in zip(self.averages, self.values, self.shares):
+            if share == 1:
                 paddle.assign(value, output=average)
-            elif in_use(self.opt, value):
-                operators.follow(average, value, share)
             else:
                 average.lerp_(value, share)

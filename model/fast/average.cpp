@@ -3,10 +3,16 @@
 
 extern "C" {
 
-// average += share * (value - average), `count` elements.
-void spade_follow(float *average, const float *value, int64_t count, float share) {
-#pragma omp parallel for simd schedule(static) if (count > 1 << 16)
-    for (int64_t i = 0; i < count; ++i) average[i] += share * (value[i] - average[i]);
+// average += share * (value - average) of each of `tensors`, which have `counts` elements; where the share is 1, a copy.
+void spade_follow(float *const *averages, const float *const *values, const int64_t *counts, const float *shares,
+                  int64_t tensors) {
+#pragma omp parallel
+    for (int64_t t = 0; t < tensors; ++t) {
+        float *average = averages[t];
+        const float *value = values[t], share = shares[t];
+#pragma omp for simd schedule(static) nowait
+        for (int64_t i = 0; i < counts[t]; ++i) average[i] = share == 1 ? value[i] : average[i] + share * (value[i] - average[i]);
+    }
 }
 
 }  // extern "C"

@@ -228,9 +228,11 @@ class Modulate(PyLayer):
         return dx, dtable
 
 
-def follow(average, value, share):
-    """average += share * (value - average), in place: tensors of one shape, without gradient."""
-    _call('spade_follow', average, value, int(value.size), share)
+def follow(averages, values, shares):
+    """average += share * (value - average), in place, of each of these float32 tensors, without gradient; a copy by share 1."""
+    addresses = [np.array([tensor.data_ptr() for tensor in tensors]) for tensors in (averages, values)]
+    counts = np.array([int(tensor.size) for tensor in values])
+    _call('spade_follow', *addresses, counts, np.array(shares, np.float32), len(counts))
 
 
 def distinct(keys):
