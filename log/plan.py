@@ -21,8 +21,8 @@ def print_plan(opt, samples, train_step):
     whole = global_batch(opt, ranks)
     factors = [f'{ranks} processes'] * (ranks > 1) + [f'batchSize {opt.batchSize}'] + [f'accumulate {opt.accumulate}'] * (
         opt.accumulate > 1)
-    print(f'plan: {opt.epochs} epochs of {samples // whole} steps, batch {whole} ({" x ".join(factors)}); '
-          f'{samples % whole} samples left out of each epoch (the last incomplete batch); learning rates '
+    left_out = f' {samples % whole} samples left out of each epoch (the last incomplete batch);' if samples % whole else ''
+    print(f'plan: {opt.epochs} epochs of {samples // whole} steps, batch {whole} ({" x ".join(factors)});{left_out} learning rates '
           f'G {train_step.optimizer_g.get_lr():g}, D {train_step.optimizer_d.get_lr():g}')
     if ranks > 1 and opt.generator_norm.kind == 'batch':
         print(f'norm_G {opt.norm_G}: every process normalizes by its own {opt.batchSize} samples; the paper by those of all: '

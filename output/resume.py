@@ -175,7 +175,12 @@ def start(opt, log, train_step, progress, init_from=None, restart=False):
     Every rank calls this; rank 0 writes.
     """
     if init_from:
-        left_out = load_training(train_step, folder_of(init_from, option='--init_from'), optional=('n_d.pdparams', 'n_e.pdparams'))
+        folder = folder_of(init_from, option='--init_from')
+        try:
+            left_out = load_training(train_step, folder, optional=('n_d.pdparams', 'n_e.pdparams'))
+        except InputError:
+            _name_other_networks(opt, init_from, folder)
+            raise
         print(f'weights from {init_from}' + (f'; not there, so newly initialized: {", ".join(left_out)}' if left_out else ''))
     if not distributed.is_main():
         return
@@ -185,6 +190,16 @@ def start(opt, log, train_step, progress, init_from=None, restart=False):
         checkpoint.clear()
     checkpoint.save(train_step, opt, progress)
     log.open(0, 0)
+
+
+def _name_other_networks(opt, init_from, folder):
+    """InputError with the options of the networks in `folder`, if it holds any, that are not these."""
+    path = os.path.join(folder, 'opt.json')
+    saved = OPT.load(path) if os.path.exists(path) else opt
+    changed = [f'{name} is {getattr(saved, name)} there, {getattr(opt, name)} here' for name in OPT.network_fields()
+               if getattr(saved, name) != getattr(opt, name)]
+    if changed:
+        raise InputError(f'--init_from {init_from}: weights of other networks: {", ".join(changed)}; give the same options') from None
 
 
 def go_on(opt, log, train_step, progress):

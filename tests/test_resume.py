@@ -360,6 +360,13 @@ def test_init_from_nowhere_is_refused(scripts, tmp_path):
     assert contents(tmp_path) == {}
 
 
+def test_init_from_other_networks_names_the_options(scripts, trained, tmp_path):
+    said = scripts.train_failure(tmp_path, '--init_from', trained / 'output', ngf=3, n_layers_D=3)
+    assert says(said, f'--init_from {trained}/output: weights of other networks: ', 'ngf is 2 there, 3 here',
+                'n_layers_D is 4 there, 3 here', 'give the same options')
+    assert not (tmp_path / 'output/model').exists()
+
+
 def test_the_same_command_with_init_from_goes_on(scripts, copied, tmp_path):
     """The other weights are not read again, and may be gone."""
     said = scripts.trained(copied, '--init_from', tmp_path / 'gone', niter=3)
