@@ -199,7 +199,8 @@ def _name_other_networks(opt, init_from, folder):
     changed = [f'{name} is {getattr(saved, name)} there, {getattr(opt, name)} here' for name in OPT.network_fields()
                if getattr(saved, name) != getattr(opt, name)]
     if changed:
-        raise InputError(f'--init_from {init_from}: weights of other networks: {", ".join(changed)}; give the same options') from None
+        raise InputError(f'--init_from {init_from}: weights of other networks: {", ".join(changed)}; give the same '
+                         'options') from None
 
 
 def go_on(opt, log, train_step, progress):
