@@ -132,7 +132,7 @@ class Scripts:
             processes.append(self._server.start(command, file, file, {
                 **common, 'PADDLE_TRAINER_ID': str(rank), 'PADDLE_RANK_IN_NODE': str(rank), 'PADDLE_CURRENT_ENDPOINT': address}))
         try:
-            return [process.wait(timeout=60) for process in processes]
+            return [process.wait(timeout=200) for process in processes]
         finally:
             for process in processes:
                 if process.poll() is None:

@@ -38,7 +38,7 @@ def both(request, scripts, shared):
         for name in ('many', 'one'):
             (folder / name).mkdir()
         alone = scripts.start_command(['-m', 'tests.rank', folder / 'one', world], folder / 'said')
-        scripts.launched(folder, world, REPOSITORY / 'tests' / 'rank.py', folder / 'many')
+        assert not any(scripts.ranks(folder, world, REPOSITORY / 'tests' / 'rank.py', folder / 'many'))
         assert alone.wait(timeout=300) == 0, (folder / 'said').read_text()
     return shared(f'world{world}', make)
 

@@ -115,6 +115,7 @@ def pack_sample(sample, coco, split):
                  photo.read_bytes())
 
 
+@pytest.mark.thorough
 def test_from_the_archives_to_a_picture(scripts, tmp_path):
     """prepare, train, val; the real sample where there is one, packed as the downloads are, else generated scenes."""
     sample, coco = os.environ.get('SPADE_COCO_SAMPLE'), Coco()
