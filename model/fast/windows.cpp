@@ -1,9 +1,9 @@
-// gamma and beta of the distinct label windows (model/windows.py), two levels: hidden vectors as sums of table rows, then one
+// gamma and beta of the distinct label windows (windows.py), two levels: hidden vectors as sums of table rows, then one
 // matrix product over the k x k hidden vectors of each double window, whose operand is gathered a block at a time.
 #include <omp.h>
 
 #include <algorithm>
-#include <cstring>
+#include <memory>
 #include <vector>
 
 #include "onednn.h"
@@ -13,22 +13,44 @@ namespace {
 constexpr int64_t BLOCK = 192;  // double windows gathered at a time: their operand fits the second-level cache
 constexpr int64_t FEW = 1024;   // up to so many, the threads share a matrix product instead of the windows
 
-// Rows of `hidden` (rows x width) named by window (count x k) -> block (count x width * k), as convolution weights lie.
-void gather(const float *hidden, const int32_t *window, int64_t count, int64_t k, int64_t width, float *block) {
-    for (int64_t i = 0; i < count; ++i, block += width * k)
-        for (int64_t offset = 0; offset < k; ++offset) {
-            const float *row = hidden + int64_t(window[i * k + offset]) * width;
-            for (int64_t j = 0; j < width; ++j) block[j * k + offset] = row[j];
-        }
+// Rows of `hidden` (rows x width) named by window (count x K) -> block (count x width * K), as convolution weights lie. What is
+// written lies side by side, and K is known to the compiler: that is nearly twice as fast as row after row.
+template <int K>
+void gather(const float *hidden, const int32_t *window, int64_t count, int64_t width, float *block) {
+    for (int64_t i = 0; i < count; ++i, block += width * K) {
+        const float *rows[K];
+        for (int offset = 0; offset < K; ++offset) rows[offset] = hidden + int64_t(window[i * K + offset]) * width;
+        for (int64_t j = 0; j < width; ++j)
+            for (int offset = 0; offset < K; ++offset) block[j * K + offset] = rows[offset][j];
+    }
 }
 
+void gather(const float *hidden, const int32_t *window, int64_t count, int64_t k, int64_t width, float *block) {
+    k == 9 ? gather<9>(hidden, window, count, width, block) : gather<25>(hidden, window, count, width, block);
+}
+
+// The same by all threads.
+void gather_together(const float *hidden, const int32_t *window, int64_t count, int64_t k, int64_t width, float *block) {
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < count; ++i) gather(hidden, window + i * k, 1, k, width, block + i * width * k);
+}
+
+// Memory that is not filled with zeros first.
+std::unique_ptr<float[]> room(int64_t count) { return std::unique_ptr<float[]>(new float[count]); }
+
 // The way back: adds each column of block to the row of `hidden` it was taken from.
+template <int K>
+void scatter(const float *block, const int32_t *window, int64_t count, int64_t width, float *hidden) {
+    for (int64_t i = 0; i < count; ++i, block += width * K) {
+        float *rows[K];
+        for (int offset = 0; offset < K; ++offset) rows[offset] = hidden + int64_t(window[i * K + offset]) * width;
+        for (int64_t j = 0; j < width; ++j)
+            for (int offset = 0; offset < K; ++offset) rows[offset][j] += block[j * K + offset];
+    }
+}
+
 void scatter(const float *block, const int32_t *window, int64_t count, int64_t k, int64_t width, float *hidden) {
-    for (int64_t i = 0; i < count; ++i, block += width * k)
-        for (int64_t offset = 0; offset < k; ++offset) {
-            float *row = hidden + int64_t(window[i * k + offset]) * width;
-            for (int64_t j = 0; j < width; ++j) row[j] += block[j * k + offset];
-        }
+    k == 9 ? scatter<9>(block, window, count, width, hidden) : scatter<25>(block, window, count, width, hidden);
 }
 
 // Add the parts (each `count` floats) into `total`, in their order, so that the bits are the same every run.
@@ -87,25 +109,29 @@ void spade_window_sums_backward(const float *dhidden, const float *hidden, const
 }
 
 // table (2 * out x rows): gamma in the first rows, beta behind; each is weight (out x width * k) times the k hidden vectors of
-// each of `rows` windows, plus bias (out). The last row of hidden is 'outside'.
+// each of `rows` windows, plus bias (out). k is 9 or 25, of windows of 3 x 3 or 5 x 5; the last row of hidden is 'outside'.
 void spade_window_product(const float *hidden, const int32_t *window, const float *gamma, const float *gamma_bias,
                           const float *beta, const float *beta_bias, float *table, int64_t rows, int64_t k, int64_t width,
                           int64_t out) {
     const int64_t inner = k * width;
-    const auto multiply = [&](int64_t start, int64_t count, float *block) {
-        gather(hidden, window + start * k, count, k, width, block);
+    const auto multiply = [&](int64_t start, int64_t count, const float *block) {
         dnnl_sgemm('N', 'T', out, count, inner, 1, gamma, inner, block, inner, 0, table + start, rows);
         dnnl_sgemm('N', 'T', out, count, inner, 1, beta, inner, block, inner, 0, table + out * rows + start, rows);
     };
     if (rows <= FEW) {
-        std::vector<float> block(rows * inner);
-        multiply(0, rows, block.data());
+        const auto block = room(rows * inner);
+        gather_together(hidden, window, rows, k, width, block.get());
+        multiply(0, rows, block.get());
     } else {
 #pragma omp parallel
         {
-            std::vector<float> block(BLOCK * inner);
+            const auto block = room(BLOCK * inner);
 #pragma omp for schedule(static)
-            for (int64_t start = 0; start < rows; start += BLOCK) multiply(start, std::min(BLOCK, rows - start), block.data());
+            for (int64_t start = 0; start < rows; start += BLOCK) {
+                const int64_t count = std::min(BLOCK, rows - start);
+                gather(hidden, window + start * k, count, k, width, block.get());
+                multiply(start, count, block.get());
+            }
         }
     }
 #pragma omp parallel for schedule(static)
@@ -122,28 +148,31 @@ void spade_window_product_backward(const float *hidden, const int32_t *window, c
     const int64_t inner = k * width;
     const float *dbeta = dtable + out * rows;
     const auto multiply = [&](int64_t start, int64_t count, float *block, float *my_dweight, float *my_dhidden) {
-        gather(hidden, window + start * k, count, k, width, block);
         dnnl_sgemm('N', 'N', 2 * out, inner, count, 1, dtable + start, rows, block, inner, 1, my_dweight, inner);
         dnnl_sgemm('T', 'N', count, inner, out, 1, dtable + start, rows, gamma, inner, 0, block, inner);
         dnnl_sgemm('T', 'N', count, inner, out, 1, dbeta + start, rows, beta, inner, 1, block, inner);
         scatter(block, window + start * k, count, k, width, my_dhidden);
     };
     if (rows <= FEW) {
-        std::vector<float> block(rows * inner);
+        const auto block = room(rows * inner);
         std::fill_n(dweight, 2 * out * inner, 0.f);
         std::fill_n(dhidden, hidden_rows * width, 0.f);
-        multiply(0, rows, block.data(), dweight, dhidden);
+        gather_together(hidden, window, rows, k, width, block.get());
+        multiply(0, rows, block.get(), dweight, dhidden);
     } else {
         std::vector<std::vector<float>> dhidden_parts(omp_get_max_threads()), dweight_parts(omp_get_max_threads());
 #pragma omp parallel
         {
-            std::vector<float> block(BLOCK * inner);
+            const auto block = room(BLOCK * inner);
             auto &my_dhidden = dhidden_parts[omp_get_thread_num()], &my_dweight = dweight_parts[omp_get_thread_num()];
             my_dhidden.assign(hidden_rows * width, 0);
             my_dweight.assign(2 * out * inner, 0);
 #pragma omp for schedule(static)
-            for (int64_t start = 0; start < rows; start += BLOCK)
-                multiply(start, std::min(BLOCK, rows - start), block.data(), my_dweight.data(), my_dhidden.data());
+            for (int64_t start = 0; start < rows; start += BLOCK) {
+                const int64_t count = std::min(BLOCK, rows - start);
+                gather(hidden, window + start * k, count, k, width, block.get());
+                multiply(start, count, block.get(), my_dweight.data(), my_dhidden.data());
+            }
         }
         add_parts(dhidden_parts, hidden_rows * width, dhidden);
         add_parts(dweight_parts, 2 * out * inner, dweight);
