@@ -1,14 +1,14 @@
 """What every process of tests/test_distributed.py does: training steps on a share of fixed samples.
 
-    python -m paddle.distributed.launch --nproc_per_node 2 tests/rank.py FOLDER    a sample each
-    python -m tests.rank FOLDER 2                                                  one process with both
+    python -m paddle.distributed.launch --nproc_per_node 2 tests/rank.py FOLDER SETTING ...        a sample each
+    python -m tests.rank FOLDER --world 2 SETTING ...                                              one process with both
 
 Each setting's losses, first gradients of a step, statistics and last weights go to FOLDER/<setting>.npz, written by rank 0; those
 of the same steps with the gradients exchanged after backward to FOLDER/<setting>_after.npz.
 """
+import argparse
 import functools
 import hashlib
-import sys
 
 from model.processes import device  # noqa: F401  first: sets the threads, then imports Paddle
 
@@ -23,11 +23,14 @@ from model.normalization import BatchNorm
 from model.train_step import LOG_COLUMNS, TrainStep
 
 gradients.LARGE = 1000  # so that tiny networks, too, have gradients that are exchanged by themselves
-STEPS = {'float64': 2, 'float32': 2}    # the last are compared bit for bit; of one process only the first step in float32 is
+STEPS = {'float64': 5, 'float32': 3}    # the last are compared bit for bit; of one process only the first step in float32 is
 SAMPLES = 4
 TINY = dict(label_nc=9, crop_size=32, ngf=2, ndf=2, z_dim=8, use_vae=False)
 SETTINGS = {
-    'synchronized_windows': dict(norm_G='spadesyncbatch3x3', modulation='windows'),
+    'instance': dict(norm_G='spectralspadeinstance3x3'),
+    'syncbatch': dict(norm_G='spectralspadesyncbatch3x3'),
+    'syncbatch_windows': dict(norm_G='spadesyncbatch3x3', modulation='windows'),
+    'encoder': dict(norm_G='spectralspadesyncbatch3x3', use_vae=True),
     'sync_in_D_and_E': dict(norm_D='spectralsync_batch', norm_E='syncbatch', use_vae=True, D_steps_per_G=2),
 }
 
@@ -109,23 +112,27 @@ def averages(world, rank):
 
 
 def main():
-    folder, world = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else distributed.ranks()
-    rank = None if len(sys.argv) > 2 else distributed.rank()
+    parser = argparse.ArgumentParser()
+    parser.add_argument('folder')
+    parser.add_argument('settings', nargs='+', choices=SETTINGS)
+    parser.add_argument('--world', type=int)
+    arguments = parser.parse_args()
+    world, rank = (arguments.world, None) if arguments.world else (distributed.ranks(), distributed.rank())
     paddle.set_device('cpu')
     with distributed.joined():
         results = {}
         for dtype, steps in STEPS.items():
             paddle.set_default_dtype(dtype)
-            for name, settings in SETTINGS.items():
-                results[f'{name}_{dtype}'] = run(settings, world, rank, 1 if rank is None and dtype == 'float32' else steps)
+            for name in arguments.settings:
+                results[f'{name}_{dtype}'] = run(SETTINGS[name], world, rank, 1 if rank is None and dtype == 'float32' else steps)
                 if dtype == 'float32' and rank is not None:
-                    results[f'{name}_after'] = run(settings, world, rank, steps, after=True)
+                    results[f'{name}_after'] = run(SETTINGS[name], world, rank, steps, after=True)
         paddle.set_default_dtype('float64')
         results['unequal'] = unequal_batches(world, rank)
         results['averages'] = averages(world, rank)
         if distributed.is_main():
             for name, arrays in results.items():
-                np.savez(f'{folder}/{name}.npz', **arrays)
+                np.savez(f'{arguments.folder}/{name}.npz', **arrays)
 
 
 if __name__ == '__main__':

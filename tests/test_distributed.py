@@ -25,59 +25,63 @@ from tests.rank import SETTINGS, TINY, batch
 
 # ---- The same as one process
 
-IN_EACH = pytest.mark.parametrize('both', [2, pytest.param(4, marks=pytest.mark.thorough)], indirect=True)   # world
-OF_EACH = pytest.mark.parametrize('name', SETTINGS)
+# All that is exchanged is in these two settings; the others are tried one mechanism at a time.
+USUAL = 'syncbatch_windows', 'sync_in_D_and_E'
+OTHERS = tuple(name for name in SETTINGS if name not in USUAL)
+WORLDS = [(2, USUAL), pytest.param((2, OTHERS), marks=pytest.mark.thorough), pytest.param((4, USUAL), marks=pytest.mark.thorough)]
+IN_EACH = pytest.mark.parametrize('both', WORLDS, indirect=True, ids=['2', '2 one by one', '4'])
 
 
 @pytest.fixture(scope='session')
 def both(request, scripts, shared):
-    """Folders of results: `world` processes with a sample each, and one with all of them."""
-    world = request.param
+    """Folders of results: `world` processes with a sample each, and one with all of them; and the settings' names."""
+    world, names = request.param
 
     def make(folder):
         for name in ('many', 'one'):
             (folder / name).mkdir()
-        alone = scripts.start_command(['-m', 'tests.rank', folder / 'one', world], folder / 'said')
-        assert not any(scripts.ranks(folder, world, REPOSITORY / 'tests' / 'rank.py', folder / 'many'))
+        alone = scripts.start_command(['-m', 'tests.rank', folder / 'one', '--world', world, *names], folder / 'said')
+        assert not any(scripts.ranks(folder, world, REPOSITORY / 'tests' / 'rank.py', folder / 'many', *names))
         assert alone.wait(timeout=300) == 0, (folder / 'said').read_text()
-    return shared(f'world{world}', make)
+    return shared(f'world{world}_{len(names)}', make), names
 
 
 def compared(both, name):
-    return [dict(np.load(both / which / f'{name}.npz')) for which in ('many', 'one')]
+    return [dict(np.load(both[0] / which / f'{name}.npz')) for which in ('many', 'one')]
 
 
-@OF_EACH
 @IN_EACH
-def test_many_processes_equal_one_with_the_whole_batch(both, name):
-    many, one = compared(both, f'{name}_float64')
-    assert many.keys() == one.keys() and len(many) > 100
-    del many['early'], one['early']
-    many, one = ({key: value for key, value in arrays.items() if not key.endswith('.last')} for arrays in (many, one))
-    assert many['losses'].shape == (2, 7) and np.abs(one['losses']).max() > 1
-    scale = max(np.abs(value).max() for key, value in one.items() if key.endswith('.grad'))
-    for key in many:
-        tolerance = 1e-9 * (scale if key.endswith('.grad') else max(1, np.abs(one[key]).max()))
-        assert np.abs(many[key] - one[key]).max() <= tolerance, key
+def test_many_processes_equal_one_with_the_whole_batch(both):
+    for name in both[1]:
+        many, one = compared(both, f'{name}_float64')
+        assert many.keys() == one.keys() and len(many) > 100
+        del many['early'], one['early']
+        many, one = ({key: value for key, value in arrays.items() if not key.endswith('.last')} for arrays in (many, one))
+        assert many['losses'].shape == (5, 7) and np.abs(one['losses']).max() > 1
+        scale = max(np.abs(value).max() for key, value in one.items() if key.endswith('.grad'))
+        for key in many:
+            tolerance = 1e-9 * (scale if key.endswith('.grad') else max(1, np.abs(one[key]).max()))
+            assert np.abs(many[key] - one[key]).max() <= tolerance, (name, key)
 
 
-@OF_EACH
 @IN_EACH
-def test_gradients_sent_during_backward_are_those_sent_after_it_to_the_bit(both, name):
-    during, after = (dict(np.load(both / 'many' / f'{name}_{when}.npz')) for when in ('float32', 'after'))
-    (early_g, all_g), (early_d, all_d) = during.pop('early')
-    assert 0.8 * all_g <= early_g <= all_g and all_g > 5 and 0 < early_d <= all_d
-    assert not after.pop('early')[:, 0].any()
-    assert during.keys() == after.keys()
-    for key in during:
-        np.testing.assert_array_equal(during[key], after[key], key)
+def test_gradients_sent_during_backward_are_those_sent_after_it_to_the_bit(both):
+    folder, names = both
+    for name in names:
+        during, after = (dict(np.load(folder / 'many' / f'{name}_{when}.npz')) for when in ('float32', 'after'))
+        (early_g, all_g), (early_d, all_d) = during.pop('early')
+        assert 0.8 * all_g <= early_g <= all_g and all_g > 5 and 0 < early_d <= all_d, name
+        assert not after.pop('early')[:, 0].any(), name
+        assert during.keys() == after.keys()
+        for key in during:
+            np.testing.assert_array_equal(during[key], after[key], f'{name} {key}')
 
 
-@OF_EACH
 @IN_EACH
-def test_first_losses_in_float32(both, name):
-    many, one = compared(both, f'{name}_float32')
-    np.testing.assert_allclose(many['losses'][0], one['losses'][0], atol=1e-4)
+def test_first_losses_in_float32(both):
+    for name in both[1]:
+        many, one = compared(both, f'{name}_float32')
+        np.testing.assert_allclose(many['losses'][0], one['losses'][0], atol=1e-4, err_msg=name)
 
 
 @IN_EACH

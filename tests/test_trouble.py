@@ -207,9 +207,10 @@ def goes_on(scripts, folder, heard, niter, **settings):
 def test_a_generator_that_is_dead(scripts, trained, tmp_path):
     """Its last layer is zero and its learning rate too. Said at the end of the first epoch after 500 steps, and never again."""
     begun(trained, tmp_path, 490, grey=True)
-    (line, step), = goes_on(scripts, tmp_path, ['generator'], niter=4, lr=0)
+    assert goes_on(scripts, tmp_path, [], niter=3, lr=0) == []
+    (line, step), = goes_on(scripts, tmp_path, ['generator'], niter=5, lr=0)
     assert says(line, 'G is dead: where label maps differ, its pictures differ by 0.0% of', 'dataset.check') and step == 502
-    assert goes_on(scripts, tmp_path, ['generator'], niter=5, lr=0) == []
+    assert goes_on(scripts, tmp_path, ['generator'], niter=6, lr=0) == []
 
 
 def test_without_validation_maps_the_training_pictures_tell(scripts, trained, tiny_set, tmp_path):
