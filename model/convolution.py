@@ -20,8 +20,8 @@ class Convolution(nn.Conv2D):
     def __init__(self, in_channels, out_channels, kernel_size, opt, stride=1, padding=0, bias=True, spectral=False):
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, bias_attr=None if bias else False)
         self.opt, self.stride, self.padding, self.spectral = opt, stride, padding, spectral
-        self.constant = None    # operators.ConstantConvolution, from the first picture after hold_constant()
-        self.held = False
+        self.held = False       # hold_constant() says that the weight never changes again; `constant` is then made by the first
+        self.constant = None    # forward, an operators.ConstantConvolution: settings such as cpu_precision may change until then
         if spectral:
             weight = self.weight
             del self.weight

@@ -14,7 +14,10 @@ import pytest
 from model import fast
 from model.convolution import Convolution, hold_constant
 from model.fast import operators
+from model.generator import SPADEGenerator
 from model.init import OPT
+from model.painter import Painter, checkpoint_parser, load_painter
+from model.semantics import SemanticMap
 
 # Where there is a compiler, kernels that do not build are a failure, not a reason to skip.
 pytestmark = [pytest.mark.skipif(platform.machine() != 'x86_64' or not shutil.which('g++'), reason='no x86-64 processor or no g++'),
@@ -186,6 +189,23 @@ def test_a_constant_convolution_is_the_same_to_the_bit(spectral):
         layer.train()
         layer(x)
     assert layer.constant is kept and kept.shape[1] == 1
+
+
+def test_a_checkpoint_s_painter_holds_its_weights(trained):
+    """And paints what networks do that prepare them for every picture."""
+    opt, painter = load_painter(checkpoint_parser('').parse_args(['--lastoutput', str(trained / 'output')]))
+    plain = SPADEGenerator(opt)
+    plain.set_state_dict(painter.generator.state_dict())
+    label = np.random.default_rng(0).integers(0, opt.label_nc, (2, 1, *opt.picture_size))
+    expected, *found = (one.paint(SemanticMap(*label, opt)).numpy() for one in (Painter(opt, plain), painter, painter))
+    for picture in found:
+        np.testing.assert_array_equal(picture, expected)
+    assert painter.generator.conv_img.constant and plain.conv_img.constant is None
+
+
+def test_windows_of_another_size_are_refused():
+    with pytest.raises(ValueError, match='windows of 4 places'):
+        operators.WindowProduct.apply(leaf(3, 8), leaf(2, 8, 2, 2), leaf(2), leaf(2, 8, 2, 2), leaf(2), np.zeros((1, 4), np.int32))
 
 
 def test_a_convolution_recomputes_its_input():

@@ -42,8 +42,7 @@ class Convolution(PyLayer):
         x, weight = x.contiguous(), weight.contiguous()
         ctx.saved, ctx.wanted, ctx.singular = (recompute or x, weight), [not t.stop_gradient for t in (x, weight)], singular
         ctx.biased, ctx.shape = bias is not None, _shape(x, weight, stride, (padding, padding), 1, bfloat16)
-        height, width = ((x.shape[d] + 2 * padding - weight.shape[d]) // stride + 1 for d in (2, 3))
-        y = paddle.empty([x.shape[0], weight.shape[0], height, width])
+        y = _empty_result(ctx.shape)
         _convolve(FORWARD, ctx.shape, x, weight, y, bias, singular)
         return y
 
@@ -67,9 +66,10 @@ class Convolution(PyLayer):
 
 
 class ConstantConvolution:
-    """conv2d by a weight that never changes again, as those of a checkpoint that is painted with; without a way back.
+    """x (N, C, H, W) -> Convolution.forward(x, weight, bias, ...) (N, O, h, w), to the bit, without a way back, by a weight that
+    never changes again, as those of a checkpoint that is painted with.
 
-    Its singular value is computed once, and oneDNN lays it out once, for the latest size of x: the same bits as Convolution.
+    Its SingularValue is given, and oneDNN lays it out once, for the latest shape of x, in memory of its own.
     """
 
     def __init__(self, weight, bias, stride, padding, bfloat16, singular):
@@ -78,9 +78,8 @@ class ConstantConvolution:
 
     def __call__(self, x):
         x = x.contiguous()
-        height, width = ((x.shape[d] + 2 * self.padding - self.weight.shape[d]) // self.stride + 1 for d in (2, 3))
-        y = paddle.empty([x.shape[0], self.weight.shape[0], height, width])
         shape, laid_out = _shape(x, self.weight, self.stride, (self.padding, self.padding), 1, self.bfloat16), True
+        y = _empty_result(shape)
         if shape != self.shape:
             count = _call('spade_kept_bytes', *shape, self.bias is not None, _scale(self.singular))
             self.shape, self.kept, laid_out = shape, aligned(count) if count else None, False
@@ -97,15 +96,20 @@ def aligned(count, boundary=64):
 
 def convolved(x, weight, bias, stride=1, padding=(0, 0), dilation=1):
     """conv2d of x (N, C, H, W) with weight (O, C, kh, kw) and bias (O), without a way back; padding in height and in width."""
-    x, (height, width) = x.contiguous(), ((x.shape[d] + 2 * padding[d - 2] - dilation * (weight.shape[d] - 1) - 1) // stride + 1
-                                          for d in (2, 3))
-    y = paddle.empty([x.shape[0], weight.shape[0], height, width])
-    _convolve(FORWARD, _shape(x, weight, stride, padding, dilation, False), x, weight, y, bias)
+    x, shape = x.contiguous(), _shape(x, weight, stride, padding, dilation, False)
+    y = _empty_result(shape)
+    _convolve(FORWARD, shape, x, weight, y, bias)
     return y
 
 
 def _shape(x, weight, stride, padding, dilation, bfloat16):
     return (bfloat16, *x.shape, weight.shape[0], *weight.shape[2:], stride, *padding, dilation)
+
+
+def _empty_result(shape):
+    _, n, _, height, width, out, kh, kw, stride, pad_h, pad_w, dilation = shape
+    return paddle.empty([n, out, *((size + 2 * pad - dilation * (k - 1) - 1) // stride + 1
+                                   for size, pad, k in ((height, pad_h, kh), (width, pad_w, kw)))])
 
 
 def _scale(singular):
@@ -147,6 +151,8 @@ class WindowProduct(PyLayer):
     @staticmethod
     def forward(ctx, hidden, gamma, gamma_bias, beta, beta_bias, windows):
         rows, k = windows.shape
+        if k not in (9, 25):
+            raise ValueError(f'windows of {k} places: the kernel knows those of 3 x 3 and 5 x 5')
         table = paddle.empty([2 * gamma.shape[0], rows])
         _call('spade_window_product', hidden, windows, gamma, gamma_bias, beta, beta_bias, table, rows, k, hidden.shape[1],
               gamma.shape[0])
