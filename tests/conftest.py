@@ -218,8 +218,8 @@ def pytest_xdist_auto_num_workers(config):
 
 
 # Seconds of the files that take longest with --thorough, roughly.
-LONGEST = {'test_alignment': 380, 'test_resume': 350, 'test_readme': 300, 'test_distributed': 260, 'test_export': 210,
-           'test_evaluate': 205, 'test_windows': 125, 'test_averaged': 85, 'test_trouble': 80, 'test_modulation_choice': 80,
+LONGEST = {'test_alignment': 380, 'test_readme': 300, 'test_resume': 260, 'test_export': 210, 'test_evaluate': 205,
+           'test_ranks': 190, 'test_windows': 125, 'test_averaged': 85, 'test_trouble': 80, 'test_modulation_choice': 80,
            'test_deeplab': 70, 'test_signals': 70, 'test_paint_drawing': 60, 'test_train': 45, 'test_segmenter': 45}
 
 

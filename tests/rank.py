@@ -1,4 +1,4 @@
-"""What every process of tests/test_distributed.py does: training steps on a share of fixed samples.
+"""What every process of tests/test_ranks.py does: training steps on a share of fixed samples.
 
     python -m paddle.distributed.launch --nproc_per_node 2 tests/rank.py FOLDER SETTING ...        a sample each
     python -m tests.rank FOLDER --world 2 SETTING ...                                              one process with both

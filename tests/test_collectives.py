@@ -105,7 +105,7 @@ def test_multiplications_are_those_of_the_paper():
 
 
 def test_two_ranks_that_see_the_same_are_as_one(two_ranks):
-    """Of the synchronized norm: output, gradient, running statistics; unequal ranks are in tests/test_distributed.py."""
+    """Of the synchronized norm: output, gradient, running statistics; unequal ranks are in tests/test_ranks.py."""
     values = np.random.default_rng(0).standard_normal((2, 3, 4, 5))
     weight = paddle.to_tensor(np.random.default_rng(1).standard_normal((2, 3, 4, 5)))
     results = []

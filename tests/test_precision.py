@@ -1,4 +1,4 @@
-"""Mixed precision as far as a CPU goes: float16's loss scale, which no CPU enables by itself."""
+"""Mixed precision as far as a CPU goes: refused, without effect, and float16's loss scale, which no CPU enables by itself."""
 import types
 
 import numpy as np
@@ -9,6 +9,7 @@ from model.init import OPT
 from model.processes import precision
 from model.train_step import TrainStep
 from output.checkpoint import Checkpoint
+from tests.conftest import says
 from tests.rank import TINY, batch
 
 
@@ -46,3 +47,15 @@ def test_without_float16_there_is_none(tmp_path):
     assert train_step.loss_scales == []
     Checkpoint(opt.output).save(train_step, opt, progress())
     Checkpoint(opt.output).load(train_step)
+
+
+@pytest.mark.parametrize('amp', ['bfloat16', 'float16'])
+def test_amp_is_refused_on_a_cpu(scripts, tmp_path, amp):
+    assert says(scripts.train_refusal(tmp_path, amp=amp), 'amp', amp, 'cpu', '--cpu_precision bfloat16')
+
+
+def test_amp_changes_nothing_where_paddle_ignores_it(monkeypatch):
+    """The code path itself: on a CPU auto_cast does nothing. float16's scaling of the loss is above."""
+    monkeypatch.setattr(precision, 'check', lambda opt: None)
+    plain, mixed = (TrainStep(OPT(**TINY, amp=amp)).step(*batch(0, 2)) for amp in ('none', 'bfloat16'))
+    assert plain == mixed
