@@ -23,7 +23,7 @@ def draw(opt, painter, folder, endings, style=None, batch=1, rank=0, ranks=1):
         raise InputError(f'{error}; or draw without photos: --style random' if style == 'photo' else str(error)) from None
     mine = range(rank, len(data), ranks)
     batches = [mine[start:start + batch] for start in range(0, len(mine), batch)]
-    found = painter.choice.prepared
+    found, removed = painter.choice.prepared, False
     with bar(len(mine), 'paint', disable=rank > 0) as progress, Loader(data, opt.nThreads, found) as loader:
         for indices, inputs in zip(batches, loader(batches)):
             stems = [data.samples[index].stem for index in indices]
@@ -35,7 +35,10 @@ def draw(opt, painter, folder, endings, style=None, batch=1, rank=0, ranks=1):
                         pictures.save(pixels, path)
                     elif os.path.exists(path):
                         os.remove(path)   # of another model: result.evaluate would score it
+                        removed = True
             progress.update(len(stems))
+    if removed:
+        print(f'{folder}: earlier files of these names that this run does not write are removed')
     return len(data)
 
 

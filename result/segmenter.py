@@ -3,6 +3,7 @@
 Batch norm after each convolution, strides in place of pooling, the nearest pixel in place of transposed convolutions; what comes
 from below is added to the map beside it, as in LinkNet (Chaurasia and Culurciello, arXiv 1707.03718): a third of the work.
 """
+import numpy as np
 import paddle
 import paddle.nn.functional as F
 from paddle import nn
@@ -74,3 +75,12 @@ def _doubled(x):
     n, channels, height, width = x.shape
     x = x.reshape([n, channels, height, 1, width, 1]).expand([n, channels, height, 2, width, 2])
     return x.reshape([n, channels, 2 * height, 2 * width])
+
+
+def weighted_cross_entropy(logits, label, weights):
+    """Mean over the pixels, by weight. logits (N, C, H, W); label int64 (N, H, W), numpy; weights float32 (256), 0 for VOID."""
+    classes = logits.shape[1]
+    each = weights[label.ravel()]
+    safe = paddle.to_tensor(np.where(each > 0, label.ravel(), 0))
+    losses = F.cross_entropy(logits.transpose([0, 2, 3, 1]).reshape([-1, classes]), safe, reduction='none').flatten()
+    return (losses * paddle.to_tensor(each)).sum() / max(float(each.sum()), 1e-6)

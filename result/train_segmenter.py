@@ -18,7 +18,6 @@ from model.processes import device  # first: sets the threads, then imports Padd
 
 import numpy
 import paddle
-import paddle.nn.functional as F
 from tqdm import tqdm
 
 from dataset import names
@@ -34,9 +33,9 @@ from output.checkpoint import ADAM_STATE
 from result.evaluate import size_of
 from result.measure import file_digest
 from result.networks import IMAGENET_RGB, normalized
-from result.own import DESCRIPTION, FOLDER, WEIGHTS, checked_label_nc
+from result.own import DESCRIPTION, FOLDER, WEIGHTS, checked_label_nc, description
 from result.scores import VOID, confusion, segmentation_scores
-from result.segmenter import Segmenter
+from result.segmenter import Segmenter, weighted_cross_entropy
 from result.segmenter_images import SegmenterImages, class_weights
 
 STATE = 'training.pdstate'     # what an interrupted training goes on from
@@ -72,6 +71,8 @@ class Training:
 
     def run(self):
         """Train until the epochs are over or the validation stands still, and keep the best."""
+        if self.is_kept():
+            return
         self.go_on()
         began = time.monotonic()
         with Loader(self.data, self.settings.nThreads) as loader, Loader(self.val, self.settings.nThreads) as val_loader:
@@ -145,25 +146,42 @@ class Training:
 
     # ---- Files
 
+    def is_kept(self):
+        """Whether this very training is over, and says so; InputError if the network of another one is kept there."""
+        path = os.path.join(self.output, DESCRIPTION)
+        if self.settings.restart or os.path.exists(os.path.join(self.output, STATE)) or not os.path.exists(path):
+            return False
+        _, kept = description(self.settings.dataroot, self.output)
+        others = self.differences({**kept, 'size': '{}x{}'.format(*kept['size'])})
+        if others:
+            raise InputError(f'{path}: the network of another training is kept there: {others}: --restart trains this one in its '
+                             'place, or name another --output')
+        print(f'already complete: {path} describes it, mean IoU {kept["ceiling"]["mean_iou"]:.4f} on real validation photos; '
+              '--restart trains it anew')
+        return True
+
+    def differences(self, about):
+        """What another training's `about` has different, in words; '' if nothing."""
+        return ', '.join(f'{name} {about.get(name)} (now {value})' for name, value in self.about.items()
+                         if about.get(name) != value)
+
     def go_on(self):
-        """Take up what an interrupted training has left; InputError if it was another one, or if all is done."""
-        path, kept = os.path.join(self.output, STATE), os.path.join(self.output, DESCRIPTION)
-        if self.settings.restart or not (os.path.exists(path) or os.path.exists(kept)):
+        """Take up what an interrupted training has left; InputError if it was another one."""
+        path = os.path.join(self.output, STATE)
+        if self.settings.restart or not os.path.exists(path):
             print(f'trains on {len(self.samples)} photos of {self.settings.dataroot} at {self.about["size"]}, '
                   f'{self.steps} steps an epoch; {len(self.val_samples)} for validation')
             return
-        if not os.path.exists(path):
-            raise InputError(f'{kept}: a network is kept there: --restart trains another in its place, or name another --output')
         state = read_weights(path)
         try:
             about = json.loads(str(state.pop('about')))
             self.history = state.pop('history').tolist()
         except (KeyError, ValueError) as error:
             raise InputError(f'{path}: no state of a training: {error}: begin anew with --restart') from None
-        others = [f'{name} {about.get(name)} (now {value})' for name, value in self.about.items() if about.get(name) != value]
+        others = self.differences(about)
         if others:
-            raise InputError(f'{self.output}: a training with other settings or data has begun there: {", ".join(others)}: give '
-                             'its settings to go on, or begin anew with --restart')
+            raise InputError(f'{self.output}: a training with other settings or data has begun there: {others}: give its '
+                             'settings to go on, or begin anew with --restart')
         parts = {part: {name[len(part) + 1:]: value for name, value in state.items() if name.startswith(f'{part}/')}
                  for part in ('network', 'best', 'optimizer')}
         set_weights(self.network, parts['network'], path)
@@ -193,13 +211,13 @@ class Training:
             save_weights(self.best, unfinished)
         class_iou = [None if numpy.isnan(iou) else float(iou) for iou in scores.pop('class_iou')]
         found = names.of_set(self.opt)
-        description = {**self.about, 'classes': found and found['names'][:self.opt.label_nc], 'weights_sha256': file_digest(path),
-                       'training_photos': len(self.samples), 'validation_photos': len(self.val_samples),
-                       'epochs_run': len(self.history), 'best_epoch': self.best_epoch(), 'ceiling': scores,
-                       'ceiling_class_iou': class_iou, 'history': self.history, 'paddle': paddle.__version__,
-                       'date': datetime.datetime.now().astimezone().isoformat(timespec='seconds')}
+        known = {**self.about, 'classes': found and found['names'][:self.opt.label_nc], 'weights_sha256': file_digest(path),
+                 'training_photos': len(self.samples), 'validation_photos': len(self.val_samples),
+                 'epochs_run': len(self.history), 'best_epoch': self.best_epoch(), 'ceiling': scores,
+                 'ceiling_class_iou': class_iou, 'history': self.history, 'paddle': paddle.__version__,
+                 'date': datetime.datetime.now().astimezone().isoformat(timespec='seconds')}
         with writing(os.path.join(self.output, DESCRIPTION)) as unfinished, open(unfinished, 'w', encoding='utf-8') as file:
-            json.dump(description, file, indent=1, ensure_ascii=False)
+            json.dump(known, file, indent=1, ensure_ascii=False)
         os.remove(os.path.join(self.output, STATE))
         print(f'kept: {path}, epoch {self.best_epoch()}; the ceiling, on {len(self.val_samples)} real validation photos: '
               f'mean IoU {scores["mean_iou"]:.4f}, pixel accuracy {scores["pixel_accuracy"]:.4f}')
@@ -214,15 +232,6 @@ def learning_rate(peak, step, steps):
     if step < risen:
         return peak * (step + 1) / risen
     return peak * 0.5 * (1 + math.cos(math.pi * (step - risen) / max(1, steps - risen)))
-
-
-def weighted_cross_entropy(logits, label, weights):
-    """Mean over the pixels, by weight. logits (N, C, H, W); label int64 (N, H, W), numpy; weights float32 (256), 0 for VOID."""
-    classes = logits.shape[1]
-    each = weights[label.ravel()]
-    safe = paddle.to_tensor(numpy.where(each > 0, label.ravel(), 0))
-    losses = F.cross_entropy(logits.transpose([0, 2, 3, 1]).reshape([-1, classes]), safe, reduction='none').flatten()
-    return (losses * paddle.to_tensor(each)).sum() / max(float(each.sum()), 1e-6)
 
 
 def command_line():

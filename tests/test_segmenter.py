@@ -19,9 +19,9 @@ from model.init import OPT
 from model.locking import locked
 from result import evaluate, own
 from result.scores import VOID
-from result.segmenter import Segmenter
+from result.segmenter import Segmenter, weighted_cross_entropy
 from result.segmenter_images import MOST_WEIGHT, SegmenterImages, class_weights
-from result.train_segmenter import learning_rate, weighted_cross_entropy
+from result.train_segmenter import learning_rate
 from tests.conftest import TINY, VALIDATION, contents, kill, says, until
 from tests.scoring import seeded_state
 
@@ -196,8 +196,16 @@ def test_it_stops_where_nothing_becomes_better(scripts, mine, tmp_path):
     assert found['ceiling']['mean_iou'] == pytest.approx(max(row[1] for row in found['history']))   # of what is kept
 
 
+def test_the_same_command_afterwards_changes_nothing(scripts, mine, segmented):
+    before = contents(mine)
+    again = scripts.run(*command(mine))
+    assert again.returncode == 0 and says(again.stdout, 'already complete', mine / 'segmenter/segmenter.json', '--restart'), again
+    assert contents(mine) == before
+
+
 def test_what_is_refused(scripts, mine, tiny_set, segmented, tmp_path):
-    assert says(scripts.failure(*command(mine)), 'a network is kept there: --restart')
+    assert says(scripts.failure(*command(mine, '--seed', 7)), 'the network of another training is kept there: seed 0 (now 7)',
+                '--restart')
     assert says(scripts.failure('-m', 'result.train_segmenter', '--dataroot', tiny_set), 'classes.json', '--label_nc')
     assert says(scripts.failure(*command(mine, '--lr', 'inf')), '--lr')
     assert says(scripts.failure(*command(tmp_path)), 'missing folder')
