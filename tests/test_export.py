@@ -1,5 +1,6 @@
 """model.export: ONNX Runtime and Paddle Inference give Painter's pictures; damaged files, other weights and bad input are told."""
 import contextlib
+import ctypes
 import glob
 import io
 import json
@@ -18,7 +19,7 @@ from PIL import Image
 from model.convert.__main__ import main as convert
 from model.convert.paddle_files import save_weights
 from model.errors import InputError
-from model.export import verify
+from model.export import inference, verify
 from model.export.__main__ import main
 from model.generator import SPADEGenerator
 from model.init import OPT
@@ -307,6 +308,18 @@ def test_a_full_disk_leaves_nothing(pair, tmp_path, kind):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not list(tmp_path.iterdir()) and '\n' not in str(caught.value)
+
+
+def test_a_predictor_leaves_the_process_its_threads(tmp_path, monkeypatch):
+    """It leaves one, for Paddle's own operators and for convolutions that oneDNN prepares later."""
+    paddle.jit.save(paddle.nn.Linear(2, 2), str(tmp_path / 'linear'), [paddle.static.InputSpec([1, 2], 'float32', 'x')])
+    library, = {line.split()[-1] for line in open('/proc/self/maps') if 'libiomp5' in line}
+    threads = ctypes.CDLL(library).omp_get_max_threads
+    before = threads()
+    monkeypatch.setenv('OMP_NUM_THREADS', '3')
+    run = verify.paddle_runner(inference.program_of(tmp_path, 'linear'))
+    assert run({'x': np.ones((1, 2), np.float32)})[0].shape == (1, 2) and threads() == 3
+    paddle.base.core.set_num_threads(before)
 
 
 def test_missing_packages_are_named(monkeypatch):

@@ -30,9 +30,10 @@ def onnx_runner(path):
 def paddle_runner(program, onednn=True):
     """feeds -> outputs of a program (inference.program_of) in Paddle Inference."""
     from paddle import inference
+    threads = int(os.environ['OMP_NUM_THREADS'])
     config = inference.Config(program, os.path.splitext(program)[0] + '.pdiparams')
     config.disable_glog_info()
-    config.set_cpu_math_library_num_threads(int(os.environ['OMP_NUM_THREADS']))
+    config.set_cpu_math_library_num_threads(threads)
     if onednn:
         config.enable_mkldnn()
     elif hasattr(config, 'disable_mkldnn'):     # off unless asked for in 2.6.2
@@ -46,6 +47,7 @@ def paddle_runner(program, onednn=True):
         for name, values in feeds.items():
             predictor.get_input_handle(name).copy_from_cpu(values)
         predictor.run()
+        paddle.base.core.set_num_threads(threads)    # a predictor leaves the whole process with one
         return [predictor.get_output_handle(name).copy_to_cpu() for name in predictor.get_output_names()]
     return run
 
