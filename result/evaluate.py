@@ -176,8 +176,8 @@ def shown(lines):
         rows.append(('  part of that', [_number(line['part_of_ceiling'][name]) for line in lines]))
     first = max(len(title) for title, _ in rows)
     rows = [f'{title:{first}}' + ''.join(f'  {text:>{width}}' for text in texts) for title, texts in rows]
-    protocol = ', '.join(f'{name} {value}' for name, value in lines[0]['protocol'].items() if value is not None)
-    return '\n'.join([*rows, f'protocol: {protocol}'])
+    protocol = [f'  {name} {value}' for name, value in lines[0]['protocol'].items() if value is not None]
+    return '\n'.join([*rows, 'protocol:', *protocol])
 
 
 def shown_classes(names, line):
