@@ -39,6 +39,22 @@ def folder_of(dataroot, weights):
     return next((place for place in places if os.path.exists(os.path.join(place, DESCRIPTION))), None)
 
 
+def read(folder):
+    """The content of `folder`'s segmenter.json, size as (width, height); InputError if it or its weights are damaged."""
+    path = os.path.join(folder, DESCRIPTION)
+    try:
+        with open(path, encoding='utf-8') as file:
+            found = json.load(file)
+        found['size'] = tuple(map(int, found['size'].split('x')))
+        expected = found['weights_sha256']
+        found['label_nc'], found['train'], found['val'], found['ceiling']['mean_iou']
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f'{path}: cannot be read: {error!r}: train the network again with --restart') from None
+    if file_digest(os.path.join(folder, WEIGHTS)) != expected:
+        raise InputError(f'{folder}: {WEIGHTS} is not what {DESCRIPTION} describes: train the network again with --restart')
+    return found
+
+
 def description(dataroot, weights):
     """(folder, content of its segmenter.json); InputError if there is none, if it is damaged, or of another data set."""
     folder = folder_of(dataroot, weights)
@@ -46,21 +62,13 @@ def description(dataroot, weights):
         place = os.path.join(dataroot, FOLDER, DESCRIPTION)
         raise InputError(f'{place}: this set has no scoring network yet: train it (to its end) with python -m '
                          f'result.train_segmenter --dataroot {dataroot}, or name its folder with --scoring')
-    path = os.path.join(folder, DESCRIPTION)
-    try:
-        with open(path, encoding='utf-8') as file:
-            found = json.load(file)
-        label_nc, size = found['label_nc'], tuple(map(int, found['size'].split('x')))
-        expected, trained_on = found['weights_sha256'], {split: found[split] for split in ('train', 'val')}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f'{path}: cannot be read: {error!r}: train the network again') from None
-    if file_digest(os.path.join(folder, WEIGHTS)) != expected:
-        raise InputError(f'{folder}: {WEIGHTS} is not what {DESCRIPTION} describes: train the network again with --restart')
-    opt = OPT(dataroot=dataroot, label_nc=label_nc, no_instance=True)
-    if fingerprint(find_samples(opt, 'val', photos=False)) != trained_on['val']:
-        raise InputError(f'{path}: its network knows another data set than {dataroot} holds now (val_label differs): its scores '
-                         'would mean nothing; train one with python -m result.train_segmenter, or name its folder with --scoring')
-    return folder, {**found, 'size': size}
+    found = read(folder)
+    opt = OPT(dataroot=dataroot, label_nc=found['label_nc'], no_instance=True)
+    if fingerprint(find_samples(opt, 'val', photos=False)) != found['val']:
+        raise InputError(f'{os.path.join(folder, DESCRIPTION)}: its network knows another data set than {dataroot} holds now '
+                         '(val_label differs): its scores would mean nothing; train one with python -m result.train_segmenter, '
+                         'or name its folder with --scoring')
+    return folder, found
 
 
 def dataset(dataroot, weights):

@@ -30,10 +30,11 @@ from model.init import OPT
 from model.locking import locked
 from model.writing import writing
 from output.checkpoint import ADAM_STATE
+from result import own
 from result.evaluate import size_of
 from result.measure import file_digest
 from result.networks import IMAGENET_RGB, normalized
-from result.own import DESCRIPTION, FOLDER, WEIGHTS, checked_label_nc, description
+from result.own import DESCRIPTION, FOLDER, WEIGHTS, checked_label_nc
 from result.scores import VOID, confusion, segmentation_scores
 from result.segmenter import Segmenter, weighted_cross_entropy
 from result.segmenter_images import SegmenterImages, class_weights
@@ -151,7 +152,7 @@ class Training:
         path = os.path.join(self.output, DESCRIPTION)
         if self.settings.restart or os.path.exists(os.path.join(self.output, STATE)) or not os.path.exists(path):
             return False
-        _, kept = description(self.settings.dataroot, self.output)
+        kept = own.read(self.output)
         others = self.differences({**kept, 'size': '{}x{}'.format(*kept['size'])})
         if others:
             raise InputError(f'{path}: the network of another training is kept there: {others}: --restart trains this one in its '
