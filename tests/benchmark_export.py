@@ -26,6 +26,7 @@ from model.fast import operators
 from model.init import OPT
 from model.painter import checkpoint_parser
 from model.semantics import SemanticMap
+from tests.exporting import write_checkpoint
 
 PATHS = {'default': dict(modulation='auto', cpu_kernels=True), 'dense on the kernels': dict(modulation='dense', cpu_kernels=True),
          'ONNX Runtime': None, 'Paddle Inference': None, 'plain Paddle': dict(modulation='dense', cpu_kernels=False)}
@@ -71,7 +72,6 @@ def main(lastoutput=None, samples=None):
 
 def _exported(folder, lastoutput):
     if lastoutput is None:
-        from tests.test_export import write_checkpoint
         lastoutput = folder
         write_checkpoint(pathlib.Path(folder), **{name: getattr(OPT(), name) for name in ('label_nc', 'crop_size', 'ngf')})
     opt, painter, place = checkpoint(checkpoint_parser('').parse_args(['--lastoutput', lastoutput]))

@@ -25,9 +25,11 @@ from model.errors import InputError
 from model.processes.cores import cores
 from tests.archives import small_coco
 from tests.browser import browser, page  # noqa: F401  fixtures
+from tests.exporting import pair  # noqa: F401  a fixture
 from tests.forked import REPOSITORY, Server, kill, until  # noqa: F401  tests take them from here
 from tests.golden.fixture import inputs
 from tests.painting import plain_model, server  # noqa: F401  fixtures
+from tests.segmenting import mine, segmented  # noqa: F401  fixtures
 
 TINY = dict(label_nc=9, crop_size=32, load_size=36, ngf=2, ndf=2, z_dim=8, use_vae='false', batchSize=2, niter=2,
             save_latest_freq=2, display_freq=5, print_freq=1)
@@ -218,9 +220,10 @@ def pytest_xdist_auto_num_workers(config):
 
 
 # Seconds of the files that take longest with --thorough, roughly.
-LONGEST = {'test_alignment': 380, 'test_readme': 300, 'test_resume': 260, 'test_export': 210, 'test_evaluate': 205,
-           'test_ranks': 190, 'test_windows': 125, 'test_averaged': 85, 'test_trouble': 80, 'test_modulation_choice': 80,
-           'test_deeplab': 70, 'test_signals': 70, 'test_paint_drawing': 60, 'test_train': 45, 'test_segmenter': 45}
+LONGEST = {'test_alignment': 285, 'test_evaluate': 225, 'test_ranks': 190, 'test_readme': 175, 'test_resume': 140,
+           'test_signals': 140, 'test_distributed': 125, 'test_deeplab': 110, 'test_export': 90, 'test_windows': 90,
+           'test_modulation_choice': 65, 'test_trouble': 65, 'test_averaged': 65, 'test_own_score': 60, 'test_on_a_gpu': 50, 'test_export_refused': 50,
+           'test_dashboard': 40}
 
 
 def pytest_collection_modifyitems(config, items):
