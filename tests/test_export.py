@@ -1,5 +1,6 @@
 """model.export: ONNX Runtime and Paddle Inference give Painter's pictures. What is refused: tests/test_export_refused.py."""
 import contextlib
+import ctypes
 import glob
 import io
 import json
@@ -9,17 +10,18 @@ import runpy
 from model.processes import device  # noqa: F401  first: sets the threads, then imports Paddle
 
 import numpy as np
+import paddle
 import pytest
 from PIL import Image
 
 from model.convert.__main__ import main as convert
-from model.export import verify
+from model.export import inference, verify
 from model.export.__main__ import main
 from model.init import OPT
 from model.semantics import SemanticMap
+from tests.exporting import exported, write_checkpoint
 from tests.test_convert_ctkindle import of_ctkindle  # noqa: F401  a fixture
 from tests.test_convert_nvlabs import save, tiny
-from tests.exporting import exported, write_checkpoint
 
 onnx = pytest.importorskip('onnx')
 
@@ -144,3 +146,15 @@ def test_the_encoder_is_a_file_of_its_own(tmp_path):
     _, out = exported('onnx', tmp_path)
     outputs = [value.name for value in onnx.load(out.replace('.onnx', '_encoder.onnx')).graph.output]
     assert outputs == ['mu', 'logvar'] and painter.encoder is not None
+
+
+def test_a_predictor_leaves_the_process_its_threads(tmp_path, monkeypatch):
+    """It leaves one, for Paddle's own operators and for convolutions that oneDNN prepares later."""
+    paddle.jit.save(paddle.nn.Linear(2, 2), str(tmp_path / 'linear'), [paddle.static.InputSpec([1, 2], 'float32', 'x')])
+    library, = {line.split()[-1] for line in open('/proc/self/maps') if 'libiomp5' in line}
+    threads = ctypes.CDLL(library).omp_get_max_threads
+    before = threads()
+    monkeypatch.setenv('OMP_NUM_THREADS', '3')
+    run = verify.paddle_runner(inference.program_of(tmp_path, 'linear'))
+    assert run({'x': np.ones((1, 2), np.float32)})[0].shape == (1, 2) and threads() == 3
+    paddle.base.core.set_num_threads(before)

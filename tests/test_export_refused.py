@@ -1,5 +1,4 @@
 """model.export: damaged files, other weights, bad input, a full disk and missing packages are told, and nothing wrong is left."""
-import ctypes
 import os
 import resource
 import sys
@@ -7,12 +6,10 @@ import sys
 from model.processes import device  # noqa: F401  first: sets the threads, then imports Paddle
 
 import numpy as np
-import paddle
 import pytest
 
 from model.convert.paddle_files import save_weights
 from model.errors import InputError
-from model.export import inference, verify
 from model.export.__main__ import main
 from tests.test_convert_ctkindle import of_ctkindle  # noqa: F401  a fixture
 from tests.exporting import exported, write_checkpoint
@@ -114,18 +111,6 @@ def test_a_full_disk_leaves_nothing(pair, tmp_path, kind):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not list(tmp_path.iterdir()) and '\n' not in str(caught.value)
-
-
-def test_a_predictor_leaves_the_process_its_threads(tmp_path, monkeypatch):
-    """It leaves one, for Paddle's own operators and for convolutions that oneDNN prepares later."""
-    paddle.jit.save(paddle.nn.Linear(2, 2), str(tmp_path / 'linear'), [paddle.static.InputSpec([1, 2], 'float32', 'x')])
-    library, = {line.split()[-1] for line in open('/proc/self/maps') if 'libiomp5' in line}
-    threads = ctypes.CDLL(library).omp_get_max_threads
-    before = threads()
-    monkeypatch.setenv('OMP_NUM_THREADS', '3')
-    run = verify.paddle_runner(inference.program_of(tmp_path, 'linear'))
-    assert run({'x': np.ones((1, 2), np.float32)})[0].shape == (1, 2) and threads() == 3
-    paddle.base.core.set_num_threads(before)
 
 
 def test_missing_packages_are_named(monkeypatch):
