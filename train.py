@@ -7,6 +7,7 @@
 import os
 import signal
 import sys
+from functools import partial
 from itertools import islice
 
 from model.processes import stopping  # first: from here on a signal ends this with a line
@@ -22,6 +23,7 @@ from model.errors import shown_in_one_line
 from model.init import OPT
 from model.presets import PRESETS
 from model.processes import distributed
+from model.semantics import prepared
 from model.train_step import LOG_COLUMNS, TrainStep
 from output import resume
 from output.checkpoint import Checkpoint
@@ -56,7 +58,7 @@ def train(opt, arguments):
     plan.print_plan(opt, len(data), train_step)
     with Dashboard(opt, run.progress, arguments.restart) as dashboard, run.claimed():
         run.begin(train_step, arguments.init_from)
-        with Loader(data, opt.nThreads, train_step.choice.prepared) as loader, stopping.after_the_step():
+        with Loader(data, opt.nThreads, partial(prepared, opt=opt)) as loader, stopping.after_the_step():
             Training(opt, train_step, loader, run, best, dashboard).run()
     print(f'done: {opt.epochs} epochs. Pictures: {os.path.join(opt.output, "pics")}; losses: python -m log.plot --log {opt.log}; '
           f'validation set: python val.py --lastoutput {opt.output}')
@@ -104,8 +106,6 @@ class Training:
             self.train_step.set_epoch(epoch)
             for batch in self.report.timed(self._batches(epoch)):
                 losses = self.train_step.update([(piece['semantics'], None, piece['image']) for piece in batch], stop=self._asked)
-                for line in self.train_step.choice.unseen():
-                    self.report.say(line)
                 self.progress['seen'] += self.whole
                 self.report.done(epoch, losses)
                 if distributed.is_main():

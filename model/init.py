@@ -119,7 +119,8 @@ class OPT:
                '(FLAGS_cudnn_deterministic)',
                choices=('fast', 'deterministic'))
     modulation = _s('auto', 'how SPADE finds gamma and beta: windows (each distinct label window once), dense (the plain '
-                    'convolutions), auto (the faster)', choices=('auto', 'windows', 'dense'))
+                    'convolutions), auto (windows where the CPU kernels compute, save on maps too varied; else dense)',
+                    choices=('auto', 'windows', 'dense'))
     recompute = _s(False, 'keep half as much for backward and compute SPADE again there (on a CPU the kernels do so anyway)')
     watch_port = _s(0, 'with many processes: the port at rank 0 by which they notice the loss of one; 0: any free one', minimum=0,
                     effect='free')

@@ -13,7 +13,6 @@ from model.convolution import hold_constant
 from model.errors import InputError
 from model.generator import SPADEGenerator
 from model.init import OPT
-from model.modulation_choice import ModulationChoice
 from model.vae_encoder import VAEEncoder, reparameterize
 
 WEIGHTS = 'averaged', 'last'    # of the generator: the average that --ema_decay keeps, or the last step's
@@ -22,9 +21,8 @@ WEIGHTS = 'averaged', 'last'    # of the generator: the average that --ema_decay
 class Painter:
     """Pictures of label maps; train or eval mode of the networks is as before after each call."""
 
-    def __init__(self, opt, generator, encoder=None, choice=None, weights='last'):
+    def __init__(self, opt, generator, encoder=None, weights='last'):
         self.opt, self.generator, self.encoder, self.weights = opt, generator, encoder, weights   # one of WEIGHTS
-        self.choice = choice or ModulationChoice(opt)
 
     @paddle.no_grad()
     def paint(self, semantics, image=None, z=None, noise=None):
@@ -33,7 +31,6 @@ class Painter:
         With use_vae the style is z (N, z_dim); else that of the photos `image`: mu, or a draw with `noise` (N, z_dim) as in
         the official test; else `noise`, and without it a normal draw that opt.seed decides.
         """
-        semantics.modulation = self.choice.of_pictures()
         with _eval_mode(self.generator, self.encoder):
             return self.generator(semantics, self._style(len(semantics), image, z, noise))
 
@@ -93,7 +90,6 @@ def load_painter(arguments):
     painter = Painter(opt, SPADEGenerator(opt), VAEEncoder(opt) if opt.use_vae else None, weights=weights)
     of_generator = AVERAGED if weights == 'averaged' else 'n_g.pdparams'
     load_networks(painter, folder, files={of_generator: 'generator', 'n_e.pdparams': 'encoder'})
-    painter.choice.load(folder)
     return opt, _held(painter)
 
 

@@ -5,6 +5,7 @@ import paddle.nn.functional as F
 
 from model.edges import instance_edges
 from model.errors import InputError
+from model.fast import in_use
 from model.fast.windows import distinct_double_windows, distinct_windows
 from model.init import DONTCARE, UPSAMPLINGS
 
@@ -101,14 +102,13 @@ class SemanticMap:
         return self._kept[key]
 
 
-def prepared(arrays, opt, windows=None):
+def prepared(arrays, opt):
     """A batch as the loader stacks it -> the same with its SemanticMap as 'semantics', windows found in the calling process.
 
-    arrays: dict with 'label' and, without no_instance, 'instance'; windows: whether they are found, by default if the options
-    have a use for them.
+    arrays: dict with 'label' and, without no_instance, 'instance'.
     """
     semantics = SemanticMap(arrays['label'], arrays.get('instance'), opt)
-    if modulation_of(opt) != 'dense' if windows is None else windows:
+    if semantics.modulation != 'dense':
         height, width = opt.latent_size
         for doubling in range(UPSAMPLINGS[opt.num_upsampling_layers] + 1):
             semantics.double_windows((height << doubling, width << doubling), opt.generator_norm.kernel_size)
@@ -117,8 +117,8 @@ def prepared(arrays, opt, windows=None):
 
 
 def modulation_of(opt):
-    """What the options say of maps for which nobody has measured: 'auto' looks for windows on a CPU alone."""
-    return 'dense' if opt.modulation == 'auto' and not paddle.get_device().startswith('cpu') else opt.modulation
+    """'auto' with the CPU kernels, on which it was measured; elsewhere option modulation auto is 'dense'."""
+    return 'dense' if opt.modulation == 'auto' and not in_use(opt) else opt.modulation
 
 
 def nearest(maps, size):

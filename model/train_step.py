@@ -13,7 +13,6 @@ from model.errors import InputError
 from model.fast import in_use, return_free_memory
 from model.generator import SPADEGenerator
 from model.losses import PERCEPTUAL_WEIGHTS, feature_matching, gan_loss, kl_divergence, perceptual
-from model.modulation_choice import ModulationChoice
 from model.painter import Painter, normal_draws
 from model.processes import device, distributed, precision
 from model.processes.gradients import Exchange
@@ -38,11 +37,9 @@ class TrainStep:
         self.generator = SPADEGenerator(opt)
         self.discriminator = MultiscaleDiscriminator(opt)
         self.encoder = VAEEncoder(opt) if opt.use_vae else None
-        self.choice = ModulationChoice(opt)
         self.average = AveragedGenerator(opt, self.generator) if opt.ema_decay else None   # last: it draws random numbers
         self.averaged = self.average and self.average.network
-        self.painter = Painter(opt, self.averaged or self.generator, self.encoder, self.choice,
-                               'averaged' if self.average else 'last')
+        self.painter = Painter(opt, self.averaged or self.generator, self.encoder, 'averaged' if self.average else 'last')
         self.parameters_g = self.generator.parameters() + (self.encoder.parameters() if opt.use_vae else [])
         self.parameters_d = self.discriminator.parameters()
         self.optimizer_g, self.optimizer_d = (
@@ -102,12 +99,11 @@ class TrainStep:
         pieces = [self._piece(*piece) for piece in pieces]
         noises = [[self._noise(noise, update, piece, pieces) for piece in range(len(pieces))] for update in range(2)]
         distributed.barrier()
-        with self.choice.taken(self.steps, [semantics for semantics, _ in pieces]):
-            losses = self._update_g(pieces, noises[0]) if self.steps % self.opt.D_steps_per_G == 0 else {}
-            losses.update(self._update_d(pieces, noises[1]))
-            if self.average and self.steps % self.opt.D_steps_per_G == 0:
-                self.average.update()
-            losses = self._as_floats(losses, stop)
+        losses = self._update_g(pieces, noises[0]) if self.steps % self.opt.D_steps_per_G == 0 else {}
+        losses.update(self._update_d(pieces, noises[1]))
+        if self.average and self.steps % self.opt.D_steps_per_G == 0:
+            self.average.update()
+        losses = self._as_floats(losses, stop)
         self.g_losses.update((name, losses[name]) for name in G_COLUMNS if name in losses)
         self.steps += 1
         return {**self.g_losses, **{name: losses[name] for name in D_COLUMNS}}

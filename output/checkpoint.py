@@ -1,7 +1,7 @@
 """Checkpoints: networks, optimizers, options and counters, written as one set that no kill can tear.
 
     output/checkpoints/000007/   one generation: n_g.pdparams n_d.pdparams n_e.pdparams n_g_ema.pdparams n_g.pdopt n_d.pdopt
-                                 opt.json progress.json current_epoch.npy classes.json modulation.json
+                                 opt.json progress.json current_epoch.npy classes.json
     output/model                 link to the newest generation, swapped by one rename
     output/current_epoch.npy     link through it
     output/epoch_10/             a copy of weights and options that is kept
@@ -53,7 +53,6 @@ class Checkpoint:
     def load(self, train_step):
         """Set networks, optimizers and counters of `train_step`."""
         load_training(train_step, os.path.realpath(self.link))
-        train_step.choice.load(self.link)
         for file, optimizer, names in _optimizers(train_step):
             arrays = read_weights(os.path.join(self.link, file))
             internal = {structured: name for name, structured in names.items()}
@@ -148,7 +147,6 @@ class Checkpoint:
                     state[f'{names[match[1]]}/{match[2]}'] = value
             save_weights(state or getattr(optimizer, 'loaded_state', {}), os.path.join(folder, file))
         opt.save(os.path.join(folder, 'opt.json'))
-        train_step.choice.save(folder)
         if self.classes is None:    # once: who edits the set's file in the middle of a run must not end it
             self.classes = class_names.of_set(opt) or {}
         if self.classes:

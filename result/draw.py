@@ -1,4 +1,5 @@
 """Pictures of the whole validation set: what val.py writes, and what training scores."""
+import functools
 import os
 import zlib
 
@@ -7,6 +8,7 @@ from dataset.loader import Loader
 from log.progress import bar
 from model.errors import InputError
 from model.painter import normal_draws
+from model.semantics import prepared
 from output import pictures
 
 ENDINGS = ('.jpg', '.png')
@@ -23,7 +25,7 @@ def draw(opt, painter, folder, endings, style=None, batch=1, rank=0, ranks=1):
         raise InputError(f'{error}; or draw without photos: --style random' if style == 'photo' else str(error)) from None
     mine = range(rank, len(data), ranks)
     batches = [mine[start:start + batch] for start in range(0, len(mine), batch)]
-    found, removed = painter.choice.prepared, False
+    found, removed = functools.partial(prepared, opt=opt), False
     with bar(len(mine), 'paint', disable=rank > 0) as progress, Loader(data, opt.nThreads, found) as loader:
         for indices, inputs in zip(batches, loader(batches)):
             stems = [data.samples[index].stem for index in indices]

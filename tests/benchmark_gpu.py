@@ -19,7 +19,6 @@ from model.processes import device  # first: sets the threads, then imports Padd
 import paddle
 
 from model.init import OPT
-from model.modulation_choice import synchronized_clock
 from model.semantics import prepared
 from model.train_step import TrainStep
 from tests.benchmark import BASE, batches
@@ -30,6 +29,13 @@ PRECISIONS = 'none', 'bfloat16', 'float16'
 DOUBLINGS = [2 ** n for n in range(11)]
 WARM_UP, TIMED = 3, 10
 MEMORY_ENDS = 'ResourceExhausted', 'out of memory', 'Out of memory', 'Cannot allocate'
+
+
+def synchronized_clock():
+    """Seconds, when the device has finished what it was given."""
+    if paddle.get_device().startswith('gpu'):
+        paddle.device.cuda.synchronize()
+    return time.perf_counter()
 
 
 def measured(options, count, warm_up=WARM_UP, timed=TIMED):

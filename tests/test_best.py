@@ -23,7 +23,7 @@ class Stub:
 
     def __init__(self, steps):
         self.steps, self.g_losses, self.loss_scales = steps, {}, []
-        self.choice, self.painter = SimpleNamespace(save=lambda folder: None), SimpleNamespace(weights='last')
+        self.painter = SimpleNamespace(weights='last')
         self.generator = self.discriminator = self.encoder = self.optimizer_g = self.optimizer_d = self
 
     def state_dict(self):

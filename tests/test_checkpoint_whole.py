@@ -23,7 +23,6 @@ class Stub:
 
     def __init__(self, steps):
         self.steps, self.g_losses, self.loss_scales = steps, {}, []
-        self.choice = types.SimpleNamespace(save=lambda folder: None)
         self.generator = self.discriminator = self.encoder = self.optimizer_g = self.optimizer_d = self
 
     def state_dict(self):

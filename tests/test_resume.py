@@ -3,6 +3,7 @@ import json
 import math
 import os
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -157,3 +158,27 @@ def running(pid):
         return Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()[0] not in 'ZX'
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize('modulation', ['auto', 'windows'])
+def test_a_killed_run_on_paddle_s_own_operators_equals_an_uninterrupted_one(scripts, tmp_path, modulation):
+    settings = dict(cpu_kernels='false', modulation=modulation, save_latest_freq=1, niter=1)
+    scripts.trained(tmp_path / 'one', **settings)
+    process = scripts.start(tmp_path / 'other', **settings)
+    until(lambda: rows(tmp_path / 'other') >= 3, process=process)
+    kill(process)
+    assert rows(tmp_path / 'other') < scripts.STEPS, 'it was faster than the kill'
+    assert says(scripts.trained(tmp_path / 'other', **settings), 'goes on from')
+    assert_same_run(tmp_path / 'one', tmp_path / 'other')
+
+
+@pytest.mark.parametrize('content', ['{"modulation": "windows", "seconds": {"dense": 2, "windows": 1}, "device": "cpu"}', '{'])
+def test_the_choice_that_an_earlier_version_left_in_a_checkpoint_is_no_obstacle(scripts, trained, tmp_path, content):
+    """modulation.json of 2026-11; the copy is trained on, and painted from."""
+    shutil.copytree(trained, tmp_path / 'run', symlinks=True)
+    for folder in ('model', 'epoch_1'):
+        (tmp_path / 'run/output' / folder / 'modulation.json').write_text(content)
+    assert says(scripts.trained(tmp_path / 'run', niter=3, cpu_kernels='false'), 'goes on from')
+    for more in ([], ['--which_epoch', 1, '--cpu_kernels', 'false']):
+        assert scripts.run('val.py', '--lastoutput', tmp_path / 'run/output', '--results', tmp_path / 'val', *more).returncode == 0

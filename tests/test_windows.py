@@ -13,7 +13,7 @@ from model.fast.windows import distinct_double_windows, distinct_windows
 from model.generator import spade_convolution
 from model.init import OPT
 from model.normalization import SPADE
-from model.semantics import SemanticMap
+from model.semantics import SemanticMap, modulation_of, prepared
 from model.train_step import TrainStep
 
 CLASSES = 5
@@ -188,6 +188,40 @@ def test_training_step_in_float64(float64, options, kind):
     assert all(abs(windows[name] - dense[name]) <= 1e-9 * max(1, abs(dense[name])) for name in dense)
     assert all(np.abs(ours - plain).max() <= 1e-9 for ours, plain in zip(gradients, dense_gradients))
     assert np.abs(picture - dense_picture).max() <= 1e-9
+
+
+@pytest.mark.parametrize('option, kernels, dtype, on', [
+    ('auto', True, 'float32', 'auto'), ('auto', False, 'float32', 'dense'), ('auto', True, 'float64', 'dense'),
+    ('windows', False, 'float32', 'windows'), ('windows', True, 'float64', 'windows'), ('dense', True, 'float32', 'dense')])
+def test_auto_looks_for_windows_only_where_the_kernels_compute(option, kernels, dtype, on):
+    opt = OPT(label_nc=CLASSES, crop_size=32, modulation=option, cpu_kernels=kernels)
+    paddle.set_default_dtype(dtype)
+    try:
+        semantics = prepared(dict(label=maps('flat', (1, 32, 32), 0), instance=maps('flat', (1, 32, 32), 1)), opt)['semantics']
+    finally:
+        paddle.set_default_dtype('float32')
+    assert semantics.modulation == on
+    assert any('windows' in key[0] for key in semantics._kept) == (on != 'dense')
+
+
+def test_auto_is_dense_on_another_device(monkeypatch):
+    monkeypatch.setattr(paddle, 'get_device', lambda: 'gpu:0')
+    assert modulation_of(OPT()) == 'dense' and modulation_of(OPT(modulation='windows')) == 'windows'
+
+
+@pytest.mark.parametrize('D_steps_per_G', [1, 3])
+def test_auto_without_the_kernels_equals_dense_to_the_bit_from_the_first_step(D_steps_per_G):
+    """Losses, weights and pictures; not those of windows, which round otherwise."""
+    found = {}
+    for modulation in ('auto', 'dense', 'windows'):
+        train_step = TrainStep(OPT(label_nc=CLASSES, crop_size=32, ngf=2, ndf=2, use_vae=False, cpu_kernels=False,
+                                   modulation=modulation, D_steps_per_G=D_steps_per_G))
+        label = maps('mixed', (2, 32, 32), 1)
+        image = np.random.default_rng(2).standard_normal((len(label), 3, 32, 32))
+        losses = [list(train_step.step(label, label, image).values()) for _ in range(3)]
+        found[modulation] = np.concatenate([np.ravel(losses), train_step.generate(label, label).numpy().ravel()])
+    assert np.array_equal(found['auto'], found['dense'])
+    assert not np.array_equal(found['auto'], found['windows'])
 
 
 def test_two_runs_give_the_same_bits():
