@@ -8,18 +8,20 @@
 """
 import os
 
-from model.processes import device  # first: sets the threads, then imports Paddle
+from runtime import device  # first: sets the threads, then imports Paddle
+
+# isort: split
 
 from tqdm import tqdm
 
 from dataset.files import load_photo
 from dataset.labelled_images import check_style, prediction_inputs, whole_picture
 from model import styles
-from model.errors import InputError, shown_in_one_line
 from model.painter import checkpoint_parser, load_painter
 from model.semantics import SemanticMap
 from output import pictures
-from result.folder import folder_jobs, jobs_left, out_folder
+from output.folder import folder_jobs, jobs_left, out_folder
+from runtime.errors import InputError, shown_in_one_line
 
 SHEET_COLUMNS = 4
 

@@ -10,8 +10,12 @@ import sys
 from functools import partial
 from itertools import islice
 
-from model.processes import stopping  # first: from here on a signal ends this with a line
-from model.processes import device  # before what imports Paddle: sets the threads
+from runtime import stopping  # first: from here on a signal ends this with a line
+
+# isort: split
+from runtime import device  # before what imports Paddle: sets the threads
+
+# isort: split
 
 from dataset import demo
 from dataset.labelled_images import LabelledImages, batches, global_batch
@@ -19,16 +23,16 @@ from dataset.loader import Loader
 from log import plan, trouble
 from log.dashboard import Dashboard
 from log.progress import Progress
-from model.errors import shown_in_one_line
 from model.init import OPT
 from model.presets import PRESETS
-from model.processes import distributed
 from model.semantics import prepared
 from model.train_step import LOG_COLUMNS, TrainStep
 from output import resume
 from output.checkpoint import Checkpoint
 from output.training_pictures import TrainingPictures
 from result.best import Best, score_is_due
+from runtime import distributed
+from runtime.errors import shown_in_one_line
 
 
 def main():

@@ -1,16 +1,18 @@
 """Draw the validation set with a trained model: python val.py [--lastoutput output/] -> output_val/pics/<name>.jpg"""
 import os
 
-from model.processes import device  # first: sets the threads, then imports Paddle
+from runtime import device  # first: sets the threads, then imports Paddle
 
-from model.processes import distributed
-from model.convert.run_folder import folder_of
-from model.errors import shown_in_one_line
+# isort: split
+
 from model.init import OPT
 from model.painter import checkpoint_parser, load_painter
+from model.weights import folder_of
+from output.draw import draw
 from result import evaluate
 from result.best import settings_for
-from result.draw import draw
+from runtime import distributed
+from runtime.errors import shown_in_one_line
 
 
 def main():

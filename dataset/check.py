@@ -11,13 +11,13 @@ from collections import defaultdict, namedtuple
 import numpy as np
 from tqdm import tqdm
 
-from dataset.classes import COCO_STUFF
 from dataset.files import DataError, check_same_size, load_instance, load_label, load_photo, pair_files, split_folders
 from dataset.labelled_images import check_sizes, draw_geometry, global_batch
+from dataset.palette import COCO_STUFF
 from dataset.workers import WorkerKilled, Workers
-from model.errors import InputError, shown_in_one_line
 from model.init import OPT
-from model.processes.cores import cores
+from runtime.cores import cores
+from runtime.errors import InputError, shown_in_one_line
 
 SETTINGS = ('label_nc', 'contain_dontcare_label', 'no_instance', 'output_nc', 'crop_size', 'aspect_ratio', 'batchSize',
             'accumulate', 'dataroot', 'preprocess_mode', 'load_size', 'max_dataset_size')

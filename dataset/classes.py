@@ -1,131 +1,122 @@
-"""Class names and colours: which classes a label map holds, and the map in colours: python -m dataset.classes FILE.png
+"""Names and colours of a set's classes: classes.json in its folder, and beside every checkpoint trained on it.
 
-Ids are those of the COCO-Stuff pixel maps (stuffthingmaps): COCO's category number minus one, so that person is 0,
-things with COCO's gaps are 0 .. 90, stuff is 91 .. 181, and 255 is unlabelled. Imports nothing of ours, but for the command.
+    python -m dataset.classes FILE.png      which classes a label map holds, and the map in colours
+
+    {"names": ["person", ...], "colours": [[220, 20, 60], ...], "things": [0, 1, ...]}
+
+by label id. `names` may have one entry more than label_nc, the name of an unlabelled pixel, best "unlabelled". `things`, if it is
+there, are the ids of what is counted; the rest is stuff. A set that dataset.prepare or dataset.demo made has the file; one laid by
+hand may.
 """
 import argparse
 import json
 import os
-import re
-from collections import namedtuple
 
-import numpy as np
+from PIL import Image
 
-UNLABELLED = 255
-LINE = re.compile(r'(\d+)[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\d+)(?:[\s,]+(.*))?')
+from dataset.files import load_label
+from dataset.palette import ADE20K, CITYSCAPES, CITYSCAPES_THINGS, COCO_STUFF, COCO_THINGS, UNLABELLED, colourize, palette, shares
+from model.init import OPT
+from model.presets import PRESETS
+from runtime.errors import InputError, shown_in_one_line
+from runtime.writing import writing
 
-Class = namedtuple('Class', 'id colour name')  # colour: (red, green, blue), 0 .. 255
+FILE = 'classes.json'
+NO_CLASS = 'unlabelled', 'unlabeled'    # as the last name: it is of the pixels without class
 
 
-def read_table(path):
-    """list of Class from a file; ValueError that says which line is wrong. Two colours may have one id.
+def content(names, things=None, colours=None):
+    """The content of classes.json; colours, a dict by id, that are not given are those of dataset.palette.palette."""
+    given = {index: tuple(colour) for index, colour in (colours or {}).items()}
+    free = (colour for colour in map(tuple, palette(len(names) + len(given)).tolist()) if colour not in given.values())
+    chosen = [list(given[index] if index in given else next(free)) for index in range(len(names))]
+    return {'names': list(names), 'colours': chosen, **({} if things is None else {'things': list(things)})}
 
-    Text: lines 'id red green blue name', '#' begins a comment. JSON: {name: [red, green, blue], ...}, ids in that order, or,
-    where the names are numbers, those are the ids. OSError if it cannot be read.
+
+RELEASED = {   # the sets that dataset.prepare knows by name
+    'coco_stuff': content(COCO_STUFF, COCO_THINGS),
+    'ade20k': content(('unknown',) + ADE20K),
+    'cityscapes': content(CITYSCAPES, CITYSCAPES_THINGS),
+}
+RELEASED['ade20k_outdoor'] = RELEASED['ade20k']
+USUAL_FOLDERS = {os.path.normpath(dataroot): name for name, dataroot in (
+    ('coco_stuff', 'dataset/coco_stuff'), ('ade20k', PRESETS['ade20k_paper']['dataroot']),
+    ('ade20k_outdoor', PRESETS['ade20k_outdoor_paper']['dataroot']), ('cityscapes', PRESETS['cityscapes_paper']['dataroot']))}
+
+
+def of_table(table, label_nc):
+    """Classes of a colour table, a list of dataset.palette.Class: ids that it leaves out are called by their number."""
+    named, colours = {}, {}
+    for entry in table:
+        if entry.id != UNLABELLED:
+            named.setdefault(entry.id, entry.name)
+            colours.setdefault(entry.id, entry.colour)
+    return content([named.get(index, str(index)) for index in range(label_nc)], colours=colours)
+
+
+def number_of_classes(found):
+    """label_nc that the content of a classes.json says by itself: its names, but for the optional last one of NO_CLASS."""
+    return len(found['names']) - sum(name.lower() in NO_CLASS for name in found['names'][-1:])
+
+
+def write(folder, found, left='nothing is left of it'):
+    """Write classes.json; InputError, which says what is `left`, if it cannot be written."""
+    with writing(os.path.join(folder, FILE), left) as unfinished, open(unfinished, 'w', encoding='utf-8') as file:
+        json.dump(found, file, ensure_ascii=False)
+
+
+def read(folder):
+    """The classes in a folder, None if it has no classes.json; InputError if that is damaged."""
+    path = os.path.join(folder, FILE)
+    try:
+        with open(path, encoding='utf-8') as file:
+            found = json.load(file)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise InputError(f'{path}: cannot be read: {error}: mend it or remove it; without it classes are numbers') from None
+    wrong = _wrong(found)
+    if wrong:
+        raise InputError(f'{path}: {wrong}: mend it or remove it; without it classes are numbers')
+    return found
+
+
+def _wrong(found):
+    """What is wrong with the content of classes.json; '' if nothing is."""
+    if not isinstance(found, dict) or not isinstance(found.get('names'), list) or not isinstance(found.get('colours'), list):
+        return 'expected {"names": [...], "colours": [[red, green, blue], ...]}'
+    names, colours, things = found['names'], found['colours'], found.get('things', [])
+    if len(colours) != len(names):
+        return f'{len(names)} names and {len(colours)} colours, expected as many'
+    if not all(isinstance(name, str) and 0 < len(name) <= 100 for name in names):
+        return 'names must be texts of up to 100 characters'
+    if not all(isinstance(colour, list) and len(colour) == 3 and all(type(part) is int and 0 <= part <= 255 for part in colour)
+               for colour in colours):
+        return 'colours must be [red, green, blue], whole numbers from 0 to 255'
+    if not isinstance(things, list) or not all(type(index) is int and 0 <= index < len(names) for index in things):
+        return f'things must be ids, 0 .. {len(names) - 1}'
+    return ''
+
+
+def of_set(opt):
+    """The classes of the set in opt.dataroot: those it brings along, else those of the released set that the folder is named for.
+
+    None if there are none, or if they are not as many as label_nc, or one more. The number alone says nothing.
     """
-    with open(path, encoding='utf-8') as file:
-        text = file.read()
-    if text.lstrip()[:1] in ('{', '['):
-        rows = _json_rows(text)
-    else:
-        rows = []
-        for number, line in enumerate(text.splitlines(), 1):
-            found = LINE.fullmatch(line.split('#')[0].strip())
-            if found:
-                rows.append((f'line {number}', *map(int, found.groups()[:4]), (found[5] or found[1]).strip()))
-            elif line.split('#')[0].strip():
-                raise ValueError(f'line {number}: found {line.strip()[:60]!r}, expected id red green blue name')
-    colours = {}
-    for where, index, *colour, name in rows:
-        if max(colour) > 255 or index > 65535:
-            raise ValueError(f'{where}: id {index} with colour {tuple(colour)}: ids go to 65535, colours to 255')
-        if colours.setdefault(tuple(colour), index) != index:
-            raise ValueError(f'{where}: colour {tuple(colour)} for id {index}, which id {colours[tuple(colour)]} has already')
-    if not rows:
-        raise ValueError('no classes in it, expected lines of id red green blue name')
-    return [Class(index, tuple(colour), name) for _, index, *colour, name in rows]
+    found = read(opt.dataroot) or RELEASED.get(USUAL_FOLDERS.get(os.path.normpath(opt.dataroot)))
+    return found if found and len(found['names']) in (opt.label_nc, opt.label_nc + 1) else None
 
 
-def _json_rows(text):
-    table = json.loads(text)
-    if not isinstance(table, dict) or not all(
-            isinstance(colour, list) and len(colour) == 3 and all(type(part) is int and part >= 0 for part in colour)
-            for colour in table.values()):
-        raise ValueError('expected {name: [red, green, blue], ...} in the JSON file')
-    numbered = all(name.isdecimal() for name in table)
-    return [(f'{name!r}', int(name) if numbered else index, *colour, name) for index, (name, colour) in enumerate(table.items())]
-
-
-_HERE = os.path.dirname(os.path.abspath(__file__))
-_COCO_STUFF_TABLE = read_table(os.path.join(_HERE, 'coco_stuff_classes.txt'))
-COCO_STUFF = tuple(entry.name for entry in _COCO_STUFF_TABLE)
-with open(os.path.join(_HERE, 'ade20k_classes.txt')) as _file:
-    ADE20K = tuple(_line.strip() for _line in _file if not _line.startswith('#'))
-COCO_THINGS = tuple(range(91))
-# Ids as in the files (cityscapesScripts, helpers/labels.py); those of its objects have instances.
-CITYSCAPES = ('unlabeled', 'ego vehicle', 'rectification border', 'out of roi', 'static', 'dynamic', 'ground', 'road', 'sidewalk',
-              'parking', 'rail track', 'building', 'wall', 'fence', 'guard rail', 'bridge', 'tunnel', 'pole', 'polegroup',
-              'traffic light', 'traffic sign', 'vegetation', 'terrain', 'sky', 'person', 'rider', 'car', 'truck', 'bus', 'caravan',
-              'trailer', 'train', 'motorcycle', 'bicycle', 'license plate')
-CITYSCAPES_THINGS = tuple(range(24, 34))
-
-
-def palette(count):
-    """uint8 (count, 3): a fixed colour for every class id, all distinct, none black.
-
-    The bit-interleaved colour map of Pascal VOC, shifted by one id, since VOC's first colour is the black that stands for
-    unlabelled here. With as many classes as COCO-Stuff has: the colours of coco_stuff_classes.txt, the same map but for
-    well-known classes, which have natural ones.
-    """
-    if count == len(COCO_STUFF):
-        return np.array([entry.colour for entry in _COCO_STUFF_TABLE], np.uint8)
-    codes = np.arange(1, count + 1)
-    colours = np.zeros((count, 3), int)
-    for bit in range(8):
-        for channel in range(3):
-            colours[:, channel] |= (codes >> (3 * bit + channel) & 1) << (7 - bit)
-    return colours.astype(np.uint8)
-
-
-def colourize(label, label_nc):
-    """Integer ids (...) -> uint8 RGB (..., 3); unlabelled pixels, 255 or label_nc, are black. ValueError for any other id."""
-    label = np.asarray(label)
-    unlabelled = (label == label_nc) | (label == UNLABELLED)
-    known = np.where(unlabelled, label_nc, label)
-    if known.size and not 0 <= known.min() <= known.max() <= label_nc:
-        wrong = known[(known < 0) | (known > label_nc)].flat[0]
-        raise ValueError(f'label id {wrong}: expected 0 .. {label_nc - 1}, or {label_nc} or {UNLABELLED} for unlabelled')
-    return np.vstack([palette(label_nc), np.zeros((1, 3), np.uint8)])[known]
-
-
-def of_colours(pixels, ids):
-    """(int32 (H, W): the ids of uint8 RGB (H, W, 3), [(pixels, colour) not in the dict `ids`: colour -> id], most pixels first).
-
-    Where there are such colours, the ids are None: none is guessed.
-    """
-    packed = np.asarray(pixels, np.int64) @ (1 << 16, 1 << 8, 1)
-    found, inverse, counts = np.unique(packed, return_inverse=True, return_counts=True)
-    colours = [(int(code) >> 16, int(code) >> 8 & 255, int(code) & 255) for code in found]
-    unknown = sorted(((int(count), colour) for count, colour in zip(counts, colours) if colour not in ids), reverse=True)
-    if unknown:
-        return None, unknown
-    return np.array([ids[colour] for colour in colours], np.int32)[inverse.reshape(packed.shape)], []
-
-
-def shares(label, label_nc):
-    """list of (id, pixels) in a label map, most pixels first; id label_nc stands for unlabelled (255 or label_nc)."""
-    label = np.where(np.asarray(label) == UNLABELLED, label_nc, label)
-    ids, counts = np.unique(label, return_counts=True)
-    return sorted(zip(ids.tolist(), counts.tolist()), key=lambda pair: (-pair[1], pair[0]))
+def of_checkpoint(folder, opt):
+    """The classes beside a checkpoint, else those of its data set; None where neither knows them."""
+    found = read(folder)
+    if found and len(found['names']) not in (opt.label_nc, opt.label_nc + 1):
+        raise InputError(f'{os.path.join(folder, FILE)}: {len(found["names"])} classes, but label_nc is {opt.label_nc}: mend it or '
+                         'remove it; without it classes are numbers')
+    return found or of_set(opt)
 
 
 def main():
-    from PIL import Image
-
-    from dataset import names
-    from dataset.files import load_label
-    from model.errors import InputError
-    from model.init import OPT
     parser = argparse.ArgumentParser(prog='python -m dataset.classes', description='Print which classes a label map holds, by share'
                                      ', and draw it in colours.')
     parser.add_argument('file', metavar='FILE.png', help='label map: a class id for each pixel')
@@ -133,8 +124,8 @@ def main():
                         f'else the {len(COCO_STUFF)} of COCO-Stuff]')
     parser.add_argument('--out', help='picture to write [FILE_colours.png in the current folder]')
     given = parser.parse_args()
-    found = names.read(os.path.dirname(os.path.dirname(os.path.abspath(given.file)))) or names.RELEASED['coco_stuff']
-    label_nc = given.label_nc or names.number_of_classes(found)
+    found = read(os.path.dirname(os.path.dirname(os.path.abspath(given.file)))) or RELEASED['coco_stuff']
+    label_nc = given.label_nc or number_of_classes(found)
     known = found['names'] if len(found['names']) in (label_nc, label_nc + 1) else label_nc * ['']
     label = load_label(given.file, OPT(label_nc=label_nc))
     for index, count in shares(label, label_nc):
@@ -151,6 +142,5 @@ def main():
 
 
 if __name__ == '__main__':
-    from model.errors import shown_in_one_line
     with shown_in_one_line():
         main()

@@ -16,14 +16,14 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from dataset import names
+from dataset import classes
 from dataset.check import check
-from dataset.classes import COCO_STUFF, UNLABELLED, colourize
+from dataset.palette import COCO_STUFF, UNLABELLED, colourize
 from dataset.scenes.scene import scene
 from model.edges import instance_edges
-from model.errors import InputError, shown_in_one_line
 from model.init import OPT
 from model.presets import PRESETS
+from runtime.errors import InputError, shown_in_one_line
 
 FOLDERS = tuple(f'{phase}_{kind}' for phase in ('train', 'val') for kind in ('img', 'label', 'inst'))
 OWN_FILE = re.compile(r'scene_\d{5,}\.(jpg|png)')
@@ -72,7 +72,7 @@ def refuse_foreign(root):
     for folder, subfolders, files in os.walk(root):
         inside = os.path.relpath(folder, root)
         for name in subfolders + files:
-            known = name in (*FOLDERS, SHEET, names.FILE) if inside == '.' else inside in FOLDERS and OWN_FILE.fullmatch(name)
+            known = name in (*FOLDERS, SHEET, classes.FILE) if inside == '.' else inside in FOLDERS and OWN_FILE.fullmatch(name)
             if not known:
                 raise InputError(f'{os.path.join(folder, name)}: not made by dataset.demo, which would replace the whole '
                                  f'folder {root}; choose another --output')
@@ -84,7 +84,7 @@ def write_folders(root, counts, height, width, seed):
         if counts[folder.split('_')[0]]:
             os.makedirs(os.path.join(root, folder))
     jobs = [(phase, index) for phase in ('train', 'val') for index in range(counts[phase])]
-    names.write(root, names.RELEASED['coco_stuff'])
+    classes.write(root, classes.RELEASED['coco_stuff'])
     samples, present = [], set()
     for phase, index in tqdm(jobs, desc='demo scenes', unit='scene', disable=None):
         photo, label, instance = scene(seed * 2 * PHASE_SEEDS + (phase == 'val') * PHASE_SEEDS + index, height, width)

@@ -6,8 +6,8 @@ from collections import namedtuple
 import numpy as np
 from PIL import Image
 
-from model.errors import InputError
 from model.init import DONTCARE
+from runtime.errors import InputError
 
 Sample = namedtuple('Sample', 'stem label instance photo')  # paths; None for what is not read
 

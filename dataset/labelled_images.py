@@ -11,8 +11,17 @@ from collections import namedtuple
 import numpy as np
 from PIL import Image
 
-from dataset.files import (DataError, Sample, find_samples, fingerprint, load_images, load_instance, load_label,  # noqa: F401
-                           load_photo, split_folders)
+from dataset.files import (  # noqa: F401
+    DataError,
+    Sample,
+    find_samples,
+    fingerprint,
+    load_images,
+    load_instance,
+    load_label,
+    load_photo,
+    split_folders,
+)
 
 Geometry = namedtuple('Geometry', 'width height left top flip')  # size after resizing, then corner of the crop, in pixels
 

@@ -5,9 +5,9 @@ import struct
 
 import numpy as np
 
-from model.errors import InputError
-from model.locking import locked
-from model.processes import distributed
+from runtime import distributed
+from runtime.errors import InputError
+from runtime.locking import locked
 
 INSTALL = 'pip install visualdl==2.5.3'
 # One file, which a run that goes on adds to: of several in a folder VisualDL's page shows only one. The name must hold the word.

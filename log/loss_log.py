@@ -10,7 +10,7 @@ import zlib
 
 import numpy
 
-from model.errors import InputError
+from runtime.errors import InputError
 
 HEADER_SIZE = 128   # bytes; a multiple of 64 as the format asks, with room for any number of rows
 CHUNK = 1 << 20     # bytes read at a time for a checksum

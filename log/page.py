@@ -21,9 +21,9 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from log import plot
-from model.errors import InputError, shown_in_one_line
 from model.init import OPT
-from model.writing import writing
+from runtime.errors import InputError, shown_in_one_line
+from runtime.writing import writing
 
 FRAMES = 16               # epochs on the film strip: the first, the last, and evenly between
 GAP = 4                   # pixels between the pictures of a row in output/pics (output/pictures.py)

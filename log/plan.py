@@ -2,7 +2,7 @@
 from dataset.labelled_images import global_batch
 from model.init import OPT
 from model.presets import PRESETS
-from model.processes import distributed
+from runtime import distributed
 
 
 def print_settings(opt, named=None):

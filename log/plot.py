@@ -12,8 +12,8 @@ import matplotlib.pyplot as plt
 import numpy
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from model.errors import InputError, shown_in_one_line
-from model.writing import writing
+from runtime.errors import InputError, shown_in_one_line
+from runtime.writing import writing
 
 # The columns of log.npy (model.train_step.LOG_COLUMNS, not imported: drawing needs no Paddle) and what they are.
 CURVES = {

@@ -4,9 +4,9 @@ Not in the paper. Yazici et al., The Unusual Effectiveness of Averaging in GAN T
 """
 import paddle
 
-from model.convert.paddle_files import as_arrays, set_weights
 from model.fast import in_use, operators
 from model.generator import SPADEGenerator
+from model.weights import as_arrays, set_weights
 
 COPIED = 'weight_u', 'weight_v'     # of the spectral norm: the singular vectors that the last power iteration has found
 

@@ -3,8 +3,8 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
+from model import precision
 from model.fast import has_bfloat16, in_use, operators
-from model.processes import precision
 
 NEVER_ZERO = 1e-12  # least norm that a vector is divided by (torch.nn.utils.spectral_norm)
 

@@ -11,9 +11,9 @@ import re
 from collections import namedtuple
 
 from model.command_line import parser_of, unknown
-from model.errors import InputError, OptionError
 from model.option import Option, group
 from model.presets import PRESETS
+from runtime.errors import InputError, OptionError
 
 SpadeNorm = namedtuple('SpadeNorm', 'spectral kind kernel_size')  # kind: 'batch', 'syncbatch' or 'instance'
 LayerNorm = namedtuple('LayerNorm', 'spectral kind')              # kind: 'none', 'batch', 'syncbatch' or 'instance'

@@ -4,10 +4,11 @@ import paddle.nn.functional as F
 from paddle import nn
 from paddle.autograd import PyLayer
 
+from model import precision
 from model.activation import activate_hidden
 from model.convolution import Convolution, convolve
 from model.fast import in_use, operators, window_tables
-from model.processes import distributed, precision
+from runtime import distributed
 
 HIDDEN = 128  # channels between the label map and gamma, beta (official models/networks/normalization.py)
 EPSILON = 1e-5

@@ -3,7 +3,7 @@ import math
 import numbers
 import os
 
-from model.errors import InputError, OptionError
+from runtime.errors import InputError, OptionError
 
 
 class Option:

@@ -7,13 +7,12 @@ import paddle
 
 from model.convert import ctkindle
 from model.convert.official_options import UNSEEN
-from model.convert.paddle_files import set_weights
-from model.convert.run_folder import AVERAGED, NETWORKS, folder_of, load_networks
 from model.convolution import hold_constant
-from model.errors import InputError
 from model.generator import SPADEGenerator
 from model.init import OPT
 from model.vae_encoder import VAEEncoder, reparameterize
+from model.weights import AVERAGED, NETWORKS, folder_of, load_networks, set_weights
+from runtime.errors import InputError
 
 WEIGHTS = 'averaged', 'last'    # of the generator: the average that --ema_decay keeps, or the last step's
 

@@ -4,10 +4,10 @@ import paddle
 import paddle.nn.functional as F
 
 from model.edges import instance_edges
-from model.errors import InputError
 from model.fast import in_use
 from model.fast.windows import distinct_double_windows, distinct_windows
 from model.init import DONTCARE, UPSAMPLINGS
+from runtime.errors import InputError
 
 FIRST_CONVOLUTION = 4, 2, 2  # of the discriminator: kernel size, stride, padding
 

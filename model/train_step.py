@@ -7,17 +7,18 @@ import math
 import numpy as np
 import paddle
 
+from model import precision
 from model.averaged import AveragedGenerator
 from model.discriminator import MultiscaleDiscriminator, halves
-from model.errors import InputError
 from model.fast import in_use, return_free_memory
 from model.generator import SPADEGenerator
+from model.gradients import Exchange
 from model.losses import PERCEPTUAL_WEIGHTS, feature_matching, gan_loss, kl_divergence, perceptual
 from model.painter import Painter, normal_draws
-from model.processes import device, distributed, precision
-from model.processes.gradients import Exchange
 from model.semantics import SemanticMap
 from model.vae_encoder import VAEEncoder, reparameterize
+from runtime import device, distributed
+from runtime.errors import InputError
 from vgg.vgg19 import VGG19Features
 
 LOG_COLUMNS = ('g_loss_gan', 'g_loss_feat', 'g_loss_vgg', 'g_loss_vae', 'd_loss', 'd_loss_f', 'd_loss_r')

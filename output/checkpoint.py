@@ -16,10 +16,9 @@ from contextlib import contextmanager
 import numpy as np
 import paddle
 
-from dataset import names as class_names
-from model.convert.paddle_files import as_arrays, read_weights, save_weights
-from model.convert.run_folder import NETWORKS, load_training
-from model.errors import InputError
+from dataset import classes
+from model.weights import NETWORKS, as_arrays, load_training, read_weights, save_weights
+from runtime.errors import InputError
 
 COPY = r'epoch_\d+|best'  # names of the copies that are kept
 ADAM_STATE = re.compile(r'(.+)_(moment1|moment2|beta1_pow_acc|beta2_pow_acc)_0')
@@ -148,9 +147,9 @@ class Checkpoint:
             save_weights(state or getattr(optimizer, 'loaded_state', {}), os.path.join(folder, file))
         opt.save(os.path.join(folder, 'opt.json'))
         if self.classes is None:    # once: who edits the set's file in the middle of a run must not end it
-            self.classes = class_names.of_set(opt) or {}
+            self.classes = classes.of_set(opt) or {}
         if self.classes:
-            class_names.write(folder, self.classes, left='the previous checkpoint, if any, is intact')
+            classes.write(folder, self.classes, left='the previous checkpoint, if any, is intact')
         np.save(os.path.join(folder, 'current_epoch.npy'), progress['epoch'])
         with open(os.path.join(folder, 'progress.json'), 'w') as file:
             json.dump(progress, file, indent=2)

@@ -2,9 +2,9 @@
 import numpy as np
 from PIL import Image
 
-from dataset.classes import colourize
-from model.errors import InputError
-from model.writing import writing
+from dataset.palette import colourize
+from runtime.errors import InputError
+from runtime.writing import writing
 
 GAP = 4  # pixels between the pictures of a row
 

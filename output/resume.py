@@ -10,13 +10,13 @@ from dataset.files import fingerprint
 from dataset.labelled_images import batches, global_batch
 from log.loss_log import LossLog, rows_on_disk
 from model import fast
-from model.convert.run_folder import NETWORKS, folder_of, load_training
 from model.convolution import bfloat16
-from model.errors import InputError
 from model.init import OPT
-from model.locking import locked
-from model.processes import distributed
+from model.weights import NETWORKS, folder_of, load_training
 from output.checkpoint import Checkpoint
+from runtime import distributed
+from runtime.errors import InputError
+from runtime.locking import locked
 
 WAYS_OUT = 'begin anew with --restart, which replaces that run, or keep it and name another --output and --log'
 

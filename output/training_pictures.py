@@ -5,8 +5,8 @@ import numpy as np
 
 from dataset.labelled_images import ValidationImages
 from dataset.loader import stacked
-from model.errors import InputError
 from output import pictures
+from runtime.errors import InputError
 
 COUNT = 4  # samples in a picture
 

@@ -6,10 +6,12 @@ import os
 import socket
 import sys
 
-from model.processes import device  # first: sets the threads, then imports Paddle
+from runtime import device  # first: sets the threads, then imports Paddle
 
-from model.errors import InputError, shown_in_one_line
+# isort: split
+
 from model.painter import checkpoint_parser
+from runtime.errors import InputError, shown_in_one_line
 
 try:
     import uvicorn

@@ -4,17 +4,17 @@ import time
 
 import numpy as np
 
-from dataset import names
+from dataset import classes
 from dataset.labelled_images import ValidationImages
 from model import styles
-from model.convert.run_folder import folder_of
-from model.errors import InputError
 from model.painter import load_painter
 from model.semantics import SemanticMap
+from model.weights import folder_of
 from output import pictures
 from paint import uploads
 from paint.refusal import Refused
 from paint.turns import Turns
+from runtime.errors import InputError
 
 MOST_SEED = 2 ** 53 - 1     # what JavaScript counts exactly
 MOST_STYLE = 1000.0         # of a number in z
@@ -131,7 +131,7 @@ def renumbered(label, instance, label_nc):
 
 def _classes(folder, opt):
     """([{'id', 'name', 'colour', 'thing'}, ...], id of an unlabelled pixel or None); thing is absent where nothing tells."""
-    found = names.of_checkpoint(folder, opt) or names.classes([str(index) for index in range(opt.label_nc)])
+    found = classes.of_checkpoint(folder, opt) or classes.content([str(index) for index in range(opt.label_nc)])
     things = found.get('things')
     listed = [{'id': index, 'name': name, 'colour': colour, **({} if things is None else {'thing': index in things})}
               for index, (name, colour) in enumerate(zip(found['names'], found['colours']))]

@@ -5,9 +5,9 @@ import struct
 import numpy as np
 from PIL import Image
 
-from dataset.classes import of_colours
 from dataset.files import load_instance, load_photo
 from dataset.labelled_images import whole_picture
+from dataset.palette import of_colours
 from dataset.prepare.archive import NamedBytes
 from model.init import DONTCARE
 from paint.refusal import Refused

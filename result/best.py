@@ -4,12 +4,12 @@ import json
 import os
 import shutil
 
-from model.errors import InputError
-from model.writing import writing
+from output.draw import draw
 from result import own
-from result.draw import draw
 from result.evaluate import BATCH, Evaluation, add_settings, append
 from result.protocols import OWN, dataset_of
+from runtime.errors import InputError
+from runtime.writing import writing
 
 DISTANCES = 'fid', 'segmenter_frechet'   # scores that are better when lower
 SCORES = 'scores.jsonl'  # in the folder of the run

@@ -12,17 +12,19 @@ import datetime
 import json
 import os
 
-from model.processes import device  # first: sets the threads, then imports Paddle
+from runtime import device  # first: sets the threads, then imports Paddle
+
+# isort: split
 
 import numpy
 
 from dataset.files import find_samples
-from model.errors import InputError, shown_in_one_line
 from model.init import OPT
 from result import matching, own, reference
 from result.measure import Features, Segmentation
 from result.protocols import DATASETS, OWN, PROTOCOLS
 from result.scores import frechet_distance, segmentation_scores
+from runtime.errors import InputError, shown_in_one_line
 
 SHOWN = {'pixel_accuracy': 'pixel accuracy', 'mean_accuracy': 'mean accuracy', 'mean_iou': 'mean IoU',
          'frequency_weighted_iou': 'frequency-weighted IoU', 'fid': 'FID',
@@ -250,7 +252,7 @@ def main():
         append(settings.scores, line)
     print(shown(lines))
     if 'real' in lines[0]:
-        print(shown_classes(evaluation.dataset.names, lines[0]))
+        print(shown_classes(evaluation.dataset.classes, lines[0]))
 
 
 if __name__ == '__main__':

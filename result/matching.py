@@ -4,7 +4,7 @@ from collections import namedtuple
 
 from dataset.files import ENDINGS, DataError, load_photo
 from log.progress import bar
-from model.errors import InputError
+from runtime.errors import InputError
 
 LISTED = 5  # names that an error lists
 

@@ -2,12 +2,12 @@
 import json
 import os
 
-from dataset import names
+from dataset import classes
 from dataset.files import find_samples, fingerprint
-from model.errors import InputError
 from model.init import OPT
 from result.measure import file_digest
 from result.protocols import Dataset
+from runtime.errors import InputError
 
 FOLDER = 'segmenter'                 # in the data set, unless --output named another
 WEIGHTS, DESCRIPTION = 'segmenter.pdparams', 'segmenter.json'
@@ -18,11 +18,11 @@ USUAL_WEIGHTS = OPT().scoring        # where the published networks lie
 def checked_label_nc(dataroot, label_nc=None):
     """label_nc as given, else the number of classes that the set names; InputError if nobody says it."""
     if label_nc is None:
-        found = names.read(dataroot)
+        found = classes.read(dataroot)
         if found is None:
-            raise InputError(f'{os.path.join(dataroot, names.FILE)}: missing, and nothing else says how many classes there are: '
+            raise InputError(f'{os.path.join(dataroot, classes.FILE)}: missing, and nothing else says how many classes there are: '
                              'name --label_nc, or make the set with python -m dataset.prepare folder')
-        label_nc = names.number_of_classes(found)
+        label_nc = classes.number_of_classes(found)
     if not 1 <= label_nc <= MOST_CLASSES:
         raise InputError(f'--label_nc {label_nc}: allowed: 1 .. {MOST_CLASSES}')
     return label_nc
@@ -74,5 +74,5 @@ def description(dataroot, weights):
 def dataset(dataroot, weights):
     """(result.protocols.Dataset of one's own set in dataroot, folder of its network, its description)."""
     folder, found = description(dataroot, weights)
-    classes = found.get('classes') or [str(index) for index in range(found['label_nc'])]
-    return Dataset(dataroot, found['label_nc'], 'segmenter', found['size'], tuple(classes), None), folder, found
+    names = found.get('classes') or [str(index) for index in range(found['label_nc'])]
+    return Dataset(dataroot, found['label_nc'], 'segmenter', found['size'], tuple(names), None), folder, found

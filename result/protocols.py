@@ -2,10 +2,10 @@
 import os
 from collections import namedtuple
 
-from dataset.classes import ADE20K, COCO_STUFF
-from dataset.names import USUAL_FOLDERS
+from dataset.classes import USUAL_FOLDERS
+from dataset.palette import ADE20K, COCO_STUFF
 from dataset.prepare.samples import maker_of
-from model.errors import InputError
+from runtime.errors import InputError
 
 # full_size: the picture is enlarged to the label's own size; else the label is made as small as the picture (nearest).
 # void_counted: pixels without true class count as wrong; else they are left out.
@@ -40,7 +40,7 @@ def dataset_of(opt):
     """Key of DATASETS whose network knows the classes of opt.dataroot: named by opt.dataset, or known from its preparation.
 
     Their number tells nothing: pictures of another set with 182 classes would get plausible nonsense. A set without a record is
-    taken for the one that belongs where it lies (dataset.names.USUAL_FOLDERS). InputError where neither says it.
+    taken for the one that belongs where it lies (dataset.classes.USUAL_FOLDERS). InputError where neither says it.
     """
     if opt.dataset:
         if opt.dataset not in DATASETS:

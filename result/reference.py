@@ -5,10 +5,10 @@ import zipfile
 
 import numpy
 
-from model.errors import InputError
-from model.writing import writing
 from result.measure import digest
 from result.scores import Moments
+from runtime.errors import InputError
+from runtime.writing import writing
 
 TOGETHER = 64  # features that are taken into the moments together
 

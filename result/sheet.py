@@ -8,22 +8,24 @@ result/index.html shows them with scores, IoU by class, worst and best pictures,
 import html
 import os
 
-from model.processes import device  # first: sets the threads, then imports Paddle
+from runtime import device  # first: sets the threads, then imports Paddle
+
+# isort: split
 
 import matplotlib.font_manager
 import numpy
 from PIL import Image, ImageDraw, ImageFont
 
-from dataset.classes import colourize
 from dataset.files import find_samples, load_photo
+from dataset.palette import colourize
 from log.page import losses, number, picture
 from log.progress import bar
-from output import pictures
-from model.convert.run_folder import folder_of
-from model.errors import InputError, shown_in_one_line
 from model.init import OPT
+from model.weights import folder_of
+from output import pictures
 from result.evaluate import OF_THE_CEILING, SHOWN, Evaluation, append, command_line
 from result.measure import resized
+from runtime.errors import InputError, shown_in_one_line
 
 ROWS, GAP, TITLE = 10, 4, 28     # rows of a sheet; pixels between pictures, and of the line of titles
 WIDTH = 192                      # least width of a column in pixels, nearly: the titles must fit
@@ -47,7 +49,7 @@ table{border-collapse:collapse} td,th{padding:.2em 1em;border-bottom:1px solid #
 
 def rows(evaluation, systems, count):
     """(stem, [uint8 (H, W, 3), ...]) of the first `count` scored pictures: systems and photo, then their segmentations."""
-    size, classes = evaluation.size, len(evaluation.dataset.names)
+    size, classes = evaluation.size, len(evaluation.dataset.classes)
     samples = find_samples(evaluation.opt, 'val')[:count]
     folders = [{picture.stem: picture.path for picture, _ in evaluation.scored[folder]} for folder in systems.values()]
     with bar(len(samples), 'sheets', 'row') as progress:
@@ -112,7 +114,7 @@ def page(evaluation, systems, lines, sheets, log, settings):
                    f'<figcaption>{html.escape(found.stem)}<br>{accuracy:.3f}</figcaption></figure>' for accuracy, found in chosen]
         parts.append(f'<h2>{title}, by pixel accuracy</h2><div class=row>{"".join(figures)}</div>')
     parts.append('<h2>IoU by class</h2>' + _bars(
-        evaluation.dataset.names, lines[0]['class_iou'], lines[0].get('real_class_iou')))
+        evaluation.dataset.classes, lines[0]['class_iou'], lines[0].get('real_class_iou')))
     if log is not None:
         parts.append(f'<h2>Losses</h2>{picture(log, SHEET_WIDTH, "losses")}')
     flags = {name: value for name, value in vars(settings).items() if value is not None}

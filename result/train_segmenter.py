@@ -14,30 +14,32 @@ import math
 import os
 import time
 
-from model.processes import device  # first: sets the threads, then imports Paddle
+from runtime import device  # first: sets the threads, then imports Paddle
+
+# isort: split
 
 import numpy
 import paddle
 from tqdm import tqdm
 
-from dataset import names
+from dataset import classes
 from dataset.files import find_samples, fingerprint
 from dataset.labelled_images import epoch_order
 from dataset.loader import Loader
-from model.convert.paddle_files import as_arrays, read_weights, save_weights, set_weights
-from model.errors import InputError, shown_in_one_line
 from model.init import OPT
-from model.locking import locked
-from model.writing import writing
+from model.weights import as_arrays, read_weights, save_weights, set_weights
 from output.checkpoint import ADAM_STATE
 from result import own
 from result.evaluate import size_of
 from result.measure import file_digest
-from result.networks import IMAGENET_RGB, normalized
+from result.networks.kinds import IMAGENET_RGB, normalized
+from result.networks.segmenter import Segmenter, weighted_cross_entropy
 from result.own import DESCRIPTION, FOLDER, WEIGHTS, checked_label_nc
 from result.scores import VOID, confusion, segmentation_scores
-from result.segmenter import Segmenter, weighted_cross_entropy
 from result.segmenter_images import SegmenterImages, class_weights
+from runtime.errors import InputError, shown_in_one_line
+from runtime.locking import locked
+from runtime.writing import writing
 
 STATE = 'training.pdstate'     # what an interrupted training goes on from
 WARM_UP, WEIGHT_DECAY = 0.1, 1e-3   # part of all steps in which the learning rate rises; AdamW's
@@ -129,13 +131,13 @@ class Training:
     def validate(self, loader):
         """segmentation_scores of the real validation photos."""
         self.network.eval()
-        classes, counts = self.opt.label_nc, 0
+        counts = 0
         keys = [[(None, index) for index in range(start, min(start + self.batch, len(self.val)))]
                 for start in range(0, len(self.val), self.batch)]
         with paddle.no_grad():
             for batch in tqdm(loader(keys), 'validation', len(keys), disable=None, leave=False, dynamic_ncols=True):
                 predicted = self.network(normalized(*IMAGENET_RGB, batch['rgb'])).argmax(1).numpy()
-                counts = counts + confusion(batch['label'], predicted, classes)
+                counts = counts + confusion(batch['label'], predicted, self.opt.label_nc)
         return segmentation_scores(counts)
 
     def say(self, seconds):
@@ -211,7 +213,7 @@ class Training:
         with writing(path) as unfinished:
             save_weights(self.best, unfinished)
         class_iou = [None if numpy.isnan(iou) else float(iou) for iou in scores.pop('class_iou')]
-        found = names.of_set(self.opt)
+        found = classes.of_set(self.opt)
         known = {**self.about, 'classes': found and found['names'][:self.opt.label_nc], 'weights_sha256': file_digest(path),
                  'training_photos': len(self.samples), 'validation_photos': len(self.val_samples),
                  'epochs_run': len(self.history), 'best_epoch': self.best_epoch(), 'ceiling': scores,
@@ -262,7 +264,7 @@ def command_line():
 
 
 def main():
-    from model.processes import stopping    # here: it sets handlers, which who only imports this must not get
+    from runtime import stopping  # here: it sets handlers, which who only imports this must not get
     stopping.listen()
     settings = command_line()
     device.use_best_device()

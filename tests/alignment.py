@@ -7,19 +7,21 @@ import os
 import sys
 import tempfile
 
-from model.processes import device  # noqa: F401  first: sets the threads, then imports numpy and Paddle in the order that works
+from runtime import device  # noqa: F401  first: sets the threads, then imports numpy and Paddle in the order that works
+
+# isort: split
 
 import numpy as np
 import paddle
 
-from model.convert.paddle_files import save_weights, set_weights
 from model.init import OPT
 from model.painter import Painter
 from model.semantics import SemanticMap
 from model.train_step import LOG_COLUMNS, TrainStep
+from model.weights import save_weights, set_weights
+from tests.forked import GOLDEN
 from tests.golden.fixture import inputs, seeded_weight
 
-GOLDEN = os.path.join(os.path.dirname(__file__), 'golden')
 CASES = ('base_64.npz', 'vgg_64.npz', 'vae_256.npz', 'most_128.npz')
 LINEAR = ('fc.weight', 'fc_mu.weight', 'fc_var.weight')  # Paddle keeps (in, out)
 

@@ -15,17 +15,19 @@ import tempfile
 import time
 from itertools import islice
 
-from model.processes import device  # first: sets the threads, then imports Paddle
+from runtime import device  # first: sets the threads, then imports Paddle
+
+# isort: split
 
 import numpy as np
 
 from dataset.demo import scene
 from dataset.labelled_images import ValidationImages
 from dataset.loader import stacked
-from model.convert.paddle_files import save_weights
 from model.init import OPT
 from model.semantics import prepared
 from model.train_step import TrainStep
+from model.weights import save_weights
 from tests import benchmark_paint
 from vgg.vgg19 import VGG19Features
 
@@ -183,11 +185,11 @@ def main():
     parser.add_argument('--paint', action='store_true', help='how long an answer of python -m paint takes, and nothing else')
     parser.add_argument('--peak', choices=SETTINGS, help=argparse.SUPPRESS)
     if any(argument.split('=')[0] == '--device' for argument in sys.argv[1:]):
-        from tests import benchmark_gpu     # which takes the maps from here
+        from tests import benchmark_gpu  # which takes the maps from here
         return benchmark_gpu.main()
     arguments = parser.parse_args()
     if arguments.export:
-        from tests import benchmark_export   # needs onnx and onnxruntime
+        from tests import benchmark_export  # needs onnx and onnxruntime
         return benchmark_export.main(arguments.lastoutput, lambda opt: list(islice(batches(opt), 8)))
     if arguments.peak:
         return print_peak(arguments.peak)

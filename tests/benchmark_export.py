@@ -13,7 +13,9 @@ import tempfile
 import time
 from collections import Counter
 
-from model.processes import device  # noqa: F401  first: sets the threads, then imports Paddle
+from runtime import device  # noqa: F401  first: sets the threads, then imports Paddle
+
+# isort: split
 
 import numpy as np
 import onnx

@@ -14,7 +14,9 @@ import subprocess
 import sys
 import time
 
-from model.processes import device  # first: sets the threads, then imports Paddle
+from runtime import device  # first: sets the threads, then imports Paddle
+
+# isort: split
 
 import paddle
 

@@ -17,12 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from dataset.scenes.scene import scene
-from model.convert.paddle_files import as_arrays
-from model.convert.run_folder import write_model
 from model.generator import SPADEGenerator
 from model.init import OPT, UPSAMPLINGS
 from model.painter import load_painter
 from model.semantics import SemanticMap
+from model.weights import as_arrays, write_model
 from output import pictures
 from tests.painting import served
 

@@ -8,7 +8,9 @@ import os
 import subprocess
 import sys
 
-from model.processes import device  # first: sets the threads, then imports numpy and Paddle in the order that works
+from runtime import device  # first: sets the threads, then imports numpy and Paddle in the order that works
+
+# isort: split
 
 import paddle
 

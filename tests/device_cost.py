@@ -17,15 +17,17 @@ import tempfile
 import traceback
 import weakref
 
-from model.processes import device  # noqa: F401  first: sets the threads, then imports Paddle
+from runtime import device  # noqa: F401  first: sets the threads, then imports Paddle
+
+# isort: split
 
 import paddle
 from paddle import profiler
 
-from model.processes import distributed
 from model.init import OPT
 from model.semantics import prepared
 from model.train_step import TrainStep
+from runtime import distributed
 from tests.benchmark import BASE, batches
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

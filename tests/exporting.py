@@ -4,19 +4,21 @@ import io
 import json
 import os
 
-from model.processes import device  # noqa: F401  first: sets the threads, then imports Paddle
+from runtime import device  # noqa: F401  first: sets the threads, then imports Paddle
+
+# isort: split
 
 import numpy as np
 import paddle
 import pytest
 
-from model.convert.paddle_files import save_weights
 from model.export.__main__ import main
 from model.generator import SPADEGenerator
 from model.init import OPT
 from model.painter import Painter
 from model.semantics import SemanticMap
 from model.vae_encoder import VAEEncoder
+from model.weights import save_weights
 
 SMALL = {'label_nc': 5, 'crop_size': 32, 'ngf': 4, 'z_dim': 8, 'use_vae': False, 'dataroot': 'no such folder'}
 

@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
+GOLDEN = REPOSITORY / 'tests/golden'   # stored values of the official implementation (README.md there)
 
 
 class Server:
@@ -150,8 +151,13 @@ def to_the_end(work):
 def main():
     import train  # noqa: F401  first: sets the threads, then imports numpy and Paddle in the order that works
 
-    import dataset.prepare.coco, dataset.prepare.folders, dataset.prepare.own  # noqa: E401, F401
-    import predict, val  # noqa: E401, F401
+    # isort: split
+
+    import dataset.prepare.coco
+    import dataset.prepare.folders
+    import dataset.prepare.own  # noqa: F401
+    import predict  # noqa: F401
+    import val  # noqa: F401
 
     if os.environ.get('IMPORTED_TOO'):  # matplotlib takes as long as Paddle
         importlib.import_module(os.environ['IMPORTED_TOO'])

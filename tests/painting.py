@@ -16,10 +16,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.convert.paddle_files import as_arrays
-from model.convert.run_folder import write_model
 from model.generator import SPADEGenerator
 from model.init import OPT
+from model.weights import as_arrays, write_model
 from tests.forked import REPOSITORY
 
 

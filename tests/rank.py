@@ -1,4 +1,4 @@
-"""What every process of tests/test_ranks.py does: training steps on a share of fixed samples.
+"""What every process of tests/model/test_ranks.py does: training steps on a share of fixed samples.
 
     python -m paddle.distributed.launch --nproc_per_node 2 tests/rank.py FOLDER SETTING ...        a sample each
     python -m tests.rank FOLDER --world 2 SETTING ...                                              one process with both
@@ -10,17 +10,20 @@ import argparse
 import functools
 import hashlib
 
-from model.processes import device  # noqa: F401  first: sets the threads, then imports Paddle
+from runtime import device  # noqa: F401  first: sets the threads, then imports Paddle
+
+# isort: split
 
 import numpy as np
 import paddle
 
+from model import gradients
 from model.averaged import COPIED
-from model.convert.paddle_files import as_arrays
-from model.processes import distributed, gradients
 from model.init import OPT
 from model.normalization import BatchNorm
 from model.train_step import LOG_COLUMNS, TrainStep
+from model.weights import as_arrays
+from runtime import distributed
 
 gradients.LARGE = 1000  # so that tiny networks, too, have gradients that are exchanged by themselves
 STEPS = {'float64': 5, 'float32': 3}    # the last are compared bit for bit; of one process only the first step in float32 is

@@ -12,13 +12,15 @@ import sys
 import tempfile
 import time
 
-from model.processes import device  # noqa: F401  first: sets the threads, then imports Paddle
+from runtime import device  # noqa: F401  first: sets the threads, then imports Paddle
 
-from model.processes import distributed
+# isort: split
+
 from model.init import OPT
 from model.normalization import BatchNorm
 from model.semantics import prepared
 from model.train_step import TrainStep
+from runtime import distributed
 from tests.benchmark import BASE, batches
 
 # Assumptions. Of one image's step: G forward in both updates and backward once (twice a forward), 191 GMAC each, and D.

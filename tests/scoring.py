@@ -1,13 +1,10 @@
 """Seeded weights of the scoring networks, and files of them, for the tests of result/."""
 import json
-import os
 import zlib
 
 import numpy
 
 from tests.golden.fixture import seeded_weight
-
-GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'golden')
 
 
 def golden_tensors(golden, prefix, gain):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from model.convert.paddle_files import read_weights
+from model.weights import read_weights
 
 CLASSES = 9     # of the tiny set
 

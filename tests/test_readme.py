@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset.classes import COCO_STUFF, palette
 from dataset.demo import scene
+from dataset.palette import COCO_STUFF, palette
 from model import help
-from tests.conftest import kill
-from tests.forked import REPOSITORY, Server
+from tests.forked import REPOSITORY, Server, kill
 
 PAGES = ['README.md', 'README_cn.md', 'CONTRIBUTING.md', 'output/README.md', 'result/README.md', 'vgg/README.md',
          *sorted(f'docs/{path.name}' for path in (REPOSITORY / 'docs').glob('*.md'))]
@@ -131,10 +130,10 @@ NOT_RUN = {
         'curl -LO http://images.cocodataset.org/zips/train2017.zip', 'curl -LO http://images.cocodataset.org/zips/val2017.zip',
         'curl -LO http://images.cocodataset.org/annotations/annotations_trainval2017.zip',
         'curl -LO http://calvin.inf.ed.ac.uk/wp-content/uploads/data/cocostuffdataset/stuffthingmaps_trainval2017.zip'],
-    'needs archives that are downloads: tests/test_prepare_coco.py and test_prepare_folders.py run it on imitations': [
+    'needs archives that are downloads: tests/dataset/test_prepare_coco.py and test_prepare_folders.py run it on imitations': [
         'python -m dataset.prepare coco_stuff --archives archives', 'python -m dataset.prepare ade20k',
         'python -m dataset.prepare ade20k_outdoor', 'python -m dataset.prepare cityscapes'],
-    'needs weights that are downloads: tests/test_convert_*.py, test_vgg19.py and test_weights.py convert imitations': [
+    'needs weights that are downloads: tests/model/test_convert_*.py, test_vgg19.py and test_weights.py convert imitations': [
         'tar xf checkpoints.tar.gz', 'python -m vgg.fetch',
         'python -m model.convert vgg19 vgg19-dcbb9e9d.pth vgg/vgg19pretrain.pdparams',
         'python -m model.convert vgg19 vgg19.pdparams vgg/vgg19pretrain.pdparams',
@@ -144,7 +143,7 @@ NOT_RUN = {
         'python -m model.convert upernet encoder_epoch_50.pth decoder_epoch_50.pth result/upernet_ade20k.pdparams',
         'python -m model.convert drn drn-d-105_ms_cityscapes.pth result/drn_d_105_cityscapes.pdparams',
         'python -m model.convert inception pt_inception-2015-12-05-6726825d.pth result/inception_fid.pdparams'],
-    'needs scoring networks that are downloads: tests/test_evaluate.py runs it with seeded ones': [
+    'needs scoring networks that are downloads: tests/result/test_evaluate.py runs it with seeded ones': [
         'python val.py --results output/val --score',
         'python val.py --lastoutput runs/ade20k --results runs/ade20k/val --score',
         'python val.py --lastoutput runs/outdoor --results runs/outdoor/val --score',
@@ -159,17 +158,17 @@ NOT_RUN = {
     'needs a GPU; the training without --nThreads is run': [
         'python -m tests.device_check', 'python -m tests.benchmark --device gpu',
         'python -m paddle.distributed.launch train.py --preset coco_stuff_paper --batchSize 4 --nThreads 4'],
-    'needs two machines: tests/test_distributed.py starts two on one': [
+    'needs two machines: tests/runtime/test_distributed.py starts two on one': [
         'python -m paddle.distributed.launch --nnodes 2 --master HOST:PORT train.py ...'],
     'serves until it is stopped, and needs paint/requirements.txt: the tests of paint/': [
         'python -m paint', 'python -m paint --lastoutput converted/coco', 'python -m paint --help'],
-    'serves until it is stopped; tests/test_dashboard.py reads what it shows': ['visualdl --logdir runs/seen'],
-    'takes many minutes; tests/test_alignment.py measures the same': ['python -m tests.alignment'],
+    'serves until it is stopped; tests/log/test_dashboard.py reads what it shows': ['visualdl --logdir runs/seen'],
+    'takes many minutes; tests/model/test_alignment.py measures the same': ['python -m tests.alignment'],
     'takes many minutes': [
         'python -m tests.benchmark', 'SPADE_COCO_SAMPLE=FOLDER python -m tests.benchmark', 'python -m tests.benchmark --export',
         'python -m tests.benchmark --paint', 'SPADE_COCO_SAMPLE=FOLDER python -m tests.benchmark --export',
         'SPADE_COCO_SAMPLE=FOLDER python -m tests.benchmark --export --lastoutput output/', '.ci/run'],
-    'needs CamVid, and hours: tests/test_segmenter.py does the same where SPADE_CAMVID names it': [
+    'needs CamVid, and hours: tests/result/test_segmenter.py does the same where SPADE_CAMVID names it': [
         'python -m dataset.prepare folder --images train_img --labels train_label --val_images val_img --val_labels val_label '
         '--void 11 --names names.txt --output camvid',
         'python -m result.train_segmenter --dataroot camvid --size 128x96 --epochs 30',
@@ -179,7 +178,7 @@ NOT_RUN = {
         '--log runs/camvid/log',
         'python val.py --lastoutput runs/camvid --which_epoch 15 --score',
         'python val.py --lastoutput runs/camvid --which_epoch 15 --weights last --score'],
-    'runs the tests': ['python -m pytest', 'python -m pytest --thorough', 'python -m pytest tests/test_scores.py -k counts'],
+    'runs the tests': ['python -m pytest', 'python -m pytest --thorough', 'python -m pytest tests/result/test_scores.py -k counts'],
 }
 
 PROGRAMS = r'(?:[A-Z_]+=\S+ )?(?:python3?|pip|curl|tar|mkdir|cd|source|git|bash|\.ci/run)(?: |$)'

@@ -9,11 +9,10 @@ import pytest
 from PIL import Image
 
 from log import progress
-from model.convert.paddle_files import read_weights, save_weights
-from model.convert.run_folder import load_networks
 from model.init import OPT
 from model.train_step import LOG_COLUMNS, TrainStep
-from tests.conftest import contents, says
+from model.weights import load_networks, read_weights, save_weights
+from tests.runner import contents, says
 from vgg.vgg19 import VGG19Features
 
 

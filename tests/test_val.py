@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import contents, says
+from tests.runner import contents, says
 
 NAMES = ['000', '001', '002']
 

@@ -3,10 +3,10 @@ import argparse
 
 import numpy
 
-from model.convert.paddle_files import save_weights, set_weights
 from model.convert.torch_files import read_any
-from model.errors import InputError
-from model.writing import refuse_existing, writing
+from model.weights import save_weights, set_weights
+from runtime.errors import InputError
+from runtime.writing import refuse_existing, writing
 from vgg.vgg19 import VGG19Features, of_paddleclas
 
 

@@ -6,14 +6,16 @@ line lose only the file that was under way; a finished download is not fetched a
 import argparse
 import os
 
-from model.processes import device  # noqa: F401  first: sets the threads, then imports Paddle
+from runtime import device  # noqa: F401  first: sets the threads, then imports Paddle
+
+# isort: split
 
 import paddle
 from paddle.utils.download import WEIGHTS_HOME, get_weights_path_from_url
 from paddle.vision.models.vgg import model_urls
 
-from model.errors import InputError, shown_in_one_line
 from model.init import OPT
+from runtime.errors import InputError, shown_in_one_line
 from vgg.convert import convert
 
 

@@ -4,10 +4,10 @@ import os
 import numpy as np
 from paddle import nn
 
-from model.convert.paddle_files import read_weights, set_weights
 from model.convolution import Convolution
-from model.errors import InputError
 from model.init import OPT
+from model.weights import read_weights, set_weights
+from runtime.errors import InputError
 
 # Channels of the convolutions up to conv5_1, P for 2x2 max pooling: configuration E of the paper. Counting a ReLU after
 # each convolution, the positions are the layer numbers of torchvision's and Paddle's vgg19, which name the weights.

@@ -9,15 +9,15 @@ import os
 import shlex
 import sys
 
-from dataset import demo, names
+from dataset import classes, demo
 from dataset.check import check
 from dataset.files import find_samples
 from dataset.prepare import coco, folders, own
 from dataset.prepare.contact_sheet import contact_sheet
 from dataset.prepare.samples import prepare
-from model.errors import InputError, shown_in_one_line
 from model.init import OPT
 from model.presets import PRESETS
+from runtime.errors import InputError, shown_in_one_line
 
 SHEET, REPORT = 'sheet.jpg', 'report.txt'
 
@@ -50,7 +50,7 @@ classes.json, which scores, sheets and pages show.'''
 
 
 def released(arguments):
-    preset, _, classes = RELEASED[arguments.command]
+    preset, _, shown = RELEASED[arguments.command]
     output = arguments.output or PRESETS[preset].get('dataroot', OPT().dataroot)
     module = coco if arguments.command == 'coco_stuff' else folders
     opt = OPT.preset(preset, dataroot=output, batchSize=1)
@@ -58,9 +58,9 @@ def released(arguments):
     if arguments.command == 'coco_stuff':
         settings['official ids'] = arguments.official_ids
     made(output, module, arguments, settings)
-    names.write(output, names.RELEASED[arguments.command])
+    classes.write(output, classes.RELEASED[arguments.command])
     flags = ['--preset', preset] + (['--dataroot', output] if arguments.output else [])
-    return finish(opt, classes, flags)
+    return finish(opt, shown, flags)
 
 
 def folder(arguments):
@@ -86,7 +86,7 @@ def folder(arguments):
     if both:
         print(f'{len(both)} validation photos are training photos too, {both[0]} the first: scores on them say nothing about new '
               'maps: take them out of one folder')
-    names.write(arguments.output, names.classes(given) if given else names.of_table(table or (), label_nc))
+    classes.write(arguments.output, classes.content(given) if given else classes.of_table(table or (), label_nc))
     unlabelled = any(record['unlabelled'] for record in records)
     flags = {'dataroot': arguments.output, 'label_nc': label_nc}
     if not unlabelled:
@@ -118,13 +118,13 @@ def made(output, module, arguments, settings):
     return good
 
 
-def finish(opt, classes, flags):
+def finish(opt, shown, flags):
     """Check the set, draw its sheet, say what to do next; -> whether the check found anything wrong."""
     wrong = check(opt)
     path = os.path.join(opt.dataroot, SHEET)
     samples = [sample for split in ('train', 'val') if os.path.isdir(os.path.join(opt.dataroot, f'{split}_label'))
                for sample in find_samples(opt, split)]
-    contact_sheet(samples, classes).save(path, quality=95)
+    contact_sheet(samples, shown).save(path, quality=95)
     print(f'look at: {path}\ntrain:   python train.py {shlex.join(flags)}')
     return wrong
 

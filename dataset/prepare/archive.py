@@ -11,7 +11,7 @@ from collections import namedtuple
 from functools import lru_cache
 
 from dataset.files import DataError
-from model.errors import InputError
+from runtime.errors import InputError
 
 LARGEST = 1 << 28  # bytes of one member, unpacked: photos and maps have a few million; a larger one is no picture
 

@@ -9,8 +9,8 @@ from dataset.files import DataError, load_label
 from dataset.prepare.archive import Member, members, read, source
 from dataset.prepare.coco_masks import official_polygon, polygons, region
 from dataset.prepare.samples import Job, label_bytes, paired, photo_and_sizes, png
-from model.errors import InputError
 from model.init import DONTCARE, OPT
+from runtime.errors import InputError
 
 ANNOTATIONS_SIZE = 1 << 32  # bytes; instances_train2017.json has 448 million
 STUFFTHINGMAPS = 'stuffthingmaps_trainval2017'

@@ -2,9 +2,9 @@
 import numpy as np
 from PIL import Image
 
-from dataset.classes import colourize
 from dataset.demo import edges
 from dataset.files import load_instance, load_photo
+from dataset.palette import colourize
 
 SAMPLES = 8
 CELL = 256, 192  # largest width and height of a picture on the sheet, in pixels

@@ -7,7 +7,7 @@ import numpy as np
 from dataset.files import DataError, load_ids, load_instance
 from dataset.prepare.archive import Member, members, read, source
 from dataset.prepare.samples import Job, label_bytes, paired, photo_and_sizes, png
-from model.errors import InputError
+from runtime.errors import InputError
 
 ADE20K, ADE20K_TOP = 'ADEChallengeData2016', 150  # ids 0 (unknown) .. 150
 CITYSCAPES_TOP, LICENCE_PLATE = 34, 255           # ids 0 .. 33; the licence plate's -1 in 8 bits becomes the 35th, 34

@@ -6,11 +6,11 @@ import os
 import numpy as np
 from PIL import Image
 
-from dataset.classes import UNLABELLED, of_colours, read_table
 from dataset.files import DataError, by_stem, load_ids, load_instance, load_photo
+from dataset.palette import UNLABELLED, of_colours, read_table
 from dataset.prepare.archive import Member, read
 from dataset.prepare.samples import Job, label_bytes, paired, photo_and_sizes, png
-from model.errors import InputError
+from runtime.errors import InputError
 
 SHAPES_DIFFER = 0.02   # part by which width / height of map and photo may differ with --fit photo: rounding, no more
 
@@ -62,7 +62,7 @@ def _rows(arguments, split):
 
 
 def table_of(path):
-    """list of dataset.classes.Class from the file of --colours; InputError."""
+    """list of dataset.palette.Class from the file of --colours; InputError."""
     try:
         return read_table(path)
     except OSError as error:

@@ -16,11 +16,11 @@ from dataset.check import is_grey
 from dataset.files import DataError, check_same_size, load_photo
 from dataset.prepare.archive import NamedBytes, path_of, read
 from dataset.workers import WorkerKilled, Workers
-from model import locking
-from model.errors import InputError
-from model.locking import locked
-from model.processes.cores import cores
-from model.writing import UNFINISHED, writing
+from runtime import locking
+from runtime.cores import cores
+from runtime.errors import InputError
+from runtime.locking import locked
+from runtime.writing import UNFINISHED, writing
 
 RECORD = 'prepared.jsonl'
 GOES_ON = 'the same command goes on once that is mended'

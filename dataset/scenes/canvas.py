@@ -6,7 +6,7 @@ units of the picture's height.
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from dataset.classes import COCO_STUFF, UNLABELLED
+from dataset.palette import COCO_STUFF, UNLABELLED
 from dataset.scenes import materials
 
 OVERSAMPLING = 4  # mask samples per pixel and axis: the photo's edges are smooth, the label's follow the pixel's majority

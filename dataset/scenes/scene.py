@@ -1,7 +1,7 @@
 """Demo scenes: landscapes, savannas, beaches, streets and rooms, each painted from the far to the near."""
 import numpy as np
 
-from dataset.classes import UNLABELLED
+from dataset.palette import UNLABELLED
 from dataset.scenes import materials, objects
 from dataset.scenes.canvas import Canvas, box, ellipse, polygon
 from dataset.scenes.scenery import birds, clouds, clump, ridge, scattered, swell, winding, window

@@ -7,21 +7,23 @@
     python -m model.convert deeplab|drn|inception FILE.pth OUT.pdparams
     python -m model.convert upernet ENCODER.pth DECODER.pth OUT.pdparams
 
-Each source's module reads names and shapes; every tensor must then find its place (model.convert.paddle_files.set_weights).
+Each source's module reads names and shapes; every tensor must then find its place (model.weights.set_weights).
 """
 import importlib
 import sys
 
-from model.processes import device  # noqa: F401  first: sets the threads, then imports Paddle
+from runtime import device  # noqa: F401  first: sets the threads, then imports Paddle
+
+# isort: split
 
 import paddle
 
-from model.errors import OptionError, shown_in_one_line
+from runtime.errors import OptionError, shown_in_one_line
 
 SOURCES = {   # word -> module, function; by name, since vgg and result stand on model, and a command needs only its own
     'nvlabs': ('model.convert.nvlabs', 'convert'), 'ctkindle': ('model.convert.ctkindle', 'convert'),
-    'export': ('model.convert.nvlabs', 'export'), 'vgg19': ('vgg.convert', 'convert'), 'deeplab': ('result.convert', 'deeplab'),
-    'drn': ('result.convert', 'drn'), 'upernet': ('result.convert', 'upernet'), 'inception': ('result.convert', 'inception')}
+    'export': ('model.convert.nvlabs', 'export'), 'vgg19': ('vgg.convert', 'convert'), 'deeplab': ('result.networks.convert', 'deeplab'),
+    'drn': ('result.networks.convert', 'drn'), 'upernet': ('result.networks.convert', 'upernet'), 'inception': ('result.networks.convert', 'inception')}
 
 
 def main(words=None):

@@ -8,12 +8,11 @@ import re
 
 from model.convert.nvlabs import NETWORKS
 from model.convert.official_options import READERS, official_options
-from model.convert.paddle_files import read_weights, set_weights
-from model.convert.run_folder import write_model
-from model.errors import InputError
 from model.init import OPT
 from model.presets import PRESETS
-from model.writing import refuse_existing
+from model.weights import read_weights, set_weights, write_model
+from runtime.errors import InputError
+from runtime.writing import refuse_existing
 
 FILES = {'G': 'n_g.pdparams', 'D': 'n_d.pdparams', 'E': 'n_e.pdparams'}
 SETTINGS = dict(activation='gelu', attention='simam', preprocess_mode='scale_shortside_and_crop')

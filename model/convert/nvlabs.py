@@ -3,17 +3,16 @@ import argparse
 import os
 
 from model.convert.official_options import READERS, official_options
-from model.convert.paddle_files import read_weights, set_weights
-from model.convert.run_folder import folder_of, write_model
 from model.convert.torch_files import read_state_dict, write_state_dict
 from model.convert.torch_names import dropped, from_torch, to_torch
 from model.discriminator import MultiscaleDiscriminator
-from model.errors import InputError
 from model.generator import SPADEGenerator
 from model.init import OPT
 from model.presets import PRESETS
 from model.vae_encoder import VAEEncoder
-from model.writing import refuse_existing, writing
+from model.weights import folder_of, read_weights, set_weights, write_model
+from runtime.errors import InputError
+from runtime.writing import refuse_existing, writing
 
 NETWORKS = {'G': ('n_g.pdparams', SPADEGenerator), 'D': ('n_d.pdparams', MultiscaleDiscriminator),
             'E': ('n_e.pdparams', VAEEncoder)}

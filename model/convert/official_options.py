@@ -2,9 +2,9 @@
 import math
 import re
 
-from model.errors import InputError
 from model.init import OPT, UPSAMPLINGS
 from model.presets import PRESETS
+from runtime.errors import InputError
 
 OFFICIAL_CHANNELS = {184: 'coco_stuff_paper', 151: 'ade20k_paper', 36: 'cityscapes_paper'}   # semantic_nc -> preset
 UNSEEN = ('crop_size', 'aspect_ratio', 'num_upsampling_layers', 'label_nc', 'contain_dontcare_label', 'no_instance')

@@ -11,8 +11,8 @@ import zipfile
 
 import numpy
 
-from model.convert.paddle_files import read_weights
-from model.errors import InputError
+from model.weights import read_weights
+from runtime.errors import InputError
 
 # Storage class of torch -> numpy dtype without its byte order. bfloat16, which numpy lacks, is the upper half of a float32.
 STORAGES = {'FloatStorage': 'f4', 'DoubleStorage': 'f8', 'HalfStorage': 'f2', 'BFloat16Storage': 'bfloat16',

@@ -12,17 +12,19 @@ import json
 import os
 import sys
 
-from model.processes import device  # noqa: F401  first: sets the threads, then imports Paddle
+from runtime import device  # noqa: F401  first: sets the threads, then imports Paddle
+
+# isort: split
 
 import paddle
 
-from model.errors import InputError, OptionError, shown_in_one_line
 from model.export import files, inference
 from model.export.exported import Exported, checkpoint
 from model.export.interface import interface_of
 from model.export.metadata import description
 from model.init import OPT
 from model.painter import checkpoint_parser
+from runtime.errors import InputError, OptionError, shown_in_one_line
 
 
 def export(kind, words):

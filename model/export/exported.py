@@ -1,8 +1,6 @@
 """One network of a checkpoint, as it is exported: interface, constants and metadata, and a Painter to compare the file with."""
 import copy
 
-from model.convert.paddle_files import set_weights
-from model.convert.run_folder import folder_of
 from model.export import verify
 from model.export.folding import constants, plain_state, resizing
 from model.export.interface import interface_of
@@ -11,6 +9,7 @@ from model.generator import SPADEGenerator
 from model.init import OPT
 from model.painter import Painter, load_painter
 from model.vae_encoder import VAEEncoder
+from model.weights import folder_of, set_weights
 
 
 def checkpoint(arguments):

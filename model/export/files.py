@@ -8,10 +8,9 @@ import os
 
 import numpy as np
 
-from model.errors import InputError
 from model.export import inference, verify
-from model.writing import writing
-
+from runtime.errors import InputError
+from runtime.writing import writing
 
 # What check and describe read in an export's metadata.
 WRITTEN = ('project', 'version', 'network', 'float', 'half', 'options', 'epoch', 'licence', 'weights_sha256')

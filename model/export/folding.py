@@ -3,9 +3,9 @@ import hashlib
 
 import numpy as np
 
-from model.convert.paddle_files import as_arrays
 from model.normalization import EPSILON
 from model.vae_encoder import INPUT_SIZE
+from model.weights import as_arrays
 
 
 def plain_state(network, half=False):

@@ -8,9 +8,9 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
-from model.errors import InputError
 from model.export import networks
 from model.normalization import EPSILON
+from runtime.errors import InputError
 
 
 class PaddleOperators(nn.Layer):

@@ -1,8 +1,8 @@
 """Inputs and outputs of an exported network: names, types, shapes."""
 from dataclasses import dataclass
 
-from model.errors import InputError
 from model.export.networks import input_names
+from runtime.errors import InputError
 
 
 @dataclass

@@ -5,10 +5,10 @@ import re
 
 import numpy as np
 
-from model.errors import InputError
 from model.export.folding import digest
+from runtime.errors import InputError
 
-LICENCE_FILE = 'licence.txt'    # model/convert/run_folder.py writes it beside converted weights that have one
+LICENCE_FILE = 'licence.txt'    # model/weights.py writes it beside converted weights that have one
 PYPROJECT = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'pyproject.toml')
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import paddle
 from PIL import Image
 
-from model.errors import InputError
 from model.init import DONTCARE
 from model.semantics import SemanticMap
+from runtime.errors import InputError
 
 TOLERANCE = 1e-4    # of the picture's scale, before rounding: float32 on either side, summed in other orders
 BATCHES = 1, 3

@@ -1,4 +1,4 @@
-"""The C++ kernels as differentiable operators on float32 CPU tensors. Plain formulas of each stand in tests/test_kernels.py."""
+"""The C++ kernels as differentiable operators on float32 CPU tensors. Plain formulas of each stand in tests/model/test_kernels.py."""
 import ctypes
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import paddle
 from paddle.autograd import PyLayer
 
 from model.fast import kernels, return_free_memory
-from model.processes import distributed
+from runtime import distributed
 
 # Free memory is returned on the way back of large layers (model.fast.return_free_memory). From how many elements on:
 RETURN_AFTER = 1 << 19              # of a SPADE layer's input, at its end

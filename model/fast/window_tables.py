@@ -3,9 +3,9 @@ import numpy as np
 import paddle
 import paddle.nn.functional as F
 
+from model import precision
 from model.activation import activate_hidden
 from model.fast import in_use, operators
-from model.processes import precision
 
 
 def modulation(spade, windows, semantics):

@@ -1,0 +1,283 @@
+"""The CPU kernels against plain formulas. How they are built: tests/model/test_kernels_built.py."""
+import functools
+import platform
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import paddle
+import paddle.nn.functional as F
+import pytest
+
+from model import fast
+from model.convolution import Convolution, hold_constant
+from model.fast import operators
+from model.generator import SPADEGenerator
+from model.init import OPT
+from model.painter import Painter, checkpoint_parser, load_painter
+from model.semantics import SemanticMap
+from tests.forked import REPOSITORY
+
+# Where there is a compiler, kernels that do not build are a failure, not a reason to skip.
+pytestmark = [pytest.mark.skipif(platform.machine() != 'x86_64' or not shutil.which('g++'), reason='no x86-64 processor or no g++'),
+              pytest.mark.usefixtures('two_threads')]
+
+
+def leaf(*shape, seed=0, scale=1.0):
+    values = np.random.default_rng([seed, *shape]).standard_normal(shape).astype(np.float32) * scale
+    return paddle.to_tensor(values, stop_gradient=False)
+
+
+def compare(kernel, plain, leaves, tolerance=1e-5):
+    """Outputs and gradients of two functions of `leaves`, relative to the plain one's scale."""
+    results = []
+    for function in (kernel, plain):
+        for tensor in leaves:
+            tensor.clear_gradient()
+        y = function(*leaves)
+        (y * leaf(*y.shape, seed=9).detach()).sum().backward()
+        results.append([y.numpy()] + [tensor.grad.numpy().copy() for tensor in leaves])
+    for found, expected in zip(*results):
+        assert np.abs(found - expected).max() <= tolerance * np.abs(expected).max()
+
+
+@pytest.mark.parametrize('n, c, out, size, k, stride, padding, biased', [
+    (1, 3, 8, (9, 7), 3, 1, 1, True), (2, 16, 32, (16, 16), 3, 1, 1, False), (2, 5, 4, (13, 17), 4, 2, 2, True),
+    (1, 32, 16, (8, 8), 1, 1, 0, False), (3, 16, 3, (6, 11), 5, 1, 2, True), (1, 64, 1, (5, 5), 4, 1, 2, True)])
+def test_convolution(n, c, out, size, k, stride, padding, biased):
+    x, weight, bias = leaf(n, c, *size), leaf(out, c, k, k, scale=0.2), leaf(out)
+    if biased:
+        compare(lambda x, w, b: operators.Convolution.apply(x, w, b, stride, padding, False),
+                lambda x, w, b: F.conv2d(x, w, b, stride, padding), [x, weight, bias])
+    else:
+        compare(lambda x, w: operators.Convolution.apply(x, w, None, stride, padding, False),
+                lambda x, w: F.conv2d(x, w, None, stride, padding), [x, weight])
+
+
+@pytest.mark.parametrize('n, size, k, padding', [(1, (263, 259), 3, 1), (2, (200, 180), 5, 2), (1, (270, 260), 4, 2),
+                                                 (1, (1100, 61), 2, 0)])
+def test_large_convolutions_are_done_in_strips(n, size, k, padding):
+    weight, bias = leaf(64, 64, k, k, scale=0.1).detach(), leaf(64).detach()  # their gradients are not
+    compare(lambda x: operators.Convolution.apply(x, weight, bias, 1, padding, False),
+            lambda x: F.conv2d(x, weight, bias, 1, padding), [leaf(n, 64, *size)])
+
+
+def test_modulation_in_place_equals_modulation():
+    """Also of a tensor that is not contiguous, which cannot be overwritten."""
+    x, table = leaf(2, 9, 7, 6).detach(), leaf(2, 12, 9, 7).detach()
+    mean, scale = leaf(6).detach(), leaf(6).detach() ** 2
+    arguments = table, None, operators.Statistics(mean, scale, False, None, False), 0.2
+    turned = x.transpose([0, 3, 1, 2])
+    expected = operators.modulated(turned.clone(), *arguments).numpy()
+    assert np.array_equal(operators.modulated(turned, *arguments, inplace=True).numpy(), expected)
+    own = paddle.to_tensor(x.numpy().transpose(0, 3, 1, 2).copy())
+    assert np.array_equal(operators.modulated(own, *arguments, inplace=True).numpy(), expected)
+    assert np.array_equal(own.numpy(), expected)
+
+
+@pytest.mark.skipif(not fast.has_bfloat16(), reason='this processor has no bfloat16 units')
+def test_bfloat16_convolution_is_near():
+    compare(lambda x, w, b: operators.Convolution.apply(x, w, b, 1, 1, True), lambda x, w, b: F.conv2d(x, w, b, 1, 1),
+            [leaf(1, 64, 16, 16), leaf(32, 64, 3, 3, scale=0.1), leaf(32)], tolerance=1e-2)
+
+
+def rounded(tensor):
+    """Float32 values that bfloat16 holds."""
+    bits = tensor.numpy().view(np.uint32)
+    bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000
+    return paddle.to_tensor(bits.view(np.float32), stop_gradient=False)
+
+
+@pytest.mark.skipif(not fast.has_bfloat16(), reason='this processor has no bfloat16 units')
+@pytest.mark.parametrize('n, size, k, padding', [(1, (263, 259), 3, 1), (2, (200, 180), 5, 2)])
+def test_strips_in_bfloat16(n, size, k, padding):
+    """Of operands that are rounded already: what is left is the rounding of results and of dy, 1 in 256 of each value at most."""
+    weight, bias = rounded(leaf(64, 64, k, k, scale=0.1)).detach(), leaf(64).detach()
+    compare(lambda x: operators.Convolution.apply(x, weight, bias, 1, padding, True),
+            lambda x: F.conv2d(x, weight, bias, 1, padding), [rounded(leaf(n, 64, *size))], tolerance=4e-3)
+
+
+NO_MEMORY = '''
+import resource, paddle
+from model.fast import operators
+weight, x = paddle.ones([64, 64, 3, 3]), paddle.ones([1, 64, 600, 600])
+operators.Convolution.apply(x[:, :, :9, :9], weight, None, 2, 1, False)
+before = resource.getrlimit(resource.RLIMIT_AS)
+now = int(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmSize'))) << 10
+resource.setrlimit(resource.RLIMIT_AS, (now + (60 << 20), before[1]))   # the result of 22 MB fits, x in oneDNN's layout does not
+try:
+    operators.Convolution.apply(x, weight, None, 2, 1, False)
+except MemoryError as error:
+    print(error)
+resource.setrlimit(resource.RLIMIT_AS, before)
+y = operators.Convolution.apply(x, weight, None, 2, 1, False).numpy()
+print(y.shape, y.min(), y.max())
+'''
+
+
+def test_no_memory_for_a_convolution_is_a_memory_error():
+    """Not a crash; with memory again it works."""
+    found = subprocess.run([sys.executable, '-c', NO_MEMORY], capture_output=True, text=True, cwd=REPOSITORY)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.splitlines()[-2:] == ['no memory for a convolution (False, 1, 64, 600, 600, 64, 3, 3, 2, 1, 1, 1)',
+                                              '(1, 64, 300, 300) 256.0 576.0']
+
+
+def test_convolution_of_a_frozen_weight_or_a_fixed_image():
+    x, weight = leaf(1, 8, 8, 8), leaf(8, 8, 3, 3)
+    weight.stop_gradient = True
+    operators.Convolution.apply(x, weight, None, 1, 1, False).sum().backward()
+    assert x.grad is not None and weight.grad is None
+    x, weight = leaf(1, 8, 8, 8).detach(), leaf(8, 8, 3, 3)
+    operators.Convolution.apply(x, weight, None, 1, 1, False).sum().backward()
+    assert x.grad is None and weight.grad is not None
+
+
+def test_convolution_of_a_tensor_that_is_not_contiguous():
+    x, weight = leaf(2, 8, 6, 9), leaf(4, 8, 3, 3)
+    compare(lambda x, w: operators.Convolution.apply(x.transpose([0, 1, 3, 2]), w, None, 1, 1, False),
+            lambda x, w: F.conv2d(x.transpose([0, 1, 3, 2]), w, None, 1, 1), [x, weight])
+
+
+def test_arrays_in_another_order_are_refused():
+    """Of numpy: a copy would lose what the kernel writes, and the memory as it lies would be read crosswise."""
+    x, modulated = np.zeros((4, 6), np.float32), paddle.zeros([6, 4])
+    for array in (x.T, x[:, ::2], np.asfortranarray(x)):
+        with pytest.raises(ValueError, match='kernels read and write C order'):
+            operators._call('spade_window_sums', modulated, array)
+
+
+@pytest.mark.parametrize('size, k, biased', [((9, 7), 3, True), ((5, 5), 1, False), ((16, 16), 4, True)])
+def test_spectral_norm(size, k, biased):
+    """Output, both gradients, and u and v after three forwards in training mode and one in eval mode."""
+    layers = []
+    for kernels in (True, False):
+        paddle.seed(3)
+        layers.append(Convolution(20, 12, k, OPT(cpu_kernels=kernels), padding=k // 2, bias=biased, spectral=True))
+    for _ in range(3):
+        compare(*layers, [leaf(2, 20, *size)])
+        gradients = [layer.weight_orig.grad.numpy() for layer in layers]
+        np.testing.assert_allclose(*gradients, atol=1e-5 * np.abs(gradients[1]).max())
+        for name in ('weight_u', 'weight_v'):
+            np.testing.assert_allclose(*(getattr(layer, name).numpy() for layer in layers), atol=1e-6)
+    before = layers[0].weight_v.numpy()
+    for layer in layers:
+        layer.eval()
+    compare(*layers, [leaf(2, 20, *size)])
+    np.testing.assert_array_equal(layers[0].weight_v.numpy(), before)
+
+
+@pytest.mark.parametrize('spectral', [True, False])
+def test_a_constant_convolution_is_the_same_to_the_bit(spectral):
+    """For pictures of every size, the largest in strips, one after the other and again; only in eval mode and without gradients."""
+    layer = Convolution(20, 12, 3, OPT(), padding=1, bias=spectral, spectral=spectral)
+    layer.eval()
+    pictures = [leaf(*shape).detach() for shape in ((1, 20, 9, 7), (3, 20, 9, 7), (1, 20, 600, 500), (1, 20, 9, 7), (1, 20, 1, 1))]
+    expected = [layer(x).numpy() for x in pictures]
+    hold_constant(paddle.nn.Sequential(layer))
+    with paddle.no_grad():
+        for _ in range(2):
+            for x, y in zip(pictures, expected):
+                for _ in range(2):      # laid out now, laid out before
+                    np.testing.assert_array_equal(layer(x).numpy(), y)
+    kept, x = layer.constant, leaf(2, 20, 9, 7)
+    layer(x).sum().backward()
+    assert x.grad is not None
+    with paddle.no_grad():
+        layer.train()
+        layer(x)
+    assert layer.constant is kept and kept.shape[1] == 1
+
+
+def test_a_checkpoint_s_painter_holds_its_weights(trained):
+    """And paints what networks do that prepare them for every picture."""
+    opt, painter = load_painter(checkpoint_parser('').parse_args(['--lastoutput', str(trained / 'output')]))
+    plain = SPADEGenerator(opt)
+    plain.set_state_dict(painter.generator.state_dict())
+    label = np.random.default_rng(0).integers(0, opt.label_nc, (2, 1, *opt.picture_size))
+    expected, *found = (one.paint(SemanticMap(*label, opt)).numpy() for one in (Painter(opt, plain), painter, painter))
+    for picture in found:
+        np.testing.assert_array_equal(picture, expected)
+    assert painter.generator.conv_img.constant and plain.conv_img.constant is None
+
+
+def test_windows_of_another_size_are_refused():
+    with pytest.raises(ValueError, match='windows of 4 places'):
+        operators.WindowProduct.apply(leaf(3, 8), leaf(2, 8, 2, 2), leaf(2), leaf(2, 8, 2, 2), leaf(2), np.zeros((1, 4), np.int32))
+
+
+def test_a_convolution_recomputes_its_input():
+    """What Modulate gave need not be kept for the way back of the convolutions after it, even where two of them read it."""
+    x, table, weight, other = leaf(2, 6, 9, 8), leaf(12, 30), leaf(4, 6, 3, 3), leaf(4, 6, 3, 3, seed=1)
+    pixel = np.random.default_rng(4).integers(0, 30, (2, 9, 8)).astype(np.int32)
+    statistics = operators.Statistics(leaf(6, seed=5).detach(), leaf(6, seed=6).detach().abs(), False, None, False)
+
+    def both(recomputed):
+        def function(x, table, weight, other):
+            arguments = x, table, pixel, statistics, 0.2
+            y, recompute = operators.Modulate.apply(*arguments), functools.partial(operators.modulated, *arguments)
+            return sum(operators.Convolution.apply(y, w, None, 1, 1, False, None, recompute if recomputed else None)
+                       for w in (weight, other))
+        return function
+
+    compare(both(True), both(False), [x, table, weight, other], tolerance=0)
+
+
+@pytest.mark.parametrize('biased', [True, False])
+def test_window_sums(biased):
+    positions = np.random.default_rng(1).integers(0, 20, (37, 9)).astype(np.int32)
+    table, bias = leaf(20, 12), leaf(12)
+
+    def plain(table, *bias):
+        sums = F.embedding(paddle.to_tensor(positions), table).sum(1)
+        return paddle.concat([F.relu(sums + bias[0]), paddle.zeros([1, 12])]) if biased else sums
+
+    compare(lambda table, *bias: operators.WindowSums.apply(table, bias[0] if biased else None, positions), plain,
+            [table, bias] if biased else [table])
+
+
+@pytest.mark.parametrize('rows', [1, 50, 1500])  # few rows are multiplied together, many in blocks
+@pytest.mark.parametrize('k', [3, 5])
+def test_window_product(rows, k):
+    windows = np.random.default_rng(2).integers(0, 31, (rows, k * k)).astype(np.int32)
+    hidden, gamma, beta = leaf(31, 16), leaf(6, 16, k, k, scale=0.2), leaf(6, 16, k, k, seed=1, scale=0.2)
+
+    def plain(hidden, gamma, gamma_bias, beta, beta_bias):
+        gathered = F.embedding(paddle.to_tensor(windows), hidden).transpose([0, 2, 1]).flatten(1)
+        return paddle.concat([(gathered @ weight.flatten(1).t() + bias).t() for weight, bias in
+                              ((gamma, gamma_bias), (beta, beta_bias))])
+
+    leaves = [hidden, gamma, leaf(6), beta, leaf(6, seed=1)]
+    compare(lambda *tensors: operators.WindowProduct.apply(*tensors, windows), plain, leaves)
+
+
+@pytest.mark.parametrize('per_image', [False, True])
+@pytest.mark.parametrize('dealt', [False, True])
+@pytest.mark.parametrize('own', [False, True])
+def test_modulation(per_image, dealt, own):
+    n, c, height, width, windows = 2, 5, 33, 41, 60
+    pixel = np.random.default_rng(3).integers(0, windows, (n, height, width)).astype(np.int32)
+    pixel[:, :20] = 7  # half of an image may share a window
+    x, table = leaf(n, c, height, width, scale=2), leaf(2 * c, windows) if dealt else leaf(n, 2 * c, height, width)
+    shape, axes = ([n, c, 1, 1], [2, 3]) if per_image else ([1, c, 1, 1], [0, 2, 3])
+    given = leaf(n * c if per_image else c, seed=5).detach(), leaf(n * c if per_image else c, seed=6).detach().abs() + 0.5
+
+    def kernel(x, table):
+        mean, variance = operators.mean_and_variance(x.detach(), per_image) if own else given
+        statistics = operators.Statistics(mean, (variance + 1e-5) ** -0.5, per_image, x.size // mean.size if own else None, False)
+        return operators.Modulate.apply(x, table, pixel if dealt else None, statistics, 0.2)
+
+    def plain(x, table):
+        mean, variance = (x.mean(axes, keepdim=True), x.var(axes, unbiased=False, keepdim=True)) if own else \
+            (values.reshape(shape) for values in given)
+        both = F.embedding(paddle.to_tensor(pixel), table.t()).transpose([0, 3, 1, 2]) if dealt else table
+        return F.leaky_relu((x - mean) * (variance + 1e-5) ** -0.5 * (1 + both[:, :c]) + both[:, c:], 0.2)
+
+    compare(kernel, plain, [x, table])
+
+
+def test_nan_is_not_swallowed():
+    table = paddle.to_tensor(np.full((4, 3), np.nan, np.float32))
+    sums = operators.WindowSums.apply(table, paddle.zeros([3]), np.zeros((2, 9), np.int32))
+    assert np.isnan(sums.numpy()[:2]).all()

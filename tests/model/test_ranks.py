@@ -1,0 +1,105 @@
+"""Many processes over gloo give what one gives with the whole batch; a batch in pieces, too."""
+import numpy as np
+import paddle
+import pytest
+
+from model.init import OPT
+from model.train_step import TrainStep
+from tests.forked import REPOSITORY
+from tests.rank import SETTINGS, TINY, batch
+
+# All that is exchanged is in these two settings; the others are tried one mechanism at a time.
+USUAL = 'syncbatch_windows', 'sync_in_D_and_E'
+OTHERS = tuple(name for name in SETTINGS if name not in USUAL)
+WORLDS = [(2, USUAL), pytest.param((2, OTHERS), marks=pytest.mark.thorough), pytest.param((4, USUAL), marks=pytest.mark.thorough)]
+IN_EACH = pytest.mark.parametrize('both', WORLDS, indirect=True, ids=['2', '2 one by one', '4'])
+
+
+@pytest.fixture(scope='session')
+def both(request, scripts, shared):
+    """Folders of results: `world` processes with a sample each, and one with all of them; and the settings' names."""
+    world, names = request.param
+
+    def make(folder):
+        for name in ('many', 'one'):
+            (folder / name).mkdir()
+        alone = scripts.start_command(['-m', 'tests.rank', folder / 'one', '--world', world, *names], folder / 'said')
+        assert not any(scripts.ranks(folder, world, REPOSITORY / 'tests' / 'rank.py', folder / 'many', *names))
+        assert alone.wait(timeout=300) == 0, (folder / 'said').read_text()
+    return shared(f'world{world}_{len(names)}', make), names
+
+
+def compared(both, name):
+    return [dict(np.load(both[0] / which / f'{name}.npz')) for which in ('many', 'one')]
+
+
+@IN_EACH
+def test_many_processes_equal_one_with_the_whole_batch(both):
+    for name in both[1]:
+        many, one = compared(both, f'{name}_float64')
+        assert many.keys() == one.keys() and len(many) > 100
+        del many['early'], one['early']
+        many, one = ({key: value for key, value in arrays.items() if not key.endswith('.last')} for arrays in (many, one))
+        assert many['losses'].shape == (5, 7) and np.abs(one['losses']).max() > 1
+        scale = max(np.abs(value).max() for key, value in one.items() if key.endswith('.grad'))
+        for key in many:
+            tolerance = 1e-9 * (scale if key.endswith('.grad') else max(1, np.abs(one[key]).max()))
+            assert np.abs(many[key] - one[key]).max() <= tolerance, (name, key)
+
+
+@IN_EACH
+def test_gradients_sent_during_backward_are_those_sent_after_it_to_the_bit(both):
+    folder, names = both
+    for name in names:
+        during, after = (dict(np.load(folder / 'many' / f'{name}_{when}.npz')) for when in ('float32', 'after'))
+        (early_g, all_g), (early_d, all_d) = during.pop('early')
+        assert 0.8 * all_g <= early_g <= all_g and all_g > 5 and 0 < early_d <= all_d, name
+        assert not after.pop('early')[:, 0].any(), name
+        assert during.keys() == after.keys()
+        for key in during:
+            np.testing.assert_array_equal(during[key], after[key], f'{name} {key}')
+
+
+@IN_EACH
+def test_first_losses_in_float32(both):
+    for name in both[1]:
+        many, one = compared(both, f'{name}_float32')
+        np.testing.assert_allclose(many['losses'][0], one['losses'][0], atol=1e-4, err_msg=name)
+
+
+@IN_EACH
+def test_every_rank_keeps_the_same_average_of_the_generator(both):
+    many, one = compared(both, 'averages')
+    assert len(many['digests']) in (2, 4) and len(set(many['digests'])) == 1
+    assert many['error'] < 1e-12 and one['error'] < 1e-12
+
+
+@IN_EACH
+def test_synchronized_batch_norm_of_unequal_batches(both):
+    many, one = compared(both, 'unequal')
+    for key in one:
+        assert np.abs(many[key] - one[key]).max() <= 1e-9 * np.abs(one[key]).max(), key
+
+
+def test_pieces_equal_the_whole_batch():
+    """Without batch norm and spectral norm, which see a piece each."""
+    paddle.set_default_dtype('float64')
+    try:
+        settings = {**TINY, 'norm_G': 'spadeinstance3x3', 'norm_D': 'instance'}
+        whole, pieces = TrainStep(OPT(**settings, batchSize=3)), TrainStep(OPT(**settings, accumulate=3))
+        for step in range(3):
+            expected = whole.step(*batch(step, 3))
+            found = pieces.update([batch(step, 3, index) for index in range(3)])
+            np.testing.assert_allclose(list(found.values()), list(expected.values()), atol=1e-9)
+        for ours, theirs in zip(pieces.generator.parameters(), whole.generator.parameters()):
+            np.testing.assert_allclose(ours.grad.numpy(), theirs.grad.numpy(), atol=1e-9)
+    finally:
+        paddle.set_default_dtype('float32')
+
+
+def test_pieces_draw_the_noise_of_the_whole_batch():
+    whole, pieces = (TrainStep(OPT(**{**TINY, 'use_vae': True})) for _ in range(2))
+    semantics = [pieces._piece(*batch(0, 3, index)) for index in range(3)]
+    joint = whole._noise(None, 1, 0, [whole._piece(*batch(0, 3))]).numpy()
+    for index in range(3):
+        np.testing.assert_array_equal(pieces._noise(None, 1, index, semantics).numpy()[0], joint[index])

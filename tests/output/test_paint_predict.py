@@ -1,0 +1,110 @@
+"""predict.py on folders, killed and begun again, and what it does with styles."""
+import contextlib
+import io
+import os
+import runpy
+import shutil
+import sys
+
+import numpy as np
+from PIL import Image
+
+from tests.forked import kill, until
+from tests.runner import contents, says
+
+
+def predicted(scripts, *flags):
+    """What predict.py prints, run in this process, which saves the seconds of its start."""
+    stdout, argv = io.StringIO(), sys.argv
+    with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(io.StringIO()):
+        sys.argv = ['predict.py', *map(str, flags)]
+        try:
+            runpy.run_path(str(scripts.REPOSITORY / 'predict.py'), run_name='__main__')
+        finally:
+            sys.argv = argv
+    return stdout.getvalue()
+
+
+def pixels(path):
+    return np.asarray(Image.open(path))
+
+
+def flags_of(scripts, model, split='val', **more):
+    flags = {'lastoutput': model / 'output', 'label': scripts.data / f'{split}_label',
+             'instance': scripts.data / f'{split}_inst', **more}
+    return [f'--{name}={value}' for name, value in flags.items()]
+
+
+def test_a_folder_killed_and_begun_again_paints_the_rest(scripts, trained, tmp_path):
+    """What is painted stays untouched; all is what single calls and val.py paint."""
+    flags = [*flags_of(scripts, trained, 'train', out=tmp_path / 'painted'), '--png']
+    process = scripts.start_command(['predict.py', *flags], tmp_path / 'said')
+    until(lambda: (tmp_path / 'painted').is_dir() and len(list((tmp_path / 'painted').glob('[0-9]*.png'))) >= 2, 200, process)
+    kill(process)
+    there = {path.name: path.stat().st_mtime_ns for path in (tmp_path / 'painted').glob('[0-9]*.png')}
+    assert 2 <= len(there) < scripts.TRAINING, 'it was faster than the kill'
+    for name in there:
+        assert pixels(tmp_path / 'painted' / name).shape == (32, 32, 3)
+    said = predicted(scripts, *flags)
+    assert says(said, f'{tmp_path / "painted"}: 13 pictures, {len(there)} of them there already')
+    for name, time in there.items():
+        assert (tmp_path / 'painted' / name).stat().st_mtime_ns == time
+    assert sorted(path.name for path in (tmp_path / 'painted').glob('[0-9]*')) == [f'{n:03d}.png' for n in range(13)]
+    single = flags_of(scripts, trained, label=scripts.data / 'train_label/004.png', instance=scripts.data / 'train_inst/004.png',
+                      out=tmp_path / 'one.png')
+    predicted(scripts, *single)
+    assert np.array_equal(pixels(tmp_path / 'one.png'), pixels(tmp_path / 'painted/004.png'))
+
+
+def test_what_a_folder_is_refused_for(scripts, trained, styled, tmp_path):
+    shutil.copytree(scripts.data, tmp_path / 'set')
+    (tmp_path / 'set/val_inst/001.png').unlink()
+    (tmp_path / 'empty').mkdir()
+    (tmp_path / 'mine').mkdir()
+    (tmp_path / 'mine/000.jpg').write_text('mine')
+    before = contents(tmp_path)
+    for more, said in (
+            (dict(instance=tmp_path / 'set/val_inst'), ('--instance', 'nothing there for 1 label maps: 001')),
+            (dict(label=tmp_path / 'empty'), ('--label', 'no images in it')),
+            (dict(instance=scripts.data / 'val_inst/000.png'), ('--instance', 'no folder')),
+            (dict(out=scripts.data / 'val_label'), ('--out', 'is the folder of --label')),
+            (dict(out=tmp_path / 'mine'), (tmp_path / 'mine/000.jpg', 'not by this command')),
+            (dict(styles=8), ('--styles', 'no style encoder'))):
+        flags = flags_of(scripts, trained, **{'out': tmp_path / 'out', **more})
+        assert says(scripts.refusal('predict.py', *flags), *said)
+    assert contents(tmp_path) == before
+    both = flags_of(scripts, styled, out=tmp_path / 'out', styles=2, style_photo=scripts.data / 'val_img')
+    assert says(scripts.refusal('predict.py', *both), '--style_photo and --styles', 'give one of them')
+
+
+def test_other_settings_in_the_same_folder_are_refused(scripts, styled, tmp_path):
+    flags = flags_of(scripts, styled, out=tmp_path / 'painted', style_photo=scripts.data / 'val_img')
+    predicted(scripts, *flags)
+    assert len(os.listdir(tmp_path / 'painted')) == 4
+    before = contents(tmp_path)
+    assert says(scripts.refusal('predict.py', *flags, '--seed=1'), 'other weights, options or styles', 'another --out')
+    assert contents(tmp_path) == before
+    label = tmp_path / 'label.png'
+    shutil.copy(scripts.data / 'val_label/001.png', label)
+    predicted(scripts, *flags_of(scripts, styled, label=label, instance=scripts.data / 'val_inst/001.png', out=tmp_path / 'one.jpg',
+                                 style_photo=scripts.data / 'val_img/001.png'))
+    assert (tmp_path / 'one.jpg').read_bytes() == (tmp_path / 'painted/001.jpg').read_bytes()
+
+
+def test_a_sheet_and_a_way_between_two_styles(scripts, styled, tmp_path):
+    """The cells are the pictures that single calls paint."""
+    one = dict(label=scripts.data / 'val_label/001.png', instance=scripts.data / 'val_inst/001.png')
+    predicted(scripts, *flags_of(scripts, styled, **one, out=tmp_path / 'sheet.png', styles=6, seed=3))
+    sheet = pixels(tmp_path / 'sheet.png')
+    assert sheet.shape == (2 * 32 + 4, 4 * 32 + 3 * 4, 3)
+    assert (sheet[36:, 72:] == 255).all()      # two places are left over
+    predicted(scripts, *flags_of(scripts, styled, **one, out=tmp_path / 'seed.png', seed=8))
+    assert np.array_equal(sheet[36:, 36:68], pixels(tmp_path / 'seed.png'))
+    photos = [scripts.data / f'val_img/00{n}.png' for n in (0, 2)]
+    predicted(scripts, *flags_of(scripts, styled, **one, out=tmp_path / 'way.png', steps=5), '--between', *photos)
+    way = pixels(tmp_path / 'way.png')
+    assert way.shape == (32, 5 * 32 + 4 * 4, 3)
+    for photo, cell in zip(photos, (way[:, :32], way[:, -32:])):
+        predicted(scripts, *flags_of(scripts, styled, **one, out=tmp_path / 'photo.png', style_photo=photo))
+        assert np.array_equal(cell, pixels(tmp_path / 'photo.png'))
+    assert not np.array_equal(way[:, :32], way[:, 36:68])

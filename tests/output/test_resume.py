@@ -1,0 +1,185 @@
+"""An interrupted run equals an uninterrupted one, bit for bit. What a run refuses to go on from: tests/output/test_run.py."""
+import json
+import math
+import os
+import random
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.weights import read_weights
+from tests.forked import kill, until
+from tests.runner import says
+
+KILLS = 20
+FILES = ('n_g.pdparams', 'n_d.pdparams', 'n_e.pdparams', 'n_g_ema.pdparams', 'n_g.pdopt', 'n_d.pdopt')
+WHOLE = dict(use_vae='true', ema_decay=0.9, niter=9)    # a run that writes all of them
+
+
+def rows(folder):
+    """Rows that numpy.load finds in the log; 0 before there is one."""
+    path = Path(folder, 'log', 'log.npy')
+    return len(np.load(path)) if path.exists() else 0
+
+
+def counters(folder):
+    return json.loads(Path(folder, 'output', 'model', 'progress.json').read_text())
+
+
+def assert_same_run(one, other):
+    """Log, weights, optimizers and counters of two runs are equal to the last bit."""
+    assert Path(one, 'log/log.npy').read_bytes() == Path(other, 'log/log.npy').read_bytes()
+    assert counters(one) == counters(other)
+    compared = 0
+    for name in FILES:
+        paths = [Path(folder, 'output', 'model', name) for folder in (one, other)]
+        assert paths[0].exists() == paths[1].exists()
+        if paths[0].exists():
+            arrays, others = map(read_weights, paths)
+            assert arrays.keys() == others.keys()
+            for key in arrays:
+                assert arrays[key].dtype == others[key].dtype and arrays[key].tobytes() == others[key].tobytes(), (name, key)
+            compared += len(arrays)
+    assert compared > 100
+
+
+def assert_whole_generation(folder, files):
+    """What the fixed names resolve to is complete and of one moment, and the log has its rows."""
+    output = Path(folder, 'output')
+    if not os.path.lexists(output / 'model'):
+        assert rows(folder) == 0        # killed before the first checkpoint
+        return
+    progress = counters(folder)
+    assert set(files) < set(os.listdir(output / 'model'))
+    assert int(np.load(output / 'model' / 'current_epoch.npy')) == progress['epoch']
+    if os.path.lexists(output / 'current_epoch.npy'):
+        assert int(np.load(output / 'current_epoch.npy')) == progress['epoch']
+    assert rows(folder) >= progress['log_rows'] == progress['step']
+    updates = set()
+    for name in files:
+        arrays = read_weights(output / 'model' / name)
+        if name.endswith('.pdopt') and progress['step']:
+            powers = [value.item() for key, value in arrays.items() if key.endswith('beta2_pow_acc')]
+            updates |= {round(math.log(power) / math.log(0.9)) for power in powers} or {None}
+    # Paddle stores beta2 ** (updates + 1): the optimizers are as old as the counters say.
+    assert updates == ({progress['step'] + 1} if progress['step'] else set())
+
+
+@pytest.fixture(scope='module')
+def left_alone(scripts, tmp_path_factory):
+    """A run with style encoder, nobody disturbed it; with the seconds to its first row and of a step.
+
+    Begun afresh, not forked: what depends on the process, as the order in a set of words does, shows against those that are.
+    """
+    folder = tmp_path_factory.mktemp('left_alone')
+    begin = time.monotonic()
+    process = scripts.start(folder, fresh=True, **WHOLE)
+    until(lambda: rows(folder), process=process)
+    first, count = time.monotonic(), rows(folder)
+    assert process.wait(timeout=120) == 0, (folder / 'said').read_text()
+    return folder, first - begin, (time.monotonic() - first) / (rows(folder) - count)
+
+
+@pytest.mark.thorough
+def test_twenty_kills_change_nothing(scripts, left_alone, tmp_path):
+    reference, start_up, step = left_alone
+    draw = random.Random(2019)
+    advanced = 0
+    for attempt in range(KILLS):
+        early, resumed = attempt % 5 == 0, os.path.lexists(tmp_path / 'output' / 'model')
+        saved = counters(tmp_path)['log_rows'] if resumed else 0
+
+        def beyond(count):
+            """It has taken so many steps. That it goes on is said when the log has been cut to the checkpoint."""
+            return (not resumed or 'goes on from' in (tmp_path / 'said').read_text()) and rows(tmp_path) >= saved + count
+
+        process = scripts.start(tmp_path, fresh=early, **WHOLE)
+        if early:   # while it imports or begins
+            moment = time.monotonic() + draw.uniform(0, 0.9 * start_up)
+        else:
+            until(lambda: beyond(1), process=process)
+            moment = time.monotonic() + draw.uniform(0, 3 * step)
+        # At the third step at the latest, however fast the machine has become: the run has 54.
+        until(lambda: time.monotonic() >= moment or beyond(3), process=process)
+        assert process.poll() is None, f'ended before kill {attempt + 1}: ' + (tmp_path / 'said').read_text()
+        assert kill(process) == -signal.SIGKILL
+        assert_whole_generation(tmp_path, FILES)
+        advanced += os.path.lexists(tmp_path / 'output' / 'model') and counters(tmp_path)['log_rows'] > saved
+    assert advanced >= 5
+    assert 0 < counters(tmp_path)['step'] < 9 * scripts.STEPS
+    assert 'goes on from' in scripts.trained(tmp_path, **WHOLE)
+    assert_whole_generation(tmp_path, FILES)
+    assert_same_run(reference, tmp_path)
+
+
+@pytest.mark.parametrize('number, status', [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.thorough)])
+def test_a_polite_end_saves_first(scripts, tmp_path, number, status):
+    """With D_steps_per_G 2, stopped between the two D updates of a G update; and with worker processes."""
+    settings = dict(D_steps_per_G=2, save_latest_freq=1000)
+    scripts.trained(tmp_path / 'alone', fresh=True, **settings)
+    folder = tmp_path / 'stopped'
+    process = scripts.start(folder, nThreads=2, **settings)
+    until(lambda: rows(folder) >= 2, process=process)
+    assert kill(process, number) == status
+    said = (folder / 'said').read_text()
+    step = counters(folder)['step']
+    assert says(said, 'stopping: this step is finished', f'stopped and saved after step {step}; the same command goes on')
+    assert 'Traceback' not in said
+    assert rows(folder) == step >= 3
+    while step % 2 == 0:    # go on by single steps until a resume falls between two G updates
+        process = scripts.start(folder, nThreads=2, **settings)
+        until(lambda: rows(folder) > step, process=process)
+        assert kill(process, number) in (status, 0)
+        step = counters(folder)['step']
+    assert f'step {step}' in scripts.trained(folder, **settings)
+    assert_same_run(tmp_path / 'alone', folder)
+
+
+@pytest.mark.thorough
+def test_workers_change_nothing_and_leave_no_orphans(scripts, tmp_path):
+    scripts.trained(tmp_path / 'none', fresh=True, nThreads=0, niter=1)
+    folder = tmp_path / 'two'
+    process = scripts.start(folder, nThreads=2, niter=1)
+    until(lambda: rows(folder) >= 3, process=process)
+    workers = [int(pid) for pid in Path(f'/proc/{process.pid}/task/{process.pid}/children').read_text().split()]
+    assert len(workers) == 2
+    os.kill(process.pid, signal.SIGKILL)    # it alone, not its group
+    process.wait(timeout=30)
+    until(lambda: not any(running(pid) for pid in workers), seconds=10)
+    scripts.trained(folder, nThreads=2, niter=1)
+    assert_same_run(tmp_path / 'none', folder)
+
+
+def running(pid):
+    try:
+        return Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()[0] not in 'ZX'
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize('modulation', ['auto', 'windows'])
+def test_a_killed_run_on_paddle_s_own_operators_equals_an_uninterrupted_one(scripts, tmp_path, modulation):
+    settings = dict(cpu_kernels='false', modulation=modulation, save_latest_freq=1, niter=1)
+    scripts.trained(tmp_path / 'one', **settings)
+    process = scripts.start(tmp_path / 'other', **settings)
+    until(lambda: rows(tmp_path / 'other') >= 3, process=process)
+    kill(process)
+    assert rows(tmp_path / 'other') < scripts.STEPS, 'it was faster than the kill'
+    assert says(scripts.trained(tmp_path / 'other', **settings), 'goes on from')
+    assert_same_run(tmp_path / 'one', tmp_path / 'other')
+
+
+@pytest.mark.parametrize('content', ['{"modulation": "windows", "seconds": {"dense": 2, "windows": 1}, "device": "cpu"}', '{'])
+def test_the_choice_that_an_earlier_version_left_in_a_checkpoint_is_no_obstacle(scripts, trained, tmp_path, content):
+    """modulation.json of 2026-11; the copy is trained on, and painted from."""
+    shutil.copytree(trained, tmp_path / 'run', symlinks=True)
+    for folder in ('model', 'epoch_1'):
+        (tmp_path / 'run/output' / folder / 'modulation.json').write_text(content)
+    assert says(scripts.trained(tmp_path / 'run', niter=3, cpu_kernels='false'), 'goes on from')
+    for more in ([], ['--which_epoch', 1, '--cpu_kernels', 'false']):
+        assert scripts.run('val.py', '--lastoutput', tmp_path / 'run/output', '--results', tmp_path / 'val', *more).returncode == 0

@@ -1,0 +1,170 @@
+"""The page's server without a browser: what it paints, bit for bit, and its command."""
+import argparse
+import contextlib
+import io
+import json
+import os
+import signal
+import socket
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from dataset.labelled_images import ValidationImages, prediction_inputs
+from model import styles
+from model.painter import load_painter
+from model.semantics import SemanticMap, instance_edges
+from output import pictures
+from output.draw import style_noise
+from paint.studio import renumbered
+from tests.painting import body, maps_of, png, served
+from tests.runner import says
+
+LABEL = np.zeros((32, 32), np.uint16)
+
+
+@pytest.fixture(scope='module')
+def painter(styled):
+    """(OPT, Painter) of the same model in this process."""
+    return load_painter(argparse.Namespace(lastoutput=str(styled / 'output'), which_epoch=None, weights=None))
+
+
+# ---- What is painted
+
+def test_the_picture_is_the_painters_bit_for_bit(server, painter):
+    """For a seed, a z, a photo's style, and val.py's own draw for a name: those of predict.py and val.py."""
+    opt, own = painter
+    label, instance = server.maps(1)
+    semantics = SemanticMap(label[None].astype(int), instance[None].astype(int), opt)
+    noise = np.float32(style_noise(opt, ['001'])[0])
+    for style, z in (({'seed': 7}, styles.of_seed(opt, 7)), ({'z': noise.tolist()}, noise),
+                     ({'between': [{'seed': 1}, {'seed': 2}], 'share': 0.25},
+                      np.float32(0.75) * styles.of_seed(opt, 1) + np.float32(0.25) * styles.of_seed(opt, 2))):
+        expected = pictures.to_uint8(own.paint(semantics, z=z[None]))[0]
+        assert np.array_equal(server.painted(label, instance, style), expected)
+    by_seed = pictures.to_uint8(own.paint(semantics))[0]
+    assert np.array_equal(server.painted(label, instance, {'seed': opt.seed}), by_seed)
+    by_noise = pictures.to_uint8(own.paint(semantics, noise=noise[None]))[0]
+    assert np.array_equal(server.painted(label, instance, {'z': noise.tolist()}), by_noise)
+    assert not np.array_equal(by_seed, by_noise)
+
+
+def test_the_style_of_a_photo(server, painter, scripts):
+    opt, own = painter
+    path = scripts.data / 'val_img/002.png'
+    status, content, _ = server.ask('POST', '/style', body(dict(page='p', number=1), path.read_bytes()))
+    assert status == 200
+    arrays = prediction_inputs(opt, scripts.data / 'val_label/001.png', scripts.data / 'val_inst/001.png', path)
+    expected = own.style(arrays['image'][None]).numpy()[0]
+    assert np.array_equal(np.float32(json.loads(content)['z']), expected) and np.abs(expected).max() > 0.01
+
+
+def test_validation_maps_keep_their_edges(server, scripts, painter):
+    """Through the server and renumbered; the class's own number where it is all there is of a class."""
+    opt, _ = painter
+    opt.dataroot = str(scripts.data)
+    data = ValidationImages(opt, photos=False)
+    assert server.model['maps'] == ['000', '001', '002']
+    for index in range(3):
+        label, instance = server.maps(index)
+        assert np.array_equal(label, data[index]['label'])
+        assert np.array_equal(instance_edges(instance[None]), instance_edges(data[index]['instance'][None]))
+
+
+@given(st.integers(0, 2 ** 32 - 1), st.integers(1, 6))
+@settings(max_examples=60, deadline=None)
+def test_renumbered_instances_differ_where_they_did(seed, count):
+    rng = np.random.default_rng(seed)
+    label, instance = rng.integers(0, 4, (6, 7)), rng.integers(0, count, (6, 7)) * 1000
+    found = renumbered(label, instance, 4).astype(int)
+    assert np.array_equal(instance[:, 1:] == instance[:, :-1], found[:, 1:] == found[:, :-1])
+    assert len(np.unique(found)) == len(np.unique(instance))
+    for number in np.unique(found[found <= 4]):
+        assert (label[found == number] == number).all()
+
+
+def test_a_saved_map_comes_back(server):
+    label, instance = (values.copy() for values in server.maps(0))
+    content = png(np.where(label == 9, 255, label).astype(np.uint8)), png(instance)
+    status, answer, _ = server.ask('POST', '/open', body(dict(label=len(content[0])), *content))
+    assert status == 200, answer
+    again = server.unpacked(answer)
+    assert np.array_equal(again[0], label)
+    assert np.array_equal(renumbered(again[0], again[1], 9), renumbered(label, instance, 9))
+
+
+def test_palette_and_colours(server):
+    """A palette PNG holds ids; a PNG in colours those of the classes, exactly."""
+    colours = np.array([entry['colour'] for entry in server.model['classes']], np.uint8)
+    label = np.arange(32 * 32).reshape(32, 32) % 9
+    indexed = Image.fromarray(label.astype(np.uint8)).convert('P')
+    indexed.putpalette(colours.ravel().tolist())
+    target = io.BytesIO()
+    indexed.save(target, 'PNG')
+    for content in (target.getvalue(), png(colours[label])):
+        status, answer, _ = server.ask('POST', '/open', body(dict(label=len(content)), content))
+        assert status == 200 and np.array_equal(server.unpacked(answer)[0], label)
+    spoilt = colours[label].copy()
+    spoilt[3, :5] = (1, 2, 3)
+    facts = server.refused('/open', body(dict(label=len(png(spoilt))), png(spoilt)), 422, 'colours')
+    assert facts['colours'] == ['#010203 (5)'] and facts['count'] == 1
+
+
+# ---- The command
+
+def test_what_it_says_and_ctrl_c(scripts, styled):
+    """At once, in the middle of a request, with the status of Ctrl-C."""
+    with served(styled, start=scripts.start_command) as server:
+        assert server.address == f'http://127.0.0.1:{server.port}/'
+        assert says(server.said, '32 wide', '9 classes', 'validation maps: 3')
+        with contextlib.closing(socket.create_connection(('127.0.0.1', server.port))) as connection:
+            connection.sendall(b'POST /paint HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999\r\n\r\n{')
+            time.sleep(0.1)
+            began = time.monotonic()
+            os.kill(server.process.pid, signal.SIGINT)
+            assert server.process.wait(timeout=20) == 130
+            assert time.monotonic() - began < 5
+        assert 'Traceback' not in server.said
+
+
+def test_a_host_that_others_reach_is_said(scripts, styled):
+    with served(styled, '--host', '0.0.0.0', start=scripts.start_command) as server:
+        assert says(server.said, '--host 0.0.0.0', 'no password')
+        for host, status in (('192.168.7.7:1', 200), (socket.gethostname(), 200), ('evil.example', 403)):
+            assert server.ask('GET', '/model', headers={'Host': host})[0] == status
+
+
+def test_a_port_that_is_taken(scripts, styled, server):
+    said = scripts.failure('-m', 'paint', '--lastoutput', styled / 'output', '--port', server.port)
+    assert says(said, f'--port {server.port}', 'cannot be used', 'name another --port')
+    assert says(scripts.failure('-m', 'paint', '--lastoutput', styled / 'none'), 'none', 'n_g.pdparams')
+
+
+def test_without_styles(scripts, trained):
+    """A model without style encoder takes any style and draws predict.py's picture; /style is not there."""
+    with served(trained, start=scripts.start_command) as server:
+        assert server.model['styles'] is False and server.model['instances'] is True
+        server.refused('/style', body(dict(page='p', number=1)), 404, 'no_styles')
+        label, instance = server.maps(1)
+        assert np.array_equal(server.painted(label, instance, {'seed': 1}), server.painted(label, instance, {'seed': 2}))
+        process = scripts.run('predict.py', '--lastoutput', trained / 'output', '--label', scripts.data / 'val_label/001.png',
+                              '--instance', scripts.data / 'val_inst/001.png', '--out', trained / 'page.png')
+        assert process.returncode == 0, process.stderr
+        assert np.array_equal(np.asarray(Image.open(trained / 'page.png')), server.painted(label, instance))
+
+
+def test_without_instances_unlabelled_pixels_or_maps(plain_model, scripts):
+    """What the page needs to know of such a model; only label maps are sent."""
+    with served(plain_model, start=scripts.start_command) as server:
+        model = server.model
+        assert (model['instances'], model['unlabelled'], model['highest'], model['maps']) == (False, None, 4, [])
+        assert [entry['name'] for entry in model['classes']] == list('01234')
+        answer = server.ask('POST', '/paint', body(dict(page='p', number=1), LABEL.astype('<u2').tobytes()))
+        assert answer[0] == 200 and len(answer[1]) == 32 * 32 * 3
+        server.refused('/paint', body(dict(page='p', number=1), maps_of(LABEL, LABEL)), 400, 'malformed')
+        unlabelled = png(np.full((4, 4), 255, np.uint8))
+        server.refused('/open', body(dict(label=len(unlabelled)), unlabelled), 422, 'ids')

@@ -1,0 +1,152 @@
+"""The best model: kills between any two acts on the file system, while scoring and keeping, lose neither weights nor scores."""
+import json
+import os
+import shutil
+import signal
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from model.init import OPT
+from model.weights import read_weights
+from output.checkpoint import Checkpoint
+from result import best
+from result.best import Best, score_is_due
+
+ACTS = ('open', 'os.mkdir', 'os.rename', 'os.symlink', 'os.link', 'os.remove', 'os.rmdir', 'os.scandir', 'os.listdir')
+
+
+class Stub:
+    """Stands for TrainStep: each tensor holds the number of steps. Needs no Paddle, so it can fork."""
+
+    def __init__(self, steps):
+        self.steps, self.g_losses, self.loss_scales = steps, {}, []
+        self.painter = SimpleNamespace(weights='last')
+        self.generator = self.discriminator = self.encoder = self.optimizer_g = self.optimizer_d = self
+
+    def state_dict(self):
+        return {'a': np.full(10, self.steps)}
+
+    def named_parameters(self):
+        return []
+
+
+def scored(output, epoch, score, found=None):
+    """The scores of `epoch` (saved after as many steps), which come out as `score`; what is said of them.
+
+    found: a list to which the names of the pictures are added that are scored.
+    """
+    def evaluated(pictures, checkpoint, style):
+        if found is not None:
+            found.extend(sorted(os.listdir(pictures)))
+        return {'checkpoint': checkpoint, 'scores': {'mean_iou': score}, 'protocol': {'name': 'spade'}}
+    scoring = Best.__new__(Best)
+    scoring.opt = OPT(label_nc=182, output=output, use_vae=False, score_epoch_freq=1)
+    scoring.evaluation = SimpleNamespace(score=evaluated)
+    return scoring.score(Stub(epoch), Checkpoint(output), epoch)
+
+
+def save(output, epoch):
+    Checkpoint(output).save(Stub(epoch), OPT(output=output), {'epoch': epoch})
+
+
+@pytest.fixture(autouse=True)
+def pictures_without_networks(monkeypatch):
+    def draw(opt, painter, folder, *rules):
+        os.makedirs(folder, exist_ok=True)
+        for name in ('000.png', '001.png'):
+            with open(os.path.join(folder, name), 'w') as file:
+                file.write('a picture')
+    monkeypatch.setattr(best, 'draw', draw)
+
+
+def dies(moment, work):
+    """Fork, work in the child, and end it without any clean-up at its `moment`-th act on the file system; whether it died."""
+    child = os.fork()
+    if child == 0:
+        acts = iter(range(10 ** 6))
+
+        def die(event, arguments):
+            if event in ACTS and next(acts) == moment:
+                os.kill(os.getpid(), signal.SIGKILL)
+        try:
+            sys.addaudithook(die)
+            work()
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+def kept(output):
+    """(epoch of the weights in output/best, their score); fails unless all of it is of one moment."""
+    folder = output / 'best'
+    steps = {read_weights(folder / f'{name}.pdparams')['a'][0] for name in ('n_g', 'n_d', 'n_e')}
+    score = json.loads((folder / 'score.json').read_text())
+    assert steps == {int(np.load(folder / 'current_epoch.npy'))} == {int(score['checkpoint'].split()[1])}
+    assert OPT.load(folder / 'opt.json')
+    return steps.pop(), score['scores']['mean_iou']
+
+
+@pytest.mark.parametrize('score, expected', [pytest.param(0.5, 2, id='better', marks=pytest.mark.thorough),
+                                             pytest.param(0.1, 1, id='worse')])
+def test_a_kill_between_score_and_keep_loses_nothing(tmp_path, score, expected):
+    moment, died, seen = 0, True, set()
+    while died:
+        output = tmp_path / str(moment)
+        save(output, 1)
+        assert 'kept in' in scored(output, 1, 0.3)
+        save(output, 2)
+        died = dies(moment, lambda output=output: scored(output, 2, score))
+        assert (output / 'best').is_dir() or (output / 'best.replaced').is_dir()
+        Checkpoint(output).mend_copies()    # as the next start does
+        found, counted = kept(output), not score_is_due(OPT(output=output, score_epoch_freq=1), 2)
+        seen.add((found[0], counted))
+        assert found == {1: (1, 0.3), expected: (expected, max(score, 0.3))}[found[0]]
+        if counted:     # what counts has been kept, if it was the best
+            assert found[0] == expected
+        else:
+            scored(output, 2, score)
+        assert kept(output) == (expected, max(score, 0.3))
+        lines = [json.loads(line) for line in (output / 'scores.jsonl').read_text().splitlines()]
+        assert [(line['checkpoint'].split()[1], line['scores']['mean_iou']) for line in lines] == [('1', 0.3), ('2', score)]
+        assert not [path for path in output.rglob('*') if 'unfinished' in path.name or 'replaced' in path.name]
+        shutil.rmtree(output)
+        moment += 1
+    assert moment > 15 and {(1, False), (expected, True)} <= seen and (expected == 1 or (2, False) in seen)
+
+
+def test_a_kill_while_an_epoch_is_kept_again_loses_no_copy(tmp_path):
+    """The first run's copy of the epoch, or the second's, which are the same, in every state that a kill leaves."""
+    moment, died = 0, True
+    while died:
+        output = tmp_path / str(moment)
+
+        def again(output=output):
+            Checkpoint(output).save(Stub(1), OPT(output=output), {'epoch': 1}, keep_epoch=1)
+        again()
+        died = dies(moment, again)
+        Checkpoint(output).mend_copies()
+        assert read_weights(output / 'epoch_1/n_g.pdparams')['a'][0] == 1 and (output / 'epoch_1/opt.json').exists()
+        shutil.rmtree(output)
+        moment += 1
+    assert moment > 30
+
+
+def test_pictures_that_a_kill_has_left_are_not_scored(tmp_path):
+    """They may be of a set that has changed since."""
+    save(tmp_path, 1)
+    (tmp_path / 'scoring/pics').mkdir(parents=True)
+    (tmp_path / 'scoring/pics/removed_since.png').write_text('a picture')
+    found = []
+    scored(tmp_path, 1, 0.3, found)
+    assert found == ['000.png', '001.png']
+
+
+def test_restart_removes_what_a_kill_has_left_of_copies(tmp_path):
+    save(tmp_path, 1)
+    for name in ('best', 'best.replaced', 'epoch_3.unfinished', 'scoring', 'mine'):
+        (tmp_path / name).mkdir()
+    Checkpoint(tmp_path).clear()
+    assert {path.name for path in tmp_path.iterdir()} == {'checkpoints', 'model', 'current_epoch.npy', 'mine'}

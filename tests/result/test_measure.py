@@ -1,0 +1,94 @@
+"""What was measured of a picture is looked up once and kept; pictures are matched to label maps by name."""
+import collections
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dataset.files import Sample
+from log import progress
+from result import measure
+from result.matching import matched, refuse_extra
+from runtime.errors import InputError
+from tests.runner import says
+
+
+@pytest.fixture
+def files(tmp_path):
+    paths = [tmp_path / f'{index}.bin' for index in range(7)]
+    for index, path in enumerate(paths):
+        path.write_bytes(bytes([index % 5]))   # the last two have the bytes of the first two
+    return [(str(path),) for path in paths]
+
+
+def test_each_file_is_hashed_once_and_each_array_loaded_once(tmp_path, files, monkeypatch):
+    cache, calls = measure.Cache(str(tmp_path / 'cache'), {}), collections.Counter()
+
+    def count(name, function):
+        def counted(*arguments):
+            calls[name] += 1
+            return function(*arguments)
+        return counted
+    monkeypatch.setattr(measure, 'file_digest', count('hashed', measure.file_digest))
+    monkeypatch.setattr(np, 'load', count('loaded', np.load))
+
+    def lengths(entries):
+        for key, (path,) in entries.items():
+            calls['measured'] += 1
+            yield key, np.array([open(path, 'rb').read()[0], 1])
+    for known in (0, 3, 5):
+        if known:
+            for path in sorted((tmp_path / 'cache').glob('*/*.npy'))[known:]:
+                path.unlink()
+        calls.clear()
+        found = [row[0] for row in measure.measured(cache, files, lengths, 1, 'bytes')]
+        assert found == [0, 1, 2, 3, 4, 0, 1]
+        assert calls['hashed'] == 7 and calls['measured'] == 5 - known and calls['loaded'] <= 7
+
+
+def test_what_is_damaged_in_the_cache_is_measured_again(tmp_path, files):
+    cache = measure.Cache(str(tmp_path / 'cache'), {})
+
+    def ones(entries):
+        yield from ((key, np.ones(2)) for key in entries)
+    assert len(list(measure.measured(cache, files, ones, 2, 'ones'))) == 7
+    stored = sorted((tmp_path / 'cache').glob('*/*.npy'))
+    stored[0].write_bytes(stored[0].read_bytes()[:90])
+    assert all((row == 1).all() for row in measure.measured(cache, files, ones, 2, 'ones'))
+    assert (np.load(stored[0]) == 1).all() and not list((tmp_path / 'cache').glob('*/.unfinished*'))
+
+
+def test_matching_lists_what_is_wrong(tmp_path):
+    samples = [Sample(stem, str(tmp_path / f'val_label/{stem}.png'), None, None) for stem in 'abc']
+    (tmp_path / 'pics').mkdir()
+    for name, size in (('a.jpg', (8, 4)), ('a.png', (8, 4)), ('d.png', (8, 4))):
+        Image.new('RGB', size).save(tmp_path / 'pics' / name)
+    (tmp_path / 'pics/b.png').write_bytes(b'none')
+    with pytest.raises(InputError) as caught:
+        matched(str(tmp_path / 'pics'), samples, (8, 4), False)
+    assert says(str(caught.value), f'{tmp_path}/val_label do not match: 1 missing, 1 extra, 1 unreadable', '--allow-missing')
+    found, problems = matched(str(tmp_path / 'pics'), samples, (8, 4), True)
+    assert [picture.path for picture in found] == [str(tmp_path / 'pics/a.png')]
+    assert problems == ['c: missing', 'd.png: no label map of this name', 'b.png: unreadable']
+    with pytest.raises(InputError, match='8x4 pixels, but pictures of this data set have 4x8'):
+        matched(str(tmp_path / 'pics'), samples, (4, 8), True)
+    with pytest.raises(InputError, match='holds 1 pictures without a label map of their name, the first d.png'):
+        refuse_extra(str(tmp_path / 'pics'), samples)
+    refuse_extra(str(tmp_path / 'nowhere'), samples)
+
+
+def test_a_bar_without_a_terminal_is_a_line_a_minute(monkeypatch, capsys):
+    clock = iter(range(0, 1000, 25))
+    monkeypatch.setattr(progress.time, 'monotonic', lambda: next(clock))
+    with progress.bar(8, 'segmentation') as shown:
+        for _ in range(8):
+            shown.update()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ['segmentation: 3 of 8 pictures, left: 0:02:05', 'segmentation: 6 of 8 pictures, left: 0:00:50']
+
+
+def test_a_bar_on_a_terminal(monkeypatch, capsys):
+    monkeypatch.setattr(progress.sys.stderr, 'isatty', lambda: True, raising=False)
+    with progress.bar(3, 'paint') as shown:
+        shown.update(3)
+    assert says(capsys.readouterr().err, 'paint: 100%', '3/3', 'picture')

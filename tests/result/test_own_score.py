@@ -1,0 +1,138 @@
+"""Scores by the network of one's own set: val.py, training, result.evaluate and result.sheet."""
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dataset.files import find_samples, fingerprint
+from model.init import OPT
+from result import evaluate, own
+from runtime.errors import InputError
+from tests.runner import TINY, VALIDATION, says
+from tests.segmenting import command, kept
+
+
+def evaluated(scripts, root, pictures, tmp_path, *more):
+    process = scripts.run('-m', 'result.evaluate', '--dataset', 'own', '--dataroot', root, '--pictures', pictures, '--cache',
+                          tmp_path / 'cache', '--scores', tmp_path / 'scores.jsonl', *more)
+    assert process.returncode == 0, process.stderr
+    return json.loads((tmp_path / 'scores.jsonl').read_text().splitlines()[-1]), process.stdout
+
+
+@pytest.fixture(scope='module')
+def photos(mine, tmp_path_factory):
+    """Folder of the validation photos at 32x32: perfect pictures."""
+    folder = tmp_path_factory.mktemp('photos')
+    for path in sorted((mine / 'val_img').iterdir()):
+        Image.open(path).convert('RGB').resize((32, 32), Image.Resampling.BICUBIC).save(folder / path.name)
+    return folder
+
+
+def test_real_photos_reach_the_ceiling(scripts, mine, photos, segmented, tmp_path):
+    """Their own scores as pictures are those that the training has kept, and no distance is left."""
+    line, said = evaluated(scripts, mine, photos, tmp_path)
+    found, _ = kept(mine / 'segmenter')
+    for name, value in found['ceiling'].items():
+        assert line['scores'][name] == pytest.approx(value) and line['real'][name] == pytest.approx(value)
+    assert line['part_of_ceiling'] == {'pixel_accuracy': 1, 'mean_iou': 1}
+    assert line['class_iou'] == line['real_class_iou'] == pytest.approx(found['ceiling_class_iou'])
+    assert 0 <= line['scores']['segmenter_frechet'] < 1e-6 and 'fid' not in line['scores']
+    protocol = line['protocol']
+    assert protocol['name'] == 'own' and protocol['network_sha256'] == found['weights_sha256'] and found['train'] in \
+        protocol['network_trained_on']
+    assert says(said, 'real photos: mean IoU', 'part of that', "Frechet distance (own network's features)", 'kind 3') and \
+        'FID' not in said
+
+
+def test_unlabelled_maps_have_no_scores(mine, photos, segmented, tmp_path):
+    """Neither the pictures nor the photos: nothing is divided, and what is written is JSON."""
+    root = tmp_path / 'set'
+    shutil.copytree(mine, root)
+    for path in (root / 'val_label').iterdir():
+        Image.fromarray(np.full_like(np.array(Image.open(path)), 255)).save(path)
+    about = json.loads((root / 'segmenter/segmenter.json').read_text())
+    about['val'] = fingerprint(find_samples(OPT(dataroot=root, label_nc=TINY['label_nc'], no_instance=True), 'val'))
+    (root / 'segmenter/segmenter.json').write_text(json.dumps(about))
+    words = ['--pictures', photos, '--dataset', 'own', '--dataroot', root, '--cache', tmp_path / 'cache', '--no_fid']
+    settings = evaluate.command_line('').parse_args(list(map(str, words)))
+    line = evaluate.Evaluation(settings).score(str(photos))
+    json.dumps(line, allow_nan=False)
+    assert line['real']['mean_iou'] is line['scores']['mean_iou'] is line['part_of_ceiling']['mean_iou'] is None
+    assert 'real photos: mean IoU' in evaluate.shown([line])
+
+
+def test_chain_from_the_segmenter_to_the_sheet(scripts, mine, segmented, tmp_path):
+    """Training that scores, the best kept; val.py --score says the same; then the sheet."""
+    said = scripts.trained(tmp_path, dataroot=mine, score_epoch_freq=1)
+    lines = [json.loads(line) for line in (tmp_path / 'output/scores.jsonl').read_text().splitlines()]
+    assert says(said, 'scores after epoch 2', 'of what real photos get') and len(lines) == 2
+    assert lines[0]['protocol']['name'] == 'own' and lines[0]['part_of_ceiling']['mean_iou'] is not None
+    found = json.loads((tmp_path / 'output/best/score.json').read_text())
+    assert found['scores']['mean_iou'] == max(line['scores']['mean_iou'] for line in lines)
+    process = scripts.run('val.py', '--lastoutput', tmp_path / 'output', '--results', tmp_path / 'val', '--score', '--cache',
+                          tmp_path / 'cache', '--scores', tmp_path / 'scores.jsonl')
+    assert process.returncode == 0, process.stderr
+    line = json.loads((tmp_path / 'scores.jsonl').read_text())
+    assert line['scores']['mean_iou'] == pytest.approx(lines[1]['scores']['mean_iou']) and line['scores']['segmenter_frechet'] > 0
+    process = scripts.run('-m', 'result.sheet', '--dataset', 'own', '--dataroot', mine, '--pictures', tmp_path / 'val/pics',
+                          '--cache', tmp_path / 'cache', '--scores', tmp_path / 'scores.jsonl', '--log', tmp_path / 'log',
+                          '--checkpoint', tmp_path / 'output', '--output', tmp_path / 'sheet')
+    assert process.returncode == 0, process.stderr
+    text = (tmp_path / 'sheet/index.html').read_text()
+    assert says(text, 'real photos: mean IoU', 'in italics: real photos', 'kind 1', 'own network')
+    assert f'{VALIDATION} rows' in process.stdout
+
+
+@pytest.mark.thorough
+def test_another_network_s_score_is_not_compared_in_silence(scripts, mine, segmented, tmp_path):
+    """Between two epochs the scoring network is trained anew: the best so far counts no more, and that is said."""
+    root = tmp_path / 'set'
+    shutil.copytree(mine, root)
+    scripts.trained(tmp_path, dataroot=root, score_epoch_freq=1, niter=1)
+    process = scripts.run(*command(root, '--restart', seed=1, epochs=1))
+    assert process.returncode == 0, process.stderr
+    old, new = (kept(folder / 'segmenter')[0]['weights_sha256'] for folder in (mine, root))
+    said = scripts.trained(tmp_path, dataroot=root, score_epoch_freq=1, niter=2)
+    assert says(said, 'not compared with what was kept before', f'network_sha256 {old}, now {new}',
+                f'kept in {tmp_path}/output/best')
+
+
+def test_the_set_s_own_network_goes_before_the_usual_folder(tmp_path, monkeypatch):
+    """A folder that --weights names goes first; the default names nothing, and may hold another set's network."""
+    monkeypatch.setattr(own, 'USUAL_WEIGHTS', f'{tmp_path}/usual/')
+    for folder in ('usual', 'named', 'set/segmenter'):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / 'segmenter.json').write_text('{}')
+    assert own.folder_of(tmp_path / 'set', str(tmp_path / 'usual')) == str(tmp_path / 'set/segmenter')
+    assert own.folder_of(tmp_path / 'set', str(tmp_path / 'named')) == str(tmp_path / 'named')
+    assert own.folder_of(tmp_path / 'other', str(tmp_path / 'usual')) == str(tmp_path / 'usual')
+    assert own.folder_of(tmp_path / 'other', str(tmp_path / 'nowhere')) is None
+
+
+def test_scores_are_refused(scripts, mine, tiny_set, photos, segmented, trained, tmp_path):
+    def failed(root, *more):
+        return scripts.failure('-m', 'result.evaluate', '--dataset', 'own', '--dataroot', root, '--pictures', photos, '--cache',
+                               tmp_path / 'cache', *more)
+
+    assert says(failed(tiny_set), 'has no scoring network yet', 'result.train_segmenter')
+    assert says(failed(mine, '--size', '64x64'), 'pictures 64x64', 'trained for 32x32')
+    assert says(scripts.train_failure(tmp_path, score_epoch_freq=1), f'classes, {TINY["label_nc"]}', 'result.train_segmenter')
+    assert says(scripts.train_failure(tmp_path, score_epoch_freq=1, score_by='fid', dataroot=mine), 'score_by fid',
+                'segmenter_frechet')
+    other = tmp_path / 'other'
+    shutil.copytree(mine, other)
+    (other / 'val_label/000.png').write_bytes((other / 'val_label/001.png').read_bytes())
+    with pytest.raises(InputError, match='knows another data set'):
+        own.dataset(str(other), 'result/')
+    (mine / 'segmenter' / 'segmenter.json').rename(tmp_path / 'segmenter.json')
+    try:
+        shutil.copytree(mine / 'segmenter', tmp_path / 'damaged')
+        another = (tmp_path / 'segmenter.json').read_text().replace('"weights_sha256": "', '"weights_sha256": "0')
+        for content, said in (('{', 'cannot be read'), (another, 'is not what segmenter.json describes')):
+            (tmp_path / 'damaged/segmenter.json').write_text(content)
+            with pytest.raises(InputError, match=said):
+                own.dataset(str(mine), str(tmp_path / 'damaged'))
+    finally:
+        (tmp_path / 'segmenter.json').rename(mine / 'segmenter' / 'segmenter.json')

@@ -1,0 +1,57 @@
+"""Which data set's network scores: the one that the user names or dataset.prepare has recorded, never one of as many classes."""
+import json
+
+import pytest
+
+from dataset.prepare.samples import RECORD
+from model.init import OPT
+from model.presets import PRESETS
+from result.protocols import DATASETS, PREPARED, dataset_of
+from runtime.errors import InputError
+
+
+def prepared(folder, made_by):
+    folder.mkdir()
+    (folder / RECORD).write_text(json.dumps({'made by': made_by, 'link': False}) + '\n{"split": "train", "stem": "a"}\n')
+    return folder
+
+
+@pytest.mark.parametrize('label_nc', [35, 150, 182])
+@pytest.mark.parametrize('made_by', [None, 'dataset.prepare folder'])
+def test_the_wrong_scoring_network_by_the_number_of_classes(tmp_path, label_nc, made_by):
+    """A set of one's own with as many classes as a published one: one clear line, and a way out for who knows better."""
+    folder = prepared(tmp_path / 'mine', made_by) if made_by else tmp_path
+    with pytest.raises(InputError) as caught:
+        dataset_of(OPT(label_nc=label_nc, dataroot=folder))
+    said = str(caught.value)
+    assert str(folder) in said and f', {label_nc}, does not tell' in said and '--dataset' in said and '\n' not in said
+    assert ('a set of your own' in said) == bool(made_by)
+    named = {dataset.label_nc: name for name, dataset in DATASETS.items()}[label_nc]
+    assert dataset_of(OPT(label_nc=label_nc, dataroot=folder, dataset=named)) == named
+
+
+@pytest.mark.parametrize('made_by', PREPARED)
+def test_known_from_its_preparation_wherever_it_lies(tmp_path, made_by):
+    expected = PREPARED[made_by]
+    folder = prepared(tmp_path / 'set', made_by)
+    assert dataset_of(OPT(label_nc=DATASETS[expected].label_nc, dataroot=folder)) == expected
+    with pytest.raises(InputError, match=f'dataset {expected} has .* found 9 here'):
+        dataset_of(OPT(label_nc=9, dataroot=folder))
+
+
+@pytest.mark.parametrize('preset', [name for name in PRESETS if name.endswith('_paper')])
+def test_known_where_the_presets_look(preset):
+    """The outdoor scenes have ADE20K's ids, as where dataset.prepare has recorded them."""
+    assert dataset_of(OPT.preset(preset)) == preset.removesuffix('_paper').removesuffix('_outdoor')
+
+
+def test_a_damaged_record_is_none(tmp_path):
+    for content in (b'', b'[]\n', b'\xff\xfe', b'{'):
+        (tmp_path / RECORD).write_bytes(content)
+        with pytest.raises(InputError, match='not known whose it is'):
+            dataset_of(OPT(dataroot=tmp_path))
+
+
+def test_a_name_that_is_no_data_set():
+    with pytest.raises(InputError, match="option dataset: found 'coco', allowed: coco_stuff, ade20k, cityscapes"):
+        dataset_of(OPT(dataset='coco'))

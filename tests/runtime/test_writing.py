@@ -1,0 +1,96 @@
+"""Files and folders that are whole or not there, and one writer to a folder."""
+import errno
+import os
+import subprocess
+import sys
+
+import pytest
+
+from runtime.errors import InputError
+from runtime.locking import locked
+from runtime.writing import writing
+from tests.forked import REPOSITORY
+from tests.runner import says
+
+
+def put(path, content, **how):
+    with writing(str(path), **how) as unfinished, open(unfinished, 'w') as file:
+        file.write(content)
+
+
+@pytest.mark.parametrize('alone', [True, False])
+def test_whole_or_as_before(tmp_path, alone):
+    put(tmp_path / 'new/a.txt', 'one', alone=alone)
+    with pytest.raises(KeyboardInterrupt):
+        with writing(str(tmp_path / 'new/a.txt'), alone=alone) as unfinished:
+            open(unfinished, 'w').write('half')
+            assert sorted(os.listdir(tmp_path / 'new')) == sorted([os.path.basename(unfinished), 'a.txt'])
+            raise KeyboardInterrupt
+    assert (tmp_path / 'new/a.txt').read_text() == 'one' and os.listdir(tmp_path / 'new') == ['a.txt']
+    put(tmp_path / 'new/a.txt', 'two', alone=alone)
+    assert (tmp_path / 'new/a.txt').read_text() == 'two' and os.listdir(tmp_path / 'new') == ['a.txt']
+
+
+def test_folders_and_links(tmp_path):
+    for content in 'ab':
+        with writing(str(tmp_path / 'folder')) as unfinished:
+            os.mkdir(unfinished)
+            open(os.path.join(unfinished, content), 'w').close()
+    assert os.listdir(tmp_path / 'folder') == ['b']
+    with writing(str(tmp_path / 'link'), alone=False) as unfinished:
+        os.symlink('folder', unfinished)
+    assert os.readlink(tmp_path / 'link') == 'folder' and sorted(os.listdir(tmp_path)) == ['folder', 'link']
+
+
+def test_a_file_never_replaces_a_folder(tmp_path):
+    (tmp_path / 'x.jpg').mkdir()
+    (tmp_path / 'x.jpg/precious').write_text('mine')
+    with pytest.raises(InputError, match='x.jpg: cannot be written: Is a directory; try elsewhere'):
+        put(tmp_path / 'x.jpg', 'picture', left='try elsewhere')
+    assert (tmp_path / 'x.jpg/precious').read_text() == 'mine' and os.listdir(tmp_path) == ['x.jpg']
+
+
+def test_processes_that_write_the_same_do_not_meet(tmp_path):
+    """Of two that are in the middle of one file, each ends with its own, whole."""
+    with writing(str(tmp_path / 'a'), alone=False) as unfinished:
+        open(unfinished, 'w').write('first')
+        code = (f'from runtime.writing import writing\nwith writing({str(tmp_path / "a")!r}, alone=False) as unfinished:\n'
+                '    open(unfinished, "w").write("second")')
+        subprocess.run([sys.executable, '-c', code], check=True, cwd=REPOSITORY)
+        assert (tmp_path / 'a').read_text() == 'second'
+    assert (tmp_path / 'a').read_text() == 'first' and os.listdir(tmp_path) == ['a']
+
+
+def test_one_writer(tmp_path):
+    code = f'from runtime.locking import locked\nwith locked({str(tmp_path / "set")!r}, "writer", "--output"): print("in")'
+    with locked(str(tmp_path / 'set'), 'writer', '--output'):
+        child = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=REPOSITORY)
+        assert child.returncode and 'in' not in child.stdout.split()
+        assert says(child.stderr, f'{tmp_path}/set: another writer writes there (process {os.getpid()} on ',
+                    'or name another --output')
+    again = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=REPOSITORY, check=True)
+    assert again.stdout == 'in\n'
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(InputError, match='file: cannot be written'):
+        with locked(str(tmp_path / 'file'), 'writer', '--output'):
+            pass
+
+
+@pytest.mark.parametrize('number', [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_drive_without_locks_is_named(tmp_path, monkeypatch, number):
+    def lockf(*_):
+        raise OSError(number, os.strerror(number))
+    monkeypatch.setattr('fcntl.lockf', lockf)
+    with pytest.raises(InputError) as caught:
+        with locked(str(tmp_path), 'writer', '--output'):
+            pass
+    assert says(str(caught.value), tmp_path, 'no file can be locked there', os.strerror(number), 'name another --output')
+
+
+def test_a_full_disk_under_the_lock_is_named(tmp_path):
+    code = ('import resource, signal\nfrom runtime.errors import InputError\nfrom runtime.locking import locked\n'
+            'signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nresource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n'
+            f'try:\n    with locked({str(tmp_path)!r}, "writer", "--output"): print("in")\n'
+            'except InputError as error:\n    raise SystemExit(str(error))')
+    child = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=REPOSITORY)
+    assert child.returncode == 1 and child.stderr == f'{tmp_path}: cannot be written: File too large\n' and not child.stdout
