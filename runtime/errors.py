@@ -1,19 +1,49 @@
 """Errors that are the user's to mend, shown as one line instead of a traceback."""
 import contextlib
+import re
 import sys
+import unicodedata
+
+ESCAPED = 'Cc', 'Cf', 'Cs', 'Cn', 'Zl', 'Zp'   # Unicode's kinds of characters that steer a terminal, or have no picture
 
 
 class InputError(ValueError):
     """Bad input: the message names the file or option, what was found, what is allowed and what to do."""
+
+    def __init__(self, message=''):
+        super().__init__(printable(message))
 
 
 class OptionError(InputError, AttributeError, TypeError):
     """An unknown option, or a value of the wrong type: also what Python itself would raise for those."""
 
 
+def printable(text):
+    """Text from a file, or a file's name, on one line that any terminal shows as it is: the rest becomes \\x1b, \\u202e, ...
+
+    Bytes of a name that are no UTF-8 (in Python the surrogates U+DC80 to U+DCFF) become \\x80 to \\xff.
+    """
+    return re.sub('[^ -~]', lambda found: _escaped(found[0]), str(text))
+
+
+def _escaped(character):
+    if unicodedata.category(character) not in ESCAPED:
+        return character
+    code = ord(character)
+    if 0xdc80 <= code <= 0xdcff:
+        return f'\\x{code - 0xdc00:02x}'
+    return character.encode('unicode_escape').decode()
+
+
 @contextlib.contextmanager
 def shown_in_one_line():
-    """Around a script's main(): an InputError ends it with one line on stderr and exit status 1."""
+    """Around a script's main(): an InputError ends it with one line on stderr and exit status 1.
+
+    What an output's encoding lacks is printed as \\u4e2d: a name that cannot be shown must not end a training.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):   # a stream of a test, or none
+            stream.reconfigure(errors='backslashreplace')
     try:
         yield
     except InputError as error:

@@ -6,6 +6,7 @@ import shutil
 from runtime.errors import InputError
 
 UNFINISHED = '.unfinished_'  # what is being written begins with this
+NAME_LONGEST = 255           # bytes of a name on common file systems
 
 
 @contextlib.contextmanager
@@ -17,7 +18,8 @@ def writing(path, left='nothing is left of it', alone=True):
     kill leaves of one then stays until someone removes what begins with UNFINISHED.
     """
     folder, name = os.path.split(os.path.abspath(path))
-    unfinished = os.path.join(folder, f'{UNFINISHED}{name}' if alone else f'{UNFINISHED}{os.getpid()}_{name}')
+    writer = UNFINISHED if alone else f'{UNFINISHED}{os.getpid()}_'
+    unfinished = os.path.join(folder, writer + os.fsdecode(os.fsencode(name)[-(NAME_LONGEST - len(writer)):]))
     try:
         os.makedirs(folder, exist_ok=True)
         remove(unfinished)   # left by a kill

@@ -1,0 +1,42 @@
+"""What a message shows of a name: one line, and nothing that steers a terminal."""
+import os
+import subprocess
+import sys
+import unicodedata
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.errors import InputError, OptionError, printable
+from runtime.writing import writing
+from tests.forked import REPOSITORY
+
+
+@given(st.text(st.characters()))
+def test_a_message_is_one_line_of_characters_with_a_picture(text):
+    shown = str(InputError(text))
+    assert len(shown.splitlines()) <= 1 and shown.encode() is not None
+    assert not {unicodedata.category(character) for character in shown} & {'Cc', 'Cf', 'Cs', 'Cn'}
+    assert printable(shown) == shown
+
+
+def test_what_becomes_of_names():
+    assert printable('Straße 照片 é.png') == 'Straße 照片 é.png'
+    assert printable(os.fsdecode('照'.encode('gbk')) + '.png') == '\\xd5\\xd5.png'
+    assert printable('a\x1b[31m\nb\u202egnp') == 'a\\x1b[31m\\nb\\u202egnp'
+    assert str(OptionError('a\nb')) == 'a\\nb'
+
+
+def test_an_output_that_lacks_a_letter_ends_nothing():
+    code = 'from runtime.errors import shown_in_one_line\nwith shown_in_one_line(): print("照\\udcd5")'
+    process = subprocess.run([sys.executable, '-c', code], env={**os.environ, 'PYTHONIOENCODING': 'ascii', 'PYTHONPATH': '.'},
+                             cwd=REPOSITORY, capture_output=True, text=True)
+    assert process.returncode == 0 and process.stdout == '\\u7167\\udcd5\n', process.stderr
+
+
+def test_a_name_as_long_as_a_file_system_has_it(tmp_path):
+    """Its unfinished file needs a name too; at 204147d: File name too long."""
+    for name in ('a' * 251 + '.png', '照' * 83 + '.png'):
+        with writing(str(tmp_path / name), alone=False) as unfinished, open(unfinished, 'w') as file:
+            file.write('whole')
+        assert (tmp_path / name).read_text() == 'whole'
