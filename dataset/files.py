@@ -176,8 +176,7 @@ def load_label(path, opt):
     """
     label = _read_ids(path, 'label map')
     label = label.astype(np.uint8 if label.dtype.itemsize == 1 and opt.label_nc <= 255 else np.int32)
-    top = opt.label_nc if opt.contain_dontcare_label else opt.label_nc - 1
-    bad = (label < 0) | (label > top)
+    bad = (label < 0) | (label > opt.highest_label)
     if opt.contain_dontcare_label:
         bad &= label != DONTCARE
     if bad.any():

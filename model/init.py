@@ -192,7 +192,12 @@ class OPT:
     @property
     def semantic_nc(self):
         """Channels of the one-hot label map with its instance edges."""
-        return self.label_nc + self.contain_dontcare_label + (not self.no_instance)
+        return self.highest_label + 1 + (not self.no_instance)
+
+    @property
+    def highest_label(self):
+        """Highest id that a label map holds: the last class, or with contain_dontcare_label the id of unlabelled pixels."""
+        return self.label_nc - (not self.contain_dontcare_label)
 
     @property
     def picture_size(self):

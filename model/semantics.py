@@ -141,10 +141,9 @@ def _checked_label(label, opt):
     label = label.astype(np.int64)
     if opt.contain_dontcare_label:
         label[label == DONTCARE] = opt.label_nc
-    highest = opt.label_nc - (not opt.contain_dontcare_label)
-    wrong = label[(label < 0) | (label > highest)]
+    wrong = label[(label < 0) | (label > opt.highest_label)]
     if wrong.size:
         hint = '; for unlabelled pixels set --contain_dontcare_label true' if wrong[0] == DONTCARE else ''
-        raise InputError(f'label: found {wrong[0]} in {np.sum(label == wrong[0])} pixels, allowed are 0 .. {highest}'
+        raise InputError(f'label: found {wrong[0]} in {np.sum(label == wrong[0])} pixels, allowed are 0 .. {opt.highest_label}'
                          f'{" and 255" if opt.contain_dontcare_label else ""}{hint}')
     return label

@@ -79,9 +79,9 @@ def application(studio, host):
         if maps.size != height * width * (1 if studio.opt.no_instance else 2):
             raise _malformed()
         maps = maps.astype(np.int32).reshape(-1, height, width)
-        if maps[0].max() > studio.opt.label_nc - (not studio.opt.contain_dontcare_label):
+        if maps[0].max() > studio.opt.highest_label:
             raise Refused('ids', f'the label map holds {maps[0].max()}, which is no class of this model', 400,
-                          values=[str(maps[0].max())], highest=studio.opt.label_nc - (not studio.opt.contain_dontcare_label))
+                          values=[str(maps[0].max())], highest=studio.opt.highest_label)
         style = head.get('style', {'seed': 0})
         if studio.opt.use_vae:
             studio.style_of(style)      # refused before it takes a turn

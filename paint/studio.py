@@ -42,7 +42,7 @@ class Studio:
         height, width = opt.picture_size
         return {'run': os.path.basename(os.path.abspath(opt.lastoutput)), 'epoch': _epoch(self.folder),
                 'width': width, 'height': height, 'label_nc': opt.label_nc,
-                'highest': opt.label_nc - (not opt.contain_dontcare_label), 'classes': self.classes,
+                'highest': opt.highest_label, 'classes': self.classes,
                 'unlabelled': self.unlabelled, 'instances': not opt.no_instance, 'styles': bool(opt.use_vae),
                 'z_dim': opt.z_dim if opt.use_vae else 0, 'seed': min(opt.seed, MOST_SEED),
                 'maps': [sample.stem for sample in self.maps.samples] if self.maps else [], 'largest_file': uploads.LARGEST_FILE}
@@ -135,7 +135,7 @@ def _classes(folder, opt):
     things = found.get('things')
     listed = [{'id': index, 'name': name, 'colour': colour, **({} if things is None else {'thing': index in things})}
               for index, (name, colour) in enumerate(zip(found['names'], found['colours']))]
-    listed = listed[:opt.label_nc + opt.contain_dontcare_label]
+    listed = listed[:opt.highest_label + 1]
     if opt.contain_dontcare_label and len(listed) == opt.label_nc:
         return listed, opt.label_nc
     return listed, next((entry['id'] for entry in listed if entry['name'].lower() in UNLABELLED_NAMES), None)

@@ -62,12 +62,12 @@ def _ids(content, what, opt, classes):
     ids = _decoded(load_instance, content, what)
     if opt.contain_dontcare_label:
         ids[ids == DONTCARE] = opt.label_nc
-    highest = opt.label_nc - (not opt.contain_dontcare_label)
-    wrong, counts = np.unique(ids[(ids < 0) | (ids > highest)], return_counts=True)
+    wrong, counts = np.unique(ids[(ids < 0) | (ids > opt.highest_label)], return_counts=True)
     if len(wrong):
         listed = [f'{value} ({count})' for value, count in zip(wrong.tolist()[:SHOWN], counts.tolist())]
         raise Refused('ids', f'the label map holds values that are no class here: {", ".join(listed)} (pixels of each); allowed: 0 '
-                      f'to {highest}{" and 255" if opt.contain_dontcare_label else ""}', values=listed, highest=highest)
+                      f'to {opt.highest_label}{" and 255" if opt.contain_dontcare_label else ""}',
+                      values=listed, highest=opt.highest_label)
     return ids
 
 

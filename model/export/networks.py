@@ -59,7 +59,7 @@ class _Maps:
 
     def __init__(self, ops, opt, label, instance):
         self.ops, self.opt, self.made = ops, opt, {}
-        self.planes = opt.label_nc + opt.contain_dontcare_label
+        self.planes = opt.highest_label + 1
         height, width = opt.picture_size
         self.label, self.edge = ops.reshape('label.plane', label, [-1, 1, height, width]), None
         if opt.contain_dontcare_label:

@@ -71,9 +71,8 @@ def _validation_maps(opt):
     found = []
     for path in sorted(glob.glob(os.path.join(opt.dataroot, 'val_label', '*.png')))[:4]:
         label, instance = (_ids(place, opt) for place in (path, path.replace('val_label', 'val_inst')))
-        top = opt.label_nc - (not opt.contain_dontcare_label)
         if label is not None and (opt.no_instance or instance is not None) and \
-                ((label >= 0) & (label <= top) | opt.contain_dontcare_label & (label == DONTCARE)).all():
+                ((label >= 0) & (label <= opt.highest_label) | opt.contain_dontcare_label & (label == DONTCARE)).all():
             found.append((label, label if instance is None else instance))
     return found
 
