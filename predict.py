@@ -33,28 +33,44 @@ def main():
     opt, painter = load_painter(arguments)
     check_styles(opt, arguments)
     if arguments.instance and opt.no_instance:
-        print('--instance is left aside: this model was made without instance maps (no_instance true)')
+        print('--instance ignored: this model takes no instance maps (no_instance true)')
     if os.path.isdir(arguments.label):
         left = jobs_left(jobs, opt, arguments)
-        for job in tqdm(left, 'predict', len(jobs), initial=len(jobs) - len(left), unit=' pictures', disable=None):
-            paint(opt, painter, arguments, *job)
+        bar = tqdm(left, 'predict', len(jobs), initial=len(jobs) - len(left), unit=' pictures', disable=None)
+        sizes = [paint(opt, painter, arguments, *job)[1] for job in bar]
         print(f'{out_folder(arguments)}: {len(jobs)} pictures' + (f', {len(jobs) - len(left)} of them there already'
-                                                                  if len(left) < len(jobs) else ''))
+                                                                  if len(left) < len(jobs) else '') + resized(opt, sizes))
     else:
-        height, width = paint(opt, painter, arguments, *jobs[0])
-        print(f'{jobs[0][-1]}: {width} wide and {height} high')
+        (height, width), size = paint(opt, painter, arguments, *jobs[0])
+        print(f'{jobs[0][-1]}: {width} wide and {height} high{resized(opt, [size])}')
 
 
 def paint(opt, painter, arguments, label, instance, photo, out):
-    """Write one picture, or a sheet of several styles; -> its (height, width). One map at a time: batches change the last bits."""
-    arrays = prediction_inputs(opt, label, instance, photo)
+    """Write one picture, or a sheet of several styles; -> (height, width) of it, and of the label map.
+
+    One map at a time: batches change the last bits.
+    """
+    arrays, size = prediction_inputs(opt, label, instance, photo)
     semantics = SemanticMap(arrays['label'][None], None if opt.no_instance else arrays['instance'][None], opt)
-    found = wanted_styles(opt, painter, arguments, arrays.get('image'))
-    painted = [pictures.to_uint8(painter.paint(semantics, z=None if z is None else z[None]))[0] for z in found]
+    wanted = wanted_styles(opt, painter, arguments, arrays.get('image'))
+    painted = [pictures.to_uint8(painter.paint(semantics, z=None if z is None else z[None]))[0] for z in wanted]
     columns = SHEET_COLUMNS if arguments.styles else len(painted)
     pixels = painted[0] if len(painted) == 1 else pictures.grid(painted, columns)
     pictures.save(pixels, out)
-    return pixels.shape[:2]
+    return pixels.shape[:2], size
+
+
+def resized(opt, sizes):
+    """What to say of label maps of `sizes`, (height, width), that do not have the size of this model's pictures; '' if all do."""
+    height, width = opt.picture_size
+    others = sorted({size for size in sizes if size != opt.picture_size}, key=lambda size: (size[0] * size[1], size))
+    if not others:
+        return ''
+    shapes = [size for size in others if abs(size[1] * height / (size[0] * width) - 1) > 0.01]
+    maps = ' to '.join(f'{wide} wide and {high} high' for high, wide in dict.fromkeys((others[0], others[-1])))
+    count = 'the label map was' if len(sizes) == 1 else f'{sum(size != opt.picture_size for size in sizes)} label maps were'
+    return (f'; {count} {maps}, resized to the size of this model, {width} wide and {height} high'
+            f'{", which changes the shape of what is in it" if shapes else ""}')
 
 
 def wanted_styles(opt, painter, arguments, photo):
@@ -96,7 +112,7 @@ def single_job(arguments):
 
 
 def command_line():
-    parser = checkpoint_parser(__doc__.splitlines()[0])
+    parser = checkpoint_parser(__doc__)
     parser.add_argument('--label', required=True, metavar='PATH', help='label map, PNG of class ids, or a folder of them')
     parser.add_argument('--instance', metavar='PATH', default=None,
                         help='instance map, PNG, or a folder of them; needed unless no_instance is true')

@@ -60,6 +60,7 @@ def train(opt, arguments):
     train_step = TrainStep(opt)
     train_step.set_epoch(run.epoch)
     plan.print_plan(opt, len(data), train_step)
+    plan.print_scales(opt, data.samples)
     with Dashboard(opt, run.progress, arguments.restart) as dashboard, run.claimed():
         run.begin(train_step, arguments.init_from)
         with Loader(data, opt.nThreads, partial(prepared, opt=opt)) as loader, stopping.after_the_step():

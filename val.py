@@ -5,6 +5,8 @@ from runtime import device  # first: sets the threads, then imports Paddle
 
 # isort: split
 
+from dataset.files import find_samples
+from log import plan
 from model.init import OPT
 from model.painter import checkpoint_parser, load_painter
 from model.weights import folder_of
@@ -26,6 +28,7 @@ def main():
 def validate(arguments):
     """Paint the validation set; of several processes that launch has started, each paints its share. Then score it if wanted."""
     opt, painter = load_painter(arguments)
+    plan.print_scales(opt, find_samples(opt, 'val', photos=False))
     folder, evaluation = os.path.join(arguments.results, 'pics'), None
     if arguments.score:   # what is missing for it is found before hours of painting
         evaluation = evaluate.Evaluation(settings_for(opt, arguments), opt.max_dataset_size)

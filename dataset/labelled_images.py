@@ -22,6 +22,7 @@ from dataset.files import (  # noqa: F401
     load_photo,
     split_folders,
 )
+from model import sizes
 
 Geometry = namedtuple('Geometry', 'width height left top flip')  # size after resizing, then corner of the crop, in pixels
 
@@ -35,13 +36,9 @@ def check_sizes(opt):
     """InputError if no photo could become a training sample: of any shape, it could not fill the crop; needs no file."""
     if opt.output_nc != 3:
         raise DataError(f'output_nc {opt.output_nc}: photos are read as RGB: set --output_nc 3', 'wrong channels')
-    height, width = opt.picture_size
-    needed = {'resize_and_crop': max(height, width), 'scale_width_and_crop': width,
-              'scale_shortside_and_crop': min(height, width)}.get(opt.preprocess_mode, 0)
-    if needed > opt.load_size:
-        raise DataError(f'load_size {opt.load_size} is too small for pictures {width} wide and {height} high (crop_size '
-                        f'{opt.crop_size}, aspect_ratio {opt.aspect_ratio:g}) with preprocess_mode {opt.preprocess_mode}: '
-                        f'set --load_size to at least {needed} or choose a smaller --crop_size', 'too small for the crop')
+    wrong = sizes.wrong(opt)
+    if wrong:
+        raise DataError(wrong, 'too small for the crop')
 
 
 def check_style(opt):
@@ -65,6 +62,13 @@ def resized_size(opt, width, height):
     return int(round(width / MULTIPLE) * MULTIPLE), int(round(height / MULTIPLE) * MULTIPLE)
 
 
+def filling_load_size(opt, width, height):
+    """The least load_size with which a photo of that size fills the crop, in the modes that keep its shape."""
+    crop_height, crop_width = opt.picture_size
+    side = width if opt.preprocess_mode == 'scale_width_and_crop' else min(width, height)
+    return max(-(-side * crop_width // width), -(-side * crop_height // height))
+
+
 def draw_geometry(opt, width, height, rng, path):
     """Geometry of one training sample of that size, drawn from `rng`; DataError naming `path` if it cannot fill the picture.
 
@@ -75,8 +79,9 @@ def draw_geometry(opt, width, height, rng, path):
     new_width, new_height = resized_size(opt, width, height)
     cropped = opt.preprocess_mode.endswith('crop')
     if (new_width < crop_width or new_height < crop_height) if cropped else (new_height, new_width) != opt.picture_size:
-        remedy = 'choose a smaller --crop_size, a larger --load_size or --preprocess_mode resize_and_crop' if cropped else \
-            'the generator paints one size: choose --preprocess_mode fixed, or --crop_size and --aspect_ratio to fit'
+        remedy = f'set --load_size {filling_load_size(opt, width, height)}, or --preprocess_mode resize_and_crop' if cropped else \
+            'set --preprocess_mode fixed, or, if all are of this size, ' + \
+            sizes.flags(opt, *sizes.nearest(new_width, new_height, opt.size_multiple))
         raise DataError(f'{path}: {width} wide and {height} high becomes {new_width} x {new_height} with preprocess_mode '
                         f'{opt.preprocess_mode}, load_size {opt.load_size}; pictures are {crop_width} x {crop_height} '
                         f'(crop_size {opt.crop_size}, aspect_ratio {opt.aspect_ratio:g}): {remedy}',
@@ -115,15 +120,19 @@ def whole_picture(images, opt):
 
 
 def prediction_inputs(opt, label, instance=None, photo=None):
-    """Arrays for one prediction from paths; the style photo may have any size. DataError as for a data set."""
+    """(arrays for one prediction, (height, width) of its label map) from paths; a style photo may have any size.
+
+    DataError as for a data set.
+    """
     if not opt.no_instance and not instance:
         raise DataError(f'{label}: its instance map is missing, and these options have no_instance false (the network was made '
                         'for instance maps): name one with --instance', 'unpaired files')
     images = load_images(Sample('', label, instance, None), opt)
+    size = images['label'].size[::-1]
     if photo:
         check_style(opt)
         images['image'] = load_photo(photo)
-    return whole_picture(images, opt)
+    return whole_picture(images, opt), size
 
 
 # ---- The two data sets

@@ -1,18 +1,25 @@
-"""What a run says before it trains: how its settings differ from a preset, and what a step is made of."""
-from dataset.labelled_images import global_batch
+"""What a run says before it trains: its settings, what a step is made of, and what validation sees otherwise than training."""
+import numpy as np
+
+from dataset.files import load_label
+from dataset.labelled_images import global_batch, resized_size
 from model.init import OPT
 from model.presets import PRESETS
 from runtime import distributed
 
+LOOKED_AT = 5   # label maps, from all over a set, whose size stands for that of all
+APART = 1.5     # times larger in training than in validation, or smaller: from here on it is said
 
-def print_settings(opt, named=None):
-    """One line that says how this run differs from the preset that was `named`, else from the nearest."""
-    differences = {name: opt.differences(OPT.preset(name)) for name in ([named] if named else PRESETS)}
-    nearest = min(differences, key=lambda name: len(differences[name]))
-    listed = ', '.join(f'{name} {own} (preset: {other})' for name, (own, other) in differences[nearest].items())
-    settings = ', '.join(f'{name} {value}' for name, value in PRESETS[nearest].items())
-    print(f'settings: preset {nearest}{"" if named else " is the nearest"} ({settings}); '
-          f'{"different here: " + listed if listed else "nothing changed"}')
+
+def print_settings(opt, preset=None):
+    """One line: what the `preset` sets, if one was named, and what differs from it, else from the defaults."""
+    differences = opt.differences(OPT.preset(preset) if preset else OPT())
+    listed = ', '.join(f'{name} {own} ({"preset" if preset else "default"}: {other})' for name, (own, other) in differences.items())
+    if preset:
+        named = ', '.join(f'{name} {value}' for name, value in PRESETS[preset].items())
+        print(f'settings: preset {preset} ({named}); {"different here: " + listed if listed else "nothing changed"}')
+    else:
+        print(f'settings: {listed or "the defaults"}')
 
 
 def print_plan(opt, samples, train_step):
@@ -27,3 +34,18 @@ def print_plan(opt, samples, train_step):
     if ranks > 1 and opt.generator_norm.kind == 'batch':
         print(f'norm_G {opt.norm_G}: every process normalizes by its own {opt.batchSize} samples; the paper by those of all: '
               f'--norm_G {opt.norm_G.replace("batch", "syncbatch")}')
+
+
+def print_scales(opt, samples):
+    """One line where validation shows `samples` at another scale than training does: it never crops."""
+    chosen = np.unique(np.linspace(0, len(samples) - 1, LOOKED_AT).round().astype(int))
+    sizes = np.array([load_label(samples[index].label, opt).shape[::-1] for index in chosen])
+    trained = np.array([resized_size(opt, int(width), int(height)) for width, height in sizes])
+    across, down = np.median(trained / opt.picture_size[::-1], axis=0)
+    if not opt.preprocess_mode.endswith('crop') or max(across, down, 1 / across, 1 / down) < APART:
+        return
+    height, width = opt.picture_size
+    print(f'another scale: training cuts {width} x {height} out of photos resized by {opt.preprocess_mode} with load_size '
+          f'{opt.load_size}; val.py, scores and validation pictures resize whole maps to {width} x {height}: things there are '
+          f'{across:.1f} times smaller across and {down:.1f} times down. Choose a --load_size nearer to --crop_size '
+          f'{opt.crop_size}, or read the scores with that in mind')

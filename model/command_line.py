@@ -1,6 +1,11 @@
 """The flags of a script: one for each setting that changes something there, and errors of one line."""
 import argparse
 import difflib
+import re
+
+from model.version import __version__
+
+VERSION = f'SPADE-Paddle {__version__}'
 
 
 def parser_of(fields, description, names=None, defaults=None):
@@ -8,8 +13,9 @@ def parser_of(fields, description, names=None, defaults=None):
 
     defaults: what --help says of settings that are not given, if not their own default.
     """
-    result = Parser(description=description, allow_abbrev=False, argument_default=argparse.SUPPRESS,
-                    formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=120))
+    result = Parser(description=description, epilog=VERSION, allow_abbrev=False, argument_default=argparse.SUPPRESS,
+                    formatter_class=lambda prog: Help(prog, max_help_position=32, width=120))
+    result.add_argument('--version', action='version', version=VERSION, help='print the version and exit')
     groups = {}
     for name, option in fields.items():
         if names is not None and name not in names:
@@ -20,8 +26,16 @@ def parser_of(fields, description, names=None, defaults=None):
         default = defaults or ('no limit' if name == 'max_dataset_size' else option.default)
         text = option.help if callable(option.default) else f'{option.help} [{default}]'
         switch = {'nargs': '?', 'const': 'true'} if option.kind is bool else {}
-        group.add_argument(f'--{name}', help=text, metavar=option.kind.__name__.upper(), **switch)
+        shown = f'{{{",".join(option.choices)}}}' if option.choices else option.kind.__name__.upper()
+        group.add_argument(f'--{name}', help=text, metavar=shown, **switch)
     return result
+
+
+class Help(argparse.HelpFormatter):
+    """Keeps the lines of a description, whose examples are one a line."""
+
+    def _fill_text(self, text, width, indent):
+        return '\n'.join(indent + line for line in text.splitlines())
 
 
 class Parser(argparse.ArgumentParser):
@@ -35,7 +49,7 @@ class Parser(argparse.ArgumentParser):
         arguments, unknown_flags = self.parse_known_args(args, namespace)
         if unknown_flags:
             name = unknown_flags[0].split('=')[0].lstrip('-')
-            flags = [flag.lstrip('-') for flag in self._option_string_actions]
+            flags = {flag.lstrip('-'): action.help or '' for flag, action in self._option_string_actions.items()}
             if name in self.left_out:
                 meant = ''.join(f' (or was --{flag} meant?)' for flag in flags if name in flag)
                 self.error(f'--{name} is an option of train.py and changes nothing here: leave it out{meant}')
@@ -47,7 +61,23 @@ class Parser(argparse.ArgumentParser):
 
 
 def unknown(name, known):
-    """What to say of an option that does not exist."""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5) or \
-        [word for word in known if word.lower().startswith(name.lower())][:1]
-    return f'unknown option {name!r}' + (f'; did you mean {near[0]!r}?' if near else '')
+    """What to say of an option that does not exist; known: dict of name -> help of those that do."""
+    near = nearest(name, known)
+    return f'unknown option {name!r}' + (f'; did you mean {near!r}?' if near else '')
+
+
+def nearest(name, known):
+    """The option that was probably meant, None if none looks like it: by spelling, then by the words of the help.
+
+    Other projects call things by the words that the help has: num_epochs is niter, 'epochs at the full learning rate'.
+    """
+    plain = {re.sub('[_-]', '', word).lower(): word for word in known}
+    asked = re.sub('[_-]', '', name).lower()
+    spelled = difflib.get_close_matches(asked, plain, n=1, cutoff=0.75) or \
+        [word for word in plain if asked and (word.startswith(asked) or len(asked) > 2 and word.endswith(asked))]
+    if spelled:
+        return plain[spelled[0]]
+    words = [word.rstrip('s') for word in re.split('[_-]', name.lower()) if len(word) > 2 and word not in ('num', 'size', 'dir')]
+    places = {option: [re.search(rf'\b{re.escape(word)}', help.lower()) for word in words] for option, help in known.items()}
+    found = {option: sum(place.start() for place in there) for option, there in places.items() if words and all(there)}
+    return min(found, key=found.get, default=None)

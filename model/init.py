@@ -10,6 +10,7 @@ import json
 import re
 from collections import namedtuple
 
+from model import sizes
 from model.command_line import parser_of, unknown
 from model.option import Option, group
 from model.presets import PRESETS
@@ -169,7 +170,7 @@ class OPT:
                 raise OptionError(f'option semantic_nc: found {value}, but label_nc, contain_dontcare_label and no_instance '
                                   f'give {self.semantic_nc}; it is derived: leave it out')
         elif name not in self.fields():
-            raise OptionError(unknown(name, self.fields()))
+            raise OptionError(unknown(name, {known: option.help for known, option in self.fields().items()}))
         else:
             object.__setattr__(self, name, value)
 
@@ -207,13 +208,16 @@ class OPT:
     @property
     def latent_size(self):
         """(height, width) of the generator's first feature map; InputError if doubling it does not give the picture."""
-        scale = 2 ** UPSAMPLINGS[self.num_upsampling_layers]
+        wrong = sizes.wrong(self, load_size=False)
+        if wrong:
+            raise InputError(wrong)
         height, width = self.picture_size
-        if height % scale or width % scale or not height:
-            raise InputError(f'crop_size {self.crop_size} with aspect_ratio {self.aspect_ratio} makes pictures {width} wide and '
-                             f'{height} high; num_upsampling_layers {self.num_upsampling_layers!r} needs both to be multiples '
-                             f'of {scale}: choose another --crop_size or --aspect_ratio')
-        return height // scale, width // scale
+        return height // self.size_multiple, width // self.size_multiple
+
+    @property
+    def size_multiple(self):
+        """What both sides of a picture must be multiples of."""
+        return 2 ** UPSAMPLINGS[self.num_upsampling_layers]
 
     @property
     def generator_norm(self):

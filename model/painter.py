@@ -1,12 +1,12 @@
 """Painter: generator and style encoder in eval mode; what training, val.py and predict.py draw with."""
 import contextlib
 import os
+from pathlib import Path
 
 import numpy as np
 import paddle
 
 from model.convert import ctkindle
-from model.convert.official_options import UNSEEN
 from model.convolution import hold_constant
 from model.generator import SPADEGenerator
 from model.init import OPT
@@ -57,10 +57,9 @@ class Painter:
 def checkpoint_parser(description, more=()):
     """Command-line parser for `load_painter`: what changes how a checkpoint is loaded and painted with, and the settings `more`.
 
-    Settings that shape the networks are the checkpoint's; those that no shape tells are there for weights of ctkindle/SPADE-Paddle,
-    which come without options.
+    Settings that shape the networks are the checkpoint's, and no flags.
     """
-    names = [*UNSEEN, 'lastoutput', 'seed', 'modulation', 'cpu_kernels', 'cpu_precision', *more]
+    names = ['lastoutput', 'seed', 'modulation', 'cpu_kernels', 'cpu_precision', *more]
     parser = OPT.parser(description, names, defaults='the checkpoint\'s')
     parser.add_argument('--which_epoch', type=int, metavar='N', default=None,
                         help='the copy of epoch N that training kept [the latest]')
@@ -70,26 +69,31 @@ def checkpoint_parser(description, more=()):
 
 
 def load_painter(arguments):
-    """(OPT, Painter) of the checkpoint that command-line `arguments` name: its saved options, then the flags given.
-
-    InputError if a flag would change the networks.
-    """
+    """(OPT, Painter) of the checkpoint that command-line `arguments` name: its saved options, then the flags given."""
     place = OPT().update(arguments).lastoutput
     folder = folder_of(place, arguments.which_epoch)
     weights = _weights(folder, getattr(arguments, 'weights', None))
     if ctkindle.is_ctkindle(folder):
         return _painter_of_ctkindle(folder, arguments)
-    saved = OPT.load(os.path.join(folder, 'opt.json'))
     opt = OPT.load(os.path.join(folder, 'opt.json')).update(arguments)
     opt.lastoutput = place  # the saved one is the training's
-    changed = [f'{name} is {getattr(saved, name)}, not {getattr(opt, name)}' for name in OPT.network_fields()
-               if getattr(saved, name) != getattr(opt, name)]
-    if changed:
-        raise InputError(f'{folder} was trained with other networks: {", ".join(changed)}: leave these options out')
+    if 'dataroot' not in arguments:
+        opt.dataroot = _found_from(place, opt.dataroot)
     painter = Painter(opt, SPADEGenerator(opt), VAEEncoder(opt) if opt.use_vae else None, weights=weights)
     of_generator = AVERAGED if weights == 'averaged' else 'n_g.pdparams'
     load_networks(painter, folder, files={of_generator: 'generator', 'n_e.pdparams': 'encoder'})
     return opt, _held(painter)
+
+
+def _found_from(place, dataroot):
+    """`dataroot` as a run saved it, which may be relative to another folder than this: then to one that the run lies in."""
+    if os.path.isabs(dataroot) or os.path.isdir(dataroot):
+        return dataroot
+    for folder in Path(place).resolve().parents:
+        if (folder / dataroot).is_dir():
+            print(f'data set: {folder / dataroot} (the run saved it as {dataroot}, which is not in this folder)')
+            return os.path.join(folder, dataroot)
+    return dataroot
 
 
 def _weights(folder, wanted):

@@ -2,6 +2,7 @@
 n_[gde].pdparams, n_g_ema.pdparams, opt.json."""
 import io
 import os
+import re
 import pickle
 
 import numpy as np
@@ -97,11 +98,12 @@ def folder_of(path, which_epoch=None, option='--lastoutput'):
     for candidate in candidates:
         if os.path.isfile(os.path.join(candidate, 'n_g.pdparams')):
             return os.path.realpath(candidate)
-    kept = sorted((name for name in (os.listdir(path) if os.path.isdir(path) else ()) if name.startswith('epoch_')),
-                  key=lambda name: (len(name), name))
-    if which_epoch is not None and kept:
-        raise InputError(f'{candidates[0]}: no n_g.pdparams there; {path} has {", ".join(kept)} (training keeps a copy every '
-                         '--save_epoch_freq epochs)')
+    kept = sorted(int(name[len('epoch_'):]) for name in (os.listdir(path) if os.path.isdir(path) else ())
+                  if re.fullmatch(r'epoch_\d+', name))
+    if which_epoch is not None and (kept or os.path.isdir(os.path.join(path, 'model'))):
+        there = f'those of epochs {", ".join(map(str, kept))}' if kept else 'no copies'
+        raise InputError(f'--which_epoch {which_epoch}: {candidates[0]} is not there; {path} has {there} (training keeps one every '
+                         '--save_epoch_freq epochs); without --which_epoch the newest weights are taken')
     raise InputError(f'{candidates[0]}: no n_g.pdparams there; train first (python train.py), or name the folder of the run '
                      f'with {option}')
 

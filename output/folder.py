@@ -50,18 +50,28 @@ def jobs_left(jobs, opt, arguments):
     record, made_by = os.path.join(folder, RECORD), fingerprint(opt, arguments)
     try:
         with open(record) as file:
-            if json.load(file) != made_by:
-                raise InputError(f'{folder}: its pictures were made with other weights, options or styles ({record} has them): '
-                                 'name another --out, or remove it')
+            found = json.load(file)
     except FileNotFoundError:
         there = [job[-1] for job in jobs if os.path.lexists(job[-1])]
         if there:
             raise InputError(f'{there[0]}: is there already, and not by this command: name another --out') from None
         with writing(record) as unfinished, open(unfinished, 'w') as file:
             json.dump(made_by, file, indent=2)
+        found = made_by
     except (OSError, ValueError) as error:
         raise InputError(f'{record}: cannot be read: {error}: name another --out') from None
+    if found != made_by:
+        raise InputError(f'{folder}: its pictures were made with other weights, options or styles ({_differing(found, made_by)}): '
+                         'name another --out, or remove that folder')
     return [job for job in jobs if not is_current(job)]
+
+
+def _differing(found, made_by):
+    """The settings in which two records differ, with their values where those are short."""
+    if not isinstance(found, dict):
+        return f'{RECORD} is not what predict.py writes'
+    names = [name for name in made_by if found.get(name) != made_by[name]]
+    return ', '.join(name if name == 'weights' else f'{name} {found.get(name)}, now {made_by[name]}' for name in names)
 
 
 def is_current(job):

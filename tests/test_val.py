@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from model.init import OPT
+from predict import resized
 from tests.runner import contents, says
 
 NAMES = ['000', '001', '002']
@@ -29,7 +31,7 @@ def predicted(scripts, model, out, *flags, label=None, instance=None):
     process = scripts.run('predict.py', '--lastoutput', model / 'output', '--label', label, '--instance', instance,
                           '--out', out, *flags)
     assert process.returncode == 0, process.stderr
-    assert process.stdout.splitlines()[-1] == f'{out}: 32 wide and 32 high'
+    assert process.stdout.splitlines()[-1].split(';')[0] == f'{out}: 32 wide and 32 high'
     return pixels(out)
 
 
@@ -107,13 +109,13 @@ def test_a_checkpoint_that_is_not_there(scripts, tmp_path):
 
 
 @pytest.mark.parametrize('flags, said', [
-    (('--crop_size', 64), ('crop_size is 32, not 64', 'leave these options out')),
-    (('--no_instance', 'true', '--label_nc', 3), ('label_nc is 9, not 3', 'no_instance is')),
+    (('--crop_size', 64), ('--crop_size is an option of train.py and changes nothing here: leave it out',)),
+    (('--no_instance', 'true', '--label_nc', 3), ('--no_instance is an option of train.py',)),
     (('--ngf', 2), ('--ngf is an option of train.py and changes nothing here: leave it out',)),
     (('--lr=0.1', '--niter', 3), ('--lr is an option of train.py', 'leave it out')),
     (('--output', 'output/'), ('--output is', 'was --lastoutput meant?')), (('--batchSize', 0), ('batchSize', 'at least 1')),
     (('--style', 'sketch'), ('--style', "'sketch'", 'random')), (('--stile', 'photo'), ("'stile'", "'style'")),
-    (('--which_epoch', 'last'), ('--which_epoch', "'last'")), (('--which_epoch', 7), ('epoch_7', 'has epoch_1, epoch_2')),
+    (('--which_epoch', 'last'), ('--which_epoch', "'last'")), (('--which_epoch', 7), ('--which_epoch 7', 'epoch_7 is not there', 'has those of epochs 1, 2')),
     (('--dataroot', '/nowhere'), ('/nowhere/val_label', 'missing folder'))])
 def test_contradictions_are_refused(scripts, trained, tmp_path, flags, said):
     results = tmp_path / 'results'
@@ -142,11 +144,30 @@ def test_a_prediction_is_the_validation_picture(scripts, trained, validation, tm
     assert sorted(os.listdir(tmp_path)) == ['one.jpg', 'one.png']
 
 
-@pytest.mark.parametrize('size', [(32, 32), (200, 31), (3, 500)])
-def test_label_maps_of_any_size(scripts, trained, tmp_path, size):
+def random_maps(folder, size):
+    """Flags of a label map and an instance map in `folder`."""
     for name in ('label', 'instance'):
-        Image.fromarray(np.random.default_rng(0).integers(0, 9, size[::-1], np.uint8)).save(tmp_path / f'{name}.png')
-    predicted(scripts, trained, tmp_path / 'out.png', label=tmp_path / 'label.png', instance=tmp_path / 'instance.png')
+        Image.fromarray(np.random.default_rng(0).integers(0, 9, size[::-1], np.uint8)).save(folder / f'{name}.png')
+    return '--label', folder / 'label.png', '--instance', folder / 'instance.png'
+
+
+@pytest.mark.parametrize('size, said', [
+    ((32, 32), ''), ((64, 64), '; the label map was 64 wide and 64 high, resized to the size of this model, 32 wide and 32 high'),
+    ((200, 31), '; the label map was 200 wide and 31 high, resized to the size of this model, 32 wide and 32 high, which changes '
+     'the shape of what is in it')])
+def test_label_maps_of_any_size(scripts, trained, tmp_path, size, said):
+    process = scripts.run('predict.py', '--lastoutput', trained / 'output', *random_maps(tmp_path, size), '--out',
+                          tmp_path / 'out.png')
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.splitlines()[-1] == f'{tmp_path}/out.png: 32 wide and 32 high{said}'
+
+
+@pytest.mark.parametrize('sizes, said', [
+    ([(32, 32)] * 3, ''), ([(32, 32), (64, 64), (16, 16)], '; 2 label maps were 16 wide and 16 high to 64 wide and 64 high, resized'),
+    ([(64, 96)] * 2, '; 2 label maps were 96 wide and 64 high, resized'), ([(64, 96)], 'which changes the shape'), ([], '')])
+def test_a_folder_of_maps_says_what_was_resized(sizes, said):
+    found = resized(OPT(crop_size=32), sizes)
+    assert says(found, said) and bool(found) == bool(said)
 
 
 def test_prediction_takes_the_style_of_a_photo(scripts, styled, tmp_path):
@@ -207,8 +228,8 @@ def test_a_picture_that_cannot_be_written(scripts, trained, tmp_path):
     assert says(said, tmp_path / 'file', 'cannot be written')
 
 
-def test_instance_maps_are_left_aside_by_a_model_without(scripts, plain_model, tmp_path):
+def test_instance_maps_are_ignored_by_a_model_without(scripts, plain_model, tmp_path):
     Image.fromarray(np.zeros((32, 32), np.uint8)).save(tmp_path / 'map.png')
     process = scripts.run('predict.py', '--lastoutput', plain_model / 'output', '--label', tmp_path / 'map.png', '--instance',
                           tmp_path / 'map.png', '--out', tmp_path / 'out.png')
-    assert process.returncode == 0 and says(process.stdout, '--instance is left aside', tmp_path / 'out.png'), process.stderr
+    assert process.returncode == 0 and says(process.stdout, '--instance ignored', tmp_path / 'out.png'), process.stderr

@@ -60,11 +60,10 @@ class VGG19Features(nn.Layer):
 
     def _load(self, path):
         if not os.path.isfile(path):
-            raise InputError(
-                f'{path}: the VGG19 weights of the perceptual loss are missing. Make the file with '
-                f'`python -m model.convert vgg19 SOURCE {path}`, where SOURCE is torchvision\'s vgg19 '
-                f'(vgg19-dcbb9e9d.pth from download.pytorch.org/models) or the .pdparams that '
-                f'paddle.vision.models.vgg19(pretrained=True) downloads; or switch the loss off with --no_vgg_loss true')
+            fetched = 'python -m vgg.fetch' + (f' {path}' if path != OPT().vggwpath else '')
+            raise InputError(f'{path}: the VGG19 weights of the perceptual loss are missing: `{fetched}` downloads them (575 MB); or '
+                             f'convert a file that is there already, torchvision\'s vgg19-dcbb9e9d.pth or Paddle\'s vgg19.pdparams: '
+                             f'`python -m model.convert vgg19 FILE {path}`; or switch the loss off with --no_vgg_loss true')
         names = self.state_dict()
         arrays = of_paddleclas(read_weights(path))
         whole = {name: value for name, value in arrays.items() if name in names or not _beyond(name)}

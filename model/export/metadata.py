@@ -6,10 +6,10 @@ import re
 import numpy as np
 
 from model.export.folding import digest
+from model.version import __version__
 from runtime.errors import InputError
 
 LICENCE_FILE = 'licence.txt'    # model/weights.py writes it beside converted weights that have one
-PYPROJECT = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'pyproject.toml')
 
 
 def metadata_of(interface, opt, folder, constants, half, weights):
@@ -17,7 +17,7 @@ def metadata_of(interface, opt, folder, constants, half, weights):
 
     class_names and class_colours only if the folder holds classes.json.
     """
-    entries = dict(project='SPADE-Paddle', version=_version(), network=interface.network, float=json.dumps(interface.as_float),
+    entries = dict(project='SPADE-Paddle', version=__version__, network=interface.network, float=json.dumps(interface.as_float),
                    half=json.dumps(half), options=json.dumps(opt.as_dict()), epoch=_epoch(folder), licence=_licence(folder),
                    weights=weights, weights_sha256=digest(constants))
     classes = _read(os.path.join(folder, 'classes.json'))
@@ -38,10 +38,6 @@ def _read(path):
         return ''
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f'{path}: cannot be read: {error}') from None
-
-
-def _version():
-    return re.search(r'^version = "(.*)"', _read(PYPROJECT), re.MULTILINE)[1]
 
 
 def _epoch(folder):

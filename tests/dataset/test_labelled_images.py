@@ -312,9 +312,10 @@ def test_prediction_takes_a_style_photo_of_any_size(tmp_path):
     paths = write_sample(tmp_path, 'a', 'val')
     expected = ValidationImages(small(tmp_path))[0]
     Image.open(paths['img']).resize((77, 31)).save(tmp_path / 'style.png')
-    arrays = prediction_inputs(small(tmp_path), paths['label'], paths['inst'], tmp_path / 'style.png')
+    arrays, size = prediction_inputs(small(tmp_path), paths['label'], paths['inst'], tmp_path / 'style.png')
+    assert size == Image.open(paths['label']).size[::-1]
     assert arrays['image'].shape == (3, 32, 32) and same({**arrays, 'image': expected['image']}, expected)
-    assert set(prediction_inputs(small(tmp_path, no_instance=True), paths['label'])) == {'label'}
+    assert set(prediction_inputs(small(tmp_path, no_instance=True), paths['label'])[0]) == {'label'}
 
 
 def test_workers_need_no_paddle():

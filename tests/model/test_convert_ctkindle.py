@@ -71,7 +71,9 @@ def test_ctkindle_paints_its_pictures(tmp_path, capsys, of_ctkindle, speed):
 
 def test_ctkindle_dropped_into_output(capsys, of_ctkindle):
     golden, folder = of_ctkindle
-    opt, painter = load_painter(checkpoint_parser('').parse_args(['--lastoutput', str(folder), '--crop_size', '64']))
+    arguments = checkpoint_parser('').parse_args(['--lastoutput', str(folder)])
+    arguments.crop_size = '64'     # of the stored pictures; no shape tells it
+    opt, painter = load_painter(arguments)
     assert 'converted on the fly' in capsys.readouterr().out
     assert_golden(golden, opt, painter.generator)
 

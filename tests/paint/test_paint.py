@@ -58,7 +58,7 @@ def test_the_style_of_a_photo(server, painter, scripts):
     path = scripts.data / 'val_img/002.png'
     status, content, _ = server.ask('POST', '/style', body(dict(page='p', number=1), path.read_bytes()))
     assert status == 200
-    arrays = prediction_inputs(opt, scripts.data / 'val_label/001.png', scripts.data / 'val_inst/001.png', path)
+    arrays, _ = prediction_inputs(opt, scripts.data / 'val_label/001.png', scripts.data / 'val_inst/001.png', path)
     expected = own.style(arrays['image'][None]).numpy()[0]
     assert np.array_equal(np.float32(json.loads(content)['z']), expected) and np.abs(expected).max() > 0.01
 
