@@ -10,10 +10,10 @@ import json
 import re
 from collections import namedtuple
 
-from model import sizes
 from model.command_line import parser_of, unknown
 from model.option import Option, group
 from model.presets import PRESETS
+from model.sizes import wrong as wrong_sizes
 from runtime.errors import InputError, OptionError
 
 SpadeNorm = namedtuple('SpadeNorm', 'spectral kind kernel_size')  # kind: 'batch', 'syncbatch' or 'instance'
@@ -208,7 +208,7 @@ class OPT:
     @property
     def latent_size(self):
         """(height, width) of the generator's first feature map; InputError if doubling it does not give the picture."""
-        wrong = sizes.wrong(self, load_size=False)
+        wrong = wrong_sizes(self, load_size=False)
         if wrong:
             raise InputError(wrong)
         height, width = self.picture_size

@@ -2,8 +2,8 @@
 n_[gde].pdparams, n_g_ema.pdparams, opt.json."""
 import io
 import os
-import re
 import pickle
+import re
 
 import numpy as np
 import paddle

@@ -13,8 +13,9 @@ HEIGHT = {'runtime': 0, 'model': 1, 'vgg': 1, 'dataset': 2, 'log': 3, 'output': 
           'train': 6, 'val': 6, 'predict': 6, 'paint': 6}
 ENTRIES = [name for name, height in HEIGHT.items() if height == 6]
 BELOW_ALL = {'model/presets.py': set(), 'model/option.py': {'runtime.errors'},
-             'model/command_line.py': set(), 'model/losses.py': set(), 'result/scores.py': set(),
-             'model/init.py': {'runtime.errors', 'model.presets', 'model.option', 'model.command_line'}}
+             'model/version.py': set(), 'model/sizes.py': set(), 'model/command_line.py': {'model.version'},
+             'model/losses.py': set(), 'result/scores.py': set(),
+             'model/init.py': {'runtime.errors', 'model.presets', 'model.option', 'model.command_line', 'model.sizes'}}
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from PIL import Image
 from log import progress
 from model.init import OPT
 from model.train_step import LOG_COLUMNS, TrainStep
+from model.version import __version__
 from model.weights import load_networks, read_weights, save_weights
 from tests.runner import contents, says
 from vgg.vgg19 import VGG19Features
@@ -27,8 +28,7 @@ def data(tiny_set, tmp_path):
 
 def test_what_a_run_prints(trained, scripts):
     lines = [line for line in (trained / 'said').read_text().splitlines() if not line.startswith('CPU kernels: built')]
-    assert says(lines[0], 'settings: preset ', ' is the nearest (', 'different here: ', 'label_nc 9 (preset: 182)',
-                'niter 2 (preset: ')
+    assert says(lines[0], 'settings: label_nc 9 (default: 182)', 'niter 2 (default: 50)') and 'preset' not in lines[0]
     assert says(lines[1], 'device: ', 'threads', 'Paddle')
     assert says(lines[2], f'data: 13 samples in {scripts.data}; pictures 32 wide and 32 high')
     assert says(lines[3], 'plan: 2 epochs of 6 steps, batch 2 (batchSize 2); 1 samples left out of each epoch')
@@ -111,13 +111,31 @@ def test_presets_are_named(scripts, tmp_path):
 def test_help_explains_every_setting(scripts):
     process = scripts.run('train.py', '--help', fresh=True)
     assert process.returncode == 0 and says(process.stdout, *(f'--{name} ' for name in OPT.fields()), '--restart', '--preset',
-                                            '--init_from')
+                                            '--init_from', '--gan_mode {hinge,ls,original,w}', 'SPADE-Paddle 0.')
+    examples = [line for line in process.stdout.splitlines() if line.startswith('    python ')]
+    assert len(examples) == 3, 'an example a line'
+
+
+@pytest.mark.parametrize('script', ['train.py', 'val.py', 'predict.py'])
+def test_version(scripts, script):
+    process = scripts.run(script, '--version')
+    assert process.returncode == 0 and process.stdout == f'SPADE-Paddle {__version__}\n'
+
+
+def test_training_at_another_scale_than_validation_is_said(scripts, tmp_path):
+    """Crops in native size: val.py and scores squeeze the whole map. The photos are 48 wide and 40 high."""
+    crops = dict(preprocess_mode='scale_width_and_crop', load_size=96, niter=1, max_dataset_size=2)
+    said = scripts.trained(tmp_path / 'crops', **crops)
+    assert says(said, 'another scale: training cuts 32 x 32 out of photos resized by scale_width_and_crop with load_size 96',
+                '3.0 times smaller across and 2.5 times down')
+    process = scripts.run('val.py', '--lastoutput', tmp_path / 'crops/output', '--results', tmp_path / 'val')
+    assert process.returncode == 0 and says(process.stdout, 'another scale: ', '3.0 times smaller across')
 
 
 @pytest.mark.thorough
 def test_a_copy_without_data_trains_on_demo_scenes(scripts, tmp_path):
     """python train.py in a fresh clone: says so, makes the scenes, trains the small preset; a second run makes none."""
-    for name in ('model', 'dataset', 'log', 'vgg', 'result'):
+    for name in ('runtime', 'model', 'dataset', 'log', 'vgg', 'result'):
         shutil.copytree(scripts.REPOSITORY / name, tmp_path / name,
                         ignore=lambda folder, names: [name for name in names if not name.endswith(('.py', '.cpp', '.h', '.txt'))
                                                       and not os.path.isdir(os.path.join(folder, name))
@@ -187,8 +205,11 @@ def test_an_unreadable_photo(scripts, data, tmp_path, nThreads):
 
 
 SETTINGS = [
-    (dict(load_size=30), ('load_size 30 is too small', '32 wide', '--crop_size')),
-    (dict(crop_size=40, load_size=44), ('crop_size 40', 'multiples of 32', "'normal'")),
+    (dict(load_size=30), ('load_size 30 is too small', '32 wide', 'nearest that works: --crop_size 32 --load_size 36')),
+    (dict(crop_size=40, load_size=44), ('crop_size 40', 'multiples of 32', "'normal'", 'that works: --crop_size ')),
+    (dict(crop_size=256, aspect_ratio=1.5, load_size=200),
+     ('256 wide and 171 high', 'multiples of 32', 'load_size 200 is too small', '--crop_size 288 --aspect_ratio 1.5 --load_size 322')),
+    (dict(num_epochs=3), ("unknown option 'num_epochs'; did you mean 'niter'?",)),
     (dict(num_upsampling_layers='most'), ('crop_size 32', 'multiples of 128')),
     (dict(aspect_ratio=2), ('aspect_ratio 2.0', '32 wide and 16 high')),
     (dict(norm_G='spectralspadegroup3x3'), ('norm_G', "unknown norm 'spectralspadegroup3x3'", 'syncbatch', '3x3|5x5')),
@@ -203,7 +224,7 @@ SETTINGS = [
     (dict(batchSize=14), ('13 samples', 'batchSize 14', 'train_label')),
     (dict(gan_mode='hing'), ('gan_mode', "'hing'", 'hinge, ls, original, w')),
     (dict(no_vgg_loss='false', vggwpath='nowhere/vgg.pdparams'),
-     ('nowhere/vgg.pdparams', 'model.convert vgg19', 'torchvision', '--no_vgg_loss true')),
+     ('nowhere/vgg.pdparams', '`python -m vgg.fetch nowhere/vgg.pdparams`', 'model.convert vgg19', '--no_vgg_loss true')),
 ]
 
 

@@ -181,8 +181,9 @@ def test_prediction_takes_the_style_of_a_photo(scripts, styled, tmp_path):
 
 def test_default_name(scripts, trained, tmp_path):
     """Beside nothing: <label>_painted.jpg in the current folder."""
-    shutil.copytree(scripts.REPOSITORY / 'model', tmp_path / 'model', ignore=shutil.ignore_patterns('__pycache__'))
-    for room in ('dataset', 'output', 'result'):
+    for room in ('runtime', 'model'):
+        shutil.copytree(scripts.REPOSITORY / room, tmp_path / room, ignore=shutil.ignore_patterns('__pycache__'))
+    for room in ('dataset', 'output', 'result', 'log'):
         shutil.copytree(scripts.REPOSITORY / room, tmp_path / room, ignore=lambda folder, names: [
             name for name in names if not name.endswith(('.py', '.txt'))])
     shutil.copy(scripts.REPOSITORY / 'predict.py', tmp_path)

@@ -3,8 +3,11 @@ import argparse
 
 import numpy
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from model.init import EFFECTS, OPT, LayerNorm, SpadeNorm
+from model import sizes
+from model.init import EFFECTS, OPT, UPSAMPLINGS, LayerNorm, SpadeNorm
 from model.presets import PRESETS
 from model.train_step import learning_rate
 from runtime.errors import InputError, OptionError
@@ -32,7 +35,10 @@ def test_defaults_are_the_official_ones():
 
 
 @pytest.mark.parametrize('name, near', [('crop_sise', 'crop_size'), ('batchsize', 'batchSize'), ('norm_g', 'norm_G'),
-                                        ('lambda_vg', 'lambda_vgg'), ('iter', 'niter')])
+                                        ('lambda_vg', 'lambda_vgg'), ('iter', 'niter'),
+                                        ('num_epochs', 'niter'), ('learning_rate', 'lr'), ('width', 'crop_size'),
+                                        ('num_workers', 'nThreads'), ('batch_size', 'batchSize'), ('num_classes', 'label_nc'),
+                                        ('data', 'dataroot'), ('ema', 'ema_decay'), ('n_epoch', 'niter')])
 def test_unknown_names_name_the_nearest(name, near):
     for call in (lambda: OPT(**{name: 1}), lambda: setattr(OPT(), name, 1)):
         assert says(message(call), repr(name), f'did you mean {near!r}?')
@@ -116,6 +122,28 @@ def test_sizes(settings, picture, latent):
                                       dict(crop_size=64, num_upsampling_layers='most')])
 def test_sizes_that_do_not_double(settings):
     assert says(message(lambda: OPT(**settings).latent_size), 'multiples of', '--crop_size', 'num_upsampling_layers')
+
+
+@given(st.integers(1, 3000), st.floats(0.1, 10), st.integers(1, 3000), st.sampled_from(list(UPSAMPLINGS)),
+       st.sampled_from(OPT.preprocess_mode.choices))
+def test_the_sizes_that_a_refusal_names_work(crop_size, aspect_ratio, load_size, layers, mode):
+    """Whatever the sizes: they are accepted, or the flags of the refusal are, added to the same command."""
+    opt = OPT(crop_size=crop_size, aspect_ratio=aspect_ratio, load_size=load_size, num_upsampling_layers=layers,
+              preprocess_mode=mode)
+    wrong = sizes.wrong(opt)
+    height, width = opt.picture_size
+    multiple = 2 ** UPSAMPLINGS[layers]
+    assert bool(wrong) == (width % multiple > 0 or height % multiple > 0 or not height or
+                           load_size < sizes.least_load_size(opt, width, height))
+    if wrong:
+        flags = wrong.split('nearest that works: ')[1]
+        assert not sizes.wrong(opt.update(OPT.parser('').parse_args(flags.split())))
+        assert min(width, height) < multiple or max(opt.crop_size / width, width / opt.crop_size) <= 2, 'near'
+
+
+def test_a_shape_is_kept_where_it_can_be():
+    assert sizes.nearest(256, 171, 32) == (288, 192)
+    assert sizes.flags(OPT(), 288, 192) == '--crop_size 288 --aspect_ratio 1.5 --load_size 322'
 
 
 def test_norms():
