@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 
+import numpy as np
 from PIL import Image
 
 from dataset.files import load_label
@@ -52,6 +53,11 @@ def of_table(table, label_nc):
             named.setdefault(entry.id, entry.name)
             colours.setdefault(entry.id, entry.colour)
     return content([named.get(index, str(index)) for index in range(label_nc)], colours=colours)
+
+
+def colours(found, label_nc):
+    """uint8 (label_nc, 3): the colours of the content of a classes.json, of dataset.palette.palette where there is none."""
+    return np.array(found['colours'][:label_nc], np.uint8) if found else palette(label_nc)
 
 
 def number_of_classes(found):
@@ -120,22 +126,26 @@ def main():
     parser = argparse.ArgumentParser(prog='python -m dataset.classes', description='Print which classes a label map holds, by share'
                                      ', and draw it in colours.')
     parser.add_argument('file', metavar='FILE.png', help='label map: a class id for each pixel')
-    parser.add_argument('--label_nc', type=int, help='number of classes [those of classes.json in the folder of the map\'s set, '
-                        f'else the {len(COCO_STUFF)} of COCO-Stuff]')
+    parser.add_argument('--label_nc', type=int, help='number of classes [those of classes.json in the folder of the map\'s set]')
     parser.add_argument('--out', help='picture to write [FILE_colours.png in the current folder]')
     given = parser.parse_args()
-    found = read(os.path.dirname(os.path.dirname(os.path.abspath(given.file)))) or RELEASED['coco_stuff']
-    label_nc = given.label_nc or number_of_classes(found)
-    known = found['names'] if len(found['names']) in (label_nc, label_nc + 1) else label_nc * ['']
+    folder = os.path.dirname(os.path.dirname(os.path.abspath(given.file)))
+    found = read(folder) or RELEASED.get(USUAL_FOLDERS.get(os.path.relpath(folder)))
+    label_nc = given.label_nc or (number_of_classes(found) if found else UNLABELLED)
+    if not found:
+        print(f'{os.path.join(folder, FILE)}: not there: classes have numbers, no names, and the colours of no set')
+    elif len(found['names']) not in (label_nc, label_nc + 1):
+        raise InputError(f'--label_nc {label_nc}: {os.path.join(folder, FILE)} has {len(found["names"])} classes: leave --label_nc out')
+    known = found['names'] if found else label_nc * ['']
     label = load_label(given.file, OPT(label_nc=label_nc))
     for index, count in shares(label, label_nc):
         print(f'{count / label.size:8.2%}  {UNLABELLED if index == label_nc else index:3d}  '
-              f'{"unlabelled" if index == label_nc else known[index]}')
+              f'{"unlabelled" if index == label_nc else known[index]}'.rstrip())
     out = given.out or os.path.splitext(os.path.basename(given.file))[0] + '_colours.png'
     if os.path.exists(out):
         raise InputError(f'{out}: is there already, and nothing is overwritten: name another --out')
     try:
-        Image.fromarray(colourize(label, label_nc)).save(out)
+        Image.fromarray(colourize(label, label_nc, colours(found, label_nc))).save(out)
     except (OSError, ValueError) as error:
         raise InputError(f'{out}: cannot write the picture: {error}') from None
     print(f'in colours: {out}')

@@ -86,15 +86,18 @@ def palette(count):
     return colours.astype(np.uint8)
 
 
-def colourize(label, label_nc):
-    """Integer ids (...) -> uint8 RGB (..., 3); unlabelled pixels, 255 or label_nc, are black. ValueError for any other id."""
+def colourize(label, label_nc, colours=None):
+    """Integer ids (...) -> uint8 RGB (..., 3); unlabelled pixels, 255 or label_nc, are black. ValueError for any other id.
+
+    colours: uint8 (label_nc, 3), those of a set (dataset.classes.colours); None: those of `palette`.
+    """
     label = np.asarray(label)
     unlabelled = (label == label_nc) | (label == UNLABELLED)
     known = np.where(unlabelled, label_nc, label)
     if known.size and not 0 <= known.min() <= known.max() <= label_nc:
         wrong = known[(known < 0) | (known > label_nc)].flat[0]
         raise ValueError(f'label id {wrong}: expected 0 .. {label_nc - 1}, or {label_nc} or {UNLABELLED} for unlabelled')
-    return np.vstack([palette(label_nc), np.zeros((1, 3), np.uint8)])[known]
+    return np.vstack([palette(label_nc) if colours is None else colours, np.zeros((1, 3), np.uint8)])[known]
 
 
 def of_colours(pixels, ids):

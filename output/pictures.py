@@ -18,9 +18,9 @@ def to_uint8(images):
     return np.broadcast_to(pixels, (*pixels.shape[:3], 3))
 
 
-def rows(label, fake, photo, opt):
-    """uint8 picture with a row per sample: coloured label map, generated, photo (left out if None)."""
-    columns = [colourize(label, opt.label_nc), to_uint8(fake)] + ([] if photo is None else [to_uint8(photo)])
+def rows(label, fake, photo, colours):
+    """uint8 picture with a row per sample: label map in `colours`, uint8 (label_nc, 3), generated, photo (left out if None)."""
+    columns = [colourize(label, len(colours), colours), to_uint8(fake)] + ([] if photo is None else [to_uint8(photo)])
     return _joined([_joined(pictures, 1) for pictures in zip(*columns)], 0)
 
 

@@ -3,6 +3,7 @@ import os
 
 import numpy as np
 
+from dataset import classes
 from dataset.labelled_images import ValidationImages
 from dataset.loader import stacked
 from output import pictures
@@ -19,6 +20,7 @@ class TrainingPictures:
 
     def __init__(self, opt, train_step, say, trouble, dashboard):
         self.opt, self.train_step, self.trouble, self.dashboard = opt, train_step, trouble, dashboard
+        self.colours = classes.colours(classes.of_set(opt), opt.label_nc)
         try:
             data = ValidationImages(opt)
             count = min(COUNT, len(data))   # from all over the set: of a film's frames, neighbours are alike
@@ -41,6 +43,6 @@ class TrainingPictures:
         fake = np.asarray(self.train_step.generate(label, batch.get('instance'), photo))
         if judged:
             self.trouble.in_pictures(steps, label, fake, photo)
-        pixels = pictures.rows(label, fake, photo, self.opt)
+        pixels = pictures.rows(label, fake, photo, self.colours)
         self.dashboard.picture(steps, kind, pixels)
         pictures.save(pixels, os.path.join(self.opt.output, 'pics', name))

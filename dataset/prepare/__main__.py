@@ -124,7 +124,7 @@ def finish(opt, shown, flags):
     path = os.path.join(opt.dataroot, SHEET)
     samples = [sample for split in ('train', 'val') if os.path.isdir(os.path.join(opt.dataroot, f'{split}_label'))
                for sample in find_samples(opt, split)]
-    contact_sheet(samples, shown).save(path, quality=95)
+    contact_sheet(samples, classes.colours(classes.read(opt.dataroot), shown)).save(path, quality=95)
     print(f'look at: {path}\ntrain:   python train.py {shlex.join(flags)}')
     return wrong
 

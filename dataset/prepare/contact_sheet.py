@@ -11,13 +11,13 @@ CELL = 256, 192  # largest width and height of a picture on the sheet, in pixels
 GAP = 4
 
 
-def contact_sheet(samples, classes):
+def contact_sheet(samples, colours):
     """RGB image: a column for each of up to SAMPLES of `samples` (dataset.files.Sample), evenly spaced.
 
-    Photo, labels (ids 0 .. classes - 1 as in the files) in colours, and instance edges where there are instance maps.
+    Photo, labels (ids as in the files) in `colours`, uint8 (classes, 3), and instance edges where there are instance maps.
     """
     chosen = np.unique(np.linspace(0, len(samples) - 1, min(SAMPLES, len(samples))).round().astype(int))
-    columns = [_column(samples[index], classes) for index in chosen]
+    columns = [_column(samples[index], colours) for index in chosen]
     rows = max(map(len, columns))
     sheet = Image.new('RGB', (len(columns) * (CELL[0] + GAP) - GAP, rows * (CELL[1] + GAP) - GAP), 'white')
     for x, column in enumerate(columns):
@@ -27,11 +27,12 @@ def contact_sheet(samples, classes):
     return sheet
 
 
-def _column(sample, classes):
+def _column(sample, colours):
     photo = load_photo(sample.photo)
     scale = min(CELL[0] / photo.width, CELL[1] / photo.height)
     size = max(1, round(photo.width * scale)), max(1, round(photo.height * scale))
-    pictures = [photo.resize(size, Image.Resampling.BICUBIC), Image.fromarray(colourize(_small(sample.label, size), classes))]
+    label = colourize(_small(sample.label, size), len(colours), colours)
+    pictures = [photo.resize(size, Image.Resampling.BICUBIC), Image.fromarray(label)]
     return pictures + ([Image.fromarray(edges(_small(sample.instance, size)))] if sample.instance else [])
 
 

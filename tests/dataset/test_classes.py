@@ -2,7 +2,9 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from dataset import classes
 from dataset.palette import ADE20K, COCO_STUFF, Class
@@ -71,11 +73,18 @@ def test_damaged_files_are_named(tmp_path, content, said):
 
 
 def test_a_checkpoint_keeps_them(scripts, tmp_path):
-    """Written beside the options, copied with what is kept, and refused if they are not as many as the labels."""
-    own = classes.content([f'class {index}' for index in range(9)], things=[2])
+    """Written beside the options, copied with what is kept, and refused if they are not as many as the labels.
+
+    Training pictures show label maps in the set's own colours.
+    """
+    colours = {index: (200, 20 * index, 10) for index in range(9)}
+    own = classes.content([f'class {index}' for index in range(9)], things=[2], colours=colours)
     shutil.copytree(scripts.data, tmp_path / 'set')
     (tmp_path / 'set/classes.json').write_text(json.dumps(own))
-    scripts.trained(tmp_path, dataroot=tmp_path / 'set', niter=1, save_epoch_freq=1, max_dataset_size=2)
+    scripts.trained(tmp_path, dataroot=tmp_path / 'set', niter=1, save_epoch_freq=1, max_dataset_size=2, display_freq=1)
+    for name in ('val_0001', '1_1'):
+        shown = np.asarray(Image.open(tmp_path / f'output/pics/{name}.jpg'))[:32, :32].reshape(-1, 3)
+        assert (abs(shown[:, 0].astype(int) - 200) < 30).mean() > 0.6 and shown[:, 2].mean() < 60, name
     for folder in ('model', 'epoch_1'):
         assert classes.of_checkpoint(tmp_path / 'output' / folder, OPT(label_nc=9)) == own
     with pytest.raises(InputError, match='9 classes, but label_nc is 7'):

@@ -33,6 +33,7 @@ def test_colourize_closed_form():
     expected = [[[128, 0, 0], [0, 128, 0]], [[0, 0, 0], [0, 0, 0]]]
     assert colourize(label, 2).tolist() == expected
     assert colourize(label.astype(np.int64), 2).dtype == np.uint8
+    assert colourize(label, 2, np.array([[1, 2, 3], [4, 5, 6]], np.uint8)).tolist() == [[[1, 2, 3], [4, 5, 6]], expected[1]]
 
 
 def test_colourize_takes_any_shape():

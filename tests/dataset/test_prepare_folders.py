@@ -154,14 +154,18 @@ def test_demo(scripts, tmp_path):
 
 
 def test_classes_of_a_label_map(scripts, tmp_path):
-    (tmp_path / 'a.png').write_bytes(picture([[SKY] * 6 + [0] * 3 + [255]], 'PNG'))
+    """Outside a set nothing is named: the number 1 is no bicycle there."""
+    (tmp_path / 'a.png').write_bytes(picture([[SKY] * 6 + [1] * 3 + [255]], 'PNG'))
     process = scripts.run('-m', 'dataset.classes', tmp_path / 'a.png', '--out', tmp_path / 'c.png')
-    assert says(process.stdout, '60.00%  156  sky-other', '30.00%    0  person', '10.00%  255  unlabelled', tmp_path / 'c.png')
-    assert Image.open(tmp_path / 'c.png').getpixel((0, 0)) == tuple(palette.palette(182)[SKY]) == (150, 200, 240)
+    assert says(process.stdout, 'classes.json: not there: classes have numbers, no names', '60.00%  156\n', '30.00%    1\n',
+                '10.00%  255  unlabelled', tmp_path / 'c.png') and 'bicycle' not in process.stdout
     process = scripts.run('-m', 'dataset.classes', tmp_path / 'a.png', '--out', tmp_path / 'c.png')
     assert process.returncode == 1 and says(process.stderr, 'is there already', '--out')
     (tmp_path / 'mine/val_label').mkdir(parents=True)
-    classes.write(tmp_path / 'mine', classes.content(['sky', 'grass', 'unlabelled']))
+    classes.write(tmp_path / 'mine', classes.content(['sky', 'grass', 'unlabelled'], colours={0: (1, 2, 3)}))
     (tmp_path / 'mine/val_label/b.png').write_bytes(picture([[0] * 3 + [1] * 6 + [255]], 'PNG'))
     process = scripts.run('-m', 'dataset.classes', tmp_path / 'mine/val_label/b.png', '--out', tmp_path / 'd.png')
     assert says(process.stdout, '60.00%    1  grass', '30.00%    0  sky', '10.00%  255  unlabelled')
+    assert Image.open(tmp_path / 'd.png').getpixel((0, 0)) == (1, 2, 3)
+    process = scripts.run('-m', 'dataset.classes', tmp_path / 'mine/val_label/b.png', '--label_nc', 9, '--out', tmp_path / 'e.png')
+    assert process.returncode == 1 and says(process.stderr, '--label_nc 9', 'mine/classes.json has 3 classes')

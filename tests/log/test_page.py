@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dataset.palette import palette
 from log import page as page_module
 from log import plot as plot_module
 from log.page import columns, film, main, scores
-from model.init import OPT
 from output import pictures
 from runtime.errors import InputError
 from tests.runner import says
@@ -54,7 +54,7 @@ def test_scores_of_another_protocol_are_not_drawn(run, monkeypatch):
 def test_columns_are_those_of_the_training_pictures(tmp_path):
     """Cut where output.pictures puts them: the generated column is grey, the photo white."""
     fake, photo = np.zeros((2, 3, 24, 40), np.float32), np.ones((2, 3, 24, 40), np.float32)
-    pixels = pictures.rows(np.full((2, 24, 40), 9), fake, photo, OPT(label_nc=9))
+    pixels = pictures.rows(np.full((2, 24, 40), 9), fake, photo, palette(9))
     pictures.save(pixels, str(tmp_path / 'val_0001.png'))
     found = [np.asarray(image) for image in columns(tmp_path / 'val_0001.png')]
     assert [part.shape for part in found] == [(24 * 2 + 4, 40, 3)] * 3
