@@ -1,6 +1,6 @@
 """Files of a data set: found, paired by name, read and checked; an error says in one line which file is wrong and how."""
-import hashlib
 import os
+import unicodedata
 from collections import namedtuple
 
 import numpy as np
@@ -25,6 +25,18 @@ class DataError(InputError):
 
 
 # ---- Finding the files
+
+def letters(name):
+    """A file's name as people see it: accents that macOS takes apart (NFD) are composed; bytes that are no UTF-8 stay."""
+    return unicodedata.normalize('NFC', name)
+
+
+def same_but_for_the_ending(folder, name, other):
+    """What to say of two files of one folder with one stem."""
+    if letters(name) == letters(other):
+        return (f'{folder}: {ascii(name)} and {ascii(other)} are one name, written in two ways (Unicode NFC and NFD): remove one')
+    return f'{folder}: {name} and {other} have the same name but for the ending, and files are paired by name: remove one'
+
 
 def split_folders(opt, split, photos=True):
     """dict: 'label', 'instance', 'photo' -> the folders that `split` ('train' or 'val') is read from."""
@@ -56,22 +68,23 @@ def pair_files(opt, split, photos=True):
     if len(files) < len(split_folders(opt, split, photos)):
         return [], problems
     problems += _unpaired(opt, split, files)
-    stems = sorted(set.intersection(*map(set, files.values())))[:opt.max_dataset_size]
-    return [Sample(stem, *(files[part][stem] if part in files else None for part in Sample._fields[1:]))
-            for stem in stems], problems
+    paired = set.intersection(*map(set, files.values()))
+    stems = sorted((os.path.splitext(os.path.basename(files['label'][key]))[0], key) for key in paired)[:opt.max_dataset_size]
+    return [Sample(stem, *(files[part][key] if part in files else None for part in Sample._fields[1:]))
+            for stem, key in stems], problems
 
 
 def _listing(folder):
-    """(dict: stem -> path of the images in `folder`, DataErrors of stems that occur twice)."""
+    """(dict: stem in `letters` -> path of the images in `folder`, DataErrors of stems that occur twice)."""
     files, twice, others = {}, [], 0
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
             stem, ending = os.path.splitext(entry.name)
+            stem = letters(stem)
             if entry.name.startswith('.') or ending.lower() not in ENDINGS or not entry.is_file():
                 others += 1
             elif stem in files:
-                twice.append(DataError(f'{entry.path}: {os.path.basename(files[stem])} beside it has the same name but for the '
-                                       'ending, and files are paired by name: remove one of them', 'same name twice'))
+                twice.append(DataError(same_but_for_the_ending(folder, os.path.basename(files[stem]), entry.name), 'same name twice'))
             else:
                 files[stem] = entry.path
     if not files:
@@ -81,17 +94,16 @@ def _listing(folder):
 
 
 def by_stem(folder, option):
-    """dict: name without ending -> path of the images in a folder, sorted."""
+    """dict: name without ending, in `letters` -> path of the images in a folder, sorted."""
     try:
         names = sorted(name for name in os.listdir(folder) if name.lower().endswith(ENDINGS) and not name.startswith('.'))
     except OSError as error:
         raise InputError(f'{option} {folder}: cannot list the folder: {error.strerror}') from None
     found = {}
     for name in names:
-        stem = os.path.splitext(name)[0]
+        stem = letters(os.path.splitext(name)[0])
         if stem in found:
-            raise InputError(f'{option} {folder}: {os.path.basename(found[stem])} and {name} have the same name but for the '
-                             'ending: remove one')
+            raise InputError(same_but_for_the_ending(f'{option} {folder}', os.path.basename(found[stem]), name))
         found[stem] = os.path.join(folder, name)
     if not found:
         raise InputError(f'{option} {folder}: no images in it, expected files that end in {" ".join(ENDINGS)}')
@@ -122,21 +134,9 @@ def _unpaired(opt, split, files):
     return problems
 
 
-def fingerprint(samples):
-    """Short hex string that tells data sets apart: of all stems and of the bytes of up to 16 label files."""
-    digest = hashlib.sha256('\0'.join(sample.stem for sample in samples).encode())
-    for index in np.unique(np.linspace(0, len(samples) - 1, min(16, len(samples))).round().astype(int)):
-        try:
-            with open(samples[index].label, 'rb') as file:
-                digest.update(file.read())
-        except OSError as error:
-            raise _unreadable(samples[index].label, error) from None
-    return digest.hexdigest()[:16]
-
-
 # ---- Reading a file
 
-def _unreadable(path, error):
+def unreadable(path, error):
     if isinstance(error, FileNotFoundError):
         return DataError(f'{path}: unreadable: {error.strerror}: is its name right?', 'unreadable image')
     reason = 'not an image that Pillow knows' if isinstance(error, Image.UnidentifiedImageError) else \
@@ -152,7 +152,7 @@ def _decoded(path):
             image.load()
             return image, raw_mode
     except Exception as error:  # broken files make Pillow raise nearly anything: SyntaxError, struct.error, ...
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
 
 
 def _read_ids(path, what):

@@ -15,7 +15,6 @@ from dataset.files import (  # noqa: F401
     DataError,
     Sample,
     find_samples,
-    fingerprint,
     load_images,
     load_instance,
     load_label,

@@ -46,4 +46,4 @@ def draw(opt, painter, folder, endings, style=None, batch=1, rank=0, ranks=1):
 
 def style_noise(opt, stems):
     """(N, z_dim) normal draws, a function of seed and name: a picture does not depend on what else is drawn."""
-    return [normal_draws((opt.z_dim,), opt.seed, zlib.crc32(stem.encode())).numpy() for stem in stems]
+    return [normal_draws((opt.z_dim,), opt.seed, zlib.crc32(os.fsencode(stem))).numpy() for stem in stems]

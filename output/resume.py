@@ -6,7 +6,7 @@ import socket
 
 import paddle
 
-from dataset.files import fingerprint
+from dataset.contents import Contents, fingerprint
 from dataset.labelled_images import batches, global_batch
 from log.loss_log import LossLog, rows_on_disk
 from model import fast
@@ -30,9 +30,11 @@ class Run:
 
     def __init__(self, opt, data, restart=False):
         self.opt, self.samples, self.restart, self.dataset = opt, len(data), restart, fingerprint(data.samples)
-        check_same_data(self.dataset, self.samples, opt)
+        self.files = Contents(data.samples, opt.dataroot)
+        check_same_data(f'{self.dataset} {self.files.sizes}', self.samples, opt)
         self.log = LossLog(os.path.join(opt.log, 'log.npy'))
-        found = stored_progress(opt, self.log.path, self.dataset, restart) if distributed.is_main() else None
+        found = stored_progress(opt, self.log.path, self.dataset, self.files, restart) if distributed.is_main() else None
+        distributed.barrier()   # rank 0 may have read all files of the set
         self.progress = distributed.gathered(found)[0]
 
     @property
@@ -71,11 +73,20 @@ class Run:
             self.progress.update(surroundings(self.opt))
             if init_from:
                 print('--init_from is left aside: this run has begun already')
+            self._keep_contents()
             go_on(self.opt, self.log, train_step, self.progress)
         else:
             self.progress = {**new_progress(self.dataset, self.samples), **surroundings(self.opt)}
+            self._keep_contents()
             start(self.opt, self.log, train_step, self.progress, init_from, self.restart)
+        distributed.barrier()
         check_same_weights(train_step)
+
+    def _keep_contents(self):
+        """What the run reads, for the next start to compare: once, and again where the dates alone have changed, as in a copy."""
+        if distributed.is_main() and self.progress.get('files', {}).get('stamps') != self.files.stamps:
+            self.progress['files'] = self.files.summary
+            self.files.write(self.opt.output)
 
 
 def check_same_options(opt):
@@ -116,10 +127,10 @@ def check_same_data(dataset, samples, opt):
                              f'{found[0][1]}{" others" if count == found[0][1] else ""}: every process must see the same data set')
 
 
-def stored_progress(opt, log_path, dataset, restart):
+def stored_progress(opt, log_path, dataset, files, restart):
     """Counters to go on from, None for a new run; InputError if what is on disk belongs to another run.
 
-    dataset: fingerprint of the training samples.
+    dataset, files: fingerprint and Contents of the training samples.
     """
     if restart:
         return None
@@ -136,9 +147,11 @@ def stored_progress(opt, log_path, dataset, restart):
     if changed:
         raise InputError(f'{checkpoint.link} was trained with other networks: {_listed(changed)}: give those options again, '
                          f'{WAYS_OUT}')
-    if dataset != progress['dataset']:
+    changes = files.changes(progress['files'], opt.output) if 'files' in progress else ''   # checkpoints of old have none
+    if changes or dataset != progress['dataset']:
         raise InputError(f'{checkpoint.link} was trained on another data set (dataroot {before.dataroot}, '
-                         f'{progress["samples"]} samples; now {opt.dataroot}): name that one again, {WAYS_OUT}')
+                         f'{progress["samples"]} samples; now {opt.dataroot}{": " if changes else ""}{changes}): name that one '
+                         f'again, {WAYS_OUT}')
     changed = before.differences(opt, ['order'])
     if changed and 0 < progress['seen'] <= progress['samples'] - global_batch(opt, distributed.ranks()):
         raise InputError(f'{checkpoint.link} was saved in the middle of epoch {progress["epoch"]}: {_listed(changed)}: its samples '

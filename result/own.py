@@ -3,7 +3,8 @@ import json
 import os
 
 from dataset import classes
-from dataset.files import find_samples, fingerprint
+from dataset.contents import fingerprint
+from dataset.files import find_samples
 from model.init import OPT
 from result.measure import file_digest
 from result.protocols import Dataset

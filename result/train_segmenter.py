@@ -23,7 +23,8 @@ import paddle
 from tqdm import tqdm
 
 from dataset import classes
-from dataset.files import find_samples, fingerprint
+from dataset.contents import fingerprint
+from dataset.files import find_samples
 from dataset.labelled_images import epoch_order
 from dataset.loader import Loader
 from model.init import OPT

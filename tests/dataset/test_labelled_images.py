@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from dataset.contents import fingerprint
 from dataset.labelled_images import (
     LabelledImages,
     ValidationImages,
@@ -20,7 +21,6 @@ from dataset.labelled_images import (
     draw_geometry,
     epoch_order,
     find_samples,
-    fingerprint,
     global_batch,
     load_instance,
     load_label,

@@ -6,6 +6,8 @@ import shutil
 import numpy as np
 import pytest
 
+from dataset.contents import Contents
+from dataset.files import find_samples
 from dataset.labelled_images import LabelledImages
 from log.loss_log import LossLog, rows_on_disk
 from model.init import EFFECTS, OPT
@@ -79,6 +81,8 @@ def test_every_option_that_changed_is_refused_or_said(copied, capsys, effect, se
     model = copied / 'output' / 'model'
     progress = {**counters(copied), 'seen': seen, 'epoch': 1, **resume.surroundings(OPT.load(model / 'opt.json'))}
     (model / 'progress.json').write_text(json.dumps(progress))
+    saved = OPT.load(model / 'opt.json')
+    files = Contents(find_samples(saved, 'train'), saved.dataroot)
     for name, option in OPT.fields().items():
         if option.effect != effect:
             continue
@@ -88,7 +92,7 @@ def test_every_option_that_changed_is_refused_or_said(copied, capsys, effect, se
         change = f'{name} was {before}, now {getattr(opt, name)}'
         opt.output = copied / 'output'
         try:
-            found, refusal = resume.stored_progress(opt, copied / 'log/log.npy', progress['dataset'], False), ''
+            found, refusal = resume.stored_progress(opt, copied / 'log/log.npy', progress['dataset'], files, False), ''
         except InputError as error:
             found, refusal = None, str(error)
         said = capsys.readouterr().out

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset.files import find_samples, fingerprint
+from dataset.contents import fingerprint
+from dataset.files import find_samples
 from model.init import OPT
 from result import evaluate, own
 from runtime.errors import InputError

@@ -1,0 +1,134 @@
+"""What of a data set a training reads: names, sizes and dates of all its files at every start, their contents where those differ.
+
+contents.json, in a set that dataset.prepare has made or dataset.check has gone over, and in the folder of a run: columns with a row
+for each file: its name below the set, its size in bytes, when it was last changed (nanoseconds) and a digest of its bytes.
+"""
+import hashlib
+import json
+import os
+from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+
+import numpy as np
+from tqdm import tqdm
+
+from dataset.files import unreadable
+from runtime import json_file
+from runtime.cores import cores
+from runtime.errors import InputError
+from runtime.json_file import listing, record, text, whole
+from runtime.writing import writing
+
+FILE = 'contents.json'
+REMEDY = 'remove it: the files are read once more instead'
+COLUMNS = record(dict(names=listing(text(), longest=1 << 30), sizes=listing(whole(), longest=1 << 30),
+                      dates=listing(whole(-1 << 63), longest=1 << 30), digests=listing(text(64, 1), longest=1 << 30)))
+SUMMARY = record(dict(stamps=text(64), contents=text(64)))   # of the files of a run, in its progress.json
+NAMED = 3   # files of a kind that a message names
+
+Entry = namedtuple('Entry', 'name path size date')   # name: part folder/file, which is the same wherever the set lies
+
+
+def fingerprint(samples):
+    """Short hex string that tells data sets apart in a moment: of all stems and of the bytes of up to 16 label files."""
+    digest = hashlib.sha256(b'\0'.join(os.fsencode(sample.stem) for sample in samples))
+    for index in np.unique(np.linspace(0, len(samples) - 1, min(16, len(samples))).round().astype(int)):
+        try:
+            with open(samples[index].label, 'rb') as file:
+                digest.update(file.read())
+        except OSError as error:
+            raise unreadable(samples[index].label, error) from None
+    return digest.hexdigest()[:16]
+
+
+class Contents:
+    """The files of a list of samples. DataError for one that is gone. Some seconds for 100,000 samples; `digests` reads them all."""
+
+    def __init__(self, samples, dataroot):
+        self.dataroot, self.found = dataroot, []
+        for path in (path for sample in samples for path in (sample.label, sample.instance, sample.photo) if path):
+            try:
+                status = os.stat(path)
+            except OSError as error:
+                raise unreadable(path, error) from None
+            folder, file = os.path.split(path)
+            self.found.append(Entry(f'{os.path.basename(folder)}/{file}', path, status.st_size, status.st_mtime_ns))
+
+    @property
+    def sizes(self):
+        """Hex string of names and sizes: the same for every copy of a set."""
+        return _hex(f'{entry.name}\0{entry.size}' for entry in self.found)
+
+    @property
+    def stamps(self):
+        """Hex string of names, sizes and dates: another wherever a file was changed, and in a copy that did not keep the dates."""
+        return _hex(f'{entry.name}\0{entry.size}\0{entry.date}' for entry in self.found)
+
+    @cached_property
+    def digests(self):
+        """list of a digest of each file's bytes: as the set's own contents.json has it, where size and date fit, else read."""
+        known = read(self.dataroot)
+        result = [row[2] if (row := known.get(entry.name)) and row[:2] == (entry.size, entry.date) else None
+                  for entry in self.found]
+        left = [index for index, digest in enumerate(result) if digest is None]
+        with ThreadPoolExecutor(2 * cores()) as threads:   # reading and hashing both let other threads run
+            hashed = threads.map(digest_of, (self.found[index].path for index in left))
+            for index, digest in zip(left, tqdm(hashed, 'contents of the data set', len(left), unit=' files', disable=None,
+                                                leave=False, delay=1)):
+                result[index] = digest
+        return result
+
+    @property
+    def summary(self):
+        """SUMMARY of the files: what a run keeps in its progress.json."""
+        return {'stamps': self.stamps, 'contents': _hex(f'{entry.name}\0{digest}' for entry, digest in
+                                                        zip(self.found, self.digests))}
+
+    def changes(self, before, folder):
+        """What differs from `before`, a run's SUMMARY, whose contents.json lies in `folder`; '' if nothing, or the dates alone."""
+        if self.stamps == before['stamps'] or self.summary['contents'] == before['contents']:
+            return ''
+        now, old = {entry.name: digest for entry, digest in zip(self.found, self.digests)}, read(folder)
+        kinds = {'changed': [name for name in now if name in old and old[name][2] != now[name]],
+                 'new': [name for name in now if name not in old] if old else [], 'gone': [name for name in old if name not in now]}
+        return '; '.join(f'{len(names)} {kind}: {", ".join(names[:NAMED])}{", ..." if len(names) > NAMED else ""}'
+                         for kind, names in kinds.items() if names) or 'the contents of its files'
+
+    def write(self, folder):
+        """Write contents.json; InputError."""
+        columns = {'names': [entry.name for entry in self.found], 'sizes': [entry.size for entry in self.found],
+                   'dates': [entry.date for entry in self.found], 'digests': self.digests}
+        with writing(os.path.join(folder, FILE)) as unfinished, open(unfinished, 'w') as file:
+            json.dump(columns, file)
+
+
+def _hex(lines):
+    digest = hashlib.sha256()
+    for line in lines:
+        digest.update(os.fsencode(line) + b'\0')
+    return digest.hexdigest()
+
+
+def digest_of(path):
+    """Hex string of a file's bytes."""
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        with open(path, 'rb') as file:
+            while part := file.read(1 << 20):
+                digest.update(part)
+    except OSError as error:
+        raise unreadable(path, error) from None
+    return digest.hexdigest()
+
+
+def read(folder):
+    """dict: name -> (size, date, digest) as a folder's contents.json has them; empty without one. InputError if it is damaged."""
+    path = os.path.join(folder, FILE)
+    try:
+        columns = json_file.read(path, COLUMNS, REMEDY, largest=1 << 30)
+    except FileNotFoundError:
+        return {}
+    if len({len(column) for column in columns.values()}) != 1:
+        raise InputError(f'{path}: its columns differ in length: {REMEDY}')
+    return dict(zip(columns['names'], zip(columns['sizes'], columns['dates'], columns['digests'])))

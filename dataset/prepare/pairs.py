@@ -1,0 +1,224 @@
+"""One's own folders, as annotation tools lay them out: all images below them, and which photo and maps belong together.
+
+Names are compared in rounds, the strictest first; a round pairs what the ones before left over:
+
+    as they are       city/0001.jpg        city/0001.png
+    as letters        composed and decomposed accents are one name (Unicode NFC; macOS writes the latter)
+    without roles     a_leftImg8bit.png    a_gtFine_labelIds.png;  images/a.jpg  masks/a_mask.png;  a.jpg  a.jpg.png
+    without case      IMG_1.JPG            img_1.png
+    without folders   photos/city/a.jpg    maps/a.png
+"""
+import os
+import re
+import unicodedata
+import zlib
+from collections import Counter, defaultdict, namedtuple
+
+from dataset.files import ENDINGS, same_but_for_the_ending
+from dataset.prepare.archive import Member
+from model.errors import InputError, printable
+
+Row = namedtuple('Row', 'stem folder photo label instance')   # stem in the set; folder: without roles; Members or None
+
+MAP = (r'gt_?fine|gt_?coarse|label(?:_?train)?_?ids?|color_?ids|labels?|lbls?|label_images(?:_semantic)?|masks?(?:_machine)?|gts?|'
+       r'ground_?truths?|seg(?:s|map|mask|mentations?)?|segmentation_?(?:class|object)(?:_?(?:png|raw|aug))?|annot(?:s|ation|ations)?|'
+       r'ann|sem(?:antic)?|matte|trimaps?|l|inst(?:ance)?s?(?:_?ids)?')
+PHOTO = r'left_?img_?8bit|jpeg_?images|(?:original_?)?(?:images?|imgs?|photos?|pictures?|pics?)|rgb|sat|orig(?:inals?)?|im|default'
+SEPARATOR = r'[\s_.\-]+'
+ENDS, BEGINS, WHOLE = {}, {}, {}   # kind -> pattern
+for kind, words in (('map', MAP), ('photo', PHOTO), ('any', f'{MAP}|{PHOTO}')):
+    ENDS[kind] = re.compile(f'(.+?)(?:{SEPARATOR}(?:{words}))+', re.IGNORECASE)
+    BEGINS[kind] = re.compile(f'(?:(?:{words}){SEPARATOR})+(.+)', re.IGNORECASE)
+    WHOLE[kind] = re.compile(f'(?:{words})(?:{SEPARATOR}(?:{words}))*', re.IGNORECASE)
+ANNOTATED = re.compile('(.+)annot', re.IGNORECASE)       # CVAT's CamVid: default/ and defaultannot/
+LOSSY = '.jpg', '.jpeg', '.jfif', '.webp'
+LONGEST = 180    # bytes of a name in the set: file systems allow 255, and files have other names while they are written
+
+
+def letters(name):
+    """A file's name as people see it: bytes that are no UTF-8 stay what they are, decomposed letters are composed."""
+    return unicodedata.normalize('NFC', name)
+
+
+def below(folder, option):
+    """Paths of the images in a folder and all its subfolders, with slashes, sorted; InputError if there are none.
+
+    Hidden files, and what macOS puts beside them in archives, are passed over; a linked folder is entered once.
+    """
+    found, seen = [], set()
+
+    def fails(error):
+        raise InputError(f'{option} {error.filename or folder}: cannot list the folder: {error.strerror}') from None
+    for place, folders, files in os.walk(folder, followlinks=True, onerror=fails):
+        if os.path.realpath(place) in seen:
+            folders.clear()
+            continue
+        seen.add(os.path.realpath(place))
+        folders[:] = [name for name in folders if not name.startswith('.') and name != '__MACOSX']
+        inside = os.path.relpath(place, folder).replace(os.sep, '/')
+        found += [name if inside == '.' else f'{inside}/{name}' for name in files
+                  if name.lower().endswith(ENDINGS) and not name.startswith('.')]
+    if not found:
+        raise InputError(f'{option} {folder}: no images in it or below it, expected files that end in {" ".join(ENDINGS)}')
+    return sorted(found)
+
+
+def rows(folders, options):
+    """(list of Row, sorted by stem, lines that say what was guessed), of folders: dict 'photo', 'label', perhaps 'instance'.
+
+    options: their flags. A Row lacks what has no partner. InputError where a name has two.
+    """
+    files, guessed = _roles({part: [Member(folder, name) for name in below(folder, options[part])]
+                             for part, folder in folders.items()}, folders, options)
+    partners = {}
+    for part in files:
+        if part != 'photo':
+            partners[part], lines = _paired(files['photo'], files[part], part, options)
+            guessed += lines
+    label_of = partners['label']
+    found = [Row(_stem(photo), _folder(photo), photo, label_of.get(photo), partners.get('instance', {}).get(photo))
+             for photo in files['photo']]
+    used = set(label_of.values())
+    found += [Row(_stem(label), _folder(label), None, label, None) for label in files['label'] if label not in used]
+    return _distinct(found), guessed
+
+
+# ---- Photo or map: where one folder holds both
+
+def _roles(files, folders, options):
+    """(files without what belongs to another role, lines that say what was guessed)."""
+    places = {part: {os.path.realpath(os.path.join(*member)): member for member in members} for part, members in files.items()}
+    guessed = []
+    shared = set(places['photo']) & set(places['label'])
+    if shared and os.path.realpath(folders['photo']) == os.path.realpath(folders['label']):
+        maps = {path for path in shared if _is_map(places['photo'][path].name)}
+        by_name = defaultdict(list)
+        for path in shared - maps:
+            by_name[letters(os.path.splitext(path)[0])].append(path)
+        beside = {path for paths in by_name.values() if len(paths) == 2 and len(_lossless(paths)) == 1 for path in _lossless(paths)}
+        if not maps | beside:
+            raise InputError(f'{options["photo"]} and {options["label"]} {folders["label"]}: one folder for both, and no name tells '
+                             'label maps from photos (a_mask.png beside a.jpg, or a.png beside a.jpg): move the maps to a folder '
+                             'of their own')
+        if beside:
+            guessed.append(f'{len(beside)} files taken for label maps, since a JPEG of the same name lies beside each: '
+                           f'{_example(beside)}')
+        maps |= beside
+    else:   # a folder inside the other is the role's own
+        maps = shared if _inside(folders['label'], folders['photo']) else set()
+    files = {**files, 'photo': [member for path, member in places['photo'].items() if path not in maps],
+             'label': [member for path, member in places['label'].items() if path not in shared - maps]}
+    if 'instance' in files:
+        instances = set(places['instance'])
+        files['photo'] = [member for member in files['photo'] if os.path.realpath(os.path.join(*member)) not in instances]
+    return files, guessed
+
+
+def _is_map(name):
+    stem, *folders = reversed(os.path.splitext(name)[0].split('/'))
+    return bool(ENDS['map'].fullmatch(stem) or BEGINS['map'].fullmatch(stem) or WHOLE['map'].fullmatch(stem)
+                or any(WHOLE['map'].fullmatch(folder) or ANNOTATED.fullmatch(folder) for folder in folders))
+
+
+def _inside(folder, other):
+    folder, other = os.path.realpath(folder), os.path.realpath(other)
+    return folder != other and os.path.commonpath([folder, other]) == other
+
+
+def _lossless(paths):
+    return [path for path in paths if not path.lower().endswith(LOSSY)]
+
+
+def _example(paths):
+    return printable(os.path.basename(min(paths)))
+
+
+# ---- Pairs
+
+def _without_roles(name):
+    """'Tile 1/masks/a_mask.png' -> 'Tile 1/a': words that say photo or map, and a second ending, are dropped."""
+    *folders, stem = os.path.splitext(letters(name))[0].split('/')
+    while stem.lower().endswith(ENDINGS):
+        stem = os.path.splitext(stem)[0]
+    folders = [ANNOTATED.sub(r'\1', folder) for folder in folders]
+    stem = ENDS['any'].sub(r'\1', stem) if ENDS['any'].fullmatch(stem) else stem
+    stem = BEGINS['any'].sub(r'\1', stem) if BEGINS['any'].fullmatch(stem) else stem
+    return '/'.join([folder for folder in folders if not WHOLE['any'].fullmatch(folder)] +
+                    ['' if WHOLE['any'].fullmatch(stem) else stem])
+
+
+ROUNDS = (
+    ('as they are', lambda name: os.path.splitext(name)[0]),
+    ('as letters: accents composed', lambda name: letters(os.path.splitext(name)[0])),
+    ('without the words that say photo or map', _without_roles),
+    ('without regard to case', lambda name: _without_roles(name).casefold()),
+    ('without their folders', lambda name: os.path.basename(_without_roles(name)).casefold()))
+
+
+def _paired(photos, others, part, options):
+    """(dict: photo -> its partner among `others`, lines that say what was guessed); InputError where there are two."""
+    found, guessed = {}, []
+    for number, (how, key) in enumerate(ROUNDS):
+        sides = []
+        for members, taken in ((photos, set(found)), (others, set(found.values()))):
+            side = defaultdict(list)
+            for member in members:
+                if member not in taken:
+                    side[key(member.name)].append(member)
+            sides.append(side)
+        here = {}
+        for name in sides[0].keys() & sides[1].keys():
+            pair = [_only(side[name], option, kind, number) for side, option, kind in zip(
+                sides, (options['photo'], options[part]), ('photo', part))]
+            if None not in pair:
+                here[pair[0]] = pair[1]
+        found.update(here)
+        if here and number > 1:
+            photo = min(here)
+            what = {'label': 'label maps', 'instance': 'instance maps'}[part]
+            guessed.append(f'{len(here)} {what} paired by name {how}: {printable(photo.name)} and {printable(here[photo].name)}')
+    return found, guessed
+
+
+def _only(members, option, kind, number):
+    """The one member; of an image and its JPEG the map is the lossless one; None in the last round, which is a guess."""
+    if len(members) > 1 and kind != 'photo' and len(_lossless(member.name for member in members)) == 1:
+        members = [member for member in members if _lossless([member.name])]
+    if len(members) == 1:
+        return members[0]
+    if number == len(ROUNDS) - 1:
+        return None
+    raise InputError(same_but_for_the_ending(f'{option} {members[0].archive}', members[0].name, members[1].name) if number < 2 else
+                     f'{option} {members[0].archive}: {members[0].name} and {members[1].name} both fit one '
+                     f'{"map" if kind == "photo" else "photo"} by their names: leave one kind in the folder')
+
+
+# ---- Names in the set
+
+def _folder(member):
+    return os.path.dirname(_without_roles(member.name))
+
+
+def _stem(member):
+    """The name in the set: the file's own, after the folders that it lies in; a very long one is cut, and ends in a checksum."""
+    folder, name = _folder(member), letters(os.path.splitext(os.path.basename(member.name))[0])
+    if WHOLE['any'].fullmatch(name) and folder:      # labelme's a_json/img.png
+        folder, name = os.path.dirname(folder), os.path.basename(folder)
+    whole = '_'.join(filter(None, [*folder.split('/'), name]))
+    coded = os.fsencode(whole)
+    if len(coded) <= LONGEST:
+        return whole
+    return f'{os.fsdecode(coded[:LONGEST - 9].decode("utf-8", "ignore").encode())}_{zlib.crc32(coded):08x}'
+
+
+def _distinct(found):
+    """The rows, sorted; where two have one name in the set, all such take that of their whole path."""
+    often = Counter(row.stem for row in found)
+    result = []
+    for row in found:
+        if often[row.stem] > 1:
+            member = row.photo or row.label
+            number = f'{zlib.crc32(os.fsencode(member.name)):08x}'
+            row = row._replace(stem=f'{row.stem}_{number}')
+        result.append(row)
+    return sorted(result)
