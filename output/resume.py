@@ -69,24 +69,21 @@ class Run:
 
     def begin(self, train_step, init_from=None):
         """Load the checkpoint, or write the first one, perhaps with weights from elsewhere; then the ranks compare theirs."""
+        unknown = not self.progress or self.progress.get('files', {}).get('stamps') != self.files.stamps
+        files = {'files': self.files.summary} if unknown and distributed.is_main() else {}   # reads all of them, once
+        distributed.barrier()
         if self.progress:
-            self.progress.update(surroundings(self.opt))
+            self.progress.update(surroundings(self.opt), **files)
             if init_from:
                 print('--init_from is left aside: this run has begun already')
-            self._keep_contents()
             go_on(self.opt, self.log, train_step, self.progress)
         else:
-            self.progress = {**new_progress(self.dataset, self.samples), **surroundings(self.opt)}
-            self._keep_contents()
+            self.progress = {**new_progress(self.dataset, self.samples), **files, **surroundings(self.opt)}
             start(self.opt, self.log, train_step, self.progress, init_from, self.restart)
+        if files:   # for the next start, to name what will have changed
+            self.files.write(Checkpoint(self.opt.output).generations)
         distributed.barrier()
         check_same_weights(train_step)
-
-    def _keep_contents(self):
-        """What the run reads, for the next start to compare: once, and again where the dates alone have changed, as in a copy."""
-        if distributed.is_main() and self.progress.get('files', {}).get('stamps') != self.files.stamps:
-            self.progress['files'] = self.files.summary
-            self.files.write(self.opt.output)
 
 
 def check_same_options(opt):
@@ -147,7 +144,7 @@ def stored_progress(opt, log_path, dataset, files, restart):
     if changed:
         raise InputError(f'{checkpoint.link} was trained with other networks: {_listed(changed)}: give those options again, '
                          f'{WAYS_OUT}')
-    changes = files.changes(progress['files'], opt.output) if 'files' in progress else ''   # checkpoints of old have none
+    changes = files.changes(progress['files'], checkpoint.generations) if 'files' in progress else ''   # checkpoints of old have none
     if changes or dataset != progress['dataset']:
         raise InputError(f'{checkpoint.link} was trained on another data set (dataroot {before.dataroot}, '
                          f'{progress["samples"]} samples; now {opt.dataroot}{": " if changes else ""}{changes}): name that one '

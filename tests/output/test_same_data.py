@@ -61,9 +61,9 @@ def test_a_checkpoint_without_them_goes_on_and_gets_them(scripts, run):
     progress = json.loads(path.read_text())
     before = progress.pop('files')
     path.write_text(json.dumps(progress))
-    (folder / 'output/contents.json').unlink()
+    (folder / 'output/checkpoints/contents.json').unlink()
     assert 'goes on from' in scripts.trained(folder, dataroot=root, niter=2)
-    assert json.loads(path.read_text())['files'] == before and (folder / 'output/contents.json').exists()
+    assert json.loads(path.read_text())['files'] == before and (folder / 'output/checkpoints/contents.json').exists()
 
 
 def test_digests_are_taken_from_the_set_where_size_and_date_fit(scripts, tmp_path, monkeypatch):
