@@ -5,8 +5,11 @@
     python -m paddle.distributed.launch train.py ...      on all GPUs; on CPUs with --nproc_per_node 2 --backend gloo
 """
 import os
+import shlex
 import signal
 import sys
+import time
+from datetime import timedelta
 from functools import partial
 from itertools import islice
 
@@ -32,6 +35,7 @@ from output.checkpoint import Checkpoint
 from output.training_pictures import TrainingPictures
 from result.best import Best, score_is_due
 from runtime import distributed
+from runtime.commands import runnable
 from runtime.errors import shown_in_one_line
 
 
@@ -45,6 +49,7 @@ def main():
 
 
 def train(opt, arguments):
+    begun = time.monotonic()
     if distributed.is_main() and opt.dataroot in demo.SETS and not os.path.isdir(opt.dataroot):
         demo.write(opt.dataroot, **demo.SETS[opt.dataroot])
     distributed.barrier()
@@ -52,9 +57,10 @@ def train(opt, arguments):
     data = LabelledImages(opt, ranks=distributed.ranks())
     print(f'data: {len(data)} samples in {opt.dataroot}; pictures {opt.picture_size[1]} wide and {opt.picture_size[0]} high')
     run = resume.Run(opt, data, arguments.restart)
+    paint = runnable(shlex.join(['python', 'val.py', '--lastoutput', opt.output]))
     if run.is_complete() and not distributed.gathered(score_is_due(opt, opt.epochs))[0]:
         print(f'training is already complete: {opt.epochs} epochs in {opt.output}. To go on, raise --niter or --niter_decay; '
-              f'to begin anew, --restart; to draw the validation set: python val.py --lastoutput {opt.output}')
+              f'to begin anew, --restart; to paint the validation set: {paint}')
         return
     best = Best(opt) if opt.score_epoch_freq else None
     train_step = TrainStep(opt)
@@ -65,8 +71,10 @@ def train(opt, arguments):
         run.begin(train_step, arguments.init_from)
         with Loader(data, opt.nThreads, partial(prepared, opt=opt)) as loader, stopping.after_the_step():
             Training(opt, train_step, loader, run, best, dashboard).run()
-    print(f'done: {opt.epochs} epochs. Pictures: {os.path.join(opt.output, "pics")}; losses: python -m log.plot --log {opt.log}; '
-          f'validation set: python val.py --lastoutput {opt.output}')
+    seconds = timedelta(seconds=round(time.monotonic() - begun))
+    plot = runnable(shlex.join(['python', '-m', 'log.plot', '--log', opt.log]))
+    print(f'done: {opt.epochs} epochs; {seconds} since this start. Pictures: {os.path.join(opt.output, "pics")}; losses: {plot}; '
+          f'validation set: {paint}')
 
 
 def options():

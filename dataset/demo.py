@@ -23,6 +23,7 @@ from dataset.scenes.scene import scene
 from model.edges import instance_edges
 from model.init import OPT
 from model.presets import PRESETS
+from runtime.commands import runnable
 from runtime.errors import InputError, shown_in_one_line
 
 FOLDERS = tuple(f'{phase}_{kind}' for phase in ('train', 'val') for kind in ('img', 'label', 'inst'))
@@ -125,7 +126,8 @@ def make(arguments):
     print(f'{root}: {arguments.train} training and {arguments.val} validation scenes, {arguments.height} high and '
           f'{arguments.width} wide, {len(present)} of the {len(COCO_STUFF)} COCO-Stuff classes')
     wrong = check(OPT.preset('demo', dataroot=root, batchSize=1))
-    print(f'look at: {os.path.join(root, SHEET)}\ntrain:   python train.py --preset demo --dataroot {shlex.quote(root)}')
+    print(f'look at: {os.path.join(root, SHEET)}')
+    print('train:   ' + runnable(f'python train.py --preset demo --dataroot {shlex.quote(root)}'))
     return wrong
 
 

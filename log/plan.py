@@ -1,10 +1,15 @@
 """What a run says before it trains: its settings, what a step is made of, and what validation sees otherwise than training."""
+import math
+import shutil
+from pathlib import Path
+
 import numpy as np
 
 from dataset.files import load_label
 from dataset.labelled_images import global_batch, resized_size
 from model.init import OPT
 from model.presets import PRESETS
+from model.weights import NETWORKS
 from runtime import distributed
 
 LOOKED_AT = 5   # label maps, from all over a set, whose size stands for that of all
@@ -31,9 +36,25 @@ def print_plan(opt, samples, train_step):
     left_out = f' {samples % whole} samples left out of each epoch (the last incomplete batch);' if samples % whole else ''
     print(f'plan: {opt.epochs} epochs of {samples // whole} steps, batch {whole} ({" x ".join(factors)});{left_out} learning rates '
           f'G {train_step.optimizer_g.get_lr():g}, D {train_step.optimizer_d.get_lr():g}')
+    print(f'space: {_space(opt, train_step)}')
     if ranks > 1 and opt.generator_norm.kind == 'batch':
         print(f'norm_G {opt.norm_G}: every process normalizes by its own {opt.batchSize} samples; the paper by those of all: '
               f'--norm_G {opt.norm_G.replace("batch", "syncbatch")}')
+
+
+def _space(opt, train_step):
+    """What checkpoints take on the disk, in words: Adam has two moments of every weight that is trained."""
+    networks = [getattr(train_step, name) for name in NETWORKS.values() if getattr(train_step, name, None) is not None]
+    weights = sum(4 * math.prod(value.shape) for network in networks for value in network.state_dict().values())
+    trained = sum(4 * math.prod(value.shape) for network in networks if network is not train_step.averaged for value in network.parameters())
+    place = Path(opt.output).resolve()
+    free = shutil.disk_usage(next(folder for folder in (place, *place.parents) if folder.is_dir())).free
+    return (f'a checkpoint in {opt.output} takes {_size(weights + 2 * trained)}, {_size(weights)} of it weights; two are kept, '
+            f'and the weights of every {opt.save_epoch_freq} epochs (--save_epoch_freq); {_size(free)} are free')
+
+
+def _size(count):
+    return f'{count / 1e9:.1f} GB' if count >= 1e9 else f'{count / 1e6:.3g} MB'
 
 
 def print_scales(opt, samples):

@@ -4,6 +4,8 @@ import re
 import sys
 import unicodedata
 
+from runtime.commands import runnable
+
 ESCAPED = 'Cc', 'Cf', 'Cs', 'Cn', 'Zl', 'Zp'   # Unicode's kinds of characters that steer a terminal, or have no picture
 
 
@@ -47,6 +49,6 @@ def shown_in_one_line():
     try:
         yield
     except InputError as error:
-        sys.exit(f'error: {error}')
+        sys.exit(f'error: {runnable(str(error))}')
     except KeyboardInterrupt:
         sys.exit(130)

@@ -1,7 +1,10 @@
 """train.py from outside: what it prints and leaves behind, and one line for each kind of bad input."""
 import os
 import re
+import shlex
 import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -32,14 +35,38 @@ def test_what_a_run_prints(trained, scripts):
     assert says(lines[1], 'device: ', 'threads', 'Paddle')
     assert says(lines[2], f'data: 13 samples in {scripts.data}; pictures 32 wide and 32 high')
     assert says(lines[3], 'plan: 2 epochs of 6 steps, batch 2 (batchSize 2); 1 samples left out of each epoch')
+    whole, weights = map(float, re.match(rf'space: a checkpoint in {re.escape(str(trained))}/output takes (\S+) MB, (\S+) MB of it '
+                                         r'weights; two are kept, and the weights of every 1 epochs', lines[4]).groups())
+    sizes = {path.suffix: 0 for path in (trained / 'output/model').iterdir()}
+    for path in (trained / 'output/model').iterdir():
+        sizes[path.suffix] += path.stat().st_size / 1e6
+    assert sizes['.pdparams'] == pytest.approx(weights, rel=0.2)      # names and heads of the files beside tiny arrays
+    assert sizes['.pdparams'] + sizes['.pdopt'] == pytest.approx(whole, rel=0.2)
     steps = [line for line in lines if line.startswith('epoch ')]
     assert len(steps) == 12
     number = r'-?\d+\.\d+'
     losses = ', '.join(f'{name}: {number}' for name in LOG_COLUMNS)
     assert re.fullmatch(rf'epoch 2, step 12/12, {losses}, avg_reader_cost: {number} sec, avg_batch_cost: {number} sec, '
                         rf'avg_ips: {number} images/sec, left: 0:00:00', steps[-1])
-    assert says(lines[-1], 'done: 2 epochs', trained / 'output/pics', 'python -m log.plot', 'python val.py')
-    assert [line for line in lines if not line.startswith('epoch ')] == lines[:4] + lines[-1:]    # and nothing else
+    assert says(lines[-1], 'done: 2 epochs; 0:', ' since this start', trained / 'output/pics', 'python -m log.plot', 'python val.py')
+    assert [line for line in lines if not line.startswith('epoch ')] == lines[:5] + lines[-1:]    # and nothing else
+
+
+def test_printed_commands_run_where_they_are_printed(scripts, tmp_path):
+    """In another folder than the checkout, with a data set, an output and a log that are named from there; val.py from a third."""
+    shutil.copytree(scripts.data, tmp_path / 'here/my set')
+    training = scripts.training('.', dataroot='my set', output='my run', log='my log', niter=1, max_dataset_size=2)
+    said = scripts.run(scripts.REPOSITORY / training[0], *training[1:], cwd=tmp_path / 'here')
+    assert said.returncode == 0, said.stderr
+    for command in re.findall(r'(?:PYTHONPATH=|python )[^;\n]*', said.stdout.splitlines()[-1]):
+        words = shlex.split(command.replace('python ', f'{shlex.quote(sys.executable)} ', 1))
+        assert subprocess.run(['env', *words], cwd=tmp_path / 'here', env=scripts.environment).returncode == 0, command
+    assert (tmp_path / 'here/my log/log.png').exists() and list((tmp_path / 'here/output_val/pics').iterdir())
+    (tmp_path / 'there').mkdir()
+    said = scripts.run(scripts.REPOSITORY / 'val.py', '--lastoutput', '../here/my run', cwd=tmp_path / 'there')
+    assert said.returncode == 0 and says(said.stdout, tmp_path / 'here/my set', 'not in this folder'), said.stderr
+    refused = scripts.run(scripts.REPOSITORY / 'train.py', '--no_vgg_loss', 'false', '--dataroot', '../here/my set', cwd=tmp_path / 'there')
+    assert says(refused.stderr, f'`PYTHONPATH={shlex.quote(str(scripts.REPOSITORY))} python -m vgg.fetch`')
 
 
 def test_print_freq(scripts, tmp_path):

@@ -17,6 +17,7 @@ from dataset.prepare.contact_sheet import contact_sheet
 from dataset.prepare.samples import prepare
 from model.init import OPT
 from model.presets import PRESETS
+from runtime.commands import runnable
 from runtime.errors import InputError, shown_in_one_line
 
 SHEET, REPORT = 'sheet.jpg', 'report.txt'
@@ -125,7 +126,7 @@ def finish(opt, shown, flags):
     samples = [sample for split in ('train', 'val') if os.path.isdir(os.path.join(opt.dataroot, f'{split}_label'))
                for sample in find_samples(opt, split)]
     contact_sheet(samples, classes.colours(classes.read(opt.dataroot), shown)).save(path, quality=95)
-    print(f'look at: {path}\ntrain:   python train.py {shlex.join(flags)}')
+    print(f'look at: {path}\ntrain:   {runnable(shlex.join(["python", "train.py", *flags]))}')
     return wrong
 
 
