@@ -1,2 +1,2 @@
-"""The version of this project, said here alone: --version, exported files and CITATION.cff have it."""
+"""The version of this project, written here alone: --help, --version and exported files have it."""
 __version__ = '0.2.0'

@@ -5,6 +5,7 @@ its own, since CUDA's libraries read NVIDIA_TF32_OVERRIDE once. Ends with status
 """
 import argparse
 import os
+import platform
 import subprocess
 import sys
 
@@ -14,6 +15,7 @@ from runtime import device  # first: sets the threads, then imports numpy and Pa
 
 import paddle
 
+from model.version import __version__
 from tests.alignment import CASES, GOLDEN, measure
 
 # A product of TF32 has 11 significant bits where float32 has 24. Set from that, not from a run. The rows of later steps differ with
@@ -54,7 +56,8 @@ def main():
     if arguments.tf32:
         failed = show(arguments.cases, ['float32', 'float64'] if arguments.tf32 == 'off' else ['float32'], arguments.tf32 == 'on')
         sys.exit(bool(failed))
-    print(f'Paddle {paddle.__version__}, {paddle.get_device()}\n'
+    print(f'SPADE-Paddle {__version__}, Paddle {paddle.__version__}, {paddle.get_device()}, {platform.platform()}, Python '
+          f'{platform.python_version()}\n'
           f'{"file":14} {"precision":12} {"quantity":24} {"error":>9} {"tolerance":>9}', flush=True)
     if not on_gpu:
         print('no TF32 on a CPU', flush=True)

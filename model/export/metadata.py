@@ -1,7 +1,6 @@
 """What an exported file says of itself, and how it is shown: where its weights come from, inputs, outputs, an example."""
 import json
 import os
-import re
 
 import numpy as np
 
