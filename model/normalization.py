@@ -1,4 +1,8 @@
 """SPADE, the norms without parameters under it, and the norms of discriminator and encoder."""
+import functools
+import math
+
+import numpy as np
 import paddle
 import paddle.nn.functional as F
 from paddle import nn
@@ -120,14 +124,14 @@ class BatchNorm(nn.Layer):
         return mean, (variance + EPSILON) ** -0.5, count if self.synchronized else paddle.full([1], count, 'float64')
 
     def _fused(self, x):
-        """The same by Paddle's kernel. Its running variance r follows the biased one b; by r / k before and k after, the unbiased:
+        """The same by Paddle's kernel. Where its running variance r follows the biased one b, r / k before and k after make it
 
-        k (0.9 r / k + 0.1 b) = 0.9 r + 0.1 k b. The kernel gets copies, for it keeps them for backward.
+        the unbiased: k (0.9 r / k + 0.1 b) = 0.9 r + 0.1 k b. The kernel gets copies, for it keeps them for backward.
         """
         if not self.training:
             return F.batch_norm(x, self._mean, self._variance, self.weight, self.bias, False, self.MOMENTUM, EPSILON)
         count = x.size // x.shape[1]
-        correction = count / max(count - 1, 1)
+        correction = 1.0 if kernel_is_unbiased((x.shape[0], 1, *x.shape[2:]), str(x.place)) else count / max(count - 1, 1)
         with paddle.no_grad():
             mean, variance = self._mean.clone(), self._variance * (1 / correction)
         y = F.batch_norm(x, mean, variance, self.weight, self.bias, True, self.MOMENTUM, EPSILON)
@@ -189,6 +193,21 @@ def fused(x, opt):
     would be no faster.
     """
     return x.dtype == paddle.float32 and not in_use(opt, x)
+
+
+@functools.lru_cache(maxsize=None)
+@paddle.no_grad()
+def kernel_is_unbiased(shape, place):
+    """Whether Paddle's kernel tracks the unbiased variance of x (N, 1, H, W) on that device: asked, for cuDNN's does, others do not.
+
+    Once per size, and on data of mean 0 and variance 1 (0 for a single value), whose sums float32 holds exactly.
+    """
+    count = math.prod(shape)
+    signs = np.resize(np.float32([1, -1]), count)
+    signs[count - count % 2:] = 0
+    variance = paddle.zeros([1])
+    F.batch_norm(paddle.to_tensor(signs.reshape(shape)), paddle.zeros([1]), variance, training=True, momentum=0.0)
+    return variance.item() > (1 - count % 2 / count) * (1 + 0.5 / max(count - 1, 1))
 
 
 def standardized(x, axes):

@@ -5,7 +5,7 @@ import paddle.nn.functional as F
 
 from model.edges import instance_edges
 from model.fast import in_use
-from model.fast.windows import distinct_double_windows, distinct_windows
+from model.fast.windows import Windows, distinct_double_windows, distinct_windows
 from model.init import DONTCARE, UPSAMPLINGS
 from runtime.errors import InputError
 
@@ -88,6 +88,13 @@ class SemanticMap:
                 planes = paddle.concat([planes, self._on_device('edge', size).unsqueeze(1)], axis=1)
             return planes.astype(paddle.get_default_dtype())
         return self._once(('one hot', size, paddle.get_default_dtype()), expand)
+
+    def release(self):
+        """Drop the tensors kept for the next caller; windows, which take longer to find, stay."""
+        windows = {key: value for key, value in self._kept.items() if isinstance(value, Windows)}
+        for value in windows.values():
+            value.on_device.clear()
+        self._kept = windows
 
     def _on_device(self, name, size):
         """Tensor of the array `name`, reached by nearest pixel; sent to the device once where its size is a multiple of that."""

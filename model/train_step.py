@@ -132,20 +132,17 @@ class TrainStep:
         self.optimizer_g.clear_grad(set_to_zero=False)
         _require_gradients(self.discriminator, False)
         self.exchange_g.expect(len(pieces))
-        losses = [self._backward(self._losses_g(*piece, noise), len(pieces), self.scaler_g)
-                  for piece, noise in zip(pieces, noises)]
+        losses = self._piece_by_piece(self._losses_g, pieces, noises, self.scaler_g)
         _require_gradients(self.discriminator, True)
         self._advance(self.optimizer_g, self.scaler_g, self.exchange_g)
-        return _mean(losses)
+        return losses
 
     def _update_d(self, pieces, noises):
         """D on the photos and on fakes that carry no gradient -> the losses of D_COLUMNS, as tensors."""
         self.optimizer_d.clear_grad(set_to_zero=False)
         self.exchange_d.expect(len(pieces))
-        losses = [self._backward(self._losses_d(*piece, noise), len(pieces), self.scaler_d)
-                  for piece, noise in zip(pieces, noises)]
+        losses = self._piece_by_piece(self._losses_d, pieces, noises, self.scaler_d)
         self._advance(self.optimizer_d, self.scaler_d, self.exchange_d)
-        losses = _mean(losses)
         return {'d_loss': losses['d_loss_f'] + losses['d_loss_r'], **losses}
 
     def _losses_g(self, semantics, image, noise):
@@ -168,12 +165,22 @@ class TrainStep:
         return {'d_loss_f': gan_loss(_predictions(fake_features), False, self.opt.gan_mode),
                 'd_loss_r': gan_loss(_predictions(real_features), True, self.opt.gan_mode)}
 
-    def _backward(self, losses, pieces, scaler):
-        """Add a piece's share to the gradients -> the losses without their graph, which would hold G's activations."""
-        if self.compact:
-            return_free_memory()
-        scaler.scale(sum(losses.values()) / pieces).backward()
-        return {name: loss.detach() for name, loss in losses.items()}
+    def _piece_by_piece(self, losses_of, pieces, noises, scaler):
+        """Add the gradients of losses_of(piece), means over the pieces -> the mean of each loss.
+
+        One piece after another is in memory: the losses leave their graph, which would hold G's activations, and the one-hot maps
+        of a piece are made again in the D update. Of a single piece they stay for that.
+        """
+        found = []
+        for (semantics, image), noise in zip(pieces, noises):
+            losses = losses_of(semantics, image, noise)
+            if self.compact:
+                return_free_memory()
+            scaler.scale(sum(losses.values()) / len(pieces)).backward()
+            found.append({name: loss.detach() for name, loss in losses.items()})
+            if len(pieces) > 1:
+                semantics.release()
+        return _mean(found)
 
     def _advance(self, optimizer, scaler, exchange):
         """One update by the mean of all ranks' gradients."""

@@ -58,7 +58,7 @@ def run(settings, world, rank, steps, after=False):
     """
     opt = OPT(**{**TINY, **settings})
     if rank is None:
-        opt.lambda_kld /= world  # the KL divergence sums over the batch of a process, gradients are means over processes
+        opt.lambda_kld /= world  # KL sums over a process's samples, its gradient is the mean over processes: docs/training.md
     train_step = TrainStep(opt)
     results, rows, early = {}, [], {}
     for name, exchange in (('G', train_step.exchange_g), ('D', train_step.exchange_d)):

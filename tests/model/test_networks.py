@@ -5,13 +5,15 @@ import os
 
 import numpy as np
 import paddle
+import paddle.nn.functional as F
 import pytest
+from hypothesis import HealthCheck, example, given, settings, strategies
 
 from model.convolution import Convolution
 from model.discriminator import MultiscaleDiscriminator, halves
 from model.generator import SPADEGenerator
 from model.init import OPT
-from model.normalization import BatchNorm, InstanceNorm
+from model.normalization import BatchNorm, InstanceNorm, kernel_is_unbiased
 from model.semantics import SemanticMap
 from model.train_step import LOG_COLUMNS, TrainStep
 from model.vae_encoder import VAEEncoder
@@ -190,6 +192,46 @@ def test_running_statistics_are_those_of_torch(kernels):
     norm.eval()
     expected = (x - before['_mean'].reshape(shape)) / np.sqrt(before['_variance'].reshape(shape) + 1e-5)
     assert np.allclose(norm(paddle.to_tensor(x)).numpy(), expected, atol=1e-5) and equal(arrays(norm)[0], before)
+
+
+@pytest.fixture
+def as_on_cudnn(monkeypatch):
+    """F.batch_norm that tracks the unbiased variance, as cudnnBatchNormalizationForwardTrainingEx does."""
+    kernel = F.batch_norm
+
+    def tracking(x, mean, variance, weight=None, bias=None, training=False, momentum=0.9, epsilon=1e-5):
+        before, count = variance.clone(), x.size // x.shape[1]
+        y = kernel(x, mean, variance, weight, bias, training, momentum, epsilon)
+        if training:
+            tracked = before * momentum + (variance - before * momentum) * (count / max(count - 1, 1))
+            paddle.assign(tracked, output=variance)
+        return y
+    kernel_is_unbiased.cache_clear()
+    monkeypatch.setattr(F, 'batch_norm', tracking)
+    yield
+    kernel_is_unbiased.cache_clear()
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(strategies.tuples(strategies.integers(1, 5), strategies.integers(1, 4), strategies.integers(1, 9), strategies.integers(2, 9)),
+       strategies.integers(0, 99))
+@example((1, 1, 8, 8), 0)
+@example((8, 1, 256, 257), 0)
+@example((1, 1, 511, 513), 0)
+def test_the_running_variance_is_the_same_whichever_a_kernel_tracks(as_on_cudnn, shape, seed):
+    x = np.random.default_rng(seed).standard_normal(shape).astype(np.float32) * 2
+    norm = BatchNorm(shape[1], affine=False, opt=OPT(cpu_kernels=False))
+    for _ in range(3):
+        norm(paddle.to_tensor(x))
+    expected = 0.9 ** 3 + (1 - 0.9 ** 3) * x.astype(np.float64).var((0, 2, 3), ddof=1)
+    assert kernel_is_unbiased((shape[0], 1, *shape[2:]), str(paddle.to_tensor(x).place))
+    assert np.allclose(norm._variance.numpy(), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize('shape', [(1, 1, 8, 8), (2, 1, 3, 5), (1, 1, 1, 1), (8, 1, 256, 257), (1, 1, 511, 513)])
+def test_paddle_s_cpu_kernel_tracks_the_biased_variance(shape):
+    """Or the bits of earlier CPU runs without the kernels would not stay."""
+    assert not kernel_is_unbiased(shape, str(paddle.CPUPlace()))
 
 
 @pytest.mark.parametrize('kernels', [True, False], ids=['written out', 'fused'])

@@ -3,6 +3,7 @@ import numpy as np
 import paddle
 import pytest
 
+from model.fast.windows import Windows
 from model.init import OPT
 from model.train_step import TrainStep
 from tests.forked import REPOSITORY
@@ -95,6 +96,41 @@ def test_pieces_equal_the_whole_batch():
             np.testing.assert_allclose(ours.grad.numpy(), theirs.grad.numpy(), atol=1e-9)
     finally:
         paddle.set_default_dtype('float32')
+
+
+@pytest.mark.parametrize('settings', [dict(modulation='dense'), dict(modulation='windows'), dict(modulation='windows', cpu_kernels=False),
+                                      dict(modulation='dense', cpu_kernels=False, use_vae=True)], ids=str)
+def test_only_one_piece_at_a_time_holds_tensors(settings, monkeypatch):
+    """Counted as a piece begins, in either update: one-hot maps, pooled ones, and windows sent to the device."""
+    train_step = TrainStep(OPT(**{**TINY, **settings}))
+    pieces, held = [(train_step._semantics(*batch(0, 3, index)[:2]), None, batch(0, 3, index)[2]) for index in range(3)], []
+
+    def tensors(value):
+        if isinstance(value, Windows):
+            value = list(value.on_device.values())
+        return sum(map(tensors, value)) if isinstance(value, (list, tuple)) else isinstance(value, paddle.Tensor)
+
+    for name in ('_losses_g', '_losses_d'):
+        def losses(*piece, original=getattr(train_step, name)):
+            held.append([tensors(list(semantics._kept.values())) for semantics, *_ in pieces])
+            found = original(*piece)
+            held.append([tensors(list(semantics._kept.values())) for semantics, *_ in pieces])
+            return found
+        monkeypatch.setattr(train_step, name, losses)
+    train_step.update(pieces)
+    before, after = held[::2], held[1::2]
+    assert before == 6 * [[0, 0, 0]] and all(sum(map(bool, kept)) <= 1 for kept in after)
+    assert settings.get('cpu_kernels', True) and settings['modulation'] == 'windows' or all(map(any, after))
+    train_step.update(pieces[:1])
+    assert held[-2] == held[-3] and train_step.steps == 2    # a single piece keeps its maps for the D update
+
+
+def test_the_kl_divergence_of_pieces_is_the_mean_of_their_sums_as_on_the_official_code_s_gpus():
+    """Its DataParallel computes the losses on each GPU, where KL sums over that GPU's samples, and takes the mean over the GPUs."""
+    whole, pieces = (TrainStep(OPT(**{**TINY, 'use_vae': True, 'norm_E': 'spectralinstance'})) for _ in range(2))
+    together = whole.step(*batch(0, 3))['g_loss_vae']
+    in_pieces = pieces.update([batch(0, 3, index) for index in range(3)])['g_loss_vae']
+    assert together > 0 and together == pytest.approx(3 * in_pieces, rel=1e-5)
 
 
 def test_pieces_draw_the_noise_of_the_whole_batch():
