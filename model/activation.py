@@ -1,4 +1,4 @@
-"""Activations, and the attention that ctkindle/SPADE-Paddle adds: the options `activation` and `attention`."""
+"""Activations, and the attention of ctkindle/SPADE-Paddle: options `activation` and `attention`."""
 import paddle.nn.functional as F
 
 SLOPE = 0.2         # of the leaky ReLU everywhere (official code)
@@ -16,9 +16,9 @@ def activate_hidden(x, opt):
 
 
 def attend(x, opt):
-    """x (N, C, H, W) as it is, or weighted by SimAM: each value by the sigmoid of how far it stands out from its channel.
+    """x (N, C, H, W), unchanged or weighted by SimAM: each value by the sigmoid of its distance from the channel's mean.
 
-    The variance is over all pixels but one, so a single pixel gives none: it stands out by nothing.
+    The variance divides by pixels - 1; a single pixel has variance 0.
     """
     if opt.attention == 'none':
         return x

@@ -1,4 +1,4 @@
-"""An exponential moving average of the generator's weights, which paints better pictures than its last state.
+"""Exponential moving average of the generator's weights; it paints better pictures than the last weights.
 
 Not in the paper. Yazici et al., The Unusual Effectiveness of Averaging in GAN Training (ICLR 2019).
 """
@@ -8,14 +8,14 @@ from model.fast import in_use, operators
 from model.generator import SPADEGenerator
 from model.weights import as_arrays, set_weights
 
-COPIED = 'weight_u', 'weight_v'     # of the spectral norm: the singular vectors that the last power iteration has found
+COPIED = 'weight_u', 'weight_v'     # spectral norm: the singular vectors of the last power iteration
 
 
 class AveragedGenerator:
-    """`network`, a generator of its own, holds the average of another's weights; at first a copy of them.
+    """`network` is a second generator that holds the average; it starts as a copy of the first.
 
-    Running statistics of batch norm are averaged like weights. u and v of the spectral norm are copied: sigma = u . W v of the
-    averaged W is then its singular value up to the square of how far W is from the last one.
+    Running statistics of batch norm are averaged like weights. The spectral norm's u and v are copied: sigma = u . W v of the
+    averaged W is its singular value up to the square of the distance between the averaged and the last W.
     """
 
     def __init__(self, opt, generator):
@@ -28,12 +28,12 @@ class AveragedGenerator:
         self.restart()
 
     def restart(self):
-        """Begin with the generator as it is now."""
+        """Restart the average from the generator's present weights."""
         set_weights(self.network, as_arrays(self.generator.state_dict()), 'the generator')
 
     @paddle.no_grad()
     def update(self):
-        """Each average m follows its value w: m + (1 - opt.ema_decay) * (w - m)."""
+        """Update each average m from its value w: m + (1 - opt.ema_decay) * (w - m)."""
         if in_use(self.opt, self.values[0]):
             operators.follow(self.averages, self.values, self.shares)
             return

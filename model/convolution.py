@@ -1,4 +1,4 @@
-"""Convolution, with spectral norm or without, that runs on the CPU kernels where there are any, else on Paddle's own."""
+"""Convolution with optional spectral norm, on the CPU kernels if they are in use, else on Paddle's operators."""
 import paddle
 import paddle.nn.functional as F
 from paddle import nn
@@ -6,22 +6,22 @@ from paddle import nn
 from model import precision
 from model.fast import has_bfloat16, in_use, operators
 
-NEVER_ZERO = 1e-12  # least norm that a vector is divided by (torch.nn.utils.spectral_norm)
+NEVER_ZERO = 1e-12  # smallest divisor of a vector (torch.nn.utils.spectral_norm)
 
 
 class Convolution(nn.Conv2D):
-    """nn.Conv2D with one stride and one padding for both directions; `opt` says which kernels and which precision.
+    """nn.Conv2D with one stride and one padding for both directions; `opt` chooses kernels and precision.
 
-    spectral: the weight is weight_orig divided by its largest singular value, which one power iteration a forward in training
-    mode follows with weight_u and weight_v (Miyato et al., 2018; torch.nn.utils.spectral_norm). The quotient is not kept, as
-    Paddle's spectral_norm keeps it: a generator of 97 million weights would be in memory twice.
+    spectral: the weight is weight_orig divided by its largest singular value, estimated with weight_u and weight_v by one power
+    iteration per training forward (Miyato et al., 2018; torch.nn.utils.spectral_norm). Unlike Paddle's spectral_norm it keeps no
+    quotient: 97 million weights would be in memory twice.
     """
 
     def __init__(self, in_channels, out_channels, kernel_size, opt, stride=1, padding=0, bias=True, spectral=False):
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, bias_attr=None if bias else False)
         self.opt, self.stride, self.padding, self.spectral = opt, stride, padding, spectral
-        self.held = False       # hold_constant() says that the weight never changes again; `constant` is then made by the first
-        self.constant = None    # forward, an operators.ConstantConvolution: settings such as cpu_precision may change until then
+        self.held = False       # set by hold_constant(): the weight never changes again
+        self.constant = None    # operators.ConstantConvolution, made by the first forward, since cpu_precision may change until then
         if spectral:
             weight = self.weight
             del self.weight
@@ -31,7 +31,7 @@ class Convolution(nn.Conv2D):
                 self.register_buffer(name, drawn / (drawn * drawn).sum().sqrt())
 
     def forward(self, x, recompute=None):
-        """(N, in_channels, H, W) -> (N, out_channels, h, w). recompute() -> x: then the kernels do not keep x."""
+        """(N, in_channels, H, W) -> (N, out_channels, h, w). recompute() returns x; with it the kernels do not keep x."""
         if not in_use(self.opt, x):
             return self.convolved(x, self.normalized_weight())
         held = self.held and not self.training and not paddle.is_grad_enabled()
@@ -46,11 +46,11 @@ class Convolution(nn.Conv2D):
         return operators.Convolution.apply(x, weight, *constants, recompute)
 
     def convolved(self, x, weight):
-        """forward() by Paddle's own operators with the weight that normalized_weight() has given."""
+        """forward() on Paddle's operators, with the weight from normalized_weight()."""
         return F.conv2d(x, weight, self.bias, self.stride, self.padding)
 
     def normalized_weight(self):
-        """The weight that the convolution takes, for `convolved`; a power iteration in training mode."""
+        """The weight divided by its singular value, for `convolved`; runs a power iteration in training mode."""
         with precision.full():
             return self._normalized_weight()
 
@@ -64,16 +64,16 @@ class Convolution(nn.Conv2D):
             v = _normalized(paddle.mv(matrix.t(), u))
         product = paddle.mv(matrix, v)
         u = _normalized(product.detach())
-        # Copies: a second forward before backward() advances u and v. Not set_value(), which on Paddle 2.6 goes through the host.
+        # Copies, since a second forward before backward() advances u and v. set_value() copies through the host on Paddle 2.6.
         paddle.assign(v, output=self.weight_v)
         paddle.assign(u, output=self.weight_u)
         return self.weight_orig / paddle.dot(u, product)
 
 
 def hold_constant(network):
-    """The weights of `network` never change again: in eval mode, without gradients, its convolutions prepare them but once.
+    """Promise that the weights of `network` never change again: in eval mode its convolutions prepare them once.
 
-    Costs a second copy of the weights where the kernels compute.
+    On the kernels this costs a second copy of the weights.
     """
     for layer in network.sublayers():
         if isinstance(layer, Convolution):
@@ -92,5 +92,5 @@ def convolve(x, weight, bias, opt, stride=1, padding=0):
 
 
 def bfloat16(opt):
-    """Whether convolutions of these options multiply in bfloat16."""
+    """Whether convolutions multiply in bfloat16: if asked for, and the processor can."""
     return opt.cpu_precision == 'bfloat16' and has_bfloat16()

@@ -5,7 +5,7 @@ from paddle import nn
 
 from model.activation import activate, attend
 from model.convolution import convolve
-from model.fast.window_tables import code_table, dealt_out, window_sums
+from model.fast.window_tables import code_table, spread_to_pixels, window_sums
 from model.init import LayerNorm
 from model.initialization import initialize
 from model.normalization import normalized_convolution
@@ -49,7 +49,7 @@ class PatchDiscriminator(nn.Layer):
         return features
 
     def _first_layer(self, first, semantics, image, scale):
-        """The first convolution, its semantic part computed once for fake and real, and without a one-hot map."""
+        """The first convolution. Its semantic part is computed once for fake and real, without a one-hot map."""
         of_maps, of_image = paddle.split(first.weight, [semantics.channels, image.shape[1]], axis=1)
         if scale == 0:
             maps = self._by_windows(of_maps, semantics)
@@ -60,9 +60,9 @@ class PatchDiscriminator(nn.Layer):
         return seen + (maps if len(semantics) == len(seen) else paddle.concat([maps, maps]))
 
     def _by_windows(self, weight, semantics):
-        """The convolution of the one-hot map (N, ndf, h, w): each distinct window once, then dealt out to its places."""
+        """The convolution of the one-hot map (N, ndf, h, w): each distinct window once, then spread to its pixels."""
         windows = semantics.windows(*FIRST_CONVOLUTION)
-        return dealt_out(window_sums(code_table(weight, windows, semantics), windows, self.opt), windows)
+        return spread_to_pixels(window_sums(code_table(weight, windows, semantics), windows, self.opt), windows)
 
 
 def _with_maps(semantics, image, scale):
@@ -102,7 +102,7 @@ class MultiscaleDiscriminator(nn.Layer):
 
 
 def halves(features):
-    """What a joint pass over [fake; real] returned -> the same lists for fake, and for real."""
+    """Split the features of a joint pass over [fake; real] into (those of fake, those of real)."""
     def half(part):
         return [[part(feature) for feature in scale] for scale in features]
     return half(lambda feature: feature[:feature.shape[0] // 2]), half(lambda feature: feature[feature.shape[0] // 2:])

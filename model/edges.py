@@ -1,4 +1,4 @@
-"""Instance edges as the networks see them. Numpy alone: data sets are drawn with them before Paddle is needed."""
+"""Instance edges as the networks see them. Numpy only: drawing a data set needs no Paddle."""
 import numpy as np
 
 

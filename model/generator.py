@@ -13,7 +13,7 @@ from model.normalization import SPADE
 
 
 class SPADEResnetBlock(nn.Layer):
-    """Residual block whose norms are SPADE; the shortcut is learned where the number of channels changes."""
+    """Residual block with SPADE as its norms; the shortcut is learned if the number of channels changes."""
 
     def __init__(self, in_channels, out_channels, opt):
         super().__init__()
@@ -50,7 +50,7 @@ def spade_convolution(norm, convolution, x, semantics, activated=True, inplace=F
     weight = convolution.normalized_weight()
     if not opt.recompute or not paddle.is_grad_enabled():
         return computed(x, weight)
-    # What a forward changes, it changes here, once: running statistics, and u and v of the spectral norm.
+    # Running statistics, and the spectral norm's u and v, are updated here, once; the recomputed forward leaves them.
     statistics = norm.param_free_norm.batch_statistics(x)
     return recompute(lambda x, weight: computed(x, weight, statistics), x, weight, preserve_rng_state=False)
 

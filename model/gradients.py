@@ -1,4 +1,4 @@
-"""The mean over the ranks of every gradient, exchanged in buckets while backward still runs."""
+"""Averages gradients over the ranks, in buckets, while backward still runs."""
 import collections
 import functools
 
@@ -6,16 +6,16 @@ import paddle
 
 from runtime import distributed
 
-LARGE = 1 << 20  # elements of a gradient that is exchanged by itself, without a copy; smaller ones go together, up to as many
+LARGE = 1 << 20  # elements: larger gradients are exchanged alone, without a copy; smaller ones share a bucket of up to so many
 
 
 class Exchange:
-    """Means of the gradients of `parameters`, which are given in the order in which a forward reads them.
+    """Averages the gradients of `parameters`, listed in the order of a forward pass.
 
         exchange.expect(2); first.backward(); second.backward(); exchange.finish()
 
-    A bucket is sent as soon as backward has finished its gradients and all buckets before it are on their way: the order is the
-    same on every rank, whatever the graph. Sums are those of an exchange after backward, to the bit. Alone, nothing.
+    A bucket is sent once its gradients are complete and all buckets before it are sent, so the order is the same on every rank.
+    Sums equal those of an exchange after backward, bit for bit. A single process exchanges nothing.
     """
 
     def __init__(self, parameters):
@@ -27,29 +27,29 @@ class Exchange:
                     parameter._register_backward_hook(functools.partial(self._arrived, number, parameter.name))
 
     def expect(self, backwards):
-        """So many calls of backward() make up the gradients that come next."""
+        """Expect this number of backward() calls before finish()."""
         self.backwards, self.arrivals = backwards, collections.Counter()
         self.missing = [backwards * len(bucket) for bucket in self.buckets]
         self.sent = []  # (gradients, the tensor that is summed, a function that waits for it) of the first buckets
 
     @paddle.no_grad()
     def finish(self):
-        """Send what is left, gradients that some backward did not reach included, and wait for all."""
+        """Send the remaining buckets, with gradients that no backward reached, and wait for all."""
         if distributed.ranks() == 1:
             return
-        distributed.barrier()   # or gloo would give up on a rank that is 30 seconds behind
+        distributed.barrier()   # gloo gives up on a rank that is 30 seconds behind
         while len(self.sent) < len(self.buckets):
             self._send()
         late = [name for name, times in self.arrivals.items() if times > self.backwards]
         if late:
-            raise RuntimeError(f'the gradient of {late[0]} has changed after it was sent: backward reaches it more than once')
+            raise RuntimeError(f'the gradient of {late[0]} changed after it was sent: backward reaches it more than once')
         for gradients, total, wait in self.sent:
             wait()
             _spread(total.scale_(1 / distributed.ranks()), gradients)
         self.expect(0)
 
     def _arrived(self, number, name):
-        """Backward has added its share to the gradient of a parameter in that bucket."""
+        """Backward hook: a parameter of that bucket has received a gradient."""
         if not self.backwards:
             return
         self.arrivals[name] += 1

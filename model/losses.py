@@ -6,9 +6,9 @@ PERCEPTUAL_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)  # relu1_1 .. relu5_1
 
 
 def gan_loss(predictions, real, mode, for_discriminator=True):
-    """Mean over scales of the GAN loss of `predictions`, one map (N, 1, h, w) a scale.
+    """GAN loss, averaged over scales; `predictions` has one map (N, 1, h, w) per scale.
 
-    real: whether they are wanted to look real. mode: hinge, ls (least squares), original (cross-entropy), w (Wasserstein).
+    real: the target, true for real. mode: hinge, ls (least squares), original (cross-entropy), w (Wasserstein).
     """
     return sum(_gan_loss(prediction, real, mode, for_discriminator) for prediction in predictions) / len(predictions)
 

@@ -5,9 +5,9 @@ from runtime.errors import OptionError
 
 
 def check(opt):
-    """OptionError if amp is asked for where Paddle's auto_cast silently does nothing."""
+    """OptionError if amp is set on a device on which Paddle's auto_cast silently does nothing."""
     if opt.amp != 'none' and not paddle.get_device().startswith('gpu'):
-        raise OptionError(f'option amp: found {opt.amp!r} on the device {paddle.get_device()}, where Paddle would ignore it; '
+        raise OptionError(f'option amp: found {opt.amp!r} on the device {paddle.get_device()}, which ignores it; '
                           'on a CPU use --cpu_precision bfloat16, or leave --amp none')
 
 
@@ -17,7 +17,7 @@ def mixed(opt):
 
 
 def full():
-    """Context inside `mixed` that is exempt from it: spectral norms, tables of windows."""
+    """Context inside `mixed` that computes in float32: spectral norms, tables of windows."""
     return paddle.amp.auto_cast(enable=False)
 
 

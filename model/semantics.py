@@ -1,4 +1,4 @@
-"""SemanticMap: label and instance maps -> what the networks read, one-hot only on demand."""
+"""SemanticMap: label and instance maps as the networks read them, one-hot only on demand."""
 import numpy as np
 import paddle
 import paddle.nn.functional as F
@@ -21,9 +21,9 @@ class SemanticMap:
 
     def __init__(self, label, instance, opt):
         self.channels = opt.semantic_nc
-        self.modulation = modulation_of(opt)    # how SPADE and D read it: 'dense', 'windows', or 'auto', by share of windows
+        self.modulation = modulation_of(opt)    # 'dense', 'windows', or 'auto' (by the share of distinct windows)
         self.label = _checked_label(_batch_of_maps(label, 'label'), opt)    # (N, H, W) int64
-        self.edge = None                                                    # (N, H, W) bool: another instance adjoins
+        self.edge = None                                                    # (N, H, W) bool: a neighbour is of another instance
         if opt.no_instance:
             if instance is not None:
                 raise InputError('instance maps given, but no_instance is true: pass None, or set --no_instance false')
@@ -46,20 +46,20 @@ class SemanticMap:
         return self.label.shape[1:]
 
     def codes(self, size):
-        """int64 (N, *size): 2 * label + edge, reached by nearest pixel."""
+        """int64 (N, *size): 2 * label + edge, resized by nearest pixel."""
         codes = 2 * nearest(self.label, size)
         return codes if self.edge is None else codes + nearest(self.edge, size)
 
     def double_windows(self, size, k):
-        """Distinct double windows of the codes at `size` under SPADE's two k x k convolutions; kept for the next caller."""
+        """Distinct double windows of the codes at `size` under SPADE's two k x k convolutions; cached."""
         return self._once(('double windows', tuple(size), k), lambda: distinct_double_windows(self.codes(size), k))
 
     def windows(self, k, stride, padding):
-        """Distinct windows of the codes at full size under one such convolution; kept for the next caller."""
+        """Distinct windows of the codes at full size under one convolution; cached."""
         return self._once(('windows', k, stride, padding), lambda: distinct_windows(self.codes(self.size), k, stride, padding))
 
     def present(self):
-        """Channels of the one-hot map that are not zero throughout, int64 (P,): the classes that occur, and the edge."""
+        """Channels of the one-hot map that may be non-zero, int64 (P,): the classes that occur, and the edge."""
         classes = np.unique(self.label)
         return classes if self.edge is None else np.append(classes, self.label_channels)
 
@@ -75,9 +75,9 @@ class SemanticMap:
         return self._once(('pooled', times, paddle.get_default_dtype()), pool)
 
     def one_hot(self, size=None):
-        """(N, semantic_nc, height, width) in the default dtype: classes, then the edge; `size` is reached by nearest pixel.
+        """(N, semantic_nc, height, width) in the default dtype: classes, then the edge; resized by nearest pixel.
 
-        Kept for the next caller: all SPADE layers of one resolution share it.
+        Cached: all SPADE layers of one resolution share it.
         """
         size = tuple(size or self.size)
 
@@ -97,7 +97,7 @@ class SemanticMap:
         self._kept = windows
 
     def _on_device(self, name, size):
-        """Tensor of the array `name`, reached by nearest pixel; sent to the device once where its size is a multiple of that."""
+        """Tensor of the array `name`, resized by nearest pixel; sent to the device once if `size` divides the map's size."""
         maps, steps = getattr(self, name), [whole // part for whole, part in zip(self.size, size)]
         if any(whole != step * part for whole, step, part in zip(self.size, steps, size)):
             return paddle.to_tensor(nearest(maps, size))
@@ -110,7 +110,7 @@ class SemanticMap:
 
 
 def prepared(arrays, opt):
-    """A batch as the loader stacks it -> the same with its SemanticMap as 'semantics', windows found in the calling process.
+    """Add 'semantics', the SemanticMap with its windows, to a batch; runs in the loader's worker.
 
     arrays: dict with 'label' and, without no_instance, 'instance'.
     """
@@ -124,7 +124,7 @@ def prepared(arrays, opt):
 
 
 def modulation_of(opt):
-    """'auto' with the CPU kernels, on which it was measured; elsewhere option modulation auto is 'dense'."""
+    """Option modulation; 'auto' means 'dense' without the CPU kernels."""
     return 'dense' if opt.modulation == 'auto' and not in_use(opt) else opt.modulation
 
 

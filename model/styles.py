@@ -1,11 +1,11 @@
-"""Style vectors, float32 (z_dim,): of a seed, of a photo, and between two. predict.py and the page draw with the same."""
+"""Style vectors, float32 (z_dim,): from a seed, from a photo, and between two; the same in predict.py and the page."""
 import numpy as np
 
 from model.painter import normal_draws
 
 
 def of_seed(opt, seed):
-    """A standard normal draw that `seed` alone decides: predict.py's with --seed."""
+    """A standard normal draw, a function of `seed` alone (predict.py --seed)."""
     return normal_draws((1, opt.z_dim), seed).numpy()[0].astype(np.float32)
 
 
@@ -15,5 +15,5 @@ def of_photo(painter, image):
 
 
 def between(one, other, share):
-    """The style at `share` of the straight way from one to the other, 0 .. 1."""
+    """Linear interpolation from one style (share 0) to the other (share 1)."""
     return np.float32(1 - share) * one + np.float32(share) * other

@@ -39,5 +39,5 @@ class VAEEncoder(nn.Layer):
 
 
 def reparameterize(mu, logvar, noise):
-    """A draw z of the normal distribution: `noise` (N, z_dim) is standard normal."""
+    """A sample z of N(mu, exp(logvar)); `noise` (N, z_dim) is standard normal."""
     return mu + noise * paddle.exp(logvar / 2)

@@ -252,7 +252,7 @@ def main():
         append(settings.scores, line)
     print(shown(lines))
     if 'real' in lines[0]:
-        print(shown_classes(evaluation.dataset.classes, lines[0]))
+        print(shown_classes(evaluation.dataset.names, lines[0]))
 
 
 if __name__ == '__main__':

@@ -64,7 +64,7 @@ def true_classes(path, dataset):
     label = load_label(path, OPT(label_nc=dataset.label_nc)).astype(numpy.int64)
     table = numpy.full(dataset.label_nc + 1, VOID)
     ids = range(dataset.label_nc) if dataset.ids is None else dataset.ids
-    table[list(ids)] = numpy.arange(len(dataset.classes))
+    table[list(ids)] = numpy.arange(len(dataset.names))
     return table[label]
 
 
@@ -87,7 +87,7 @@ class Segmentation:
 
     def counts(self, pairs, title):
         """Yields int64 (classes + 1, classes) for each of `pairs`, (picture path, label path), with a bar."""
-        classes = len(self.dataset.classes)
+        classes = len(self.dataset.names)
         for nonzero, values in measured(self.cache, pairs, self._measure, self.batch, title):
             counts = numpy.zeros((classes + 1) * classes, numpy.int64)
             counts[nonzero] = values
@@ -97,13 +97,13 @@ class Segmentation:
         """Yields (key, array of the counts that are not 0: where, how many) for each of `pairs`, a dict key -> paths."""
         for keys, read in _alike(((key, self._read(*pair)) for key, pair in pairs.items()), self.batch):
             for key, (_, label), predicted in zip(keys, read, self.predict(numpy.stack([rgb for rgb, _ in read]))):
-                counts = confusion(label, predicted, len(self.dataset.classes))
+                counts = confusion(label, predicted, len(self.dataset.names))
                 nonzero = numpy.flatnonzero(counts)
                 yield key, numpy.stack([nonzero, counts.ravel()[nonzero]])
 
     def predict(self, rgb):
         """Class maps (H, W), int64, of pictures uint8 (N, H, W, 3)."""
-        self.network = self.network or self.kind.load(self.weights, len(self.dataset.classes))
+        self.network = self.network or self.kind.load(self.weights, len(self.dataset.names))
         x, size = self.kind.prepare(self.network, rgb), list(rgb.shape[1:3])
         whole = [-(-side // self.kind.multiple) * self.kind.multiple for side in size]
         if whole != size:

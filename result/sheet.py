@@ -49,7 +49,7 @@ table{border-collapse:collapse} td,th{padding:.2em 1em;border-bottom:1px solid #
 
 def rows(evaluation, systems, count):
     """(stem, [uint8 (H, W, 3), ...]) of the first `count` scored pictures: systems and photo, then their segmentations."""
-    size, classes = evaluation.size, len(evaluation.dataset.classes)
+    size, classes = evaluation.size, len(evaluation.dataset.names)
     samples = find_samples(evaluation.opt, 'val')[:count]
     folders = [{picture.stem: picture.path for picture, _ in evaluation.scored[folder]} for folder in systems.values()]
     with bar(len(samples), 'sheets', 'row') as progress:
@@ -114,7 +114,7 @@ def page(evaluation, systems, lines, sheets, log, settings):
                    f'<figcaption>{html.escape(found.stem)}<br>{accuracy:.3f}</figcaption></figure>' for accuracy, found in chosen]
         parts.append(f'<h2>{title}, by pixel accuracy</h2><div class=row>{"".join(figures)}</div>')
     parts.append('<h2>IoU by class</h2>' + _bars(
-        evaluation.dataset.classes, lines[0]['class_iou'], lines[0].get('real_class_iou')))
+        evaluation.dataset.names, lines[0]['class_iou'], lines[0].get('real_class_iou')))
     if log is not None:
         parts.append(f'<h2>Losses</h2>{picture(log, SHEET_WIDTH, "losses")}')
     flags = {name: value for name, value in vars(settings).items() if value is not None}

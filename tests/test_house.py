@@ -16,6 +16,8 @@ BELOW_ALL = {'model/presets.py': set(), 'model/option.py': {'runtime.errors'},
              'model/version.py': set(), 'model/sizes.py': set(), 'model/command_line.py': {'model.version'},
              'model/losses.py': set(), 'result/scores.py': set(),
              'model/init.py': {'runtime.errors', 'model.presets', 'model.option', 'model.command_line', 'model.sizes'}}
+# Nothing but their own commands, and for copied foreign weights model/weights.py, leans on them.
+LEAVES = {'model.convert': {'model.weights', 'model.painter', 'vgg.convert', 'result.networks.convert'}, 'model.export': set()}
 
 
 @functools.cache
@@ -45,6 +47,31 @@ def test_imports_run_one_way():
     assert not wrong, wrong
     assert {('runtime', 'runtime'), ('train', 'result'), ('result', 'output'), ('output', 'log'), ('log', 'dataset'), ('dataset', 'model'),
             ('model', 'runtime')} <= seen
+
+
+def graph():
+    """dict: module of ours -> the modules of ours that it imports."""
+    def dotted(name):
+        return name[:-len('.py')].replace('/', '.').removesuffix('.__init__')
+    ours = {dotted(name) for name in sources()}
+    return {dotted(name): modules & ours - {dotted(name)} for name, (_, modules) in sources().items()}
+
+
+def test_imports_run_in_no_circle():
+    left = graph()
+    while True:
+        ends = {module for module, imported in left.items() if not imported & left.keys()}
+        if not ends:
+            break
+        left = {module: imported for module, imported in left.items() if module not in ends}
+    assert not left, f'circles among {sorted(left)}'
+
+
+@pytest.mark.parametrize('leaf, users', LEAVES.items())
+def test_leaves(leaf, users):
+    found = {module for module, imported in graph().items() if not module.startswith(leaf)
+             and any(other.startswith(leaf) for other in imported)}
+    assert found <= users
 
 
 @pytest.mark.parametrize('name, allowed', BELOW_ALL.items())

@@ -1,4 +1,4 @@
-"""python -m model.convert vgg19: weights of VGG19 from elsewhere -> those of the perceptual loss."""
+"""python -m model.convert vgg19: converts VGG19 weights for the perceptual loss."""
 import argparse
 
 import numpy
@@ -22,8 +22,8 @@ def convert(words):
     kept = {name: numpy.array(state[name], numpy.float32) for name in features.state_dict() if name in state}
     missing = [name for name in features.state_dict() if name not in state]
     if missing:
-        raise InputError(f'{arguments.source}: no VGG19 (without batch norm): {len(missing)} tensors are missing, the first '
-                         f'{missing[0]}; found {len(state)}, the first {", ".join(list(state)[:3])}')
+        raise InputError(f'{arguments.source}: not VGG19 (without batch norm): {len(missing)} tensors are missing, first '
+                         f'{missing[0]}; found {len(state)}, first {", ".join(list(state)[:3])}')
     set_weights(features, kept, arguments.source)
     with writing(arguments.output) as path:
         save_weights(kept, path)

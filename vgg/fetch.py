@@ -1,7 +1,7 @@
 """Download the VGG19 weights of the perceptual loss: python -m vgg.fetch [vgg/vgg19pretrain.pdparams]
 
-The file is paddle.vision's vgg19 (ImageNet; 575 MB), through Paddle's own cache and with its checksum. Ctrl-C and a broken
-line lose only the file that was under way; a finished download is not fetched again.
+The file is paddle.vision's vgg19 (ImageNet; 575 MB), through Paddle's own cache and with its checksum. Ctrl-C or a broken
+connection loses only the unfinished file; a finished download is not fetched again.
 """
 import argparse
 import os
@@ -24,7 +24,7 @@ def main():
     parser.add_argument('output', nargs='?', default=OPT().vggwpath, help='the file to write [%(default)s]')
     output = parser.parse_args().output
     if os.path.exists(output):
-        print(f'{output} is there already')
+        print(f'{output} already exists')
         return
     url, checksum = model_urls['vgg19']
     try:

@@ -1,4 +1,4 @@
-"""VGG19 (Simonyan and Zisserman, arXiv 1409.1556) up to relu5_1: the features that the perceptual loss compares."""
+"""VGG19 (Simonyan and Zisserman, arXiv 1409.1556) up to relu5_1, the features of the perceptual loss."""
 import os
 
 import numpy as np
@@ -13,7 +13,7 @@ from runtime.errors import InputError
 # each convolution, the positions are the layer numbers of torchvision's and Paddle's vgg19, which name the weights.
 LAYERS = (64, 64, 'P', 128, 128, 'P', 256, 256, 256, 256, 'P', 512, 512, 512, 512, 'P', 512)
 TAPS = (1, 6, 11, 20, 29)   # positions of relu1_1, relu2_1, relu3_1, relu4_1, relu5_1
-POOLED = (4, 9, 18, 27)     # of the four poolings: what ctkindle/SPADE-Paddle compares, and the image
+POOLED = (4, 9, 18, 27)     # of the four poolings, which ctkindle/SPADE-Paddle compares, with the image
 CROP = 224                  # pixels of its central crop
 
 
@@ -21,7 +21,7 @@ class VGG19Features(nn.Layer):
     """image (N, 3, H, W) in [-1, 1] -> [relu1_1, relu2_1, relu3_1, relu4_1, relu5_1], (N, 64, H, W) ... (N, 512, H/16, W/16).
 
     The image goes in as it is: the official VGGLoss feeds [-1, 1] without ImageNet's mean and deviation, and so do we.
-    Weights from the file `path` (random ones without); they are never trained, gradients reach the image only.
+    path: the weights file; None: random weights. The weights are never trained; gradients reach the image only.
     Names of the weights: features.0.weight ... features.28.bias, as in torchvision. `opt` chooses the kernels.
     """
 
@@ -45,7 +45,7 @@ class VGG19Features(nn.Layer):
         return self._maps(image, TAPS)
 
     def pooled(self, image):
-        """What ctkindle/SPADE-Paddle compares: [image, pool1, pool2, pool3, pool4] of the central CROP x CROP pixels."""
+        """[image, pool1, pool2, pool3, pool4] of the central CROP x CROP pixels, which ctkindle/SPADE-Paddle compares."""
         top, left = (max(0, (size - CROP) // 2) for size in image.shape[2:])
         image = image[:, :, top:top + CROP, left:left + CROP]
         return [image, *self._maps(image, POOLED)]
@@ -71,7 +71,7 @@ class VGG19Features(nn.Layer):
 
 
 def of_paddleclas(state):
-    """State dict with PaddleClas's names (_conv_block_2._conv_1.weight), which has no biases, in ours; others as they are."""
+    """Rename a PaddleClas state dict (_conv_block_2._conv_1.weight; no biases) to our names; others are returned unchanged."""
     if '_conv_block_1._conv_1.weight' not in state:
         return state
     blocks, renamed = (2, 2, 4, 4, 4), {}
@@ -85,7 +85,7 @@ def of_paddleclas(state):
 
 
 def _beyond(name):
-    """Whether `name` is of a layer of VGG19 behind relu5_1, which files of the whole network hold too."""
+    """Whether `name` belongs to a layer of VGG19 after relu5_1; files of the whole network hold those too."""
     part, position, _ = (name.split('.') + ['', ''])[:3]
     return part in ('classifier', '_conv_block_5', '_fc1', '_fc2', '_out') or \
         part == 'features' and position.isdigit() and int(position) > TAPS[-1]

@@ -9,9 +9,9 @@ from paddle.autograd import PyLayer
 from model.fast import kernels, return_free_memory
 from runtime import distributed
 
-# Free memory is returned on the way back of large layers (model.fast.return_free_memory). From how many elements on:
-RETURN_AFTER = 1 << 19              # of a SPADE layer's input, at its end
-RETURN_BEFORE = 8 * RETURN_AFTER    # and at its beginning, too
+# Large layers return free memory in backward (model.fast.return_free_memory), from so many elements on:
+RETURN_AFTER = 1 << 19              # of a SPADE layer's input, after its backward
+RETURN_BEFORE = 8 * RETURN_AFTER    # and before it
 RETURN_AFTER_WEIGHT = 1 << 19       # of a convolution's weight, after its gradient
 FORWARD, BACKWARD_DATA, BACKWARD_WEIGHTS = range(3)
 
@@ -25,7 +25,7 @@ class SingularValue:
 
 
 def singular_value(weight, u, v, advance):
-    """SingularValue of `weight` by u (O) and v (C * k * k), which a power iteration changes first, in place, with `advance`."""
+    """SingularValue of `weight` from u (O) and v (C * k * k); advance: one power iteration updates both first, in place."""
     sigma = _call('spade_singular_value', weight, weight.shape[0], v.shape[0], u, v, advance)
     return SingularValue(sigma, u.clone(), v.clone())
 
@@ -33,8 +33,8 @@ def singular_value(weight, u, v, advance):
 class Convolution(PyLayer):
     """conv2d of x (N, C, H, W) with weight (O, C, k, k) and bias (O) or None; stride and padding alike in both directions.
 
-    With a SingularValue of the weight, with weight / sigma, a quotient that is never a tensor. Where recompute() gives x a second
-    time, x is not kept for the way back: SPADE's outputs would be half of what a step holds.
+    singular: divides by this SingularValue of the weight; the quotient is never a tensor. recompute: computes x again in backward,
+    so that x is not kept; SPADE's outputs would be half of a step's memory.
     """
 
     @staticmethod
@@ -66,10 +66,9 @@ class Convolution(PyLayer):
 
 
 class ConstantConvolution:
-    """x (N, C, H, W) -> Convolution.forward(x, weight, bias, ...) (N, O, h, w), to the bit, without a way back, by a weight that
-    never changes again, as those of a checkpoint that is painted with.
+    """Forward-only convolution with a frozen weight; bit-identical to Convolution. x (N, C, H, W) -> (N, O, h, w).
 
-    Its SingularValue is given, and oneDNN lays it out once, for the latest shape of x, in memory of its own.
+    oneDNN lays the weight out once for each new shape of x, in a second copy.
     """
 
     def __init__(self, weight, bias, stride, padding, bfloat16, singular):
@@ -88,14 +87,14 @@ class ConstantConvolution:
 
 
 def aligned(count, boundary=64):
-    """uint8 array of `count` bytes that begins at a multiple of `boundary`, as the processor reads it fastest."""
+    """uint8 array of `count` bytes that starts at a multiple of `boundary`, where the processor reads fastest."""
     memory = np.empty(count + boundary, np.uint8)
     start = -memory.ctypes.data % boundary
     return memory[start:start + count]
 
 
 def convolved(x, weight, bias, stride=1, padding=(0, 0), dilation=1):
-    """conv2d of x (N, C, H, W) with weight (O, C, kh, kw) and bias (O), without a way back; padding in height and in width."""
+    """conv2d of x (N, C, H, W) with weight (O, C, kh, kw) and bias (O), forward only; padding: (height, width)."""
     x, shape = x.contiguous(), _shape(x, weight, stride, padding, dilation, False)
     y = _empty_result(shape)
     _convolve(FORWARD, shape, x, weight, y, bias)
@@ -120,13 +119,13 @@ def _convolve(which, shape, a, b, result, bias, singular=None, kept=None, laid_o
     failed = _call('spade_convolution', which, *shape, a, b, result, bias, _scale(singular), kept, laid_out)
     if failed:
         raise MemoryError(f'no memory for a convolution {shape}') if failed > 1 else RuntimeError(
-            f'oneDNN has no convolution for {shape} here: set --cpu_kernels false')
+            f'oneDNN has no convolution for {shape} on this processor: set --cpu_kernels false')
 
 
 class WindowSums(PyLayer):
     """Sum of the rows of table (E, width) that each row of positions (A, K) names -> (A, width).
 
-    With a bias (width): relu(bias + sum), and one row of zeros more, for 'outside'.
+    With a bias (width): relu(bias + sum), then one row of zeros for 'outside'.
     """
 
     @staticmethod
@@ -146,13 +145,13 @@ class WindowSums(PyLayer):
 
 
 class WindowProduct(PyLayer):
-    """gamma and beta of windows (B, K) of rows of hidden (A + 1, width), by weights (C, width, k, k) and biases -> (2C, B)."""
+    """gamma and beta, (2C, B), of windows (B, K) that name rows of hidden (A + 1, width); weights (C, width, k, k)."""
 
     @staticmethod
     def forward(ctx, hidden, gamma, gamma_bias, beta, beta_bias, windows):
         rows, k = windows.shape
         if k not in (9, 25):
-            raise ValueError(f'windows of {k} places: the kernel knows those of 3 x 3 and 5 x 5')
+            raise ValueError(f'windows of {k} places: the kernel has 9 (3 x 3) and 25 (5 x 5)')
         table = paddle.empty([2 * gamma.shape[0], rows])
         _call('spade_window_product', hidden, windows, gamma, gamma_bias, beta, beta_bias, table, rows, k, hidden.shape[1],
               gamma.shape[0])
@@ -179,10 +178,10 @@ def mean_and_variance(x, per_image):
 
 @dataclass(frozen=True)
 class Statistics:
-    """What Modulate normalizes by: mean and 1 / standard deviation, (C), or (N * C) per_image, without a gradient of their own.
+    """Mean and 1 / standard deviation that Modulate normalizes by, (C), or (N * C) per_image; they have no gradient of their own.
 
-    count: where they are x's own, the number of values they are over (a number; synchronized, over all ranks, a tensor): x's
-    gradient goes through them too. None where they are running ones.
+    count: number of values behind each, if they are x's own statistics, through which x's gradient then passes (synchronized: a
+    tensor, over all ranks); None for running statistics.
     """
     mean: paddle.Tensor
     scale: paddle.Tensor
@@ -192,7 +191,7 @@ class Statistics:
 
 
 def modulated(x, table, pixel, statistics, slope, inplace=False):
-    """Modulate's result, without a way back; inplace: in x's memory, where that is contiguous."""
+    """Modulate forward only; inplace: the result overwrites x if x is contiguous."""
     if x.size >= RETURN_BEFORE:
         return_free_memory()
     x, (n, channels, height, width) = x.contiguous(), x.shape
@@ -235,14 +234,14 @@ class Modulate(PyLayer):
 
 
 def follow(averages, values, shares):
-    """average += share * (value - average), in place, of each of these float32 tensors, without gradient; a copy by share 1."""
+    """average += share * (value - average), in place, for lists of float32 tensors, without gradient; share 1 copies."""
     addresses = [np.array([tensor.data_ptr() for tensor in tensors]) for tensors in (averages, values)]
     counts = np.array([int(tensor.size) for tensor in values])
     _call('spade_follow', *addresses, counts, np.array(shares, np.float32), len(counts))
 
 
 def distinct(keys):
-    """(distinct values of an integer array in order, int64; position of each key among them, int32 in its shape), as np.unique."""
+    """np.unique with inverse: (sorted distinct values, int64; each key's position among them, int32, in the shape of keys)."""
     keys = np.ascontiguousarray(keys, np.int64)
     values, position = np.empty(keys.size, np.int64), np.empty(keys.shape, np.int32)
     count = _call('spade_distinct', keys, keys.size, values, position)
@@ -250,13 +249,13 @@ def distinct(keys):
 
 
 def _pop_saved(ctx):
-    """The tensors saved for backward, which passes each operator once: their memory is free as soon as it has."""
+    """The tensors saved for backward. Backward runs once per operator, so their memory is freed at once."""
     saved, ctx.saved = ctx.saved, None
     return saved
 
 
 def _call(function, *arguments):
-    """Call a kernel: tensors and arrays as addresses (they live until it returns), None as null, numbers by their type."""
+    """Call a kernel. Tensors and arrays go as addresses and outlive the call, None as null, numbers by their type."""
     values = [argument.contiguous() if isinstance(argument, paddle.Tensor) else argument for argument in arguments]
     return getattr(kernels(), function)(*map(_as_c, values))
 
@@ -267,7 +266,7 @@ def _as_c(value):
     if isinstance(value, paddle.Tensor):
         return ctypes.c_void_p(value.data_ptr())
     if isinstance(value, np.ndarray):
-        if not value.flags.c_contiguous:    # a copy would lose what the kernel writes
+        if not value.flags.c_contiguous:    # a copy would lose the kernel's output
             raise ValueError(f'array of strides {value.strides}: kernels read and write C order')
         return ctypes.c_void_p(value.ctypes.data)
     if isinstance(value, ctypes.c_double):

@@ -1,4 +1,4 @@
-"""What convolutions over distinct label windows (windows.py) compute: tables with a row a window, dealt out to pixels."""
+"""Convolutions over distinct label windows (windows.py): a table with one row per window, spread to the pixels."""
 import numpy as np
 import paddle
 import paddle.nn.functional as F
@@ -9,7 +9,7 @@ from model.fast import in_use, operators
 
 
 def modulation(spade, windows, semantics):
-    """gamma, beta (N, channels, H, W) of a SPADE layer from DoubleWindows: each is computed once and dealt out to its pixels."""
+    """gamma, beta (N, channels, H, W) of a SPADE layer: each of the DoubleWindows is computed once and spread to its pixels."""
     shared = spade.mlp_shared[0]
     with precision.full():
         sums = window_sums(code_table(shared.weight, windows, semantics), windows, spade.opt)
@@ -18,11 +18,11 @@ def modulation(spade, windows, semantics):
         weight, bias = spade.joined_weights()                                                       # (2C, HIDDEN, k, k)
         weight = weight.transpose([2, 3, 1, 0]).reshape([neighbourhoods.shape[1], -1])              # (K * HIDDEN, 2C)
         both = neighbourhoods @ weight + bias                                                       # (B, 2C)
-    return paddle.split(dealt_out(both, windows), 2, axis=1)
+    return paddle.split(spread_to_pixels(both, windows), 2, axis=1)
 
 
 def code_table(weight, windows, semantics):
-    """What each code adds to the convolution of the one-hot map at each offset: (K * C + 1, out), the last row for outside.
+    """Contribution of each code at each offset to the convolution of the one-hot map: (K * C + 1, out), last row for outside.
 
     weight (out, label_channels + edge, k, k); windows.positions names the rows.
     """
@@ -33,7 +33,7 @@ def code_table(weight, windows, semantics):
         windows.on_device.update(channels=paddle.to_tensor(channels), position=paddle.to_tensor(position),
                                  edge=paddle.to_tensor(edge))
     sent = windows.on_device
-    # Only the channels that occur are touched: few of COCO-Stuff's 184 are in one picture.
+    # Reads only the channels that occur: few of COCO-Stuff's 184 are in one picture.
     rows = paddle.index_select(weight, sent['channels'], axis=1).flatten(2).transpose([2, 1, 0])
     table = paddle.index_select(rows, sent['position'], axis=1)                                     # (K, C, out)
     if semantics.edge is not None:
@@ -48,8 +48,8 @@ def window_sums(table, windows, opt):
     return F.embedding(_on_device(windows, 'positions'), table).sum(1)
 
 
-def dealt_out(table, windows):
-    """(windows, width) -> (N, width, H, W): each place gets its window's row."""
+def spread_to_pixels(table, windows):
+    """(windows, width) -> (N, width, H, W): each pixel gets its window's row."""
     return F.embedding(_on_device(windows, 'pixel'), table).transpose([0, 3, 1, 2])
 
 

@@ -1,11 +1,11 @@
 """Distinct label windows: the exact fast path of SPADE, and of the discriminator's first layer.
 
-gamma and beta of a pixel depend on the label map alone: on the k x k window of hidden vectors around it, each of which
-depends on the k x k window of class codes around its own pixel. Label maps are mostly flat, so few of these windows differ
-(on COCO-Stuff at 256x256: 8 %). Computing each distinct one once gives the same picture, to rounding.
+A pixel's gamma and beta depend only on the k x k window of hidden vectors around it. Each hidden vector depends only on the
+k x k window of class codes around its pixel. Label maps are mostly flat, so few windows differ (COCO-Stuff at 256x256: 8 %).
+Each distinct window is computed once; the picture is the same, to rounding.
 
-Zero padding counts: outside the map, a code contributes nothing to a hidden vector, and a hidden vector nothing to gamma
-and beta (it is zero, not what the map's border would give). So 'outside' is a symbol of its own at both levels.
+Zero padding counts: outside the map a code adds nothing to a hidden vector, and a hidden vector nothing to gamma and beta.
+So 'outside' is a symbol of its own at both levels.
 """
 import functools
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Windows:
     """Distinct k x k windows of a batch of code maps (N, H, W); K = k * k, offsets row by row. All arrays are int32.
 
     codes (C,): the distinct codes. first (A, K): the distinct windows, as positions in `codes`; C is outside. pixel
-    (N, h, w): the row of `first` for each place of the kernel.
+    (N, h, w): the row of `first` at each position of the kernel.
     """
     codes: np.ndarray
     first: np.ndarray
@@ -28,12 +28,12 @@ class Windows:
 
     @functools.cached_property
     def on_device(self):
-        """Tensors of these arrays by name: each goes to the device once, however many layers read it."""
+        """name -> tensor: each array is sent to the device once, for all layers."""
         return {}
 
     @functools.cached_property
     def positions(self):
-        """`first` as rows of a table with a row per offset and code, (A, K) int32; outside is the row behind all."""
+        """`first` as rows of a table with one row per offset and code, (A, K) int32; outside is the last row."""
         count, offsets = len(self.codes), self.first.shape[1]
         rows = np.where(self.first == count, offsets * count, self.first + count * np.arange(offsets))
         return rows.astype(np.int32)
@@ -41,17 +41,17 @@ class Windows:
 
 @dataclass
 class DoubleWindows(Windows):
-    """Distinct windows of those: second (B, K) holds rows of `first`, A is outside; pixel (N, H, W) names rows of `second`."""
+    """Distinct windows of windows: second (B, K) holds rows of `first`, A is outside; pixel (N, H, W): rows of `second`."""
     second: np.ndarray
 
     @property
     def share(self):
-        """Distinct double windows per pixel, 0 .. 1: what of the dense computation is left."""
+        """Distinct double windows per pixel, 0 .. 1: the share of the dense computation that is left."""
         return len(self.second) / self.pixel.size
 
 
 def distinct_windows(codes, k, stride, padding):
-    """Windows that a convolution of these sizes sees of the class codes (N, H, W), non-negative integers."""
+    """The distinct Windows of class codes (N, H, W), non-negative integers, under a convolution of these sizes."""
     values, position = _distinct(codes)
     first, pixel = _distinct_neighbourhoods(position, len(values), k, stride, padding)
     return Windows(values.astype(np.int32), first, pixel)
@@ -65,7 +65,7 @@ def distinct_double_windows(codes, k):
 
 
 def _distinct_neighbourhoods(ids, outside, k, stride, padding):
-    """Distinct k x k neighbourhoods of ids (N, H, W) < outside: (rows (A, k * k), each place's row (N, h, w)), int32."""
+    """Distinct k x k neighbourhoods of ids (N, H, W) < outside: (rows (A, k * k), row at each position (N, h, w)), int32."""
     padded = np.pad(ids, ((0, 0), (padding, padding), (padding, padding)), constant_values=outside)
     height, width = ((side - k) // stride + 1 for side in padded.shape[1:])
     along_rows = _chained([padded[:, :, x:x + stride * width:stride][:, :, :width] for x in range(k)], outside + 1)
@@ -75,7 +75,7 @@ def _distinct_neighbourhoods(ids, outside, k, stride, padding):
     n, y, x = np.unravel_index(representative, window.shape)
     offsets = np.arange(k)
     content = padded[n[:, None, None], stride * y[:, None, None] + offsets[:, None], stride * x[:, None, None] + offsets]
-    # In C order, as the kernels read them: numpy keeps another one of `ids`, as indexing makes where a side is 1.
+    # The kernels read C order; numpy would keep the order of `ids`, which indexing changes if a side is 1.
     return content.reshape(-1, k * k).astype(np.int32, order='C'), window.astype(np.int32, order='C')
 
 
@@ -88,7 +88,7 @@ def _chained(parts, count):
 
 
 def _distinct(keys):
-    """(distinct values in order, position of each key among them, int32), as np.unique."""
+    """np.unique with inverse: (sorted distinct values, each key's position among them, int32)."""
     if kernels() is not None:
         return operators.distinct(keys)
     values, position = np.unique(keys, return_inverse=True)

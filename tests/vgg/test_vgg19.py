@@ -43,7 +43,7 @@ def test_vgg19_from_something_else(tmp_path, vgg_arrays):
     with pytest.raises(InputError, match='No such file'):
         main(['vgg19', source, target])
     write_arrays(source, {name: array for name, array in vgg_arrays.items() if 'features.16' not in name})
-    with pytest.raises(InputError, match='no VGG19 .* 2 tensors are missing, the first features.16.weight'):
+    with pytest.raises(InputError, match='not VGG19 .* 2 tensors are missing, first features.16.weight'):
         main(['vgg19', source, target])
     for content in (b'', b'text', pickle.dumps(print)):
         with open(source, 'wb') as file:
