@@ -102,7 +102,8 @@ class OPT:
     beta1 = _o(lambda opt: 0.5 if opt.no_TTUR else 0.0, 'Adam: decay of the first moment (0 with TTUR, else 0.5)',
                kind=float, minimum=0)
     beta2 = _o(lambda opt: 0.999 if opt.no_TTUR else 0.9, 'Adam: decay of the second moment (0.9 with TTUR, else 0.999)',
-               kind=float, minimum=0, differs='Official code: 0.9 with TTUR. Paper and ctkindle: 0.999.')
+               kind=float, minimum=0, differs='Official code: 0.9 with TTUR, as behind the published numbers. Paper (in print) and '
+               'ctkindle: 0.999.')
     ema_decay = _o(0.0, 'keep an average of the generator\'s weights, over about 1 / (1 - this) updates, say 0.999: what paints, '
                    'scores and exports then takes it, unless --weights last; 0: off', minimum=0, maximum=1,
                    differs='Neither the paper nor the official code has one.')

@@ -129,7 +129,7 @@ def test_presets_are_named(scripts, tmp_path):
     assert says(said, '--preset', 'coco_stuff_papr', 'coco_stuff_paper', 'demo')
     process = scripts.run('train.py', '--preset', 'coco_stuff_paper', '--dataroot', tmp_path / 'nowhere', '--output', tmp_path,
                           '--log', tmp_path)
-    assert says(process.stdout, 'settings: preset coco_stuff_paper (', 'beta2 0.999', 'batchSize 32', 'nothing changed')
+    assert says(process.stdout, 'settings: preset coco_stuff_paper (', 'beta2 0.9', 'batchSize 32', 'nothing changed')
     process = scripts.run('train.py', '--preset', 'coco_stuff_paper', '--lr', '1e-3', '--dataroot', tmp_path / 'nowhere')
     assert says(process.stdout, 'preset coco_stuff_paper', 'different here: lr 0.001 (preset: 0.0002)')
     assert process.returncode == 1 and not os.listdir(tmp_path)

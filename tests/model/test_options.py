@@ -183,8 +183,15 @@ def test_presets(name):
 
 def test_the_paper_s_preset():
     opt = OPT.preset('coco_stuff_paper')
-    assert (opt.niter, opt.batchSize, opt.beta1, opt.beta2, opt.use_vae, opt.no_vgg_loss) == (100, 32, 0, 0.999, False, False)
+    assert (opt.niter, opt.batchSize, opt.beta1, opt.beta2, opt.use_vae, opt.no_vgg_loss) == (100, 32, 0, 0.9, False, False)
     assert says(message(OPT.preset, 'coco'), "'coco'", 'coco_stuff_paper', 'demo')
+
+
+@pytest.mark.parametrize('name', [name for name in PRESETS if name.endswith('_paper')])
+def test_presets_hold_what_published_numbers_answer_to(name):
+    """beta2 0.9 (an author, NVlabs/SPADE issue 50, quoted in 88) and batch 32 (paper, appendix A), for every data set."""
+    opt = OPT.preset(name)
+    assert (opt.beta1, opt.beta2, opt.batchSize, opt.lr, opt.no_TTUR) == (0, 0.9, 32, 0.0002, False)
 
 
 def test_differences_leave_out_what_changes_nothing_learned():

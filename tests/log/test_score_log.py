@@ -1,0 +1,124 @@
+"""scores.jsonl: appended to by many, read whatever version wrote it; the table of scores."""
+import json
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from log.score_log import Score, append, html_table, read, rows, table
+from runtime.errors import InputError
+from tests.runner import says
+
+# As version 204147d wrote them: training, val.py --score, result.evaluate.
+EARLIER = ['''{"date": "2026-11-01T10:00:00+00:00", "pictures": "runs/a/scoring/pics", "checkpoint": "epoch 3 of runs/a", "scores":
+ {"pixel_accuracy": 0.5, "mean_accuracy": 0.4, "mean_iou": 0.3, "frequency_weighted_iou": 0.2, "fid": null}, "protocol": {"name": "spade",
+ "style": "none", "void": "ignored"}, "class_iou": [0.1, null], "weights": "averaged"}''',
+           '''{"date": "2026-11-01T10:00:00+00:00", "pictures": "val/pics", "checkpoint": "output/model", "scores": {"mean_iou": 0.3,
+ "segmenter_frechet": 2.5}, "protocol": {"name": "own"}, "class_iou": [0.1, null], "real": {"mean_iou": 0.6}, "real_class_iou": [0.6,
+ null], "part_of_ceiling": {"pixel_accuracy": 0.9, "mean_iou": 0.5}, "weights": "last"}''',
+           '''{"date": "2026-11-01T10:00:00+00:00", "pictures": "theirs", "checkpoint": null, "scores": {"fid": 20.5}, "protocol": {},
+ "class_iou": null}''']
+
+
+def test_scores_of_earlier_versions_are_read(tmp_path):
+    (tmp_path / 'scores.jsonl').write_text('\n'.join(line.replace('\n', '') for line in EARLIER) + '\n')
+    found = read(tmp_path / 'scores.jsonl')
+    assert [score.epoch for score in found] == [3, None, None] and [score.weights for score in found] == ['averaged', 'last', None]
+    assert found[0].class_iou == [0.1, None] and found[1].real == {'mean_iou': 0.6} and found[2].scores == {'fid': 20.5}
+    append(tmp_path / 'scores.jsonl', Score(scores={'mean_iou': 0.25}, protocol={'name': 'spade'}, epoch=4))
+    assert [score.epoch for score in read(tmp_path / 'scores.jsonl')] == [3, None, None, 4]
+
+
+NUMBERS = st.none() | st.floats(allow_nan=False, allow_infinity=False)
+SCORES = st.builds(Score, scores=st.dictionaries(st.sampled_from(['mean_iou', 'fid']), NUMBERS),
+                   protocol=st.dictionaries(st.text(max_size=9), st.integers(0, 9) | st.just('ignored'), max_size=3),
+                   pictures=st.text('abc/', max_size=9), checkpoint=st.none() | st.text('epoch 12 of', max_size=9),
+                   epoch=st.integers(1, 99), class_iou=st.none() | st.lists(NUMBERS, max_size=3))
+
+
+@given(scores=st.lists(SCORES, max_size=4))
+def test_what_is_appended_is_read(tmp_path_factory, scores):
+    path = tmp_path_factory.mktemp('scores') / 'new/scores.jsonl'
+    for score in scores:
+        append(path, score)
+    assert read(path) == scores
+
+
+def test_half_a_line_at_the_end_is_none(tmp_path):
+    """What a power failure leaves of the last line neither hides the others nor spoils the next."""
+    path, whole = tmp_path / 'scores.jsonl', [Score(scores={'fid': float(number)}, protocol={}) for number in range(3)]
+    append(path, whole[0])
+    first = path.read_bytes()
+    append(path, whole[1])
+    both = path.read_bytes()
+    for end in range(len(first), len(both) - 1, 7):
+        path.write_bytes(both[:end])
+        assert read(path) == whole[:1]
+        append(path, whole[2])
+        assert read(path) == [whole[0], whole[2]]
+    path.write_bytes(both[:-1])      # as an editor leaves it
+    append(path, whole[2])
+    assert read(path) == whole
+
+
+def test_many_may_append_at_once(tmp_path):
+    path = tmp_path / 'scores.jsonl'
+
+    def work(number):
+        for step in range(10):
+            append(path, Score(scores={'fid': 1.0}, protocol={'name': 'x' * 5000}, epoch=100 * number + step))
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(score.epoch for score in read(path)) == sorted(100 * number + step for number in range(4) for step in range(10))
+
+
+@pytest.mark.parametrize('line, said', [
+    ('[]', 'expected an object'), ('3', 'expected an object'), ('{"checkpoint": 3}', 'scores: missing'), ('{', 'line 1'),
+    ('{"scores": {"fid": NaN}, "protocol": {}}', 'finite'), ('{"scores": {"fid": "good"}, "protocol": {}}', 'scores.fid'),
+    ('{"scores": {}, "protocol": {}, "epoch": -1}', 'epoch'), ('[' * 5000 + ']' * 5000, 'too deep'),
+    ('{"scores": {}, "protocol": {}, "class_iou": [[]]}', 'class_iou')])
+def test_damaged_lines_are_named(tmp_path, line, said):
+    path = tmp_path / 'scores.jsonl'
+    path.write_text(line + '\n{"scores": {}, "protocol": {}}\n')
+    with pytest.raises(InputError) as caught:
+        read(path)
+    assert says(str(caught.value), path, 'cannot be read', said, 'move it away') and '\n' not in str(caught.value)
+
+
+ONE = Score(scores={'mean_iou': 0.5, 'fid': None}, protocol={'void': 'ignored', 'number_of_pictures': 10}, pictures='ours',
+            class_iou=[0.5, 0.5], real={'mean_iou': 0.625}, part_of_ceiling={'mean_iou': 0.8})
+TWO = Score(scores={'mean_iou': 0.25, 'fid': None}, protocol={'void': 'ignored', 'number_of_pictures': 490}, pictures='theirs',
+            class_iou=[0.25, 0.25])
+
+
+def test_a_table_says_where_protocols_differ():
+    """Scores of 10 pictures and of 490 do not compare: both numbers stand there."""
+    text = table([ONE, TWO])
+    assert says(text, 'mean IoU', '0.5000', '0.2500', 'real photos: mean IoU', '0.6250', 'part of that', '0.8000')
+    assert 'number_of_pictures 10 | 490' in text and 'void ignored' in text and 'void ignored |' not in text
+    assert ('mean IoU', ['0.5000', '0.2500']) in rows([ONE, TWO]) and ('FID', ['-', '-']) in rows([ONE, TWO])
+
+
+def test_scores_over_one_class_are_said_to_mean_nothing():
+    perfect = Score(scores={'mean_iou': 1.0}, protocol={}, pictures='ours', class_iou=[1.0])
+    assert 'one class only' in table([perfect]) and 'mean nothing' in table([perfect]) and 'one class only' not in table([ONE])
+
+
+def test_html_shows_text_as_it_is():
+    assert html_table([('', '<a>'), ('b & c', '1')]) == \
+        '<table><tr><th></th><th>&lt;a&gt;</th></tr><tr><td>b &amp; c</td><td>1</td></tr></table>'
+
+
+def test_no_number_that_is_none_is_written(tmp_path):
+    with pytest.raises(ValueError):
+        append(tmp_path / 'scores.jsonl', Score(scores={'fid': float('nan')}, protocol={}))
+    assert not (tmp_path / 'scores.jsonl').exists()
+
+
+def test_a_line_is_json(tmp_path):
+    append(tmp_path / 'scores.jsonl', ONE)
+    assert json.loads((tmp_path / 'scores.jsonl').read_text())['part_of_ceiling'] == {'mean_iou': 0.8}
