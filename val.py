@@ -6,13 +6,12 @@ from runtime import device  # first: sets the threads, then imports Paddle
 # isort: split
 
 from dataset.files import find_samples
-from log import plan
+from log import plan, score_log
 from model.init import OPT
 from model.painter import checkpoint_parser, load_painter
 from model.weights import folder_of
 from output.draw import draw
-from result import evaluate
-from result.best import settings_for
+from result.evaluate import Evaluation, Settings, add_settings, chosen
 from runtime import distributed
 from runtime.errors import shown_in_one_line
 
@@ -31,7 +30,7 @@ def validate(arguments):
     plan.print_scales(opt, find_samples(opt, 'val', photos=False))
     folder, evaluation = os.path.join(arguments.results, 'pics'), None
     if arguments.score:   # what is missing for it is found before hours of painting
-        evaluation = evaluate.Evaluation(settings_for(opt, arguments), opt.max_dataset_size)
+        evaluation = Evaluation(Settings.of(opt, **chosen(arguments)))
         evaluation.refuse_extra(folder)
     style = (arguments.style or ('random' if arguments.score else 'photo')) if opt.use_vae else None
     endings = ['.jpg'] + ['.png'] * (arguments.png or arguments.score)
@@ -40,11 +39,10 @@ def validate(arguments):
     print(f'{count} pictures in {folder}' + (f' (max_dataset_size {count})' if count == opt.max_dataset_size else '') +
           (', by the averaged weights (--weights last takes the others)' if painter.weights == 'averaged' else ''))
     if evaluation and distributed.is_main():
-        checkpoint = folder_of(opt.lastoutput, arguments.which_epoch)
-        line = {**evaluation.score(folder, checkpoint, {'photo': 'photo (reconstruction)'}.get(style, style or 'none')),
-                'weights': painter.weights}
-        evaluate.append(arguments.scores, line)
-        print(evaluate.shown([line]))
+        score = evaluation.score(folder, {'photo': 'photo (reconstruction)'}.get(style, style or 'none'), weights=painter.weights,
+                                 checkpoint=folder_of(opt.lastoutput, arguments.which_epoch))
+        score_log.append(arguments.scores, score)
+        print(score_log.table([score]))
     distributed.barrier()
 
 
@@ -57,7 +55,7 @@ def command_line():
     parser.add_argument('--png', action='store_true', default=False, help='write lossless PNG files too')
     parser.add_argument('--results', metavar='DIR', default='output_val/', help='folder for the pictures [output_val/]')
     parser.add_argument('--score', action='store_true', default=False, help='score the PNG files too, as python -m result.evaluate')
-    evaluate.add_settings(parser.add_argument_group('with --score'))
+    add_settings(parser.add_argument_group('with --score'))
     return parser.parse_args()
 
 

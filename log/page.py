@@ -7,7 +7,6 @@ import argparse
 import base64
 import html
 import io
-import json
 import os
 import re
 import tempfile
@@ -20,7 +19,8 @@ import numpy
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from log import plot
+from log import plot, score_log
+from log.score_log import SHOWN, html_table
 from model.init import OPT
 from runtime.errors import InputError, shown_in_one_line
 from runtime.writing import writing
@@ -28,7 +28,7 @@ from runtime.writing import writing
 FRAMES = 16               # epochs on the film strip: the first, the last, and evenly between
 GAP = 4                   # pixels between the pictures of a row in output/pics (output/pictures.py)
 FRAME_WIDTH, WIDTH = 160, 1300
-DRAWN = {'mean_iou': 'mean IoU', 'pixel_accuracy': 'pixel accuracy'}
+DRAWN = 'mean_iou', 'pixel_accuracy'   # scores that are drawn over epochs
 STYLE = """
 body{font:15px/1.5 sans-serif;color:#333;max-width:1300px;margin:2em auto;padding:0 1em}
 h1,h2{font-weight:600} img{max-width:100%} table{border-collapse:collapse}
@@ -63,29 +63,23 @@ def columns(path):
 
 
 def scores(output):
-    """The lines of output/scores.jsonl, dicts, in the order of epochs; [] without it."""
-    path = os.path.join(output, 'scores.jsonl')
-    try:
-        with open(path, encoding='utf-8') as file:
-            lines = [json.loads(line) for line in file]
-        return sorted(((int(re.match(r'epoch (\d+) ', line['checkpoint'])[1]), line) for line in lines), key=lambda row: row[0])
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f'{path}: cannot be read: {error}: move it away') from None
+    """The Scores of output/scores.jsonl that tell their epoch, in its order; [] without it."""
+    found = score_log.read(os.path.join(output, score_log.FILE))
+    return sorted((score for score in found if score.epoch is not None), key=lambda score: score.epoch)
 
 
-def score_curves(lines):
-    """A picture of the scores over epochs, with those of real photos where they are known; of the last line's protocol alone."""
-    lines = [(epoch, line) for epoch, line in lines if line['protocol'] == lines[-1][1]['protocol']]
+def score_curves(scores):
+    """A picture of the scores over epochs, with those of real photos where they are known; of the last one's protocol alone."""
+    last = scores[-1]
     figure, axis = plt.subplots(figsize=(11, 3.6), constrained_layout=True)
-    for (name, title), colour in zip(DRAWN.items(), plot.RUNS):
-        points = [(epoch, line['scores'][name]) for epoch, line in lines if line['scores'].get(name) is not None]
+    for name, colour in zip(DRAWN, plot.RUNS):
+        points = [(score.epoch, score.scores[name]) for score in scores
+                  if score.protocol == last.protocol and score.scores.get(name) is not None]
         if points:
-            axis.plot(*zip(*points), color=colour, marker='.', label=title)
-            real = lines[-1][1].get('real', {}).get(name)
+            axis.plot(*zip(*points), color=colour, marker='.', label=SHOWN[name])
+            real = (last.real or {}).get(name)
             if real is not None:
-                axis.axhline(real, color=colour, linestyle='--', linewidth=1, label=f'{title} of real photos')
+                axis.axhline(real, color=colour, linestyle='--', linewidth=1, label=f'{SHOWN[name]} of real photos')
     axis.set_xlabel('epoch')
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axis.set_ylim(bottom=0)
@@ -122,9 +116,9 @@ def page(output, log):
         figures = ''.join(f'<figure>{picture(image, FRAME_WIDTH, caption)}<figcaption>{caption}</figcaption></figure>'
                           for caption, image in frames)
         parts.append(f'<h2>The same validation maps, epoch after epoch</h2><div class=strip>{figures}</div>')
-    lines = scores(output)
-    if lines:
-        parts.append(f'<h2>Scores</h2>{picture(score_curves(lines), WIDTH, "scores")}{_score_table(lines)}')
+    found = scores(output)
+    if found:
+        parts.append(f'<h2>Scores</h2>{picture(score_curves(found), WIDTH, "scores")}{_score_table(found)}')
     parts.append(f'<h2>Losses</h2>{picture(curves, WIDTH, "losses")}')
     changed = OPT().differences(opt, effects=('networks', 'order', 'learned', 'bits', 'free'))
     rows = ''.join(f'<tr><td>{name}</td><td>{html.escape(str(own))}</td><td class=faint>{html.escape(str(default))}</td></tr>'
@@ -136,21 +130,14 @@ def page(output, log):
             f'<title>{html.escape(title)}</title><style>{STYLE}</style>' + '\n'.join(parts) + '</html>')
 
 
-def _score_table(lines):
-    """The numbers, and by what protocol; a line of another protocol than the last is marked, since the two do not compare."""
-    names = [name for name in lines[-1][1]['scores'] if any(line['scores'].get(name) is not None for _, line in lines)]
-    last = lines[-1][1]['protocol']
-    head = ''.join(f'<th>{html.escape(name)}</th>' for name in names)
-    body = ''.join(f'<tr><td>{epoch}{"" if line["protocol"] == last else " *"}</td>'
-                   + ''.join(f'<td>{number(line["scores"].get(name))}</td>' for name in names) + '</tr>' for epoch, line in lines)
-    others = '' if all(line['protocol'] == last for _, line in lines) else '<p>* by another protocol or network: not comparable</p>'
+def _score_table(scores):
+    """The numbers of every epoch, and by what protocol; those of another than the last are marked, since they do not compare."""
+    last = scores[-1].protocol
+    epochs = [f'{score.epoch}{"" if score.protocol == last else " *"}' for score in scores]
+    others = '' if all(score.protocol == last for score in scores) else '<p>* by another protocol or network: not comparable</p>'
     listed = html.escape(' · '.join(f'{name}: {value}' for name, value in last.items() if value is not None))
-    return f'<table><tr><th>epoch</th>{head}</tr>{body}</table>{others}<p class=faint>{listed}</p>'
-
-
-def number(value):
-    """A score as text."""
-    return '-' if value is None else f'{value:.4f}'
+    columns = [('epoch', *epochs)] + [(title, *texts) for title, texts in score_log.rows(scores) if set(texts) != {'-'}]
+    return f'{html_table(zip(*columns))}{others}<p class=faint>{listed}</p>'
 
 
 def picture(image, width, what):

@@ -35,7 +35,7 @@ def refuse_extra(folder, samples):
 
 
 def matched(folder, samples, size, allow_missing):
-    """([Picture] of `folder` that can be scored, lines that say what is wrong with the others and with samples that have none).
+    """[Picture] of `folder` that can be scored; with allow_missing a line says what is wrong with others and samples without one.
 
     samples: list of dataset.files.Sample; size: (width, height) that every picture must have. InputError unless all are there
     and readable, or with allow_missing some. Each is decoded here too: damage is to be found before hours of measuring.
@@ -62,10 +62,12 @@ def matched(folder, samples, size, allow_missing):
                                  f'{size[0]}x{size[1]}: paint at that size, or say --size {found_size[0]}x{found_size[1]}, which '
                                  'the result names')
             found.append(Picture(sample.stem, path, sample.label))
-    if problems and (not allow_missing or not found):
+    if problems:
         kinds = [kind for _, kind in problems]
         counted = ', '.join(f'{kinds.count(kind)} {kind}' for kind in dict.fromkeys(kinds))
         listed = '; '.join(text for text, _ in problems[:LISTED]) + ('; ...' if len(problems) > LISTED else '')
-        remedy = 'complete the folder, or score what is there with --allow-missing' if found else 'name the right folder'
-        raise InputError(f'{folder} and {os.path.dirname(samples[0].label)} do not match: {counted} ({listed}): {remedy}')
-    return found, [text for text, _ in problems]
+        if not allow_missing or not found:
+            remedy = 'complete the folder, or score what is there with --allow-missing' if found else 'name the right folder'
+            raise InputError(f'{folder} and {os.path.dirname(samples[0].label)} do not match: {counted} ({listed}): {remedy}')
+        print(f'{folder}: left out: {counted} ({listed})')
+    return found

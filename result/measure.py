@@ -1,7 +1,10 @@
 """What is measured of single pictures: pixels by class and Inception features, each once, kept in a cache."""
+import contextlib
 import hashlib
 import json
 import os
+import re
+import time
 
 import numpy
 import paddle.nn.functional as F
@@ -15,47 +18,88 @@ from result.scores import VOID, confusion
 from runtime.errors import InputError
 from runtime.writing import writing
 
-BATCHES = 16  # that are looked up in the cache together
+BATCHES = 16       # that are looked up in the cache together
+DECODER = 2        # version of how files become pixels (dataset.files): another has another cache
+RECORD = 'cache.json'                       # in the folder of a cache: what its arrays depend on
+ARRAY = re.compile(r'[0-9a-f]{64}\.npy')    # names of its arrays
+MOST = 1 << 30     # bytes that all arrays may take after a score; one of 5000 pictures takes some 60 MB
+HEADER = 1 << 12   # bytes of a record at most
 
 
 class Cache:
     """Arrays by key in files of their own, whole or not there: what was interrupted goes on behind the last picture.
 
-    `what` (a dict) is everything that the arrays depend on besides the pictures: another protocol has another folder.
+    `what` (a dict) is everything that the arrays depend on besides the pictures: another protocol has another folder, named after
+    the digest of `what`, which it records.
     """
 
     def __init__(self, folder, what):
-        self.folder = os.path.join(folder, digest(json.dumps(what, sort_keys=True).encode())[:16])
+        self.what = json.dumps(what, sort_keys=True)
+        self.folder = os.path.join(folder, _name(self.what.encode()))
 
     def get(self, key):
         """The array of `key`, or None."""
+        path = self._path(key)
         try:
-            return numpy.load(self._path(key))
+            array = numpy.load(path)
         except (OSError, ValueError, EOFError):   # not there, or damaged by a power failure: it is measured again
             return None
+        with contextlib.suppress(OSError):   # told to `prune`, on drives too that record no access
+            os.utime(path, ns=(time.time_ns(), os.stat(path).st_mtime_ns))
+        return array
 
     def put(self, key, array):
-        with writing(self._path(key), 'name another --cache', alone=False) as unfinished:
+        remedy, record = 'name another --cache', os.path.join(self.folder, RECORD)
+        if not os.path.exists(record):
+            with writing(record, remedy, alone=False) as unfinished, open(unfinished, 'w') as file:
+                file.write(self.what)
+        with writing(self._path(key), remedy, alone=False) as unfinished:
             numpy.save(unfinished, array)
 
     def _path(self, key):
         return os.path.join(self.folder, f'{key}.npy')
 
 
-def digest(data):
-    return hashlib.sha256(data).hexdigest()
+def prune(folder, most=MOST):
+    """Remove arrays of the caches in `folder`, those not used for longest first, until `most` bytes are left.
+
+    Nothing else goes: a cache is a folder named after the digest of its record, an array a file in it named after a key.
+    """
+    arrays = []
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        try:
+            with open(os.path.join(folder, name, RECORD), 'rb') as file:
+                if _name(file.read(HEADER)) != name:
+                    continue
+            with os.scandir(os.path.join(folder, name)) as entries:
+                arrays += [(entry.stat().st_atime, entry.stat().st_size, entry.path) for entry in entries
+                           if ARRAY.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)]
+        except OSError:   # no cache, or another process is removing it
+            continue
+    excess = sum(size for _, size, _ in arrays) - most
+    for _, size, path in sorted(arrays):
+        if excess <= 0:
+            break
+        with contextlib.suppress(OSError):
+            os.remove(path)
+        excess -= size
+
+
+def _name(what):
+    return hashlib.sha256(what).hexdigest()[:16]
 
 
 def file_digest(*paths):
-    """SHA-256 of the files' bytes, one after the other; InputError for one that cannot be read."""
+    """SHA-256 of the bytes of a file, or of the digests of several; InputError for one that cannot be read."""
+    if len(paths) > 1:
+        return hashlib.sha256(' '.join(map(file_digest, paths)).encode()).hexdigest()
     found = hashlib.sha256()
-    for path in paths:
-        try:
-            with open(path, 'rb') as file:
-                for block in iter(lambda: file.read(1 << 20), b''):
-                    found.update(block)
-        except OSError as error:
-            raise InputError(f'{path}: cannot be read: {error.strerror or error}') from None
+    try:
+        with open(paths[0], 'rb') as file:
+            for block in iter(lambda: file.read(1 << 20), b''):
+                found.update(block)
+    except OSError as error:
+        raise InputError(f'{paths[0]}: cannot be read: {error.strerror or error}') from None
     return found.hexdigest()
 
 
@@ -76,13 +120,13 @@ def resized(image, size, how):
 class Segmentation:
     """Pixels of pictures by true and predicted class, by the data set's network and a protocol."""
 
-    def __init__(self, dataset, protocol, weights, cache, batch, size=None):
-        """size: (width, height) that photos are brought to first, where they are scored beside pictures of that size."""
-        self.dataset, self.protocol, self.weights, self.batch, self.size = dataset, protocol, weights, batch, size
+    def __init__(self, dataset, protocol, folder, cache, batch, size=None):
+        """folder: of the weights; size: (width, height) that photos are brought to first, where they are scored beside pictures."""
+        self.dataset, self.protocol, self.folder, self.batch, self.size = dataset, protocol, folder, batch, size
         self.kind = NETWORKS[dataset.network]
-        self.checksum = weights_checksum(self.kind, weights)
-        self.cache = Cache(cache, {'counts': 2, 'weights': self.checksum, 'network': dataset.network,
-                                   'full_size': protocol.full_size, **({'size': list(size)} if size else {})})
+        self.checksum = weights_checksum(self.kind, folder)
+        self.cache = Cache(cache, {'counts': DECODER, 'weights': self.checksum, 'network': dataset.network,
+                                   'label_nc': dataset.label_nc, 'ids': dataset.ids, 'full_size': protocol.full_size, 'size': size})
         self.network = None
 
     def counts(self, pairs, title):
@@ -103,7 +147,7 @@ class Segmentation:
 
     def predict(self, rgb):
         """Class maps (H, W), int64, of pictures uint8 (N, H, W, 3)."""
-        self.network = self.network or self.kind.load(self.weights, len(self.dataset.names))
+        self.network = self.network or self.kind.load(self.folder, len(self.dataset.names))
         x, size = self.kind.prepare(self.network, rgb), list(rgb.shape[1:3])
         whole = [-(-side // self.kind.multiple) * self.kind.multiple for side in size]
         if whole != size:
@@ -129,11 +173,11 @@ class Features:
     FID's Inception, or with the number of its classes a segmentation network that has features.
     """
 
-    def __init__(self, weights, cache, batch, size, network='inception', classes=None):
-        self.weights, self.batch, self.size, self.classes = weights, batch, size, classes
+    def __init__(self, folder, cache, batch, size, network='inception', classes=None):
+        self.folder, self.batch, self.size, self.classes = folder, batch, size, classes
         self.kind = NETWORKS[network]
-        self.checksum = weights_checksum(self.kind, weights)
-        self.cache = Cache(cache, {'features': 1, 'weights': self.checksum, 'size': list(size)})
+        self.checksum = weights_checksum(self.kind, folder)
+        self.cache = Cache(cache, {'features': DECODER, 'weights': self.checksum, 'network': network, 'size': size})
         self.network = None
 
     def of(self, pictures, title):
@@ -143,7 +187,7 @@ class Features:
     def _measure(self, pictures):
         """Yields (key, features) for each of `pictures`, a dict key -> (path,)."""
         for keys, read in _alike(((key, (self._read(path),)) for key, (path,) in pictures.items()), self.batch):
-            self.network = self.network or self.kind.load(self.weights, self.classes)
+            self.network = self.network or self.kind.load(self.folder, self.classes)
             yield from zip(keys, self.kind.describe(self.network, numpy.stack([rgb for rgb, in read])).numpy())
 
     def _read(self, path):

@@ -7,13 +7,14 @@ from dataset.contents import fingerprint
 from dataset.files import find_samples
 from model.init import OPT
 from result.measure import file_digest
-from result.protocols import Dataset
+from result.protocols import OWN, Dataset
+from result.scores import LABELLED
 from runtime.errors import InputError
 
 FOLDER = 'segmenter'                 # in the data set, unless --output named another
 WEIGHTS, DESCRIPTION = 'segmenter.pdparams', 'segmenter.json'
 MOST_CLASSES = 255                   # the next number means unlabelled
-USUAL_WEIGHTS = OPT().scoring        # where the published networks lie
+USUAL_SCORING = OPT().scoring        # where the published networks lie
 
 
 def checked_label_nc(dataroot, label_nc=None):
@@ -24,18 +25,35 @@ def checked_label_nc(dataroot, label_nc=None):
             raise InputError(f'{os.path.join(dataroot, classes.FILE)}: missing, and nothing else says how many classes there are: '
                              'name --label_nc, or make the set with python -m dataset.prepare folder')
         label_nc = classes.number_of_classes(found)
-    if not 1 <= label_nc <= MOST_CLASSES:
-        raise InputError(f'--label_nc {label_nc}: allowed: 1 .. {MOST_CLASSES}')
+    if label_nc == 1:
+        raise InputError(f'{dataroot}: 1 class (label_nc): every pixel of any picture would be counted as right, which scores '
+                         'nothing; label the rest as a class too, not as 255 (unlabelled)')
+    if not 1 < label_nc <= MOST_CLASSES:
+        raise InputError(f'--label_nc {label_nc}: allowed: 2 .. {MOST_CLASSES}')
     return label_nc
 
 
-def folder_of(dataroot, weights):
+def scores(opt):
+    """Whether an own network scores what `opt` paints: opt.dataset says so, or says nothing and one was trained for this set.
+
+    InputError if that network has another number of classes.
+    """
+    if opt.dataset != OWN and (opt.dataset or not folder_of(opt.dataroot, opt.scoring)):
+        return False
+    label_nc = description(opt.dataroot, opt.scoring)[1]['label_nc']
+    if label_nc != opt.label_nc:
+        raise InputError(f'label_nc {opt.label_nc}: the scoring network of {opt.dataroot} was trained for {label_nc} classes: '
+                         f'train it again with result.train_segmenter --label_nc {opt.label_nc} --restart, or leave scoring out')
+    return True
+
+
+def folder_of(dataroot, scoring):
     """The folder that holds the network of the set in dataroot; None if there is none.
 
-    `weights`, else its place in the set; where `weights` is the usual folder, which nobody has named, the set goes first.
+    `scoring`, else its place in the set; where `scoring` is the default, which nobody has named, the set goes first.
     """
-    places = [weights, os.path.join(dataroot, FOLDER)]
-    if os.path.normpath(weights) == os.path.normpath(USUAL_WEIGHTS):
+    places = [scoring, os.path.join(dataroot, FOLDER)]
+    if os.path.normpath(scoring) == os.path.normpath(USUAL_SCORING):
         places.reverse()
     return next((place for place in places if os.path.exists(os.path.join(place, DESCRIPTION))), None)
 
@@ -56,9 +74,9 @@ def read(folder):
     return found
 
 
-def description(dataroot, weights):
+def description(dataroot, scoring):
     """(folder, content of its segmenter.json); InputError if there is none, if it is damaged, or of another data set."""
-    folder = folder_of(dataroot, weights)
+    folder = folder_of(dataroot, scoring)
     if folder is None:
         place = os.path.join(dataroot, FOLDER, DESCRIPTION)
         raise InputError(f'{place}: this set has no scoring network yet: train it (to its end) with python -m '
@@ -72,8 +90,8 @@ def description(dataroot, weights):
     return folder, found
 
 
-def dataset(dataroot, weights):
+def dataset(dataroot, scoring):
     """(result.protocols.Dataset of one's own set in dataroot, folder of its network, its description)."""
-    folder, found = description(dataroot, weights)
+    folder, found = description(dataroot, scoring)
     names = found.get('classes') or [str(index) for index in range(found['label_nc'])]
-    return Dataset(dataroot, found['label_nc'], 'segmenter', found['size'], tuple(names), None), folder, found
+    return Dataset(dataroot, found['label_nc'], 'segmenter', found['size'], tuple(names), None, LABELLED), folder, found

@@ -5,6 +5,7 @@ from collections import namedtuple
 from dataset.classes import USUAL_FOLDERS
 from dataset.palette import ADE20K, COCO_STUFF
 from dataset.prepare.samples import maker_of
+from result.scores import ALL, EITHER, LABELLED
 from runtime.errors import InputError
 
 # full_size: the picture is enlarged to the label's own size; else the label is made as small as the picture (nearest).
@@ -15,9 +16,10 @@ PROTOCOLS = {'spade': Protocol(False, False), 'full_size': Protocol(True, False)
 
 OWN = 'own'   # the data set that is not one of DATASETS: result.own tells its classes, its network and its size
 
-# label_nc: as in OPT; network: a key of result.networks.NETWORKS; size: (width, height) of SPADE's pictures;
-# names: of the classes that are scored; ids: the label files' id of each, where it is not the same number.
-Dataset = namedtuple('Dataset', 'dataroot label_nc network size names ids')
+# label_nc: as in OPT; network: a key of result.networks.kinds.NETWORKS; size: (width, height) of SPADE's pictures;
+# names: of the classes that are scored; ids: the label files' id of each, where it is not the same number;
+# mean_iou_over: the rule of the evaluation code that was published with the network (result/scores.py).
+Dataset = namedtuple('Dataset', 'dataroot label_nc network size names ids mean_iou_over')
 
 # Cityscapes' 35 ids -> the 19 classes that are evaluated (cityscapesScripts, helpers/labels.py); all other ids are void.
 CITYSCAPES = {7: 'road', 8: 'sidewalk', 11: 'building', 12: 'wall', 13: 'fence', 17: 'pole', 19: 'traffic light',
@@ -25,10 +27,11 @@ CITYSCAPES = {7: 'road', 8: 'sidewalk', 11: 'building', 12: 'wall', 13: 'fence',
               28: 'bus', 31: 'train', 32: 'motorcycle', 33: 'bicycle'}
 
 DATASETS = {
-    'coco_stuff': Dataset('dataset/coco_stuff/', 182, 'deeplab', (256, 256), COCO_STUFF, None),
+    'coco_stuff': Dataset('dataset/coco_stuff/', 182, 'deeplab', (256, 256), COCO_STUFF, None, LABELLED),
     # In the files 0 is unknown, and class 0 of the network is their id 1.
-    'ade20k': Dataset('dataset/ade20k/', 150, 'upernet', (256, 256), ADE20K, tuple(range(1, 151))),
-    'cityscapes': Dataset('dataset/cityscapes/', 35, 'drn', (512, 256), tuple(CITYSCAPES.values()), tuple(CITYSCAPES)),
+    'ade20k': Dataset('dataset/ade20k/', 150, 'upernet', (256, 256), ADE20K, tuple(range(1, 151)), ALL),
+    'cityscapes': Dataset('dataset/cityscapes/', 35, 'drn', (512, 256), tuple(CITYSCAPES.values()), tuple(CITYSCAPES),
+                          EITHER),
 }
 
 # What made a set (dataset.prepare's record) -> whose classes its label ids are.

@@ -1,16 +1,20 @@
-"""What FID compares with: mean and covariance of the Inception features of photos, made once and kept, or read from a file."""
+"""What FID compares with: mean and covariance of the features of photos, made once and kept, or read from a file."""
+import hashlib
+import io
 import json
 import os
 import zipfile
+import zlib
 
 import numpy
 
-from result.measure import digest
+from result.measure import file_digest
 from result.scores import Moments
 from runtime.errors import InputError
 from runtime.writing import writing
 
-TOGETHER = 64  # features that are taken into the moments together
+TOGETHER = 64      # features that are taken into the moments together
+HEADER = 1 << 16   # bytes of an array's header and of a text, at most
 
 
 def moments(features, paths, title):
@@ -23,36 +27,73 @@ def moments(features, paths, title):
             rows = []
     if rows:
         result.add(rows)
+    if not numpy.isfinite(result.scatter).all():
+        raise InputError(f'{os.path.join(features.folder, features.kind.file)}: gives features that are no finite numbers: its '
+                         'weights are damaged; convert them again')
     return result
 
 
-def of_photos(features, photos, split, dataset, folder):
-    """Statistics (as `read` gives them) of the files `photos` of a split, from folder/statistics, where they are kept."""
+def of_photos(features, photos, split, dataset):
+    """Statistics (as `read` gives them) of the files `photos` of a split, which are kept in `statistics` beside the weights.
+
+    The file is named after the bytes of all photos and of the weights. What is kept and cannot be read is made again.
+    """
     if len(photos) < 2:
         raise InputError(f'{os.path.dirname(photos[0])}: FID needs two photos at least, found {len(photos)}: leave FID out with '
                          '--no_fid')
-    # A photo's size stands for its bytes: reading 118287 photos to see that they are the same would take longer than it saves.
-    key = digest(json.dumps([[os.path.basename(path), os.path.getsize(path)] for path in photos]).encode())
+    key = hashlib.sha256(json.dumps([features.cache.what, *map(file_digest, photos)]).encode()).hexdigest()[:16]
     size = f'{features.size[0]}x{features.size[1]}'
-    path = os.path.join(folder, 'statistics', f'{dataset}_{split}_{size}_{features.checksum[:8]}_{key[:8]}.npz')
-    if not os.path.exists(path):
+    path = os.path.join(features.folder, 'statistics', f'{dataset}_{split}_{size}_{key}.npz')
+    try:
+        return read(path, features.kind.features)
+    except InputError:
         found = moments(features, photos, f'photos ({split})')
-        what = f'{len(photos)} photos of {split}_img at {size} (bicubic), photos {key[:16]}'
+    known = {'mu': found.mean, 'sigma': found.covariance,
+             'what': f'{len(photos)} photos of {split}_img at {size} (bicubic), photos {key}'}
+    try:
         with writing(path, alone=False) as unfinished:
-            numpy.savez(unfinished, mu=found.mean, sigma=found.covariance, what=what)
-    return read(path, features.kind.features)
+            numpy.savez(unfinished, **known)
+    except InputError as error:   # a data set or weights that may not be written to
+        print(f'{error}: the statistics of the photos are not kept and will be computed again')
+    return known
 
 
 def read(path, features):
-    """dict: 'mu' (features), 'sigma' (features, features), float64, and 'what' in words, of an .npz file, ours or pytorch-fid's."""
+    """dict: 'mu' (features), 'sigma' (features, features), float64, and 'what' in words, of an .npz file, ours or pytorch-fid's.
+
+    InputError for anything else: no array is read that is larger than these, and no number is taken that a covariance cannot hold.
+    """
     try:
-        with numpy.load(path, allow_pickle=False) as file:
-            mu, sigma = file['mu'].astype(numpy.float64), file['sigma'].astype(numpy.float64)
-            what = str(file['what']) if 'what' in file else f'{os.path.basename(path)}, SHA-256 of mu {digest(mu.tobytes())[:16]}'
-    except (OSError, ValueError, KeyError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:   # TypeError: .npy
-        raise InputError(f'{path}: no reference statistics: {error}; --statistics takes val, train or an .npz file of mu and '
-                         'sigma') from None
-    if mu.shape != (features,) or sigma.shape != (features, features):
-        raise InputError(f'{path}: mu has shape {mu.shape} and sigma {sigma.shape}, expected ({features},) and '
-                         f'({features}, {features})')
+        with zipfile.ZipFile(path) as file:
+            names = file.namelist()
+            mu = _array(file, 'mu', (features,))
+            sigma = _array(file, 'sigma', (features, features))
+            what = str(_array(file, 'what', ())) if 'what.npy' in names else \
+                f'{os.path.basename(path)}, SHA-256 of mu {hashlib.sha256(mu.tobytes()).hexdigest()[:16]}'
+        scale = numpy.abs(sigma).max()
+        if numpy.abs(sigma - sigma.T).max() > 1e-6 * scale or numpy.linalg.eigvalsh(sigma)[0] < -1e-6 * scale:
+            raise ValueError('sigma is no covariance: it is not symmetric, or has negative eigenvalues')
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f'{path}: no reference statistics: {" ".join(str(error).split())}; --statistics takes val, train or an '
+                         f'.npz file of mu ({features}) and sigma ({features}, {features})') from None
     return {'mu': mu, 'sigma': sigma, 'what': what}
+
+
+def _array(file, name, shape):
+    """The array `name` of an open .npz: float64 and finite, but for the text of shape (); ValueError for another."""
+    size = HEADER + 16 * int(numpy.prod(shape))
+    with file.open(f'{name}.npy') as member:
+        content = member.read(size + 1)
+    if len(content) > size:
+        raise ValueError(f'{name}: larger than an array of shape {shape}')
+    array = numpy.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+    if array.shape != shape:
+        raise ValueError(f'{name} has shape {array.shape}, expected {shape}')
+    if not shape:
+        return array
+    if array.dtype.kind not in 'fiu':
+        raise ValueError(f'{name}: found {array.dtype}, expected real numbers')
+    array = array.astype(numpy.float64)
+    if not numpy.isfinite(array).all():
+        raise ValueError(f'{name} holds NaN or infinity')
+    return array

@@ -7,6 +7,12 @@ import numpy
 
 VOID = 255   # true label of a pixel that has none
 
+# Which classes a mean IoU is over: the evaluation codes of the segmentation networks differ.
+LABELLED = 'classes in the labels'                        # kazuto1011/deeplab-pytorch, libs/utils/metric.py (b88e760)
+EITHER = 'classes in the labels or the segmentation'      # fyu/drn, segment.py: a class that is only predicted counts as 0
+ALL = 'all classes, an absent one as 0'                   # CSAILVision/semantic-segmentation-pytorch, eval.py
+OTHER = {LABELLED: EITHER, EITHER: LABELLED, ALL: LABELLED}   # the rule of the second figure
+
 
 # ---- Segmentation
 
@@ -27,12 +33,13 @@ def confusion(label, predicted, classes):
     return numpy.bincount((row * classes + predicted).ravel(), minlength=(classes + 1) * classes).reshape(classes + 1, classes)
 
 
-def segmentation_scores(counts, void_counted=False):
+def segmentation_scores(counts, void_counted=False, over=LABELLED):
     """dict of scores in 0 .. 1 from `confusion` counts, summed over pictures; NaN where nothing was counted.
 
-    pixel_accuracy; mean_accuracy and mean_iou, over the classes that are there (in the label; in label or prediction);
-    frequency_weighted_iou; class_iou, a float64 (classes). void_counted: void pixels are counted as wrong: among all pixels,
-    and as false for the class predicted there; otherwise they are left out.
+    pixel_accuracy; mean_accuracy, over the classes in the labels; mean_iou, over the classes of the rule `over`, and
+    mean_iou_other, of OTHER[over]; frequency_weighted_iou; class_iou, a float64 (classes), NaN for a class that is absent.
+    void_counted: void pixels are counted as wrong: among all pixels, and as false for the class predicted there; otherwise they
+    are left out.
     """
     counts = numpy.asarray(counts)
     if not void_counted:
@@ -43,9 +50,16 @@ def segmentation_scores(counts, void_counted=False):
         class_accuracy = right / true
         return {'pixel_accuracy': float(numpy.float64(right.sum()) / counts.sum()),
                 'mean_accuracy': _mean(class_accuracy),
-                'mean_iou': _mean(class_iou),
+                'mean_iou': _mean_iou(class_iou, true, over),
+                'mean_iou_other': _mean_iou(class_iou, true, OTHER[over]),
                 'frequency_weighted_iou': float((true[true > 0] * class_iou[true > 0]).sum() / numpy.float64(counts.sum())),
                 'class_iou': class_iou}
+
+
+def _mean_iou(class_iou, true, over):
+    if over == ALL and true.any():
+        return float(numpy.nan_to_num(class_iou).mean())
+    return _mean(class_iou[true > 0] if over == LABELLED else class_iou)
 
 
 def _mean(values):
@@ -84,8 +98,11 @@ def frechet_distance(mean, covariance, other_mean, other_covariance):
     """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^1/2) of two normal distributions.
 
     With C = F F', tr (C1 C2)^1/2 is the sum of the singular values of F1' F2. That stays exact where covariances are singular:
-    with fewer pictures than features they are, and a general matrix root gives complex numbers there.
+    with fewer pictures than features they are, and a general matrix root gives complex numbers there. ValueError for what is
+    not finite.
     """
+    if not all(numpy.isfinite(array).all() for array in (mean, covariance, other_mean, other_covariance)):
+        raise ValueError('means and covariances must be finite numbers')
     distance = ((numpy.asarray(mean, numpy.float64) - other_mean) ** 2).sum()
     cross = numpy.linalg.svd(_factor(covariance).T @ _factor(other_covariance), compute_uv=False).sum()
     return max(0.0, float(distance + numpy.trace(covariance) + numpy.trace(other_covariance) - 2 * cross))

@@ -18,12 +18,14 @@ from PIL import Image, ImageDraw, ImageFont
 
 from dataset.files import find_samples, load_photo
 from dataset.palette import colourize
-from log.page import losses, number, picture
+from log import score_log
+from log.page import losses, picture
 from log.progress import bar
+from log.score_log import html_table
 from model.init import OPT
 from model.weights import folder_of
 from output import pictures
-from result.evaluate import OF_THE_CEILING, SHOWN, Evaluation, append, command_line
+from result.evaluate import command_line, scored
 from result.measure import resized
 from runtime.errors import InputError, shown_in_one_line
 
@@ -36,7 +38,7 @@ STYLE = """
 body{font:15px/1.5 sans-serif;color:#333;max-width:1100px;margin:2em auto;padding:0 1em}
 h1,h2{font-weight:600} img{max-width:100%} figure{margin:0}
 table{border-collapse:collapse} td,th{padding:.2em 1em;border-bottom:1px solid #ddd;text-align:left}
-.n{text-align:right;font-variant-numeric:tabular-nums}
+td+td{text-align:right;font-variant-numeric:tabular-nums}
 .faint,figcaption{color:#777;font-size:12px;overflow-wrap:anywhere}
 .row{display:flex;flex-wrap:wrap;gap:8px}
 .bars{columns:3} .bar{display:flex;font-size:12px;break-inside:avoid}
@@ -94,17 +96,11 @@ def extremes(evaluation, folder):
     return sorted(scored, key=lambda entry: entry[0])
 
 
-def page(evaluation, systems, lines, sheets, log, settings):
+def page(evaluation, systems, scores, sheets, log, settings):
     """The HTML text; all pictures are in it."""
-    head = '<tr><th></th>' + ''.join(f'<th>{html.escape(title)}</th>' for title in systems) + '</tr>'
-    rows = [(title, [line['scores'][name] for line in lines]) for name, title in SHOWN.items() if name in lines[0]['scores']]
-    for name in OF_THE_CEILING if 'real' in lines[0] else ():
-        rows.append((f'real photos: {SHOWN[name]}', [line['real'][name] for line in lines]))
-        rows.append(('part of that', [line['part_of_ceiling'][name] for line in lines]))
-    body = ''.join(f'<tr><td>{title}</td>{"".join(f"<td class=n>{number(value)}</td>" for value in values)}</tr>'
-                   for title, values in rows)
-    parts = [f'<h2>Scores</h2><table>{head}{body}</table>',
-             f'<p class=faint>{_listed(lines[0]["protocol"])}</p>',
+    rows = [(title, *texts) for title, texts in score_log.rows(scores)]
+    parts = [f'<h2>Scores</h2>{html_table([("", *systems), *rows])}<p>{html.escape(scores[0].warning)}</p>',
+             f'<p class=faint>{_listed({name: " | ".join(values) for name, values in score_log.protocol_rows(scores)})}</p>',
              '<h2>The first pictures by name</h2>',
              *(picture(Image.open(path), SHEET_WIDTH, os.path.basename(path)) for path in sheets)]
     ranked = extremes(evaluation, settings.pictures)
@@ -114,7 +110,7 @@ def page(evaluation, systems, lines, sheets, log, settings):
                    f'<figcaption>{html.escape(found.stem)}<br>{accuracy:.3f}</figcaption></figure>' for accuracy, found in chosen]
         parts.append(f'<h2>{title}, by pixel accuracy</h2><div class=row>{"".join(figures)}</div>')
     parts.append('<h2>IoU by class</h2>' + _bars(
-        evaluation.dataset.names, lines[0]['class_iou'], lines[0].get('real_class_iou')))
+        evaluation.dataset.names, scores[0].class_iou, scores[0].real_class_iou))
     if log is not None:
         parts.append(f'<h2>Losses</h2>{picture(log, SHEET_WIDTH, "losses")}')
     flags = {name: value for name, value in vars(settings).items() if value is not None}
@@ -122,9 +118,9 @@ def page(evaluation, systems, lines, sheets, log, settings):
     if settings.checkpoint and os.path.isdir(settings.checkpoint):
         trained = OPT.load(os.path.join(folder_of(settings.checkpoint), 'opt.json')).as_dict()
         parts.append(f'<p class=faint>Training: {_listed(trained)}</p>')
-    title = f'{settings.dataset}: {lines[0]["protocol"]["number_of_pictures"]} pictures'
+    title = f'{settings.dataset}: {scores[0].protocol["number_of_pictures"]} pictures'
     return (f'<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width">'
-            f'<title>{title}</title><style>{STYLE}</style><h1>{title}</h1><p class=faint>{html.escape(lines[0]["date"])}</p>'
+            f'<title>{title}</title><style>{STYLE}</style><h1>{title}</h1><p class=faint>{html.escape(scores[0].date)}</p>'
             + '\n'.join(parts) + '</html>')
 
 
@@ -152,16 +148,13 @@ def main():
     parser.add_argument('--log', default='log/', metavar='DIR', help='folder of log.npy, for the curves; none without it [log/]')
     parser.add_argument('--output', default='result/', metavar='DIR', help='folder for the sheets and index.html [result/]')
     settings = parser.parse_args()
-    if settings.rows < 1 or settings.no_segmentation:
+    if settings.rows < 1 or not settings.segmentation:
         raise InputError('the sheet shows one row at least, and its segmentation: leave --no_segmentation out, and --rows above 0')
     device.use_best_device()
-    evaluation = Evaluation(settings)
+    evaluation, scores = scored(settings)
     systems = {'ours': settings.pictures}
     if settings.reference:
         systems['other'] = settings.reference
-    lines = [evaluation.score(folder, settings.checkpoint if title == 'ours' else None) for title, folder in systems.items()]
-    for line in lines:
-        append(settings.scores, line)
     names = [*systems, 'photo']
     found = list(rows(evaluation, systems, settings.rows))
     sheets = write_sheets(settings.output, names + [f'{name}: segmented' for name in names], found)
@@ -169,7 +162,7 @@ def main():
     log = losses(settings.log)[0] if os.path.exists(os.path.join(settings.log, 'log.npy')) else None
     try:
         with open(path, 'w', encoding='utf-8') as file:
-            file.write(page(evaluation, systems, lines, sheets, log, settings))
+            file.write(page(evaluation, systems, scores, sheets, log, settings))
     except OSError as error:
         raise InputError(f'{path}: cannot be written: {error.strerror or error}') from None
     print(f'{len(found)} rows: {", ".join(sheets)}; page: {path}')

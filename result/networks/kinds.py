@@ -30,6 +30,10 @@ class ScoringNetwork:
         if self.classes_in and getattr(state.get(self.classes_in), 'ndim', 0) != 4:
             raise InputError(f'{source}: no {self.title}: there is no {self.classes_in} among its {len(state)} tensors, the first '
                              f'{", ".join(list(state)[:2])}; expected what was published as {self.published}')
+        for name, array in state.items():
+            if not numpy.isfinite(array).all():
+                raise InputError(f'{source}: {name} holds NaN or infinity: the file is damaged; make it again from what was '
+                                 f'published as {self.published}')
         classes = state[self.classes_in].shape[0] if self.classes_in else None
         network = self.make(classes) if classes else self.make()
         try:

@@ -37,8 +37,8 @@ def test_the_page_has_all_and_asks_for_nothing(run):
     assert 'http' not in text and text.count('<img src="data:image/jpeg;base64,') == 4 + 1 + 1
     assert says(text, '>labels<', '>epoch 1<', '>epoch 2<', '>photos<', 'Losses', '<td>1 *</td><td>0.1000</td>', '<td>3</td>',
                 'not comparable', 'network_sha256: b&lt;b', '<td>crop_size</td><td>32</td><td class=faint>256</td>')
-    assert '<td>fid' not in text and text.index('<td>1 *') < text.index('<td>2</td>') < text.index('<td>3</td>')
-    assert [epoch for epoch, _ in scores(output)] == [1, 2, 3]
+    assert 'FID' not in text and '<th>mean IoU</th>' in text and text.index('<td>1 *') < text.index('<td>2</td>') < text.index('<td>3</td>')
+    assert [score.epoch for score in scores(output)] == [1, 2, 3]
 
 
 def test_scores_of_another_protocol_are_not_drawn(run, monkeypatch):
@@ -76,7 +76,7 @@ def test_what_cannot_be_read_is_named(run, tmp_path):
     with pytest.raises(InputError, match='opt.json'):
         main(['--output', str(tmp_path), '--log', str(log)])
     (output / 'scores.jsonl').write_text('{"checkpoint": 3}\n')
-    with pytest.raises(InputError, match='scores.jsonl: cannot be read'):
+    with pytest.raises(InputError, match='scores.jsonl, line 1: cannot be read'):
         main(['--output', str(output), '--log', str(log)])
     assert not (output / 'page.html').exists()
 

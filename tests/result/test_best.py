@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from log.score_log import Score, read
 from model.init import OPT
 from model.weights import read_weights
 from output.checkpoint import Checkpoint
@@ -38,11 +39,12 @@ def scored(output, epoch, score, found=None):
 
     found: a list to which the names of the pictures are added that are scored.
     """
-    def evaluated(pictures, checkpoint, style):
+    def evaluated(pictures, style, **painter):
         if found is not None:
             found.extend(sorted(os.listdir(pictures)))
-        return {'checkpoint': checkpoint, 'scores': {'mean_iou': score}, 'protocol': {'name': 'spade'}}
+        return Score(scores={'mean_iou': score}, protocol={'name': 'spade'}, **painter)
     scoring = Best.__new__(Best)
+    scoring.folder = os.path.join(output, 'scoring')
     scoring.opt = OPT(label_nc=182, output=output, use_vae=False, score_epoch_freq=1)
     scoring.evaluation = SimpleNamespace(score=evaluated)
     return scoring.score(Stub(epoch), Checkpoint(output), epoch)
@@ -84,7 +86,7 @@ def kept(output):
     folder = output / 'best'
     steps = {read_weights(folder / f'{name}.pdparams')['a'][0] for name in ('n_g', 'n_d', 'n_e')}
     score = json.loads((folder / 'score.json').read_text())
-    assert steps == {int(np.load(folder / 'current_epoch.npy'))} == {int(score['checkpoint'].split()[1])}
+    assert steps == {int(np.load(folder / 'current_epoch.npy'))} == {score['epoch']}
     assert OPT.load(folder / 'opt.json')
     return steps.pop(), score['scores']['mean_iou']
 
@@ -109,8 +111,7 @@ def test_a_kill_between_score_and_keep_loses_nothing(tmp_path, score, expected):
         else:
             scored(output, 2, score)
         assert kept(output) == (expected, max(score, 0.3))
-        lines = [json.loads(line) for line in (output / 'scores.jsonl').read_text().splitlines()]
-        assert [(line['checkpoint'].split()[1], line['scores']['mean_iou']) for line in lines] == [('1', 0.3), ('2', score)]
+        assert [(line.epoch, line.scores['mean_iou']) for line in read(output / 'scores.jsonl')] == [(1, 0.3), (2, score)]
         assert not [path for path in output.rglob('*') if 'unfinished' in path.name or 'replaced' in path.name]
         shutil.rmtree(output)
         moment += 1

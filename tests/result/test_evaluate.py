@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 
 from model.weights import read_weights, save_weights
-from result.evaluate import Evaluation, command_line
+from result.evaluate import Evaluation, Settings, chosen, command_line
 from result.matching import matched
 from result.measure import true_classes
 from result.networks.deeplab import DeepLabV2
 from result.networks.inception import FIDInception
 from result.protocols import CITYSCAPES, DATASETS
-from result.scores import VOID, confusion, segmentation_scores
+from result.scores import LABELLED, VOID, confusion, segmentation_scores
 from result.sheet import write_sheets
 from runtime.errors import InputError
 from tests.forked import kill, until
@@ -44,13 +44,14 @@ def photos(tiny_set, tmp_path_factory):
 
 def words(pictures, tiny_set, weights, tmp_path, *more):
     return [str(word) for word in ('--pictures', pictures, '--dataset', 'coco_stuff', '--dataroot', tiny_set, '--size', '32x32',
-                                   '--weights', weights, '--cache', tmp_path / 'cache', '--scores', tmp_path / 'scores.jsonl',
+                                   '--scoring', weights, '--cache', tmp_path / 'cache', '--scores', tmp_path / 'scores.jsonl',
                                    *more)]
 
 
 def evaluation(*arguments):
-    settings = command_line('').parse_args(words(*arguments))
-    return Evaluation(settings), settings.pictures
+    given = command_line('').parse_args(words(*arguments))
+    settings = Settings(given.dataset, given.dataroot, given.size, given.scoring, batch=given.batch, **chosen(given))
+    return Evaluation(settings), given.pictures
 
 
 @pytest.mark.thorough
@@ -87,9 +88,9 @@ def test_killed_and_gone_on(scripts, tiny_set, photos, weights, tmp_path):
     assert not (tmp_path / 'scores.jsonl').exists()
     measured = first.stat().st_mtime_ns
     found, folder = evaluation(photos, tiny_set, weights, tmp_path, '--batch', '1', '--no_fid')
-    line = found.score(folder)
+    score = found.score(folder)
     assert first.stat().st_mtime_ns == measured
-    assert line['scores'] == evaluation(photos, tiny_set, weights, tmp_path / 'other', '--no_fid')[0].score(folder)['scores']
+    assert score.scores == evaluation(photos, tiny_set, weights, tmp_path / 'other', '--no_fid')[0].score(folder).scores
 
 
 @pytest.mark.thorough
@@ -98,9 +99,9 @@ def test_protocols(tiny_set, photos, weights, tmp_path):
     scores = {}
     for name in ('spade', 'full_size', 'void_counted'):
         found, folder = evaluation(photos, tiny_set, weights, tmp_path, '--no_fid', '--protocol', name)
-        line = found.score(folder)
+        score = found.score(folder)
         counts = 0
-        for picture in matched(folder, found.samples, found.size, False)[0]:
+        for picture in matched(folder, found.samples, found.size, False):
             image, label = Image.open(picture.path), Image.open(picture.label)
             if name == 'full_size':
                 image = image.resize(label.size, Image.Resampling.BILINEAR)
@@ -109,9 +110,9 @@ def test_protocols(tiny_set, photos, weights, tmp_path):
             predicted = next(iter(found.segmentation.predict(np.array(image)[None])))
             counts = counts + confusion(np.array(label), predicted, 182)
         wanted = segmentation_scores(counts, name == 'void_counted')
-        assert line['scores']['pixel_accuracy'] == wanted['pixel_accuracy']
-        assert line['scores']['mean_iou'] == wanted['mean_iou'] and line['protocol']['name'] == name
-        scores[name] = line['scores'], counts
+        assert score.scores == {**{key: value for key, value in wanted.items() if key != 'class_iou'}, 'fid': None}
+        assert score.protocol['name'] == name and score.protocol['mean_iou_over'] == LABELLED
+        scores[name] = score.scores, counts
     assert scores['spade'][1][-1].sum() > 0 and scores['full_size'][1].sum() == VALIDATION * 40 * 48
     assert scores['void_counted'][0]['mean_accuracy'] == scores['spade'][0]['mean_accuracy']
 
@@ -144,10 +145,10 @@ def test_folders_that_do_not_match(tiny_set, photos, weights, tmp_path):
     refused('have 64x64: paint at that size', '--size', '64x64', '--allow-missing')
     refused('leave nothing to score', '--no_fid', '--no_segmentation')
     refused('cannot list the pictures', folder=tmp_path / 'nowhere')
-    refused('the weights of DeepLabV2-ResNet101 are missing', '--weights', tmp_path)
+    refused('the weights of DeepLabV2-ResNet101 are missing', '--scoring', tmp_path)
     refused('no reference statistics', '--no_segmentation', '--statistics', tmp_path / 'pics/001.png', folder=photos)
     found, folder = evaluation(tmp_path / 'pics', tiny_set, weights, tmp_path, '--allow-missing', '--no_fid')
-    assert found.score(folder)['protocol']['missing_pictures'] == 2
+    assert found.score(folder).protocol['missing_pictures'] == 2
 
 
 @pytest.mark.thorough
@@ -171,8 +172,8 @@ def test_statistics_are_stored_and_taken_again(tiny_set, photos, weights, tmp_pa
     assert '13 photos of train_img' in made['what'] and not (tmp_path / 'cache').exists()
     assert again['what'] == made['what'] and np.array_equal(again['sigma'], made['sigma'])
     np.savez(tmp_path / 'theirs.npz', mu=made['mu'], sigma=made['sigma'])
-    line = statistics(tmp_path / 'theirs.npz').score(photos)
-    assert line['scores']['fid'] > 1 and 'theirs.npz' in line['protocol']['fid_reference']
+    score = statistics(tmp_path / 'theirs.npz').score(str(photos))
+    assert score.scores['fid'] > 1 and 'theirs.npz' in score.protocol['fid_reference']
 
 
 @pytest.fixture(scope='module')

@@ -58,7 +58,7 @@ def test_what_is_damaged_in_the_cache_is_measured_again(tmp_path, files):
     assert (np.load(stored[0]) == 1).all() and not list((tmp_path / 'cache').glob('*/.unfinished*'))
 
 
-def test_matching_lists_what_is_wrong(tmp_path):
+def test_matching_lists_what_is_wrong(tmp_path, capsys):
     samples = [Sample(stem, str(tmp_path / f'val_label/{stem}.png'), None, None) for stem in 'abc']
     (tmp_path / 'pics').mkdir()
     for name, size in (('a.jpg', (8, 4)), ('a.png', (8, 4)), ('d.png', (8, 4))):
@@ -67,14 +67,25 @@ def test_matching_lists_what_is_wrong(tmp_path):
     with pytest.raises(InputError) as caught:
         matched(str(tmp_path / 'pics'), samples, (8, 4), False)
     assert says(str(caught.value), f'{tmp_path}/val_label do not match: 1 missing, 1 extra, 1 unreadable', '--allow-missing')
-    found, problems = matched(str(tmp_path / 'pics'), samples, (8, 4), True)
+    capsys.readouterr()
+    found = matched(str(tmp_path / 'pics'), samples, (8, 4), True)
     assert [picture.path for picture in found] == [str(tmp_path / 'pics/a.png')]
-    assert problems == ['c: missing', 'd.png: no label map of this name', 'b.png: unreadable']
+    assert capsys.readouterr().out == (f'{tmp_path}/pics: left out: 1 missing, 1 extra, 1 unreadable '
+                                       '(c: missing; d.png: no label map of this name; b.png: unreadable)\n')
     with pytest.raises(InputError, match='8x4 pixels, but pictures of this data set have 4x8'):
         matched(str(tmp_path / 'pics'), samples, (4, 8), True)
     with pytest.raises(InputError, match='holds 1 pictures without a label map of their name, the first d.png'):
         refuse_extra(str(tmp_path / 'pics'), samples)
     refuse_extra(str(tmp_path / 'nowhere'), samples)
+
+
+def test_what_is_left_out_is_one_line_however_much_it_is(tmp_path, capsys):
+    """A part of a large set is scored: the names of the rest would fill screens."""
+    samples = [Sample(f'{number:03}', f'val_label/{number:03}.png', None, None) for number in range(500)]
+    Image.new('RGB', (8, 4)).save(tmp_path / '007.png')
+    assert len(matched(str(tmp_path), samples, (8, 4), True)) == 1
+    said = capsys.readouterr().out
+    assert said.count('\n') == 1 and len(said) < 300 and says(said, '499 missing', '000: missing', '...')
 
 
 def test_a_bar_without_a_terminal_is_a_line_a_minute(monkeypatch, capsys):

@@ -8,8 +8,10 @@ from PIL import Image
 
 from dataset.contents import fingerprint
 from dataset.files import find_samples
+from log.score_log import table
 from model.init import OPT
-from result import evaluate, own
+from result import own
+from result.evaluate import Evaluation, Settings
 from runtime.errors import InputError
 from tests.runner import TINY, VALIDATION, says
 from tests.segmenting import command, kept
@@ -56,12 +58,10 @@ def test_unlabelled_maps_have_no_scores(mine, photos, segmented, tmp_path):
     about = json.loads((root / 'segmenter/segmenter.json').read_text())
     about['val'] = fingerprint(find_samples(OPT(dataroot=root, label_nc=TINY['label_nc'], no_instance=True), 'val'))
     (root / 'segmenter/segmenter.json').write_text(json.dumps(about))
-    words = ['--pictures', photos, '--dataset', 'own', '--dataroot', root, '--cache', tmp_path / 'cache', '--no_fid']
-    settings = evaluate.command_line('').parse_args(list(map(str, words)))
-    line = evaluate.Evaluation(settings).score(str(photos))
-    json.dumps(line, allow_nan=False)
-    assert line['real']['mean_iou'] is line['scores']['mean_iou'] is line['part_of_ceiling']['mean_iou'] is None
-    assert 'real photos: mean IoU' in evaluate.shown([line])
+    score = Evaluation(Settings('own', str(root), cache=str(tmp_path / 'cache'), distance=False)).score(str(photos))
+    json.dumps(score.as_dict(), allow_nan=False)
+    assert score.real['mean_iou'] is score.scores['mean_iou'] is score.part_of_ceiling['mean_iou'] is None
+    assert 'real photos: mean IoU' in table([score])
 
 
 def test_chain_from_the_segmenter_to_the_sheet(scripts, mine, segmented, tmp_path):
@@ -101,8 +101,8 @@ def test_another_network_s_score_is_not_compared_in_silence(scripts, mine, segme
 
 
 def test_the_set_s_own_network_goes_before_the_usual_folder(tmp_path, monkeypatch):
-    """A folder that --weights names goes first; the default names nothing, and may hold another set's network."""
-    monkeypatch.setattr(own, 'USUAL_WEIGHTS', f'{tmp_path}/usual/')
+    """A folder that --scoring names goes first; the default names nothing, and may hold another set's network."""
+    monkeypatch.setattr(own, 'USUAL_SCORING', f'{tmp_path}/usual/')
     for folder in ('usual', 'named', 'set/segmenter'):
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / 'segmenter.json').write_text('{}')

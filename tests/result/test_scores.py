@@ -2,14 +2,15 @@
 import numpy
 import pytest
 
-from result.scores import VOID, Moments, confusion, frechet_distance, segmentation_scores
+from result.protocols import DATASETS
+from result.scores import ALL, EITHER, LABELLED, OTHER, VOID, Moments, confusion, frechet_distance, segmentation_scores
 
 
 def test_perfect_pictures_score_one():
     label = numpy.random.RandomState(0).randint(0, 182, (5, 64, 64))
     scores = segmentation_scores(confusion(label, label, 182))
     assert {name: scores[name] for name in scores if name != 'class_iou'} == dict(
-        pixel_accuracy=1, mean_accuracy=1, mean_iou=1, frequency_weighted_iou=1)
+        pixel_accuracy=1, mean_accuracy=1, mean_iou=1, mean_iou_other=1, frequency_weighted_iou=1)
 
 
 def test_a_matrix_worked_out_by_hand():
@@ -29,9 +30,24 @@ def test_a_matrix_worked_out_by_hand():
     assert counted['frequency_weighted_iou'] == pytest.approx((8 * 6 / 12 + 4 * 3 / 7) / 16)
 
 
-def test_a_class_that_is_only_predicted_counts_as_zero():
-    scores = segmentation_scores(confusion([0, 0, 0], [0, 0, 1], 4))
-    assert scores['mean_iou'] == pytest.approx((2 / 3 + 0) / 2) and scores['mean_accuracy'] == pytest.approx(2 / 3)
+COUNTED = confusion([0, 0, 0, 2], [0, 0, 1, 2], 4)   # class 1 is only predicted, class 3 is nowhere
+
+
+@pytest.mark.parametrize('over, expected', [(LABELLED, (2 / 3 + 1) / 2), (EITHER, (2 / 3 + 0 + 1) / 3), (ALL, (2 / 3 + 0 + 1 + 0) / 4)])
+def test_a_mean_iou_is_over_the_classes_of_its_rule(over, expected):
+    scores = segmentation_scores(COUNTED, over=over)
+    assert scores['mean_iou'] == pytest.approx(expected) and scores['mean_accuracy'] == pytest.approx((2 / 3 + 1) / 2)
+    assert scores['mean_iou_other'] == segmentation_scores(COUNTED, over=OTHER[over])['mean_iou'] != scores['mean_iou']
+
+
+def test_rules_agree_where_every_class_is_labelled():
+    counts = numpy.random.default_rng(0).integers(1, 9, (8, 7))
+    assert len({segmentation_scores(counts, over=over)['mean_iou'] for over in OTHER}) == 1
+
+
+@pytest.mark.parametrize('name, expected', [('coco_stuff', LABELLED), ('ade20k', ALL), ('cityscapes', EITHER)])
+def test_each_data_set_has_the_rule_that_was_published_with_its_network(name, expected):
+    assert DATASETS[name].mean_iou_over == expected
 
 
 def test_counts():
@@ -60,6 +76,15 @@ def moments(rows):
 
 def distance(one, other):
     return frechet_distance(one.mean, one.covariance, other.mean, other.covariance)
+
+
+@pytest.mark.parametrize('broken', range(4))
+def test_no_distance_of_what_is_not_finite(broken):
+    """max(0, NaN) is 0: the best distance there is."""
+    parts = [numpy.zeros(2), numpy.eye(2), numpy.zeros(2), numpy.eye(2)]
+    parts[broken] = parts[broken] * numpy.nan
+    with pytest.raises(ValueError, match='finite'):
+        frechet_distance(*parts)
 
 
 def test_streaming_equals_one_shot():
