@@ -2,9 +2,9 @@
 
 The page is served on 127.0.0.1, to this machine alone. Nothing is written here: what you save, your browser keeps. Ctrl-C ends it.
 """
-import os
+import ipaddress
+import secrets
 import socket
-import sys
 
 from runtime import device  # first: sets the threads, then imports Paddle
 
@@ -13,58 +13,48 @@ from runtime import device  # first: sets the threads, then imports Paddle
 from model.painter import checkpoint_parser
 from runtime.errors import InputError, shown_in_one_line
 
-try:
-    import uvicorn
-
-    from paint.server import LOOPBACK, application
-    from paint.studio import Studio
-except ImportError as missing:
-    if missing.name not in ('uvicorn', 'starlette'):
-        raise
-    sys.exit(f'error: {missing.name} is not installed, which serves the page: pip install -r paint/requirements.txt')
-
-KEPT_ALIVE = 30     # seconds that an idle connection stays open
-CONNECTIONS = 256   # at once
-
-
-class Server(uvicorn.Server):
-    def handle_exit(self, number, frame):
-        """Ctrl-C and SIGTERM: nothing is written here that would have to be finished, so the end is at once."""
-        os.write(1, b'\nended\n')
-        os._exit(128 + number)
-
 
 def main():
     arguments = command_line()
+    try:
+        from paint.connection import serve
+        from paint.server import application
+        from paint.studio import Studio
+    except ModuleNotFoundError as missing:
+        package = missing.name.partition('.')[0]
+        if package not in ('h11', 'starlette', 'uvicorn'):
+            raise
+        raise InputError(f'{package} is not installed, which serves the page: pip install -r paint/requirements.txt') from None
     device.use_best_device()
     listening = bound(arguments.host, arguments.port)
+    address, port = listening.getsockname()[:2]
+    token = None if ipaddress.ip_address(address.partition('%')[0]).is_loopback else secrets.token_hex(16)
     studio = Studio(arguments)
     height, width = studio.opt.picture_size
     named = f'{len(studio.classes)} classes' + (', styles' if studio.opt.use_vae else '')
     print(f'model: {studio.folder}: pictures {width} wide and {height} high, {named}')
     print(f'validation maps: {len(studio.maps.samples) if studio.maps else f"none ({studio.no_maps})"}')
-    configuration = uvicorn.Config(application(studio, arguments.host), log_level='error', access_log=False, lifespan='off',
-                                   ws='none', timeout_keep_alive=KEPT_ALIVE, limit_concurrency=CONNECTIONS, server_header=False,
-                                   proxy_headers=False)
-    listening.listen(128)
-    port = listening.getsockname()[1]
-    if arguments.host not in LOOPBACK:
-        print(f'--host {arguments.host}: every machine that reaches this one can paint here and see the validation maps; there is '
-              'no password and no encryption')
+    if token:
+        print(f'--host {arguments.host}: whoever has the address below, with its token, can paint here and see the validation maps; '
+              'there is no encryption')
     name = arguments.host if arguments.host not in ('0.0.0.0', '::') else socket.gethostname()
-    print(f'open http://{f"[{name}]" if ":" in name else name}:{port}/  (Ctrl-C ends it)', flush=True)
-    Server(configuration).run(sockets=[listening])
+    name = f'[{name}]' if ':' in name else name
+    print(f'open http://{name}:{port}/{f"?token={token}" if token else ""}  (Ctrl-C ends it)', flush=True)
+    serve(application(studio, arguments.host, token), listening)
 
 
 def bound(host, port):
-    """A socket at that address; InputError if it cannot be had."""
+    """A socket that listens at that address; InputError if it cannot be had, before the seconds of loading a model."""
     try:
+        if not 0 <= port <= 65535:
+            raise ValueError('a port is 0 to 65535')    # -1 would be 65535
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
+        listening.listen(128)   # now: with SO_REUSEADDR, two sockets that do not listen may have the same address
         return listening
-    except (OSError, OverflowError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f'--host {host} --port {port}: cannot be used: {getattr(error, "strerror", None) or error}: name another '
                          '--port; 0 takes any free one') from None
 
@@ -73,8 +63,8 @@ def command_line():
     parser = checkpoint_parser(' '.join(__doc__.split()), more=['dataroot'])
     parser.prog = 'python -m paint'
     parser.add_argument('--port', type=int, default=8000, help='0 takes any free one [8000]')
-    parser.add_argument('--host', default='127.0.0.1', help='address to serve at. Another one than 127.0.0.1 (0.0.0.0: all) lets '
-                        'every machine that reaches this one use the model and see the validation maps, without password or '
+    parser.add_argument('--host', default='127.0.0.1', help='address to serve at. Another one than 127.0.0.1 (0.0.0.0: all) is '
+                        'open to other machines: to whoever has the printed address, which holds a token; there is no '
                         'encryption [127.0.0.1]')
     return parser.parse_args()
 

@@ -5,30 +5,37 @@ a picture's, which is its pixels, RGB.
 """
 import asyncio
 import ipaddress
-import json
 import os
+import secrets
 import socket
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qs
 
 import numpy as np
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from paint import uploads
-from paint.refusal import Refused
+from paint.bodies import Bodies, malformed
+from paint.decoder import Decoders
+from paint.refusal import Refused, say_once
 from paint.turns import Busy, Superseded
 from runtime.errors import InputError
 
 STATIC = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'static')
 TYPES = {'.html': 'text/html', '.css': 'text/css', '.js': 'text/javascript', '.svg': 'image/svg+xml'}
-MOST_JSON = 64 << 10    # bytes of the line before the maps: twice a z of 256 numbers fits many times
-BODY_SECONDS = 60       # for a body to arrive
-DECODERS = 2            # files that are decoded at once
+MAP_THREADS = 2     # validation maps that are read at once
 LOOPBACK = ('localhost', '127.0.0.1', '::1')
+COOKIE = 'spade-paint-'     # and the port
+UNINVITED = """<!doctype html>
+<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>SPADE Paint</title>
+<p>Open the address that python -m paint printed: it holds a token, which changes at every start.</p>
+<p lang="zh-CN">请打开 python -m paint 给出的地址：其中含有令牌，每次启动都会更换。</p>
+"""
 HEADERS = {
     'Content-Security-Policy': "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
                                "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -37,12 +44,12 @@ HEADERS = {
 }
 
 
-def application(studio, host):
-    """The ASGI application for a Studio; host: what it is bound to, for the names that it answers to."""
+def application(studio, host, token=None):
+    """The ASGI application for a Studio; host: what it is bound to, for the names that it answers to; token: what Guard asks for."""
     files = {name: _file(name) for name in os.listdir(STATIC) if os.path.splitext(name)[1] in TYPES}
     height, width = studio.opt.picture_size
     map_bytes = 2 * height * width
-    decoders = ThreadPoolExecutor(DECODERS)
+    bodies, decoders, map_threads = Bodies(), Decoders(), ThreadPoolExecutor(MAP_THREADS)
 
     async def page(request):
         name = request.path_params.get('name', 'index.html')
@@ -55,30 +62,34 @@ def application(studio, host):
         return JSONResponse(studio.description())
 
     async def validation_map(request):
-        return _maps(*await _decoded(studio.map, request.path_params['index']))
+        reading = asyncio.get_running_loop().run_in_executor(map_threads, studio.map, request.path_params['index'])
+        return _bytes(await _while_heard(request, reading))
 
     async def open_maps(request):
-        head, content = await _body(request, 2 * uploads.LARGEST_FILE)
-        label = head.get('label')
-        if type(label) is not int or not 0 < label <= len(content):
-            raise _malformed()
-        return _maps(*await _decoded(studio.opened, content[:label], content[label:]))
+        async with bodies.of(request, 2 * uploads.LARGEST_FILE) as (head, content):
+            label = head.get('label')
+            if type(label) is not int or not 0 < label <= len(content):
+                raise malformed()
+            return _bytes(await _while_heard(request, decoders.decoded(
+                uploads.opened_maps, bytes(content[:label]), bytes(content[label:]), studio.opt, studio.classes)))
 
     async def photo_style(request):
         if not studio.opt.use_vae:
             raise Refused('no_styles', 'this model has no style encoder', 404)
-        head, content = await _body(request, uploads.LARGEST_FILE)
-        image = await _decoded(uploads.opened_photo, content, studio.opt)
-        z = await _in_turn(request, ('photo', *_page(head)), lambda: studio.style_of_photo(image))
+        async with bodies.of(request, uploads.LARGEST_FILE) as (head, content):
+            place = ('photo', *_page(head))
+            pixels = await _while_heard(request, decoders.decoded(uploads.opened_photo, bytes(content), studio.opt))
+        image = np.frombuffer(pixels, np.float32).reshape(3, height, width)
+        z = await _in_turn(request, place, lambda: studio.style_of_photo(image))
         return JSONResponse({'z': z})
 
     async def paint(request):
         arrived = time.perf_counter()
-        head, content = await _body(request, (1 if studio.opt.no_instance else 2) * map_bytes)
-        maps = np.frombuffer(content, '<u2') if len(content) % 2 == 0 else np.empty(0)
-        if maps.size != height * width * (1 if studio.opt.no_instance else 2):
-            raise _malformed()
-        maps = maps.astype(np.int32).reshape(-1, height, width)
+        async with bodies.of(request, (1 if studio.opt.no_instance else 2) * map_bytes) as (head, content):
+            maps = np.frombuffer(content, '<u2') if len(content) % 2 == 0 else np.empty(0)
+            if maps.size != height * width * (1 if studio.opt.no_instance else 2):
+                raise malformed()
+            maps = maps.astype(np.int32).reshape(-1, height, width)
         if maps[0].max() > studio.opt.highest_label:
             raise Refused('ids', f'the label map holds {maps[0].max()}, which is no class of this model', 400,
                           values=[str(maps[0].max())], highest=studio.opt.highest_label)
@@ -86,43 +97,36 @@ def application(studio, host):
         if studio.opt.use_vae:
             studio.style_of(style)      # refused before it takes a turn
         pixels, seconds = await _in_turn(request, ('picture', *_page(head)), lambda: studio.painted(maps[0], maps[-1], style))
-        return Response(pixels.tobytes(), media_type='application/octet-stream', headers={
+        return _bytes(pixels.tobytes(), {
             'Server-Timing': f'paint;dur={1000 * seconds:.1f}, all;dur={1000 * (time.perf_counter() - arrived):.1f}'})
-
-    def _decoded(work, *arguments):
-        return asyncio.get_running_loop().run_in_executor(decoders, work, *arguments)
 
     async def _in_turn(request, place, work):
         """The result of `work` on the paint thread. Where the page has gone meanwhile, it is dropped."""
         kind, name, number = place
         future = studio.turns.submit((kind, name), number, work)
-        result, gone = asyncio.ensure_future(asyncio.wrap_future(future)), asyncio.ensure_future(_gone(request))
         try:
-            await asyncio.wait((result, gone), return_when=asyncio.FIRST_COMPLETED)
-            if not result.done():
-                raise ClientDisconnect
-            return result.result()
+            return await _while_heard(request, asyncio.wrap_future(future))
         finally:
             studio.turns.forget((kind, name), future)
-            gone.cancel()
-            result.cancel()
 
     routes = [Route('/', page), Route('/static/{name}', page), Route('/model', model), Route('/maps/{index:int}', validation_map),
               Route('/open', open_maps, methods=['POST']), Route('/style', photo_style, methods=['POST']),
               Route('/paint', paint, methods=['POST'])]
     answers = {Refused: _refusal, Superseded: _superseded, Busy: _busy, InputError: _input_error, 404: _not_found, 405: _not_found,
                ClientDisconnect: _unheard, Exception: _failed}
-    return Guard(Starlette(routes=routes, exception_handlers=answers), host)
+    return Guard(Starlette(routes=routes, exception_handlers=answers), host, token)
 
 
 class Guard:
-    """Around the application: refuses foreign Hosts and Origins, adds headers, and lets no traceback through."""
+    """Around the application: refuses foreign Hosts and Origins, adds headers, and lets no traceback through.
 
-    def __init__(self, application, host):
-        self.application = application
+    With a token, it answers those alone who have opened the address that holds it; a cookie keeps it in their browser.
+    """
+
+    def __init__(self, application, host, token=None):
+        self.application, self.token = application, token
         self.names = {*LOOPBACK, host.lower()}
-        self.by_address = host not in LOOPBACK
-        if self.by_address:
+        if token:
             self.names.add(socket.gethostname().lower())
 
     async def __call__(self, scope, receive, send):
@@ -136,17 +140,34 @@ class Guard:
                 message['headers'] = [*message['headers'], *((name.encode(), value.encode()) for name, value in HEADERS.items())]
             await send(message)
 
-        headers = {name: value.decode('latin-1') for name, value in scope['headers']}
         try:
-            if not self._is_known(headers.get(b'host', '')):
-                await _refusal(None, Refused('host', 'this address is not one that the server answers to: open the one that it '
-                                             'printed', 403))(scope, receive, sending)
-            elif b'origin' in headers and headers[b'origin'] not in (f'http://{headers[b"host"]}', f'https://{headers[b"host"]}'):
-                await _refusal(None, Refused('origin', 'requests of other pages are refused', 403))(scope, receive, sending)
-            else:
-                await self.application(scope, receive, sending)
+            await (self._answer(scope) or self.application)(scope, receive, sending)
         except Exception as error:      # answered by _failed already; uvicorn would print a traceback
-            print(f'a request failed: {type(error).__name__}: {error}', file=sys.stderr, flush=True)
+            say_once(f'a request failed: {type(error).__name__}: {error}')
+
+    def _answer(self, scope):
+        """What is answered without the application, or None."""
+        headers = {name: value.decode('latin-1') for name, value in scope['headers']}
+        host, origin = headers.get(b'host', ''), headers.get(b'origin')
+        if not self._is_known(host):
+            return _refusal(None, Refused('host', 'this address is not one that the server answers to: open the one that it printed', 403))
+        if origin not in (None, f'http://{host}', f'https://{host}'):
+            return _refusal(None, Refused('origin', 'requests of other pages are refused', 403))
+        if not self.token:
+            return None
+        cookie = COOKIE + (host.rpartition(':')[2] if ':' in host else '')  # browsers do not keep those of two ports apart
+        if self._is_token(''.join(parse_qs(scope['query_string'].decode('latin-1')).get('token', [])[:1])):
+            answer = RedirectResponse('./', 303)    # the address that stays in the browser does not hold it
+            answer.set_cookie(cookie, self.token, httponly=True, samesite='lax')
+            return answer
+        if self._is_token(_cookie(headers.get(b'cookie', ''), cookie)):
+            return None
+        if scope['path'] == '/':
+            return HTMLResponse(UNINVITED, 403)
+        return _refusal(None, Refused('token', 'open the address that the server printed: it holds a token', 403))
+
+    def _is_token(self, text):
+        return secrets.compare_digest(text.encode(), self.token.encode())
 
     def _is_known(self, host):
         """Whether a Host header is a name of ours, with any port, or, where others may connect, any address: a page that makes
@@ -156,7 +177,7 @@ class Guard:
         if name in self.names:
             return True
         try:
-            return self.by_address and bool(ipaddress.ip_address(name))
+            return bool(self.token and ipaddress.ip_address(name))
         except ValueError:
             return False
 
@@ -166,42 +187,25 @@ def _file(name):
         return file.read(), TYPES[os.path.splitext(name)[1]]
 
 
-async def _body(request, most):
-    """(dict, bytes) of a request whose line of JSON and `most` bytes are counted before they are kept."""
-    most += MOST_JSON
-    length = request.headers.get('content-length', '0')
-    if not length.isascii() or not length.isdecimal() or int(length) > most:
-        raise Refused('body', f'more than {most >> 10} kB in one request', 413, most=most >> 20)
-    parts, size = [], 0
-
-    async def read():
-        nonlocal size
-        async for part in request.stream():
-            size += len(part)
-            if size > most:
-                raise Refused('body', f'more than {most >> 10} kB in one request', 413, most=most >> 20)
-            parts.append(part)
-    try:
-        await asyncio.wait_for(read(), BODY_SECONDS)
-    except asyncio.TimeoutError:
-        raise Refused('slow', f'the request did not arrive within {BODY_SECONDS} s', 408) from None
-    content = b''.join(parts)
-    end = content.find(b'\n', 0, MOST_JSON)
-    try:
-        head = json.loads(content[:end]) if end >= 0 else None
-    except (ValueError, RecursionError):
-        head = None
-    if not isinstance(head, dict):
-        raise _malformed()
-    return head, content[end + 1:]
-
-
 def _page(head):
     """(name, number) by which the page and its request are known."""
     name, number = head.get('page'), head.get('number')
     if not isinstance(name, str) or not 0 < len(name) <= 64 or type(number) is not int or not 0 <= number < 2 ** 53:
-        raise _malformed()
+        raise malformed()
     return name, number
+
+
+async def _while_heard(request, work):
+    """The result of the awaitable `work`, which is cancelled when the client has gone."""
+    result, gone = asyncio.ensure_future(work), asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait((result, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not result.done():
+            raise ClientDisconnect
+        return result.result()
+    finally:
+        gone.cancel()
+        result.cancel()
 
 
 async def _gone(request):
@@ -209,12 +213,15 @@ async def _gone(request):
         pass
 
 
-def _maps(label, instance):
-    return Response(label.astype('<u2').tobytes() + instance.astype('<u2').tobytes(), media_type='application/octet-stream')
+def _cookie(header, name):
+    try:
+        return SimpleCookie(header)[name].value
+    except (CookieError, KeyError):
+        return ''
 
 
-def _malformed():
-    return Refused('malformed', 'this is no request that the page sends: reload the page', 400)
+def _bytes(content, headers=None):
+    return Response(content, media_type='application/octet-stream', headers=headers)
 
 
 def _refusal(request, refused):

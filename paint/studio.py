@@ -1,4 +1,4 @@
-"""What the page paints with: one model, its classes, its validation maps; and maps as the page keeps them."""
+"""What the page paints with: one model, its classes, its validation maps."""
 import os
 import time
 
@@ -12,7 +12,8 @@ from model.semantics import SemanticMap
 from model.weights import folder_of
 from output import pictures
 from paint import uploads
-from paint.refusal import Refused
+from paint.maps import kept
+from paint.refusal import Refused, say_once
 from paint.turns import Turns
 from runtime.errors import InputError
 
@@ -27,6 +28,7 @@ class Studio:
     def __init__(self, arguments):
         self.opt, self.painter = load_painter(arguments)
         self.folder = folder_of(self.opt.lastoutput, arguments.which_epoch)
+        self.epoch = _epoch(self.folder)
         self.classes, self.unlabelled = _classes(self.folder, self.opt)
         self.turns = Turns()
         try:
@@ -40,7 +42,7 @@ class Studio:
         """dict that the page begins with."""
         opt = self.opt
         height, width = opt.picture_size
-        return {'run': os.path.basename(os.path.abspath(opt.lastoutput)), 'epoch': _epoch(self.folder),
+        return {'run': os.path.basename(os.path.abspath(opt.lastoutput)), 'epoch': self.epoch,
                 'width': width, 'height': height, 'label_nc': opt.label_nc,
                 'highest': opt.highest_label, 'classes': self.classes,
                 'unlabelled': self.unlabelled, 'instances': not opt.no_instance, 'styles': bool(opt.use_vae),
@@ -82,51 +84,15 @@ class Studio:
         return styles.of_photo(self.painter, image).tolist()
 
     def map(self, index):
-        """(label, instance) uint16 (H, W) of a validation map, by its place in the description."""
+        """bytes of a validation map, by its place in the description, as maps.kept gives them."""
         if not self.maps or not 0 <= index < len(self.maps):
             raise Refused('no_map', 'there is no such validation map', 404)
         try:
             arrays = self.maps[index]
         except InputError as error:
-            print(error, flush=True)
+            say_once(str(error))
             raise Refused('damaged_map', 'this validation map cannot be read; the terminal of the server says why') from None
-        return self.kept(arrays['label'], arrays.get('instance'))
-
-    def opened(self, content, instance_content):
-        """The same of files that the page sends."""
-        return self.kept(*uploads.opened_maps(content, instance_content, self.opt, self.classes))
-
-    def kept(self, label, instance):
-        """uint16 maps as the page keeps them: a class's own id is the instance number of what is no object of its own."""
-        return label.astype(np.uint16), renumbered(label, label if instance is None else instance, self.opt.label_nc)
-
-
-def renumbered(label, instance, label_nc):
-    """uint16 (H, W) instance numbers with the same edges: they differ where `instance` does.
-
-    What is all there is of a class takes the class's id, so that the brush goes on with it and no edge comes between; other
-    instances are numbered from label_nc + 1.
-    """
-    pairs = np.unique(np.stack([instance.ravel(), label.ravel()]), axis=1)
-    numbers, times = np.unique(pairs[0], return_counts=True)
-    alone = dict.fromkeys(numbers[times == 1].tolist())      # instances of one class
-    of_class = {}
-    for number, index in pairs.T.tolist():
-        if number in alone:
-            of_class.setdefault(index, []).append(number)
-    new = {}
-    for index, found in of_class.items():
-        if index in found or len(found) == 1:
-            new[index if index in found else found[0]] = index
-    fresh = label_nc
-    for number in numbers.tolist():
-        if number not in new:
-            fresh += 1
-            new[number] = fresh
-    if fresh > 65535:
-        raise Refused('too_many', f'{len(numbers)} instances in one map; at most {65535 - label_nc} are taken')
-    position = np.searchsorted(numbers, instance)
-    return np.array([new[number] for number in numbers.tolist()], np.uint16)[position]
+        return kept(arrays['label'], arrays.get('instance'), self.opt.label_nc)
 
 
 def _classes(folder, opt):
@@ -143,7 +109,13 @@ def _classes(folder, opt):
 
 def _epoch(folder):
     path = os.path.join(folder, 'current_epoch.npy')
-    return int(np.load(path)) if os.path.exists(path) else None
+    if not os.path.exists(path):
+        return None
+    try:
+        return int(np.load(path))
+    except Exception as error:   # damaged files make numpy raise nearly anything
+        raise InputError(f'{path}: not the number of an epoch ({" ".join(str(error).split())}): copy it again from where the run was '
+                         'trained, or remove it: the page then shows none') from None
 
 
 def _is_number(value):

@@ -10,9 +10,11 @@ from dataset.labelled_images import whole_picture
 from dataset.palette import of_colours
 from dataset.prepare.archive import NamedBytes
 from model.init import DONTCARE
+from paint.maps import kept
 from paint.refusal import Refused
 
 LARGEST_FILE = 32 << 20                      # bytes
+MOST_SIDE = 1 << 15                          # pixels: Pillow keeps a pointer for each row
 MAP_PIXELS, PHOTO_PIXELS = 1 << 24, 1 << 26  # a photo of 64 million pixels takes 200 MB once decoded
 PHOTO_FORMATS = ('JPEG', 'PNG', 'WEBP', 'BMP')
 GREY, COLOURS, PALETTE, COLOURS_AND_ALPHA = 0, 2, 3, 6   # colour types of PNG
@@ -20,7 +22,7 @@ SHOWN = 8   # unknown colours and values that are listed
 
 
 def opened_maps(content, instance_content, opt, classes):
-    """(label, instance) int32 (H, W) at the size of the picture, as predict.py reads them; instance None without a file.
+    """bytes of the maps at the size of the picture, resized as predict.py does, as maps.kept gives them.
 
     The label map may hold ids, or colours of `classes` (dicts with id and colour). Refused says what is wrong.
     """
@@ -35,11 +37,11 @@ def opened_maps(content, instance_content, opt, classes):
                           found=f'{instance.shape[1]} x {instance.shape[0]}', expected=f'{ids.shape[1]} x {ids.shape[0]}')
         images['instance'] = Image.fromarray(instance)
     arrays = whole_picture(images, opt)
-    return arrays['label'], arrays.get('instance')
+    return kept(arrays['label'], arrays.get('instance'), opt.label_nc)
 
 
 def opened_photo(content, opt):
-    """float32 (3, H, W) in [-1, 1] at the size of the picture."""
+    """bytes of the photo, float32 (3, H, W) in [-1, 1], at the size of the picture."""
     try:
         with Image.open(io.BytesIO(content), formats=PHOTO_FORMATS) as image:
             size, animated = image.size, image.format != 'MPO' and getattr(image, 'n_frames', 1) > 1
@@ -52,7 +54,7 @@ def opened_photo(content, opt):
     if animated:
         raise Refused('animated', 'the photo is animated: save one picture of it', what='photo')
     photo = _decoded(load_photo, content, 'photo')
-    return whole_picture({'image': photo}, opt)['image']
+    return whole_picture({'image': photo}, opt)['image'].tobytes()
 
 
 def _ids(content, what, opt, classes):
@@ -122,12 +124,15 @@ def _check_pixels(width, height, most, what):
     if not 0 < width * height <= most:
         raise Refused('pixels', f'{what}: {width} x {height} pixels; at most {most >> 20} million are read', 413,
                       found=f'{width} x {height}', most=most >> 20, what=what)
+    if max(width, height) > MOST_SIDE:
+        raise Refused('side', f'{what}: {width} x {height} pixels; at most {MOST_SIDE} in a row or column are read', 413,
+                      found=f'{width} x {height}', most=MOST_SIDE, what=what)
 
 
 def _decoded(load, content, what):
     try:
         return load(NamedBytes(content, what))
-    except Refused:
+    except (Refused, MemoryError):
         raise
     except Exception:   # broken files make Pillow raise nearly anything
         raise Refused('unreadable', f'{what}: this file is damaged or cut off', what=what) from None

@@ -1,4 +1,5 @@
 """Fixtures that several test files share: a tiny data set, and runs and archives that are made once for all of pytest's workers."""
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -21,18 +22,31 @@ from tests.scheduling import pytest_addoption, pytest_collection_modifyitems, py
 from tests.segmenting import mine, segmented  # noqa: F401  fixtures
 
 
-@pytest.fixture(scope='module')
-def two_threads():
-    """Two threads in each OpenMP runtime, Paddle's and that of the kernels, however few pytest's workers have."""
+@contextlib.contextmanager
+def threads(count):
+    """So many threads in each OpenMP runtime, Paddle's and that of the kernels, whatever pytest's workers have."""
     fast.kernels()  # loads the latter
     with open('/proc/self/maps') as file:
         runtimes = [ctypes.CDLL(path) for path in {line.split()[-1] for line in file if 'libgomp' in line or 'libiomp' in line}]
     before = [runtime.omp_get_max_threads() for runtime in runtimes]
     for runtime in runtimes:
-        runtime.omp_set_num_threads(2)
+        runtime.omp_set_num_threads(count)
     yield
     for runtime, threads in zip(runtimes, before):
         runtime.omp_set_num_threads(threads)
+
+
+@pytest.fixture(scope='module')
+def two_threads():
+    with threads(2):
+        yield
+
+
+@pytest.fixture(scope='module')
+def one_thread():
+    """As the entry scripts have it in tests, where bits are compared with theirs."""
+    with threads(1):
+        yield
 
 
 @pytest.fixture(scope='session')

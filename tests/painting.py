@@ -28,10 +28,10 @@ class Served:
     def __init__(self, process, file):
         self.process, self._file = process, file
         end = time.monotonic() + 120
-        while not (found := re.search(r'^open (http://(.*):(\d+)/)\s', self.said, re.MULTILINE)):
+        while not (found := re.search(r'^open (http://(.*):(\d+)/(?:\?token=(\w+))?)\s', self.said, re.MULTILINE)):
             assert process.poll() is None and time.monotonic() < end, f'not served: {self.said}'
             time.sleep(0.01)
-        self.address, self.port = found[1], int(found[3])
+        self.address, self.port, self.token = found[1], int(found[3]), found[4]
         self.model = json.loads(self.get('/model')[1])
 
     @property
@@ -42,7 +42,8 @@ class Served:
     def ask(self, method, path, body=None, headers=(), timeout=120):
         """(status, bytes, headers) of one request."""
         with contextlib.closing(http.client.HTTPConnection('127.0.0.1', self.port, timeout=timeout)) as connection:
-            connection.request(method, path, body, dict(headers))
+            cookie = {'Cookie': f'spade-paint-{self.port}={self.token}'} if self.token else {}
+            connection.request(method, path, body, {**cookie, **dict(headers)})
             answer = connection.getresponse()
             return answer.status, answer.read(), dict(answer.getheaders())
 

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import time
@@ -20,15 +21,22 @@ from model.painter import load_painter
 from model.semantics import SemanticMap, instance_edges
 from output import pictures
 from output.draw import style_noise
-from paint.studio import renumbered
+from paint.__main__ import bound
+from paint.maps import renumbered
 from tests.painting import body, maps_of, png, served
-from tests.runner import says
+from tests.runner import message, says
 
 LABEL = np.zeros((32, 32), np.uint16)
 
 
+def npy(value):
+    target = io.BytesIO()
+    np.save(target, value)
+    return target.getvalue()
+
+
 @pytest.fixture(scope='module')
-def painter(styled):
+def painter(styled, one_thread):
     """(OPT, Painter) of the same model in this process."""
     return load_painter(argparse.Namespace(lastoutput=str(styled / 'output'), which_epoch=None, weights=None))
 
@@ -131,17 +139,65 @@ def test_what_it_says_and_ctrl_c(scripts, styled):
         assert 'Traceback' not in server.said
 
 
-def test_a_host_that_others_reach_is_said(scripts, styled):
+def test_a_host_that_others_reach_asks_for_a_token(scripts, styled):
+    """The printed address gives a cookie that opens everything; nothing is open without."""
     with served(styled, '--host', '0.0.0.0', start=scripts.start_command) as server:
-        assert says(server.said, '--host 0.0.0.0', 'no password')
-        for host, status in (('192.168.7.7:1', 200), (socket.gethostname(), 200), ('evil.example', 403)):
+        assert says(server.said, '--host 0.0.0.0', 'token', 'no encryption') and len(server.token) == 32
+        label, instance = server.maps(0)
+        assert server.painted(label, instance).shape == (32, 32, 3)
+        for host, status in (('192.168.7.7:1', 403), (f'192.168.7.7:{server.port}', 200), (f'{socket.gethostname()}:{server.port}', 200),
+                             ('evil.example', 403)):    # the cookie is named for the port
             assert server.ask('GET', '/model', headers={'Host': host})[0] == status
+        status, content, headers = server.ask('GET', f'/?token={server.token}', headers={'Cookie': ''})
+        assert (status, headers['location'], content) == (303, './', b'')
+        cookie = headers['set-cookie']
+        assert says(cookie, f'spade-paint-{server.port}={server.token}', 'HttpOnly', 'SameSite=lax')
+        assert server.ask('GET', '/', headers={'Cookie': cookie.partition(';')[0]})[0] == 200
+        for wrong in ('', 'spade-paint-=', f'spade-paint-{server.port}=', f'spade-paint-{server.port}={server.token[:-1]}',
+                      f'spade-paint-{server.port}="\xff', f'other={server.token}', '=;,"'):
+            for method, path in (('GET', '/model'), ('GET', '/maps/0'), ('GET', '/static/main.js'), ('POST', '/paint'),
+                                 ('POST', '/open'), ('GET', '/model?token='), ('GET', f'/model?token={server.token}0'),
+                                 ('GET', '/model?token=%ff&token=' + server.token)):
+                status, content, headers = server.ask(method, path, headers={'Cookie': wrong})
+                assert status == 403 and json.loads(content)['error'] == 'token' and 'set-cookie' not in headers
+            status, content, _ = server.ask('GET', '/', headers={'Cookie': wrong})
+            assert status == 403 and says(content.decode(), 'token', '令牌')
+
+
+def test_this_machine_alone_needs_no_token(server):
+    assert server.token is None and 'token' not in server.said
+
+
+@pytest.mark.parametrize('host, port', [('127.0.0.1', 0), ('localhost', 0), ('127.3.2.1', 0)])
+def test_a_port_is_taken_before_the_model_is_loaded(host, port):
+    """By the first of two that begin at once."""
+    with contextlib.closing(bound(host, port)) as first:
+        port = first.getsockname()[1]
+        assert says(message(bound, host, port), f'--host {host} --port {port}', 'cannot be used', 'name another --port')
 
 
 def test_a_port_that_is_taken(scripts, styled, server):
-    said = scripts.failure('-m', 'paint', '--lastoutput', styled / 'output', '--port', server.port)
+    said = scripts.failure('-m', 'paint', '--lastoutput', styled / 'none', '--port', server.port)
     assert says(said, f'--port {server.port}', 'cannot be used', 'name another --port')
-    assert says(scripts.failure('-m', 'paint', '--lastoutput', styled / 'none'), 'none', 'n_g.pdparams')
+    assert says(scripts.failure('-m', 'paint', '--lastoutput', styled / 'none', '--port', 0), 'none', 'n_g.pdparams')
+    for wrong in ('--port', -1), ('--port', 70000), ('--host', 'no.such.host.example'), ('--host', '192.0.2.1'), ('--host', 'a\0b'):
+        assert says(scripts.failure('-m', 'paint', *wrong), wrong[0], 'cannot be used')
+
+
+@pytest.mark.parametrize('content', [b'', b'\x93NUMPY\x01\0', b'7', npy([1, 2]), npy('seven'), npy(np.nan)])
+def test_a_damaged_epoch_is_said(scripts, styled, tmp_path, content):
+    shutil.copytree(styled / 'output', tmp_path / 'output')
+    (tmp_path / 'output/current_epoch.npy').write_bytes(content)
+    said = scripts.failure('-m', 'paint', '--lastoutput', tmp_path / 'output', '--port', 0)
+    assert says(said, 'current_epoch.npy', 'epoch', 'remove it')
+
+
+def test_help_and_one_line_without_what_serves_the_page(scripts, styled):
+    """uvicorn, starlette or h11 not installed."""
+    for absent in ('uvicorn', 'starlette', 'h11'):
+        begin = f"import sys, runpy; sys.modules['{absent}'] = None; sys.argv[0] = 'paint'; runpy.run_module('paint', run_name='__main__')"
+        assert '--port' in scripts.run('-c', begin, '--help', fresh=True).stdout
+        assert says(scripts.failure('-c', begin, '--lastoutput', styled / 'output', fresh=True), absent, 'paint/requirements.txt')
 
 
 def test_without_styles(scripts, trained):

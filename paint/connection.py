@@ -1,0 +1,84 @@
+"""Connections that no client can hold: uvicorn's own wait without end for the head of a request and for a slow reader."""
+import contextlib
+import os
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+CONNECTIONS = 256       # at once
+HEAD_SECONDS = 20       # for the head of a request, since the connection was opened or since the last answer
+ANSWER_SECONDS = 60     # for an answer to be read
+
+
+class Connection(H11Protocol):
+    """Aborted when the client lets it wait for too long. Of more than CONNECTIONS, the one that has waited longest for its
+    client is aborted; while all of them are being worked for, uvicorn answers 503.
+    """
+
+    patience = None     # the timer that aborts
+
+    def connection_made(self, transport):
+        super().connection_made(transport)
+        transport.set_write_buffer_limits(high=0)   # pause_writing and resume_writing then tell of any unread byte
+        self.unread = False
+        self._wait_for_client()
+        others = [other for other in self.connections if other is not self and other.waits]
+        if len(self.connections) > CONNECTIONS and others:
+            oldest = min(others, key=lambda other: other.since)
+            oldest.transport.abort()
+            self.connections.discard(oldest)    # now: the next one may come before connection_lost does
+
+    def connection_lost(self, error):
+        self.patience.cancel()
+        super().connection_lost(error)
+
+    def handle_events(self):
+        before = self.cycle
+        super().handle_events()
+        if self.cycle is not before:
+            self._wait_for_client()
+
+    def on_response_complete(self):
+        self._wait_for_client()
+        super().on_response_complete()  # which may begin with the next request
+
+    def pause_writing(self):
+        super().pause_writing()
+        self.unread = True
+        self._wait_for_client()
+
+    def resume_writing(self):
+        super().resume_writing()
+        self.unread = False
+        self._wait_for_client()
+
+    @property
+    def waits(self):
+        """Whether it is the client's turn: to send a head or a body, or to read."""
+        return self.unread or self.cycle is None or self.cycle.response_complete or self.cycle.more_body
+
+    def _wait_for_client(self):
+        """Begin anew to count; the time of a body is the application's to count."""
+        if self.patience:
+            self.patience.cancel()
+        self.since = self.loop.time()
+        if self.unread:
+            self.patience = self.loop.call_later(ANSWER_SECONDS, self.transport.abort)
+        elif self.cycle is None or self.cycle.response_complete:
+            self.patience = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+
+
+class Server(uvicorn.Server):
+    def handle_exit(self, number, frame):
+        """Ctrl-C and SIGTERM: nothing is written here that would have to be finished, so the end is at once."""
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            os.write(1, b'\nended\n')
+        os._exit(128 + number)
+
+
+def serve(application, listening):
+    """Until Ctrl-C."""
+    configuration = uvicorn.Config(application, http=Connection, ws='none', lifespan='off', log_level='error', access_log=False,
+                                   timeout_keep_alive=HEAD_SECONDS, limit_concurrency=CONNECTIONS + 1, server_header=False,
+                                   proxy_headers=False)
+    Server(configuration).run(sockets=[listening])
