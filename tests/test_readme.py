@@ -31,6 +31,8 @@ FOUR = '--max_dataset_size 4'   # samples: for a batch of them, or all that a se
 # command -> flags added to it. Each list runs in its order, the two side by side, on the demo and the stand-ins of `folder`.
 DEMO_RUN = {
     'python train.py': DEMO,
+    'python predict.py --label dataset/demo/val_label/scene_00000.png --instance dataset/demo/val_inst/scene_00000.png '
+    '--out picture.png': '',
     'python train.py --niter 100': f'{TINY} --niter 2 --niter_decay 0 --save_epoch_freq 1',
     'python train.py --preset demo_long': f'{TINY} --niter 1 --niter_decay 0 --output runs/long --log runs/long/log',
     'python train.py --output runs/a --log runs/a/log': f'{SMALL} --use_vae true',
@@ -87,6 +89,10 @@ BESIDE_IT = {
     'python -m dataset.prepare folder --images photos --labels maps --output mine': '',
     'python -m dataset.prepare folder --images photos --labels maps --colours table.txt --instances components --output coloured':
         '--labels colours',
+    'python -m dataset.prepare folder --images photos --labels maps --colours table.txt --output coloured':
+        '--labels colours --output coloured_too',
+    'python train.py --dataroot mine --label_nc 12 --no_instance true --crop_size 128 --ngf 16 --ndf 16 --use_vae false':
+        f'{OWN} --output runs/small --log runs/small/log',
     'python -m dataset.check --dataroot mine --label_nc 12 --no_instance true': f'--label_nc {len(COCO_STUFF)}',
     'python train.py --dataroot mine --label_nc 12 --no_instance true --output runs/mine --log runs/mine/log': OWN,
     'python val.py --lastoutput runs/mine --results runs/mine/val --png': '',
