@@ -14,11 +14,14 @@ from runtime import device  # first: sets the threads, then imports Paddle
 
 from tqdm import tqdm
 
+from dataset import classes
 from dataset.files import load_photo
 from dataset.labelled_images import check_style, prediction_inputs, whole_picture
+from dataset.picture_file import Notes
 from model import styles
 from model.painter import checkpoint_parser, load_painter
 from model.semantics import SemanticMap
+from model.weights import folder_of
 from output import pictures
 from output.folder import folder_jobs, jobs_left, out_folder
 from runtime.errors import InputError, shown_in_one_line
@@ -32,25 +35,30 @@ def main():
     device.use_best_device()
     opt, painter = load_painter(arguments)
     check_styles(opt, arguments)
+    colours = classes.by_colour(classes.of_checkpoint(folder_of(opt.lastoutput, arguments.which_epoch), opt))
+    notes = Notes()
     if arguments.instance and opt.no_instance:
         print('--instance ignored: this model takes no instance maps (no_instance true)')
     if os.path.isdir(arguments.label):
         left = jobs_left(jobs, opt, arguments)
         bar = tqdm(left, 'predict', len(jobs), initial=len(jobs) - len(left), unit=' pictures', disable=None)
-        sizes = [paint(opt, painter, arguments, *job)[1] for job in bar]
+        sizes = [paint(opt, painter, arguments, colours, notes, *job)[1] for job in bar]
         print(f'{out_folder(arguments)}: {len(jobs)} pictures' + (f', {len(jobs) - len(left)} of them there already'
                                                                   if len(left) < len(jobs) else '') + resized(opt, sizes))
     else:
-        (height, width), size = paint(opt, painter, arguments, *jobs[0])
+        (height, width), size = paint(opt, painter, arguments, colours, notes, *jobs[0])
         print(f'{jobs[0][-1]}: {width} wide and {height} high{resized(opt, [size])}')
+    for line in notes.lines():
+        print(line)
 
 
-def paint(opt, painter, arguments, label, instance, photo, out):
+def paint(opt, painter, arguments, colours, notes, label, instance, photo, out):
     """Write one picture, or a sheet of several styles; -> (height, width) of it, and of the label map.
 
-    One map at a time: batches change the last bits.
+    One map at a time: batches change the last bits. colours: by which the label map may be coded, dict: colour -> id; notes: gains
+    what was done to the files.
     """
-    arrays, size = prediction_inputs(opt, label, instance, photo)
+    arrays, size = prediction_inputs(opt, label, instance, photo, colours, notes)
     semantics = SemanticMap(arrays['label'][None], None if opt.no_instance else arrays['instance'][None], opt)
     wanted = wanted_styles(opt, painter, arguments, arrays.get('image'))
     painted = [pictures.to_uint8(painter.paint(semantics, z=None if z is None else z[None]))[0] for z in wanted]

@@ -11,54 +11,67 @@ from collections import defaultdict, namedtuple
 import numpy as np
 from tqdm import tqdm
 
-from dataset.files import DataError, check_same_size, load_instance, load_label, load_photo, pair_files, split_folders
+from dataset.files import DataError, check_same_size, checked_label, pair_files, split_folders
+from dataset.label_map import Palettes, read_instances, read_map
 from dataset.labelled_images import check_sizes, draw_geometry, global_batch
 from dataset.palette import COCO_STUFF
+from dataset.photo import flaws, is_grey, read_photo
+from dataset.picture_file import Notes, noted
 from dataset.workers import WorkerKilled, Workers
-from model.init import OPT
+from model.init import DONTCARE, OPT
 from runtime.cores import cores
 from runtime.errors import InputError, shown_in_one_line
 
 SETTINGS = ('label_nc', 'contain_dontcare_label', 'no_instance', 'output_nc', 'crop_size', 'aspect_ratio', 'batchSize',
             'accumulate', 'dataroot', 'preprocess_mode', 'load_size', 'max_dataset_size')
+TWO_VALUES = ('the label maps hold 0 and 255 alone, and 255 means unlabelled: if it is white, a class of its own, python -m '
+              'dataset.prepare folder --colours FILE makes it one, FILE two lines: "0 0 0 0 ground" and "1 255 255 255 object"; if it '
+              'is unlabelled, there is one class to learn')
 SHOWN = 20  # problems of each kind on the screen; --report FILE has all
 
-# problems [(kind, line)]; size (width, height); counts: pixels of each id; grey: a photo without colour; None if unreadable
-Found = namedtuple('Found', 'problems size counts grey')
+# problems [(kind, line)]; size (width, height); counts: pixels of each id; grey: a photo without colour; None if unreadable;
+# notes: [(what kind of file, note, pixels)] of its decoders; label, palette: as dataset.label_map.Palettes.add takes them; mask: a
+# label map of nothing but 0 and 255
+Found = namedtuple('Found', 'problems size counts grey notes label palette mask')
 
 
 def examine(sample, opt, crop):
     """Found: all that is wrong with the files of one sample (`crop`: with its size for training too), and what is in them."""
-    problems, read = [], {}
+    problems, read, notes, palette, mask = [], {}, [], None, False
+
+    def kept(what, path, decoded, pixels):
+        read[path] = pixels
+        notes.extend(noted(what, decoded))
 
     @contextlib.contextmanager
-    def noted():
+    def told():
         try:
             yield
         except DataError as error:
             problems.append((error.kind, str(error)))
 
-    with noted():
-        read[sample.label] = load_label(sample.label, opt)
+    with told():
+        decoded = read_map(sample.label)
+        palette, mask = decoded.palette, bool(((decoded.ids == 0) | (decoded.ids == DONTCARE)).all())
+        kept('label map', sample.label, decoded, checked_label(sample.label, decoded.ids, opt))
     if sample.instance:
-        with noted():
-            read[sample.instance] = load_instance(sample.instance)
+        with told():
+            decoded = read_instances(sample.instance)
+            kept('instance map', sample.instance, decoded, decoded.ids)
     if sample.photo:
-        with noted():
-            read[sample.photo] = np.asarray(load_photo(sample.photo))
+        with told():
+            decoded = read_photo(sample.photo, read[sample.label].shape[::-1] if sample.label in read else None)
+            kept('photo', sample.photo, decoded, np.asarray(decoded.image))
+            notes.extend(('photo', flaw, 0) for flaw in flaws(read[sample.photo]))
     sizes = {path: array.shape[1::-1] for path, array in read.items()}
     size = next(iter(sizes.values()), None)
-    with noted():
+    with told():
         check_same_size(sizes)
         if crop and size:
             draw_geometry(opt, *size, np.random.default_rng(0), sample.photo)
     counts = np.bincount(read[sample.label].ravel(), minlength=opt.label_nc + 1) if sample.label in read else None
-    return Found(problems, size, counts, is_grey(read[sample.photo]) if sample.photo in read else None)
-
-
-def is_grey(photo):
-    """Whether the channels of a photo (H, W, 3) are equal: first on a few pixels, which settles it for nearly all."""
-    return all(bool((part[..., :1] == part[..., 1:]).all()) for part in (photo[::16, ::16], photo))
+    grey = is_grey(read[sample.photo]) if sample.photo in read else None
+    return Found(problems, size, counts, grey, notes, sample.label, palette, mask)
 
 
 class Tally:
@@ -68,11 +81,15 @@ class Tally:
         self.opt, self.samples, self.photos, self.grey = opt, 0, 0, 0
         self.pixels = np.zeros(opt.label_nc + 1, np.int64)
         self.least = self.most = None  # (width, height)
+        self.notes, self.palettes, self.masks = Notes(), Palettes(), True     # masks: so far of 0 and 255 alone
 
     def add(self, found):
         self.samples += 1
         self.photos += found.grey is not None
         self.grey += bool(found.grey)
+        self.notes.add(found.notes)
+        self.palettes.add(found.label, found.palette)
+        self.masks &= found.mask
         if found.counts is not None:
             self.pixels += found.counts
         if found.size:
@@ -89,6 +106,16 @@ class Tally:
             yield f'unlabelled pixels: {self.pixels[-1] / self.pixels.sum():.2%}'
         if self.photos:
             yield f'grey photos: {self.grey} of {self.photos} ({self.grey / self.photos:.2%})'
+        yield from self.notes.lines()
+        if self.masks and self.pixels[-1]:
+            yield TWO_VALUES
+
+    def problems(self):
+        """[(kind, line)] of what is wrong with all samples together."""
+        try:
+            self.palettes.check()
+        except DataError as error:
+            yield error.kind, str(error)
 
     def _names(self, unused, most=10):
         named = self.opt.label_nc == len(COCO_STUFF)
@@ -116,6 +143,7 @@ def check_split(opt, split, crop):
                 tally.add(found)
     except WorkerKilled:
         raise InputError(f'{opt.dataroot}: a process that checks {split} was killed, perhaps for want of memory') from None
+    problems += tally.problems()
     lines = list(tally.lines())
     return problems, lines if photos else lines + [f'no folder {folders["photo"]}: styles can only be random, no scores']
 

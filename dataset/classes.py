@@ -65,6 +65,11 @@ def number_of_classes(found):
     return len(found['names']) - sum(name.lower() in NO_CLASS for name in found['names'][-1:])
 
 
+def by_colour(found):
+    """dict: colour -> id, of the content of classes.json, or of None; of two alike the first."""
+    return {tuple(colour): index for index, colour in reversed(list(enumerate(found['colours'] if found else ())))}
+
+
 def write(folder, found, left='nothing is left of it'):
     """Write classes.json; InputError, which says what is `left`, if it cannot be written."""
     with writing(os.path.join(folder, FILE), left) as unfinished, open(unfinished, 'w', encoding='utf-8') as file:

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from tqdm import tqdm
 
-from dataset.files import unreadable
+from dataset.picture_file import unreadable
 from runtime import json_file
 from runtime.cores import cores
 from runtime.errors import InputError

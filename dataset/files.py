@@ -6,22 +6,13 @@ from collections import namedtuple
 import numpy as np
 from PIL import Image
 
+from dataset.label_map import read_instances, read_map
+from dataset.photo import load_photo, read_photo  # noqa: F401
+from dataset.picture_file import ENDINGS, DataError, noted
 from model.init import DONTCARE
 from runtime.errors import InputError
 
 Sample = namedtuple('Sample', 'stem label instance photo')  # paths; None for what is not read
-
-ENDINGS = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
-ID_MODES = ('1', 'L', 'P', 'I', 'I;16', 'I;16B', 'I;16L', 'I;16N')
-STRETCH = {'L;2': 85, 'L;4': 17}  # Pillow spreads the values of 2-bit and 4-bit grey over 0 .. 255
-
-
-class DataError(InputError):
-    """Something wrong with the data; `kind` is its heading in the summary of dataset.check."""
-
-    def __init__(self, message, kind='other'):
-        super().__init__(message)
-        self.kind = kind
 
 
 # ---- Finding the files
@@ -134,47 +125,18 @@ def _unpaired(opt, split, files):
     return problems
 
 
-# ---- Reading a file
+# ---- Reading a sample
 
-def unreadable(path, error):
-    if isinstance(error, FileNotFoundError):
-        return DataError(f'{path}: unreadable: {error.strerror}: is its name right?', 'unreadable image')
-    reason = 'not an image that Pillow knows' if isinstance(error, Image.UnidentifiedImageError) else \
-        getattr(error, 'strerror', None) or ' '.join(str(error).split()) or type(error).__name__
-    return DataError(f'{path}: unreadable or truncated image ({reason}): replace the file', 'unreadable image')
-
-
-def _decoded(path):
-    """(image, raw mode) of the whole file, as stored: EXIF orientation is ignored, since label maps fit the raw pixels."""
-    try:
-        with Image.open(path) as image:
-            raw_mode = image.tile[0][3] if image.tile else None
-            image.load()
-            return image, raw_mode
-    except Exception as error:  # broken files make Pillow raise nearly anything: SyntaxError, struct.error, ...
-        raise unreadable(path, error) from None
-
-
-def _read_ids(path, what):
-    """(H, W) integers as stored: grey values, or the indices of a palette image."""
-    image, raw_mode = _decoded(path)
-    if image.mode not in ID_MODES:
-        raise DataError(f'{path}: {what} coded in colours (mode {image.mode}), expected one number per pixel (8-bit, 16-bit or '
-                        'palette PNG): colours must be mapped to ids first, as python -m dataset.prepare folder --colours does',
-                        'colour-coded map')
-    if image.format == 'JPEG':
-        raise DataError(f'{path}: {what} stored as JPEG, which changes ids, expected a lossless file: make PNG files of the '
-                        'original maps', 'lossy map')
-    ids = np.array(image)
-    return ids // STRETCH[raw_mode] if image.mode == 'L' and raw_mode in STRETCH else ids
-
-
-def load_label(path, opt):
+def load_label(path, opt, colours=None):
     """(H, W) uint8, or int32 if label_nc > 255: class ids, unlabelled pixels (255) as label_nc; DataError for other values.
 
-    With contain_dontcare_label 255 is never a class, however large label_nc is.
+    With contain_dontcare_label 255 is never a class, however large label_nc is. `colours`: as for label_map.read_map.
     """
-    label = _read_ids(path, 'label map')
+    return checked_label(path, read_map(path, colours=colours).ids, opt)
+
+
+def checked_label(path, label, opt):
+    """The same of the ids (H, W) that `path` holds."""
     label = label.astype(np.uint8 if label.dtype.itemsize == 1 and opt.label_nc <= 255 else np.int32)
     bad = (label < 0) | (label > opt.highest_label)
     if opt.contain_dontcare_label:
@@ -201,20 +163,12 @@ def _wrong_values(path, opt, values):
 
 def load_ids(path, what):
     """(H, W) int32 ids of any range, as stored; `what` is the kind of map, for messages."""
-    return _read_ids(path, what).astype(np.int32)
+    return read_map(path, what).ids.astype(np.int32)
 
 
 def load_instance(path):
     """(H, W) int32 instance ids of any range; only where neighbours differ matters."""
-    return load_ids(path, 'instance map')
-
-
-def load_photo(path):
-    """RGB image of a photo of any mode; DataError if it cannot be read to its end."""
-    image, _ = _decoded(path)
-    if image.mode.startswith('I'):  # Pillow would clip 16-bit grey at 255
-        image = Image.fromarray((np.clip(np.asarray(image), 0, 65535) >> 8).astype(np.uint8))
-    return image.convert('RGB')
+    return read_instances(path).ids.astype(np.int32)
 
 
 def check_same_size(sizes):
@@ -226,15 +180,26 @@ def check_same_size(sizes):
                         'different sizes')
 
 
-def load_images(sample, opt):
-    """dict: 'label', 'instance' (without no_instance), 'image' (with a photo) -> Pillow images of one size; else DataError."""
-    images = {'label': Image.fromarray(load_label(sample.label, opt))}
+def load_images(sample, opt, colours=None, notes=None):
+    """dict: 'label', 'instance' (without no_instance), 'image' (with a photo) -> Pillow images of one size; else DataError.
+
+    colours: as for label_map.read_map; notes: a picture_file.Notes that gains what was done to the files.
+    """
+    label = read_map(sample.label, colours=colours)
+    read, images = [('label map', label)], {'label': Image.fromarray(checked_label(sample.label, label.ids, opt))}
     sizes = {sample.label: images['label'].size}
     if not opt.no_instance:
-        images['instance'] = Image.fromarray(load_instance(sample.instance))
+        instance = read_instances(sample.instance)
+        read.append(('instance map', instance))
+        images['instance'] = Image.fromarray(instance.ids.astype(np.int32))
         sizes[sample.instance] = images['instance'].size
     if sample.photo:
-        images['image'] = load_photo(sample.photo)
+        photo = read_photo(sample.photo, images['label'].size)
+        read.append(('photo', photo))
+        images['image'] = photo.image
         sizes[sample.photo] = images['image'].size
+    if notes:
+        for what, decoded in read:
+            notes.add(noted(what, decoded))
     check_same_size(sizes)
     return images

@@ -21,6 +21,7 @@ from dataset.files import (  # noqa: F401
     load_photo,
     split_folders,
 )
+from dataset.label_map import COMPARED, check_palettes
 from model import sizes
 
 Geometry = namedtuple('Geometry', 'width height left top flip')  # size after resizing, then corner of the crop, in pixels
@@ -118,15 +119,15 @@ def whole_picture(images, opt):
     return as_arrays({name: _resized(name, image, opt.picture_size[::-1]) for name, image in images.items()})
 
 
-def prediction_inputs(opt, label, instance=None, photo=None):
+def prediction_inputs(opt, label, instance=None, photo=None, colours=None, notes=None):
     """(arrays for one prediction, (height, width) of its label map) from paths; a style photo may have any size.
 
-    DataError as for a data set.
+    DataError as for a data set. colours, notes: as for load_images.
     """
     if not opt.no_instance and not instance:
         raise DataError(f'{label}: its instance map is missing, and these options have no_instance false (the network was made '
                         'for instance maps): name one with --instance', 'unpaired files')
-    images = load_images(Sample('', label, instance, None), opt)
+    images = load_images(Sample('', label, instance, None), opt, colours, notes)
     size = images['label'].size[::-1]
     if photo:
         check_style(opt)
@@ -142,6 +143,7 @@ class LabelledImages:
     def __init__(self, opt, split='train', ranks=1):
         check_sizes(opt)
         self.opt, self.samples = opt, find_samples(opt, split)
+        check_palettes([sample.label for sample in self.samples], most=COMPARED)
         if len(self.samples) < global_batch(opt, ranks):
             times = ''.join(f', {what} {number}' for what, number in (('accumulate', opt.accumulate), ('processes', ranks))
                             if number > 1)
@@ -169,6 +171,7 @@ class ValidationImages:
         if photos:
             check_style(opt)
         self.opt, self.samples = opt, find_samples(opt, split, photos)
+        check_palettes([sample.label for sample in self.samples], most=COMPARED)
 
     def __len__(self):
         return len(self.samples)

@@ -71,7 +71,7 @@ def application(studio, host, token=None):
             if type(label) is not int or not 0 < label <= len(content):
                 raise malformed()
             return _bytes(await _while_heard(request, decoders.decoded(
-                uploads.opened_maps, bytes(content[:label]), bytes(content[label:]), studio.opt, studio.classes)))
+                uploads.kept_maps, bytes(content[:label]), bytes(content[label:]), studio.opt, studio.classes)))
 
     async def photo_style(request):
         if not studio.opt.use_vae:

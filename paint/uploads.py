@@ -5,9 +5,10 @@ import struct
 import numpy as np
 from PIL import Image
 
-from dataset.files import load_instance, load_photo
+from dataset.label_map import read_colours, read_instances, read_map
 from dataset.labelled_images import whole_picture
-from dataset.palette import of_colours
+from dataset.photo import load_photo
+from dataset.picture_file import DataError
 from dataset.prepare.archive import NamedBytes
 from model.init import DONTCARE
 from paint.maps import kept
@@ -17,12 +18,17 @@ LARGEST_FILE = 32 << 20                      # bytes
 MOST_SIDE = 1 << 15                          # pixels: Pillow keeps a pointer for each row
 MAP_PIXELS, PHOTO_PIXELS = 1 << 24, 1 << 26  # a photo of 64 million pixels takes 200 MB once decoded
 PHOTO_FORMATS = ('JPEG', 'PNG', 'WEBP', 'BMP')
-GREY, COLOURS, PALETTE, COLOURS_AND_ALPHA = 0, 2, 3, 6   # colour types of PNG
+GREY, PALETTE, GREY_AND_ALPHA = 0, 3, 4     # colour types of PNG
 SHOWN = 8   # unknown colours and values that are listed
 
 
+def kept_maps(content, instance_content, opt, classes):
+    """bytes of `opened_maps`, as the page keeps them."""
+    return kept(*opened_maps(content, instance_content, opt, classes), opt.label_nc)
+
+
 def opened_maps(content, instance_content, opt, classes):
-    """bytes of the maps at the size of the picture, resized as predict.py does, as maps.kept gives them.
+    """(label, instance) int32 (H, W) at the size of the picture, as predict.py reads them; instance None without a file.
 
     The label map may hold ids, or colours of `classes` (dicts with id and colour). Refused says what is wrong.
     """
@@ -30,14 +36,14 @@ def opened_maps(content, instance_content, opt, classes):
     images = {'label': Image.fromarray(ids)}
     if instance_content:
         _png_header(instance_content, 'instance', sixteen_bit=True)
-        instance = _decoded(load_instance, instance_content, 'instance')
+        instance = _decoded(read_instances, instance_content, 'instance').ids.astype(np.int32)
         if instance.shape != ids.shape:
             raise Refused('other_size', f'the instance map is {instance.shape[1]} x {instance.shape[0]} pixels, the label map '
                           f'{ids.shape[1]} x {ids.shape[0]}: they must have the same size',
                           found=f'{instance.shape[1]} x {instance.shape[0]}', expected=f'{ids.shape[1]} x {ids.shape[0]}')
         images['instance'] = Image.fromarray(instance)
     arrays = whole_picture(images, opt)
-    return kept(arrays['label'], arrays.get('instance'), opt.label_nc)
+    return arrays['label'], arrays.get('instance')
 
 
 def opened_photo(content, opt):
@@ -58,10 +64,8 @@ def opened_photo(content, opt):
 
 
 def _ids(content, what, opt, classes):
-    kind = _png_header(content, what, opt.label_nc > 255)
-    if kind in (COLOURS, COLOURS_AND_ALPHA):
-        return _ids_of_colours(_decoded(_pixels, content, what), classes)
-    ids = _decoded(load_instance, content, what)
+    _png_header(content, what, opt.label_nc > 255)
+    ids = _map(content, {tuple(entry['colour']): entry['id'] for entry in classes})
     if opt.contain_dontcare_label:
         ids[ids == DONTCARE] = opt.label_nc
     wrong, counts = np.unique(ids[(ids < 0) | (ids > opt.highest_label)], return_counts=True)
@@ -73,26 +77,21 @@ def _ids(content, what, opt, classes):
     return ids
 
 
-def _ids_of_colours(pixels, classes):
-    """int32 (H, W); a colour is a class only if it is exactly that of the palette."""
-    ids, unknown = of_colours(pixels, {tuple(entry['colour']): entry['id'] for entry in classes})
-    if unknown:
-        listed = ['#{:02x}{:02x}{:02x} ({})'.format(*colour, count) for count, colour in unknown[:SHOWN]]
-        raise Refused('colours', f'{len(unknown)} colours are not in the palette: {", ".join(listed)} (pixels of each); none is '
-                      'guessed: smoothed borders are no labels', colours=listed, count=len(unknown))
-    return ids
-
-
-def _pixels(file):
-    with Image.open(file, formats=('PNG',)) as image:
-        image.load()
-        if image.mode == 'RGBA' and image.getextrema()[3][0] < 255:
-            raise Refused('transparent', 'the label map is transparent in places: fill them with a colour', what='label')
-        return np.asarray(image.convert('RGB'))
+def _map(content, colours):
+    """int32 (H, W) ids of a label map; a colour is a class only if it is exactly that of the palette."""
+    try:
+        return _decoded(read_map, content, 'label', colours=colours).ids.astype(np.int32)
+    except Refused as refused:
+        if refused.code != 'coded':
+            raise
+    _, unknown = _decoded(read_colours, content, 'label', ids=colours, near=0)
+    listed = ['#{:02x}{:02x}{:02x} ({})'.format(*colour, count) for count, colour in unknown[:SHOWN]]
+    raise Refused('colours', f'{len(unknown)} colours are not in the palette: {", ".join(listed)} (pixels of each); none is guessed: '
+                  'smoothed borders are no labels', colours=listed, count=len(unknown))
 
 
 def _png_header(content, what, sixteen_bit):
-    """Colour type of a PNG file that may be decoded; Refused before a pixel or a profile is."""
+    """Refused for a file that is no PNG to be decoded, before a pixel or a profile is."""
     if content[:8] != b'\x89PNG\r\n\x1a\n' or content[12:16] != b'IHDR' or len(content) < 33:
         raise Refused('not_png', f'the {what} map is no PNG file', what=what)
     width, height, depth, kind = struct.unpack('>IIBB', content[16:26])
@@ -105,9 +104,8 @@ def _png_header(content, what, sixteen_bit):
                       what=what)
     if depth == 16 and (kind != GREY or not sixteen_bit):
         raise Refused('sixteen_bit', f'the {what} map has 16 bits a channel: save it with 8', what=what)
-    if kind not in (GREY, PALETTE) and what == 'instance':
+    if kind not in (GREY, PALETTE, GREY_AND_ALPHA) and what == 'instance':
         raise Refused('not_grey', 'the instance map is in colours: it must hold one number a pixel', what=what)
-    return kind
 
 
 def _chunks(content):
@@ -129,10 +127,13 @@ def _check_pixels(width, height, most, what):
                       found=f'{width} x {height}', most=MOST_SIDE, what=what)
 
 
-def _decoded(load, content, what):
+def _decoded(read, content, what, **settings):
+    """What a decoder of dataset makes of a file, else Refused as the page says it, or in the decoder's words."""
     try:
-        return load(NamedBytes(content, what))
-    except (Refused, MemoryError):
-        raise
-    except Exception:   # broken files make Pillow raise nearly anything
-        raise Refused('unreadable', f'{what}: this file is damaged or cut off', what=what) from None
+        return read(NamedBytes(content, f'the {what} map' if what != 'photo' else 'the photo'), **settings)
+    except DataError as error:
+        if error.kind == 'too large':   # for the memory that there is: limits of size were checked before
+            raise MemoryError from None
+        if error.kind == 'unreadable image':
+            raise Refused('unreadable', f'{what}: this file is damaged or cut off', what=what) from None
+        raise Refused({'transparent map': 'transparent', 'colour-coded map': 'coded'}.get(error.kind, 'file'), str(error)) from None

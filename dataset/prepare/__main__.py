@@ -12,6 +12,7 @@ import sys
 from dataset import classes, demo
 from dataset.check import check
 from dataset.files import find_samples
+from dataset.picture_file import Notes
 from dataset.prepare import coco, folders, own
 from dataset.prepare.contact_sheet import contact_sheet
 from dataset.prepare.samples import prepare
@@ -87,7 +88,16 @@ def folder(arguments):
     if both:
         print(f'{len(both)} validation photos are training photos too, {both[0]} the first: scores on them say nothing about new '
               'maps: take them out of one folder')
-    classes.write(arguments.output, classes.content(given) if given else classes.of_table(table or (), label_nc))
+    if label_nc > 255 and not table and 255 not in arguments.void and any(record['unlabelled'] for record in records):
+        raise InputError(f'{arguments.labels}: ids go up to {label_nc - 1}, and 255, which means unlabelled, occurs too, in the map of '
+                         f'{next(record["stem"] for record in records if record["unlabelled"])}: if it is unlabelled, --void 255; if it '
+                         'is a class, give that another id')
+    if table:
+        known = classes.of_table(table, label_nc)
+    else:
+        of_palette = {index: colour for index, colour in own.palette_colours(arguments).items() if index < label_nc}
+        known = classes.content(given or [str(index) for index in range(label_nc)], colours=of_palette)
+    classes.write(arguments.output, known)
     unlabelled = any(record['unlabelled'] for record in records)
     flags = {'dataroot': arguments.output, 'label_nc': label_nc}
     if not unlabelled:
@@ -114,6 +124,10 @@ def made(output, module, arguments, settings):
     print(f'{output}: {len(good)} samples; {len(left_out)} left out, {len(lines) - len(left_out) - len(hostile)} grey photos, '
           f'{len(hostile)} unsafe members of archives' + (f': {os.path.join(output, REPORT)}' if lines else ''))
     print(''.join(f'  {line}\n' for line in lines[:5]), end='')
+    notes = Notes()
+    for record in good:
+        notes.add(record.get('notes', ()))
+    print(''.join(f'  {line}\n' for line in notes.lines()), end='')
     if not good:
         raise InputError(f'{output}: no sample could be made; the first: {left_out[0]["left_out"]}')
     return good

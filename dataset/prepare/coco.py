@@ -8,7 +8,7 @@ import numpy as np
 from dataset.files import DataError, load_label
 from dataset.prepare.archive import Member, members, read, source
 from dataset.prepare.coco_masks import official_polygon, polygons, region
-from dataset.prepare.samples import Job, label_bytes, paired, photo_and_sizes, png
+from dataset.prepare.samples import Job, label_bytes, paired, photo_and_facts, png
 from model.init import DONTCARE, OPT
 from runtime.errors import InputError
 
@@ -66,14 +66,13 @@ def _make(job, official, link):
     label_file = label_bytes(job)
     label = load_label(label_file, OPT.preset('coco_stuff_paper'))
     label[label == OPT.preset('coco_stuff_paper').label_nc] = DONTCARE  # as stored
-    photo, grey = photo_and_sizes(job, label)
+    photo, facts = photo_and_facts(job, label, link=link)
     try:
         instance = (official_instances if official else instances)(label, job.details)
     except DataError as error:
         raise DataError(f'{job.photo.name}: {error}: left out', error.kind) from None
     linked = link and os.path.isdir(job.label.archive)
-    return {'img': ('.jpg', job.photo if link else photo.getvalue()),
-            'label': ('.png', job.label if linked else label_file.getvalue()), 'inst': ('.png', png(instance))}, {'grey': grey}
+    return {'img': photo, 'label': ('.png', job.label if linked else label_file.getvalue()), 'inst': ('.png', png(instance))}, facts
 
 
 def instances(label, annotations):

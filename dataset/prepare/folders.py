@@ -6,7 +6,7 @@ import numpy as np
 
 from dataset.files import DataError, load_ids, load_instance
 from dataset.prepare.archive import Member, members, read, source
-from dataset.prepare.samples import Job, label_bytes, paired, photo_and_sizes, png
+from dataset.prepare.samples import Job, label_bytes, paired, photo_and_facts, png
 from runtime.errors import InputError
 
 ADE20K, ADE20K_TOP = 'ADEChallengeData2016', 150  # ids 0 (unknown) .. 150
@@ -87,9 +87,8 @@ def _make_ade20k(job, link):
     label_file = label_bytes(job)
     label = load_ids(label_file, 'label map')
     _check_ids(label_file, label, ADE20K_TOP, '0 (unknown) .. 150')
-    photo, grey = photo_and_sizes(job, label)
-    return {'img': ('.jpg', job.photo if link else photo.getvalue()),
-            'label': ('.png', job.label if link else label_file.getvalue())}, {'grey': grey}
+    photo, facts = photo_and_facts(job, label, link=link)
+    return {'img': photo, 'label': ('.png', job.label if link else label_file.getvalue())}, facts
 
 
 def _make_cityscapes(job, link):
@@ -99,12 +98,11 @@ def _make_cityscapes(job, link):
     label, instance_file = load_ids(label_file, 'label map'), read(job.instance)
     instance = load_instance(instance_file)
     _check_ids(label_file, np.where(label == LICENCE_PLATE, CITYSCAPES_TOP, label), CITYSCAPES_TOP, '0 .. 33, and 255')
-    photo, grey = photo_and_sizes(job, label, (str(instance_file), instance))
+    photo, facts = photo_and_facts(job, label, (str(instance_file), instance), link=link)
     rewritten = (label == LICENCE_PLATE).any()
     content = png(np.where(label == LICENCE_PLATE, CITYSCAPES_TOP, label)) if rewritten else label_file.getvalue()
-    return {'img': ('.png', job.photo if link else photo.getvalue()),
-            'label': ('.png', job.label if link and not rewritten else content),
-            'inst': ('.png', job.instance if link else instance_file.getvalue())}, {'grey': grey}
+    return {'img': photo, 'label': ('.png', job.label if link and not rewritten else content),
+            'inst': ('.png', job.instance if link else instance_file.getvalue())}, facts
 
 
 def _check_ids(label_file, label, top, allowed):

@@ -6,12 +6,16 @@ import os
 import numpy as np
 from PIL import Image
 
-from dataset.files import DataError, by_stem, load_ids, load_instance, load_photo
-from dataset.palette import UNLABELLED, of_colours, read_table
-from dataset.prepare.archive import Member, read
-from dataset.prepare.samples import Job, label_bytes, paired, photo_and_sizes, png
+from dataset.files import DataError, by_stem
+from dataset.label_map import check_palettes, read_colours, read_instances, read_map
+from dataset.palette import UNLABELLED, read_names, read_table
+from dataset.photo import load_photo, span_of
+from dataset.picture_file import noted
+from dataset.prepare.archive import Member, path_of, read
+from dataset.prepare.samples import Job, label_bytes, paired, photo_and_facts, png
 from runtime.errors import InputError
 
+MOST_GREYS = 5         # evenly from 0 to 255, that are told from ids: more are as likely to be ids
 SHAPES_DIFFER = 0.02   # part by which width / height of map and photo may differ with --fit photo: rounding, no more
 
 
@@ -74,15 +78,11 @@ def table_of(path):
 def names_of(path, void=()):
     """list of the class names in the file of --names, by id, without those of the last ids if these are void; InputError."""
     try:
-        with open(path, encoding='utf-8') as file:
-            found = [line.split('#')[0].strip() for line in file.read().splitlines() if not line.startswith('#')]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f'--names {path}: cannot read it: {getattr(error, "strerror", None) or error}') from None
-    while found and not found[-1]:
-        found.pop()
-    if not found or '' in found:
-        raise InputError(f'--names {path}: line {found.index("") + 1 if found else 1} is empty, expected a name for each id, in '
-                         'the order of the ids, one a line')
+        found = read_names(path)
+    except OSError as error:
+        raise InputError(f'--names {path}: cannot read it: {error.strerror}') from None
+    except ValueError as error:
+        raise InputError(f'--names {path}: {" ".join(str(error).split())}') from None
     while len(found) - 1 in void:
         found.pop()
     return found
@@ -92,13 +92,49 @@ def maker(arguments):
     """What dataset.prepare.samples.prepare calls for each sample."""
     table = table_of(arguments.colours) if arguments.colours else None
     classes = len(names_of(arguments.names, arguments.void)) if arguments.names else None
-    return functools.partial(_make, table=table, instances=arguments.instances, link=arguments.link, void=arguments.void,
+    rows = _rows(arguments, '') + (_rows(arguments, 'val_') if _own_split(arguments) else [])
+    photos, maps = ([path_of(row[part]) for row in rows if row[part]] for part in (1, 2))
+    if not table:
+        check_palettes(maps)
+        _check_not_masks(maps, arguments)
+    return functools.partial(_make, span=span_of(photos), table=table, instances=arguments.instances, link=arguments.link, void=arguments.void,
                              classes=classes, fit=arguments.fit)
 
 
-def _make(job, table, instances, link, void=(), classes=None, fit='none'):
+def palette_colours(arguments):
+    """dict: id -> colour, where the label maps have a palette of colours; of colours that stand twice the first."""
+    maps = [path_of(row[2]) for row in _rows(arguments, '') if row[2]]
+    colours = check_palettes(maps) or ()
+    if all(len(set(colour)) == 1 for colour in colours):
+        return {}
+    return {index: colour for index, colour in enumerate(colours) if colour not in colours[:index]}
+
+
+def _check_not_masks(maps, arguments):
+    """InputError if all the label maps hold greys from 0 to 255 to look at, such as masks of 0 and 255, where 255 means unlabelled."""
+    found = set()
+    for path in maps:
+        try:
+            found |= set(np.unique(read_map(path).ids).tolist())
+        except DataError:   # told where the map is made
+            continue
+        if len(found) > MOST_GREYS:
+            return
+    values = sorted(found)
+    steps = len(values) - 1
+    if steps < 1 or values[-1] != UNLABELLED or UNLABELLED in arguments.void or any(
+            abs(value - UNLABELLED * step / steps) >= 1 for step, value in enumerate(values)):
+        return
+    lines = ', '.join(f'"{step} {value} {value} {value} NAME"' for step, value in enumerate(values))
+    raise InputError(f'--labels {arguments.labels}: the maps hold {", ".join(map(str, values[:-1]))} and 255 alone, and 255 means '
+                     f'unlabelled: if it is a class, as white in a mask, --colours FILE with the lines {lines}; if it is unlabelled, '
+                     '--void 255')
+
+
+def _make(job, table, instances, link, void=(), classes=None, fit='none', span=None):
     label_file = label_bytes(job)
-    label = ids_of_colours(label_file, table) if table else load_ids(label_file, 'label map')
+    decoded = ids_of_colours(label_file, table) if table else read_map(label_file)
+    label, notes = decoded.ids.astype(np.int32), noted('label map', decoded)
     label = np.where(np.isin(label, void), UNLABELLED, label) if void else label
     if label.min(initial=0) < 0 or label.max(initial=0) > 65535:
         raise DataError(f'{label_file}: label values {label.min()} .. {label.max()}, allowed: 0 .. 65535: left out', 'label value')
@@ -116,16 +152,20 @@ def _make(job, table, instances, link, void=(), classes=None, fit='none'):
         if job.instance is None:
             raise DataError(f'{label_file}: no instance map of that name in {instances}: left out', 'unpaired files')
         instance_file = read(job.instance)
-        instance = load_instance(instance_file)
+        decoded = read_instances(instance_file)
+        instance, coloured = decoded.ids.astype(np.int32), int(decoded.ids.max(initial=0)) > 65535
+        notes += noted('instance map', decoded)
+        if coloured:
+            instance = np.unique(instance, return_inverse=True)[1].reshape(instance.shape)
         if fit == 'photo':
             instance, changed = _fitted(instance_file, instance, job)
         maps = [(str(instance_file), instance)]
         ending = os.path.splitext(job.instance.name)[1]
         files['inst'] = ending, job.instance if link else instance_file.getvalue()
-        if fit == 'photo' and changed:
+        if coloured or fit == 'photo' and changed:
             files['inst'] = '.png', png(instance)
-    photo, facts['grey'] = photo_and_sizes(job, label, *maps)
-    files['img'] = os.path.splitext(job.photo.name)[1], job.photo if link else photo.getvalue()
+    files['img'], found = photo_and_facts(job, label, *maps, span=span, link=link)
+    facts.update(found, notes=notes + found.get('notes', []))
     files['label'] = '.png', png(label)
     return files, facts
 
@@ -134,7 +174,7 @@ def _fitted(file, ids, job):
     """(ids (H, W) at the size of the job's photo, by nearest pixel, whether that is another); DataError for another shape."""
     if job.photo is None:
         return ids, False   # which photo_and_sizes says
-    width, height = load_photo(read(job.photo)).size
+    width, height = load_photo(read(job.photo), ids.shape[::-1]).size
     if ids.shape == (height, width):
         return ids, False
     if abs(ids.shape[1] * height / (ids.shape[0] * width) - 1) > SHAPES_DIFFER:
@@ -144,18 +184,21 @@ def _fitted(file, ids, job):
 
 
 def ids_of_colours(file, table):
-    """int32 (H, W) ids of a colour-coded picture; DataError naming the colours that are not in `table` and the nearest known."""
-    label, unknown = of_colours(np.asarray(load_photo(file)), {entry.colour: entry.id for entry in table})
+    """LabelMap of a colour-coded picture; DataError naming the colours that are not in `table` and the nearest known."""
+    decoded, unknown = read_colours(file, {entry.colour: entry.id for entry in table})
+    if unknown and all(len(set(colour)) == 1 and colour[0] in {entry.id for entry in table} for _, colour in unknown):
+        raise DataError(f'{file}: holds {", ".join(str(colour[0]) for _, colour in unknown[:3])}, which are ids of the table of '
+                        '--colours, not its colours: leave --colours out; --names FILE gives the names', 'unknown colour')
     if unknown:
         known = np.array([entry.colour for entry in table])
         named = []
         for count, colour in unknown[:3]:
-            nearest = table[int(((known - colour) ** 2).sum(1).argmin())]
+            nearest = table[int(((known - np.array(colour)) ** 2).sum(1).argmin())]
             named.append(f'{colour} in {count} pixels (nearest known: {nearest.colour}, id {nearest.id}, {nearest.name})')
         more = f' and {len(unknown) - 3} more' if len(unknown) > 3 else ''
         raise DataError(f'{file}: {len(unknown)} unknown colours: {", ".join(named)}{more}: add them to the table of --colours, or '
-                        'mend the picture; smoothed borders are no labels', 'unknown colour')
-    return label
+                        'mend the picture', 'unknown colour')
+    return decoded
 
 
 def components(label):

@@ -12,8 +12,9 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from dataset.check import is_grey
-from dataset.files import DataError, check_same_size, load_photo
+from dataset.files import DataError, check_same_size
+from dataset.photo import is_grey, read_photo
+from dataset.picture_file import noted
 from dataset.prepare.archive import NamedBytes, path_of, read
 from dataset.workers import WorkerKilled, Workers
 from runtime import locking
@@ -152,16 +153,22 @@ def _sweep(root):
 
 # ---- What makers share
 
-def photo_and_sizes(job, label, *others):
-    """(NamedBytes of the photo, whether it is grey); DataError if it is broken, or another size than the maps (H, W)."""
+def photo_and_facts(job, label, *others, span=None, link=False):
+    """((ending, bytes or Member) of the photo, facts for the record); DataError if it is broken, or another size than the maps (H, W).
+
+    A photo of more than 8 bits is made an 8-bit PNG by `span` (dataset.photo.Span).
+    """
     if job.photo is None:
         raise DataError(f'{job.label.archive}: {job.label.name}: no photo of that name: left out', 'unpaired files')
     content = read(job.photo)
-    photo = load_photo(content)
+    photo = read_photo(content, label.shape[1::-1], span)
     maps = {f'{job.label.archive}: {job.label.name}': label.shape[1::-1]}
     maps.update((name, array.shape[1::-1]) for name, array in others)
-    check_same_size({**maps, str(content): photo.size})
-    return content, is_grey(np.asarray(photo))
+    check_same_size({**maps, str(content): photo.image.size})
+    pixels = np.asarray(photo.image)
+    if photo.deep:
+        return ('.png', png(pixels[..., 0])), {'grey': True, 'notes': noted('photo', photo)}
+    return (os.path.splitext(job.photo.name)[1], job.photo if link else content.getvalue()), {'grey': is_grey(pixels)}
 
 
 def label_bytes(job):

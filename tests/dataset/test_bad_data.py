@@ -124,12 +124,13 @@ def test_unlabelled_pixels_without_their_option(tmp_path):
     assert says(message(load_label, path, OPT(contain_dontcare_label=False)), '182 (1 pixels)', '--label_nc')
 
 
-@pytest.mark.parametrize('mode', ['RGB', 'RGBA', 'LA'])
+@pytest.mark.parametrize('mode', ['RGB', 'RGBA', 'CMYK'])
 def test_colour_coded_maps(tmp_path, mode):
-    path = tmp_path / 'a.png'
-    Image.new(mode, (4, 4)).save(path)
-    assert says(message(load_label, path, OPT()), path, f'mode {mode}', 'colours must be mapped to ids first')
-    assert says(message(load_instance, path), path, 'instance map', f'mode {mode}', 'colours must be mapped to ids first')
+    path = tmp_path / 'a.tif'
+    Image.new(mode, (4, 4), (1, 200, 3, 255)[:len(mode)]).save(path)
+    assert says(message(load_label, path, OPT()), path, f'mode {mode}', 'must be mapped to ids', '--colours')
+    if mode != 'CMYK':
+        assert (load_instance(path) == 1 << 16 | 200 << 8 | 3).all()
 
 
 def test_maps_must_be_lossless(tmp_path):
@@ -284,7 +285,7 @@ def test_check_finds_every_problem(tmp_path):
         save(tmp_path / 'train_label' / f'{index:04d}.png', np.full((40, 48), 200))
     (tmp_path / 'train_img' / '0000.png').write_text('no image')
     save(tmp_path / 'train_inst' / '0023.png', np.zeros((9, 9)))
-    Image.new('RGB', (48, 40)).save(tmp_path / 'train_label' / '0024.png')
+    Image.new('RGB', (48, 40), (0, 99, 0)).save(tmp_path / 'train_label' / '0024.png')
     (tmp_path / 'train_inst' / '0025.png').unlink()
     Image.new('L', (48, 40)).save(tmp_path / 'train_img' / '0026.png')
     status, out, err = check(tmp_path, '--report', str(tmp_path / 'report.txt'))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset import classes, palette
+from dataset import classes
 from dataset.demo import edges
 from dataset.files import load_instance
 from dataset.prepare.own import components
@@ -120,10 +120,10 @@ def test_the_split_follows_the_seed(scripts, tmp_path):
 def test_unknown_colours_are_named(scripts, tmp_path):
     arguments = write_own(tmp_path, 3)
     pixels = np.array(Image.open(tmp_path / 'labels' / '1.png'))
-    pixels[:2, :4] = 0, 250, 3
+    pixels[:2, :4] = 70, 250, 83
     (tmp_path / 'labels' / '1.png').write_bytes(picture(pixels, 'PNG'))
     scripts.prepared(*arguments, tmp_path / 'set', '--colours', tmp_path / 'table.txt', '--val', '0')
-    assert says((tmp_path / 'set' / 'report.txt').read_text(), '1.png', '(0, 250, 3) in 8 pixels', '(0, 255, 0), id 1, green thing',
+    assert says((tmp_path / 'set' / 'report.txt').read_text(), '1.png', '(70, 250, 83) in 8 pixels', '(0, 255, 0), id 1, green thing',
                 '--colours')
     text = scripts.prepare_failure(*arguments, tmp_path / 'other')
     assert says(text, 'no sample could be made', 'mode RGB', '--colours')

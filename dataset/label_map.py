@@ -1,0 +1,272 @@
+"""A label or instance map, decoded: the ids that were written, whatever the file's form, and what was done for that.
+
+Ids are the stored numbers of a grey picture, or the indices of a palette. Where a file leaves open which ids were meant, it is
+refused with the remedy; none is guessed.
+"""
+from collections import namedtuple
+
+import numpy as np
+from PIL import Image
+
+from dataset.palette import NEAR, of_colours
+from dataset.photo import TURNS
+from dataset.picture_file import FORMATS, DataError, decoded, notes_of
+
+# ids (H, W), integers; palette: the Palette whose indices are the ids, else None; notes: dict: what was done,
+# or left aside -> pixels, 0 for all
+LabelMap = namedtuple('LabelMap', 'ids palette notes')
+
+Palette = namedtuple('Palette', 'colours grey all_used')    # grey: all colours in use are; all_used: the map has all of them
+
+STRETCH = {'L;2': 85, 'L;4': 17}    # Pillow spreads the values of 2-bit and 4-bit grey over 0 .. 255
+CARLA = 31                          # the highest tag of the simulator CARLA, in the red channel, is below; colours are brighter
+COMPARED = 64                       # files whose palettes are compared where a run starts: enough to notice, and no wait
+OWN_PALETTE = ('the colours must be mapped to ids: python -m dataset.prepare folder --colours FILE does it, FILE a table of lines '
+               '"id red green blue name"')
+
+
+def read_map(file, what='label map', colours=None):
+    """LabelMap of a path or io.BytesIO; `what` is the kind of map, for messages; DataError.
+
+    `colours`, a dict: colour -> id, of the set that a map alone belongs to: a map in these, or whose palette has them, is read by
+    colour. None: a folder's maps, of which Palettes compares the palettes.
+    """
+    opened = _lossless(file, what)
+    image, notes = opened.image, notes_of(opened)
+    if image.mode == 'P':
+        return _of_palette(file, what, opened, colours, notes)
+    values = _channel(file, what, opened, notes, colours)
+    if isinstance(values, LabelMap):
+        return values
+    return LabelMap(_upright(opened, _whole(file, what, opened, values, notes), notes), None, notes)
+
+
+def read_instances(file):
+    """LabelMap of an instance map: as read_map, but colours are numbers too: red * 65536 + green * 256 + blue."""
+    opened = _lossless(file, 'instance map')
+    if opened.image.mode not in ('RGB', 'RGBA', 'RGBX'):
+        return read_map(file, 'instance map')
+    notes = notes_of(opened)
+    pixels = _colours(file, 'instance map', opened)
+    if (pixels[..., :1] == pixels[..., 1:]).all():
+        ids = pixels[..., 0]
+    else:
+        ids = pixels.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
+        notes['in colours: each colour is one object'] = 0
+    return LabelMap(_upright(opened, ids, notes), None, notes)
+
+
+def read_colours(file, ids, near=NEAR):
+    """LabelMap of a colour-coded map by a dict: colour -> id, and [(pixels, colour)] that it lacks; then the ids are None.
+
+    Lossy files are taken: colours `near` one in the dict count as it (dataset.palette.of_colours).
+    """
+    opened = decoded(file)
+    notes = notes_of(opened)
+    label, off, unknown = of_colours(_colours(file, 'label map', opened), ids, near, bool(opened.lossy))
+    if off:
+        notes['in colours a little off: the nearest of the table is taken'] = off
+    return LabelMap(None if unknown else _upright(opened, label, notes), None, notes), unknown
+
+
+# ---- What a file holds
+
+def _lossless(file, what):
+    """Opened of a file in which every id can be as it was written."""
+    opened = decoded(file)
+    if opened.lossy:
+        raise DataError(f'{file}: {what} stored as {opened.lossy}, which changes ids, expected a lossless file: make PNG files of the '
+                        'original maps, or, of a map in colours, python -m dataset.prepare folder --colours', 'lossy map')
+    if opened.inverted and opened.image.mode != '1':
+        raise DataError(f'{file}: {what} that stores white as 0 (TIFF, WhiteIsZero), so that programs disagree about its ids: save it '
+                        'as PNG', 'inverted map')
+    return opened
+
+
+def _channel(file, what, opened, notes, colours):
+    """(H, W) numbers of a picture without palette; a LabelMap where it is in `colours`."""
+    image = opened.image
+    if image.mode in ('1', 'L', 'F') or image.mode.startswith('I'):
+        return np.array(image)
+    if ';16' in opened.raw_mode:
+        raise DataError(f'{file}: {what} of 16 bits and several channels, of which 8 bits would be read: save it with one channel',
+                        'colour-coded map')
+    if image.mode == 'LA':
+        _check_opaque(file, what, image)
+        return np.array(image.getchannel('L'))
+    if image.mode not in ('RGB', 'RGBA', 'RGBX'):
+        raise _colour_coded(file, what, image.mode)
+    pixels = _colours(file, what, opened)
+    if colours:
+        label, _, unknown = of_colours(pixels, colours)
+        if not unknown:
+            notes['in the colours of the set'] = 0
+            return LabelMap(_upright(opened, label, notes), None, notes)
+    red, green, blue = pixels[..., 0], pixels[..., 1], pixels[..., 2]
+    if (red == green).all() and (red == blue).all():
+        notes['with three equal channels, of which one is taken'] = 0
+    elif not green.any() and not blue.any() and red.max() < CARLA:
+        notes['with ids in the red channel alone, as CARLA stores them'] = 0
+    else:
+        raise _colour_coded(file, what, image.mode)
+    return red
+
+
+def _colour_coded(file, what, mode):
+    return DataError(f'{file}: {what} coded in colours (mode {mode}), expected one number per pixel (8-bit, 16-bit or palette PNG): '
+                     f'{OWN_PALETTE}', 'colour-coded map')
+
+
+def _colours(file, what, opened):
+    """uint8 (H, W, 3) of a picture without transparency."""
+    _check_opaque(file, what, opened.image)
+    if ';16' in opened.raw_mode and not opened.image.mode.startswith('I'):
+        raise DataError(f'{file}: {what} in colours of 16 bits a channel: save it with 8', 'colour-coded map')
+    return np.array(opened.image.convert('RGB'))
+
+
+def _check_opaque(file, what, image):
+    if image.mode in ('LA', 'RGBA', 'PA', 'La', 'RGBa') and image.getchannel(image.mode[-1]).getextrema()[0] < 255:
+        raise DataError(f'{file}: {what} that is transparent in places: fill them with an id or a colour of their own, and save it '
+                        'without transparency', 'transparent map')
+
+
+def _whole(file, what, opened, values, notes):
+    """The numbers as they were written."""
+    mode = opened.image.mode
+    if mode == 'F':
+        if not (np.isfinite(values) & (values == np.rint(values))).all():
+            raise DataError(f'{file}: {what} with fractions or values that are no number, expected whole numbers', 'label value')
+        values = values.astype(np.int64)
+        notes['stored as fractions, all of them whole numbers'] = 0
+    elif opened.maximum:    # of PGM, by which Pillow has scaled
+        scale = 255 if mode == 'L' else 65535
+        values = (values.astype(np.int64) * opened.maximum * 2 + scale) // (2 * scale)
+    elif mode == 'L' and opened.raw_mode[:3] in STRETCH:
+        values = values // STRETCH[opened.raw_mode[:3]]
+    elif mode == '1' and opened.inverted:
+        notes['of 1 bit, in which white is id 1'] = 0
+    _note_declared(opened, values, notes)
+    return values
+
+
+def _note_declared(opened, values, notes):
+    """Values that the file declares as transparent or as no data are ids all the same; `notes` gains that."""
+    transparent = opened.image.info.get('transparency')
+    if isinstance(transparent, bytes):      # by index
+        transparent = [index for index, alpha in enumerate(transparent) if alpha < 255]
+    pixels = 0 if transparent is None or isinstance(transparent, tuple) else int(np.isin(values, transparent).sum())
+    if pixels:
+        notes['with pixels declared transparent, which keep their ids'] = pixels
+    try:
+        absent = float(str(opened.no_data).strip('\0 '))
+    except ValueError:
+        return
+    pixels = int((values == absent).sum())
+    if pixels:
+        notes[f'with {absent:g} declared as no data, which stays an id: --void {absent:g} makes it unlabelled'] = pixels
+
+
+def _upright(opened, ids, notes):
+    """The ids turned as the file's tag says; Pillow has done so with TIFF."""
+    if opened.orientation in TURNS:
+        notes['turned as their EXIF tag says'] = 0
+        ids = np.asarray(Image.fromarray(ids if ids.dtype == np.uint8 else ids.astype(np.int32)).transpose(TURNS[opened.orientation]))
+    elif opened.turned:
+        notes['turned as their orientation tag says'] = 0
+    return ids
+
+
+# ---- Palettes
+
+def _of_palette(file, what, opened, colours, notes):
+    index, table = np.array(opened.image), _table(opened.image)
+    used = {number: table[number] if number < len(table) else (0, 0, 0) for number in np.unique(index).tolist()}
+    _note_declared(opened, index, notes)
+    if all(colour == (number,) * 3 for number, colour in used.items()):
+        return LabelMap(_upright(opened, index, notes), None, notes)
+    palette = Palette(table, all(len(set(colour)) == 1 for colour in used.values()), len(used) == len(table))
+    if colours is not None:
+        index, palette = _by_the_set(file, what, index, used, palette, colours, notes)
+    if palette:
+        notes['with a palette, of which the index is taken as the id'] = 0
+    return LabelMap(_upright(opened, index, notes), palette, notes)
+
+
+def _by_the_set(file, what, index, used, palette, by_colour, notes):
+    """(ids, palette or None) of one map alone: by colour where its colours are those of the set."""
+    known = [number for number, colour in used.items() if colour in by_colour]
+    other = [number for number in known if by_colour[used[number]] != number]
+    whole_table = len(set(palette.colours)) >= len(by_colour)     # a table of classes, not the colours of one picture
+    if other and (len(known) < len(used) or whole_table) or palette.grey and len(known) < len(used):
+        number = other[0] if other else next(number for number, colour in used.items() if colour != (number,) * 3)
+        meant = f'the colour of id {by_colour[used[number]]} in this set' if other else 'a grey'
+        raise DataError(f'{file}: {what} with a palette in which index {number} is {used[number]}, {meant}: the index or the colour may '
+                        'be meant: save the ids as grey, or the map as RGB in the colours of the set', 'palette')
+    if not other:
+        return index, None if len(known) == len(used) else palette
+    notes['whose palette has the colours of the set: they are taken, not the indices'] = 0
+    return np.array([by_colour.get(used.get(number), 0) for number in range(max(used) + 1)], np.int32)[index], None
+
+
+def _table(image):
+    """tuple of the colours (red, green, blue) in an image's palette, before it is loaded too."""
+    raw, mode = bytes(image.palette.palette), image.palette.rawmode or image.palette.mode
+    row = Image.frombytes('RGB' if mode != 'RGBA' else mode, (len(raw) // (4 if mode in ('RGBA', 'BGRX') else 3), 1), raw, 'raw', mode)
+    return tuple(map(tuple, np.asarray(row)[0, :, :3].tolist()))
+
+
+def palette_in(file):
+    """Palette of a label map, None if it has none or if it says the ids themselves; of most files only the header is read."""
+    try:
+        with Image.open(file, formats=FORMATS) as image:
+            if image.mode != 'P':
+                return None
+            colours = _table(image)
+    except Exception:   # whoever reads the map says what is wrong with it
+        return None
+    grey = all(len(set(colour)) == 1 for colour in colours)
+    try:
+        return read_map(file).palette if grey else Palette(colours, False, False)
+    except DataError:
+        return None
+
+
+class Palettes:
+    """The palettes of a folder's label maps, gathered: the index is the id only where all files agree on what it means."""
+
+    def __init__(self):
+        self.first = self.colours = None
+        self.others, self.count, self.grey = [], 0, True
+
+    def add(self, file, palette):
+        """`palette`: that of the LabelMap of `file`, or None."""
+        if palette is None:
+            return
+        self.count += 1
+        self.first = self.first or str(file)
+        self.grey &= palette.grey and palette.all_used
+        shorter, longer = sorted((palette.colours, self.colours or ()), key=len)
+        if longer[:len(shorter)] != shorter:
+            self.others.append(str(file))
+        else:
+            self.colours = longer
+
+    def check(self, remedy=OWN_PALETTE):
+        """DataError if indices are no ids."""
+        if self.others:
+            raise DataError(f'palette: the index is taken as the id, but {len(self.others)} of {self.count} files have another palette '
+                            f'than {self.first}, such as {self.others[0]}: {remedy}', 'different palettes')
+        if self.count and self.grey:
+            greys = ', '.join(str(colour[0]) for colour in self.colours[:8])
+            raise DataError(f'{self.first}: a palette of the greys {greys}, none of them unused: they may be the ids, not their indices, '
+                            f'as pngquant and optipng store grey pictures: {remedy}', 'grey palette')
+
+
+def check_palettes(files, remedy=OWN_PALETTE, most=None):
+    """DataError if the palettes in label maps, paths, differ; `most`: of so many of them, evenly spaced."""
+    palettes = Palettes()
+    for index in np.unique(np.linspace(0, len(files) - 1, min(most or len(files), len(files))).round().astype(int)):
+        palettes.add(files[index], palette_in(files[index]))
+    palettes.check(remedy)
+    return palettes.colours

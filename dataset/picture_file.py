@@ -1,0 +1,177 @@
+"""Picture files, opened: which formats, of which size, and what a header says that changes what the pixels mean."""
+import io
+import re
+import warnings
+from collections import Counter, namedtuple
+
+from PIL import Image
+
+from runtime.errors import InputError
+
+FORMATS = 'PNG', 'JPEG', 'BMP', 'TIFF', 'WEBP', 'PPM', 'GIF'   # no other: to read EPS, Pillow starts Ghostscript
+ENDINGS = ('.png', '.jpg', '.jpeg', '.jfif', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm', '.pbm', '.pnm', '.gif')
+MOST_PIXELS = 178_956_970   # Pillow's own limit, twice Image.MAX_IMAGE_PIXELS
+LONGEST_SIDE = 1 << 16
+ORIENTATION, INVERTED, NO_DATA, KIND_OF_PAGE = 274, 262, 42113, 254     # tags of TIFF, the first of EXIF too
+REDUCED, MASK = 1, 4        # kinds of page that are no picture of their own: overviews and transparency
+LOSSY_TIFF = 'jpeg', 'tiff_jpeg', 'webp'
+
+warnings.filterwarnings('ignore', category=Image.DecompressionBombWarning)     # from half of MOST_PIXELS on
+
+# image: loaded, as stored (TIFF: upright); raw_mode: Pillow's name of the samples in the file; lossy: the name of the compression
+# or ''; orientation: that of the image, 1 to 8, and turned: whether Pillow has turned it already, as it does with TIFF;
+# inverted: the file stores white as 0; maximum: what PGM declares for a scaled image, else None; no_data: as TIFF declares it
+Opened = namedtuple('Opened', 'image raw_mode lossy orientation turned inverted maximum no_data')
+
+
+class DataError(InputError):
+    """Something wrong with the data; `kind` is its heading in the summary of dataset.check."""
+
+    def __init__(self, message, kind='other'):
+        super().__init__(message)
+        self.kind = kind
+
+
+def unreadable(file, error):
+    """DataError of a file that cannot be read to its end."""
+    if isinstance(error, FileNotFoundError):
+        return DataError(f'{file}: unreadable: {error.strerror}: is its name right?', 'unreadable image')
+    if isinstance(error, MemoryError):
+        return DataError(f'{file}: not enough memory to decode it: make the picture smaller, or cut it into tiles', 'too large')
+    reason = getattr(error, 'strerror', None) or ' '.join(str(error).split()) or type(error).__name__
+    if isinstance(error, Image.UnidentifiedImageError):
+        reason = 'not an image that Pillow knows as ' + ', '.join(FORMATS)
+        if _begins(file) in (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+'):
+            reason = 'a TIFF of samples that Pillow does not read, such as more than four channels: save it as PNG'
+    return DataError(f'{file}: unreadable or truncated image ({reason}): replace the file', 'unreadable image')
+
+
+def decoded(file):
+    """Opened, of a path or an io.BytesIO, read to its end; DataError if it is broken, too large or holds several pictures."""
+    try:
+        with Image.open(file, formats=FORMATS) as image:
+            check_size(file, *image.size)
+            if getattr(image, 'is_animated', False) and image.format != 'MPO':  # MPO: a photo and its previews
+                _check_pages(file, image)
+            raw_mode, maximum = _samples(image)
+            tags = getattr(image, 'tag_v2', {})
+            orientation, no_data, inverted = tags.get(ORIENTATION, 1), tags.get(NO_DATA), tags.get(INVERTED) == 0
+            lossy = _lossy(file, image)
+            image.load()
+            turned = orientation != 1
+            if not tags:
+                orientation = _orientation(image)
+            return Opened(image, raw_mode, lossy, orientation, turned, inverted or raw_mode == '1;I', maximum, no_data)
+    except DataError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise _too_large(file, f'{re.findall("[0-9]+", str(error))[0]} pixels') from None
+    except Exception as error:  # broken files make Pillow raise nearly anything: SyntaxError, struct.error, ...
+        raise unreadable(file, error) from None
+
+
+def check_size(file, width, height):
+    """DataError for a picture that is not decoded since it is too large."""
+    if width * height > MOST_PIXELS or max(width, height) > LONGEST_SIDE:
+        raise _too_large(file, f'{width} wide and {height} high')
+
+
+def _too_large(file, found):
+    return DataError(f'{file}: {found}, allowed: {MOST_PIXELS // 10 ** 6} million pixels and sides of {LONGEST_SIDE}: make the picture '
+                     'smaller, or cut it into tiles', 'too large')
+
+
+def _begins(file):
+    if isinstance(file, io.BytesIO):
+        return file.getvalue()[:4]
+    with open(file, 'rb') as opened:
+        return opened.read(4)
+
+
+def _samples(image):
+    """(Pillow's name of the samples in the file, the maximum that PGM declares where Pillow scales the values by it)."""
+    if not image.tile:
+        return image.mode, None
+    decoder, arguments = image.tile[0][0], image.tile[0][3]
+    if decoder in ('ppm', 'ppm_plain') and isinstance(arguments, tuple):
+        return image.mode, arguments[1]
+    found = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
+    return (found if isinstance(found, str) else image.mode), None
+
+
+def _orientation(image):
+    try:
+        found = image.getexif().get(ORIENTATION, 1)
+    except Exception:   # what cannot be read says nothing
+        return 1
+    return found if found in range(1, 9) else 1
+
+
+def _lossy(file, image):
+    if image.format in ('JPEG', 'MPO'):
+        return 'JPEG'
+    if image.format == 'TIFF' and image.info.get('compression') in LOSSY_TIFF:
+        return 'TIFF with lossy compression'
+    return 'lossy WebP' if image.format == 'WEBP' and b'VP8 ' in _chunks(file) else ''
+
+
+def _chunks(file):
+    """set of the names of the chunks of a WebP file."""
+    if isinstance(file, io.BytesIO):
+        content = file.getvalue()
+    else:
+        with open(file, 'rb') as opened:
+            content = opened.read()
+    names, position = set(), 12
+    while position + 8 <= len(content):
+        names.add(content[position:position + 4])
+        position += 8 + (int.from_bytes(content[position + 4:position + 8], 'little') + 1) // 2 * 2
+    return names
+
+
+def _check_pages(file, image):
+    """DataError if a file holds several pictures; the overviews and masks of a TIFF are none."""
+    count, size = image.n_frames, image.size
+    if image.format == 'TIFF':
+        pages = 0
+        for index in range(count):
+            image.seek(index)
+            pages += image.size == size and not image.tag_v2.get(KIND_OF_PAGE, 0) & (REDUCED | MASK)
+        image.seek(0)
+        count = pages
+    if count > 1:
+        raise DataError(f'{file}: {count} pictures in one file ({image.format}), expected one: save the one that is meant as a file '
+                        'of its own', 'several pictures')
+
+
+def notes_of(opened):
+    """dict: what a header says that is not applied to the pixels -> 0."""
+    info, notes = opened.image.info, {}
+    profile = info.get('icc_profile')
+    if profile and b'sRGB' not in profile and 'sRGB'.encode('utf-16-be') not in profile:
+        notes['with a colour profile other than sRGB, which is not applied'] = 0
+    if abs(info.get('gamma', 1 / 2.2) - 1 / 2.2) > 0.01 and 'srgb' not in info:
+        notes['with a gamma other than 1/2.2, which is not applied'] = 0
+    return notes
+
+
+def noted(what, decoded):
+    """[(what kind of file, note, pixels or 0)] of what a decoder did to one file."""
+    return [(what, note, pixels) for note, pixels in decoded.notes.items()]
+
+
+class Notes:
+    """What `noted` gives of many files, counted."""
+
+    def __init__(self):
+        self.files, self.pixels = Counter(), Counter()
+
+    def add(self, notes):
+        for what, note, pixels in notes:
+            self.files[what, note] += 1
+            self.pixels[what, note] += pixels
+
+    def lines(self):
+        for (what, note), files in self.files.items():
+            pixels = self.pixels[what, note]
+            yield f'{files} {what}{"s" * (files > 1)} {note}' + (f' ({pixels} pixels)' if pixels else '')
