@@ -133,6 +133,41 @@ def test_a_model_without_styles_instances_and_unlabelled_shows_none_of_it(browse
             page.close()
 
 
+# ---- Token
+
+@pytest.mark.parametrize('width, height, locale', [(1280, 800, 'en-US'), (390, 844, 'zh-CN')])
+def test_the_address_with_a_token_opens_the_page(browser, scripts, styled, width, height, locale):
+    """Reloaded, and in a second tab, without; who has not opened it sees what to do, also in the middle of painting."""
+    with served(styled, '--host', '0.0.0.0', start=scripts.start_command) as server:
+        local = f'http://127.0.0.1:{server.port}/'
+        server.address = f'{local}?token={server.token}'
+        page = Page(browser, server, width, height, locale=locale)
+        assert page.tab.evaluate('location.href') == local
+        page.stroke((0.2, 0.2), (0.8, 0.6))
+        page.picture()
+        page.tab.click('#save-menu summary')
+        page.tab.click('[data-save=link]')
+        page.message()
+        link = page.tab.evaluate('navigator.clipboard.readText()')
+        assert link.startswith(local + '#') and server.token not in link
+        page.tab.on('dialog', lambda dialog: dialog.accept())
+        page.tab.reload()
+        page.tab.wait_for_selector('body[data-ready=true]')
+        page.settle()
+        assert page.wrong == []
+        page.open_tab(link)
+        page.picture()
+        page.open_tab(local)
+        page.picture()
+        assert page.wrong == []
+        page.context.clear_cookies()    # as after a restart of the server
+        page.stroke((0.2, 0.2), (0.8, 0.6))
+        assert ('token' if locale == 'en-US' else '令牌') in page.message()
+        page.tab.goto(local)
+        assert 'token' in page.tab.inner_text('body') and '令牌' in page.tab.inner_text('body')
+        page.context.close()
+
+
 # ---- Layout
 
 LAYOUT = """() => {
