@@ -20,7 +20,7 @@ from runtime import device  # before what imports Paddle: sets the threads
 
 # isort: split
 
-from dataset import demo
+from dataset import classes, demo
 from dataset.labelled_images import LabelledImages, batches, global_batch
 from dataset.loader import Loader
 from log import plan, trouble
@@ -90,8 +90,12 @@ def options():
     if preset is None and 'dataroot' not in arguments and not any(map(os.path.isdir, folders)):
         print(f'no data set in {OPT().dataroot} and none named with --dataroot: trains on generated scenes (--preset demo)')
         preset = 'demo'
-    opt = (OPT.preset(preset) if preset else OPT()).update(arguments)
+    saved = os.path.join(OPT().update(arguments).output, 'model', 'opt.json')
+    before = OPT.load(saved) if os.path.exists(saved) and not arguments.restart else None
+    opt, of_the_set = classes.settled(arguments, preset, before)
     plan.print_settings(opt, preset)
+    if of_the_set:
+        print(of_the_set)
     return opt, arguments
 
 

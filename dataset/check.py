@@ -11,10 +11,10 @@ from collections import defaultdict, namedtuple
 import numpy as np
 from tqdm import tqdm
 
+from dataset import classes, contents
 from dataset.files import DataError, check_same_size, checked_label, pair_files, split_folders
 from dataset.label_map import Palettes, read_instances, read_map
 from dataset.labelled_images import check_sizes, draw_geometry, global_batch
-from dataset.palette import COCO_STUFF
 from dataset.photo import flaws, is_grey, read_photo
 from dataset.picture_file import Notes, noted
 from dataset.workers import WorkerKilled, Workers
@@ -118,8 +118,8 @@ class Tally:
             yield error.kind, str(error)
 
     def _names(self, unused, most=10):
-        named = self.opt.label_nc == len(COCO_STUFF)
-        names = [f'{index} {COCO_STUFF[index]}' if named else str(index) for index in unused[:most]]
+        found = classes.of_set(self.opt)
+        names = [f'{index} {found["names"][index]}' if found else str(index) for index in unused[:most]]
         return '; not used: ' + ', '.join(names) + (', ...' if len(unused) > most else '') if names else ''
 
 
@@ -160,7 +160,7 @@ def show(problems, report=None):
             print(f'  ... and {len(lines) - SHOWN} more (all with --report FILE)')
     if report:
         try:
-            with open(report, 'w') as file:
+            with open(report, 'w', encoding='utf-8') as file:
                 file.writelines(f'{kind}: {line}\n' for kind, lines in kinds.items() for line in lines)
         except OSError as error:
             raise InputError(f'--report {report}: cannot write it: {error.strerror}') from None
@@ -169,18 +169,18 @@ def show(problems, report=None):
 
 def check(opt, report=None):
     """Print what is in the train and val of opt.dataroot and what is wrong with it; -> whether anything is."""
-    problems, contents = [], {}
+    problems, splits = [], {}
     try:
         check_sizes(opt)
     except DataError as error:
         problems.append((error.kind, str(error)))
     crop = not problems
     for split in ('train', 'val'):
-        contents[split] = check_split(opt, split, crop)
-    if not any(contents.values()):
+        splits[split] = check_split(opt, split, crop)
+    if not any(splits.values()):
         raise InputError(f'{opt.dataroot}: no data set: neither train_label, train_img, ... nor val_label, val_img, ... exist '
                          'there: put them there or name another --dataroot')
-    for split, content in contents.items():
+    for split, content in splits.items():
         found, lines = content or ([], [f'absent: {opt.dataroot!r} has no {split}_label, {split}_inst, {split}_img'])
         problems += found
         print(f'{split}: ' + '\n       '.join(lines))
@@ -192,7 +192,13 @@ def main():
     parser = OPT.parser('Checks a data set: folders, pairs, readability, sizes, ids; says what is in it.', SETTINGS)
     parser.add_argument('--report', metavar='FILE', default=None, help='file for all problems, one a line')
     arguments = parser.parse_args()
-    sys.exit(check(OPT().update(arguments), arguments.report))
+    opt, of_the_set = classes.settled(arguments, refuse=False)
+    if of_the_set:
+        print(of_the_set)
+    wrong = check(opt, arguments.report)
+    if os.path.exists(os.path.join(opt.dataroot, contents.FILE)):   # a set that dataset.prepare made
+        contents.keep(opt.dataroot)
+    sys.exit(wrong)
 
 
 if __name__ == '__main__':

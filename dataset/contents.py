@@ -3,6 +3,7 @@
 contents.json, in a set that dataset.prepare has made or dataset.check has gone over, and in the folder of a run: columns with a row
 for each file: its name below the set, its size in bytes, when it was last changed (nanoseconds) and a digest of its bytes.
 """
+import contextlib
 import hashlib
 import json
 import os
@@ -43,17 +44,21 @@ def fingerprint(samples):
 
 
 class Contents:
-    """The files of a list of samples. DataError for one that is gone. Some seconds for 100,000 samples; `digests` reads them all."""
+    """Files of a set. DataError for one that is gone. Some seconds for 300,000 of them; `digests` reads them all."""
 
-    def __init__(self, samples, dataroot):
+    def __init__(self, paths, dataroot):
         self.dataroot, self.found = dataroot, []
-        for path in (path for sample in samples for path in (sample.label, sample.instance, sample.photo) if path):
+        for path in paths:
             try:
                 status = os.stat(path)
             except OSError as error:
                 raise unreadable(path, error) from None
             folder, file = os.path.split(path)
             self.found.append(Entry(f'{os.path.basename(folder)}/{file}', path, status.st_size, status.st_mtime_ns))
+
+    @classmethod
+    def of_samples(cls, samples, dataroot):
+        return cls((path for sample in samples for path in (sample.label, sample.instance, sample.photo) if path), dataroot)
 
     @property
     def sizes(self):
@@ -101,6 +106,16 @@ class Contents:
                    'dates': [entry.date for entry in self.found], 'digests': self.digests}
         with writing(os.path.join(folder, FILE)) as unfinished, open(unfinished, 'w') as file:
             json.dump(columns, file)
+
+
+def keep(dataroot):
+    """Write the contents.json of a set: of all files in its folders, read anew."""
+    paths = [os.path.join(dataroot, folder, name) for split in ('train', 'val') for part in ('img', 'label', 'inst')
+             if os.path.isdir(os.path.join(dataroot, folder := f'{split}_{part}'))
+             for name in sorted(os.listdir(os.path.join(dataroot, folder))) if not name.startswith('.')]
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(os.path.join(dataroot, FILE))     # `digests` would believe it
+    Contents(paths, dataroot).write(dataroot)
 
 
 def _hex(lines):

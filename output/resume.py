@@ -30,7 +30,7 @@ class Run:
 
     def __init__(self, opt, data, restart=False):
         self.opt, self.samples, self.restart, self.dataset = opt, len(data), restart, fingerprint(data.samples)
-        self.files = Contents(data.samples, opt.dataroot)
+        self.files = Contents.of_samples(data.samples, opt.dataroot)
         check_same_data(f'{self.dataset} {self.files.sizes}', self.samples, opt)
         self.log = LossLog(os.path.join(opt.log, 'log.npy'))
         found = stored_progress(opt, self.log.path, self.dataset, self.files, restart) if distributed.is_main() else None

@@ -1,27 +1,30 @@
 """From what people download to a data set: python -m dataset.prepare coco_stuff --archives DIR, and the same for other sets.
 
-Makes {train,val}_{img,label,inst} on all cores, straight out of the archives. The same command after a kill goes on. At the end
-the set is checked, sheet.jpg shows samples of it, report.txt lists grey photos and what was left out, and the command to train
-with is printed.
+Makes {train,val}_{img,label,inst} on all cores, straight out of the archives. The same command after a kill goes on; after its
+sources were corrected it makes anew what they changed, and says so. At the end the set is checked, sheet.jpg shows samples of it,
+report.txt says what was changed, guessed or left out, and the command to train with is printed.
 """
 import argparse
 import os
-import shlex
 import sys
 
-from dataset import classes, demo
+from dataset import classes, contents, demo
 from dataset.check import check
 from dataset.files import find_samples
-from dataset.picture_file import Notes
-from dataset.prepare import coco, folders, own
+from dataset.palette import UNLABELLED
+from dataset.photo import span_of
+from dataset.prepare import advice, coco, folders, own
 from dataset.prepare.contact_sheet import contact_sheet
-from dataset.prepare.samples import prepare
+from dataset.prepare.report import FILE as REPORT
+from dataset.prepare.report import Report
+from dataset.prepare.samples import VERSION, prepare
+from dataset.prepare.split import GROUPS
 from model.init import OPT
 from model.presets import PRESETS
-from runtime.commands import runnable
-from runtime.errors import InputError, shown_in_one_line
+from runtime.errors import InputError, printable, shown_in_one_line
+from runtime.writing import writing
 
-SHEET, REPORT = 'sheet.jpg', 'report.txt'
+SHEET = 'sheet.jpg'
 
 RELEASED = {  # command -> (preset, what --archives must hold, label ids in the files)
     'coco_stuff': ('coco_stuff_paper', 'train2017.zip, val2017.zip, stuffthingmaps_trainval2017.zip and '
@@ -45,8 +48,10 @@ sceneCategories.txt is an outdoor one in the list of Places365, or says so in it
 kind, but not the paper's selection. With a list of your own: --list FILE, a picture's name in each line.'''
 
 OWN = '''\
-Colour table: lines "id red green blue name", or JSON {"name": [red, green, blue], ...}; id 255 is unlabelled. Connected regions
-have the edges of the label map itself: they cannot part touching objects of one class.
+Folders are walked with all below them. Photo and maps of a sample have one name, apart from endings, accents, case, and words such
+as _mask, _gt, _labelIds, images/ and masks/; one folder may hold both. A repeated command follows corrected files, tables and flags.
+Colour table: lines "id red green blue name", or JSON {"name": [red, green, blue], ...}; id 255 is unlabelled. Several colours may
+share an id, 255 too. Connected regions have the edges of the label map itself: they cannot part touching objects of one class.
 Names: a class name in each line, for id 0, 1, 2, ...; lines that begin with # are left out. They are kept in the set's
 classes.json, which scores, sheets and pages show.'''
 
@@ -56,91 +61,99 @@ def released(arguments):
     output = arguments.output or PRESETS[preset].get('dataroot', OPT().dataroot)
     module = coco if arguments.command == 'coco_stuff' else folders
     opt = OPT.preset(preset, dataroot=output, batchSize=1)
-    settings = {'made by': f'dataset.prepare {arguments.command}', 'link': arguments.link, 'instances': not opt.no_instance}
+    settings = {'made by': f'dataset.prepare {arguments.command}', 'link': arguments.link, 'instances': not opt.no_instance,
+                'sources': {'archives': os.path.realpath(arguments.archives)}, 'version': VERSION}
     if arguments.command == 'coco_stuff':
         settings['official ids'] = arguments.official_ids
-    made(output, module, arguments, settings)
-    classes.write(output, classes.RELEASED[arguments.command])
+    jobs, unsafe = module.jobs(arguments)
+    outcome = made(output, settings, jobs, module.maker(arguments))
+    found = {'label_nc': opt.label_nc, 'unlabelled': opt.contain_dontcare_label, 'instances': not opt.no_instance,
+             'highest': shown - 1}
+    classes.write(output, {**classes.RELEASED[arguments.command], **found})
     flags = ['--preset', preset] + (['--dataroot', output] if arguments.output else [])
-    return finish(opt, shown, flags)
+    return finish(opt, shown, Report(outcome, unsafe=unsafe), advice.preset(flags))
 
 
 def folder(arguments):
-    if arguments.colours and arguments.names:
-        raise InputError('--colours and --names both give names: leave --names out, the names are those of the table')
-    table = own.table_of(arguments.colours) if arguments.colours else None
-    given = own.names_of(arguments.names, arguments.void) if arguments.names else []
+    output, (table, given) = arguments.output, own.classes_of(arguments)
+    sources = own.Sources(arguments)
+    of_palette = {} if table else own.palette_colours(sources.paths('label'))
+    if not table:
+        own.check_not_masks(sources.paths('label'), arguments)
+    span = span_of(sources.paths('photo'))
     settings = {'made by': 'dataset.prepare folder', 'link': arguments.link, 'instances': arguments.instances != 'none',
-                'colours': table, 'seed': arguments.seed, 'val': arguments.val, 'instances from': arguments.instances}
-    settings.update({name: value for name, value in (('names', given), ('void', arguments.void), ('fit', arguments.fit)) if value
-                     and value != 'none'})
-    settings.update({name: True for name in ('val_images', 'val_labels') if getattr(arguments, name)})
-    records = made(arguments.output, own, arguments, settings)
-    fitted = sum(record.get('fitted', False) for record in records)
-    if fitted:
-        print(f'{fitted} label maps had another size than their photo and were fitted to it (nearest pixel)')
-    table_top = [entry.id for entry in table or () if entry.id != 255 and entry.id not in arguments.void]
+                'colours': table, 'names': given, 'void': sorted(arguments.void), 'fit': arguments.fit, 'span': span,
+                'instances from': arguments.instances if arguments.instances in ('none', 'components') else 'folder',
+                'seed': arguments.seed, 'val': arguments.val, 'group': arguments.group, 'sources': sources.folders(),
+                'version': VERSION}
+    outcome, left_out = None, None
+    while outcome is None or left_out != _left_out(outcome):
+        left_out = _left_out(outcome) if outcome else set()
+        found = made(output, settings, sources.jobs(left_out), own.maker(arguments, table, given, span))
+        outcome = found if outcome is None else found.after(outcome)   # again: validation got some that are left out
+    records = [record for record in outcome.records if 'left_out' not in record]
+    table_top = [entry.id for entry in table or () if entry.id != UNLABELLED and entry.id not in arguments.void]
     label_nc = max([1 + record['highest'] for record in records] + [1 + index for index in table_top] + [len(given)])
-    if label_nc and not given and not table:
-        print(f'{label_nc} classes, since the highest id is {label_nc - 1}, in the map of '
-              f'{next(record["stem"] for record in records if record["highest"] == label_nc - 1)}; --names says how many there are')
-    both = own.trained_on(arguments)
-    if both:
-        print(f'{len(both)} validation photos are training photos too, {both[0]} the first: scores on them say nothing about new '
-              'maps: take them out of one folder')
-    if label_nc > 255 and not table and 255 not in arguments.void and any(record['unlabelled'] for record in records):
+    if label_nc > UNLABELLED and not table and UNLABELLED not in arguments.void and any(record['unlabelled'] for record in records):
         raise InputError(f'{arguments.labels}: ids go up to {label_nc - 1}, and 255, which means unlabelled, occurs too, in the map of '
                          f'{next(record["stem"] for record in records if record["unlabelled"])}: if it is unlabelled, --void 255; if it '
                          'is a class, give that another id')
-    if table:
-        known = classes.of_table(table, label_nc)
-    else:
-        of_palette = {index: colour for index, colour in own.palette_colours(arguments).items() if index < label_nc}
-        known = classes.content(given or [str(index) for index in range(label_nc)], colours=of_palette)
-    classes.write(arguments.output, known)
-    unlabelled = any(record['unlabelled'] for record in records)
-    flags = {'dataroot': arguments.output, 'label_nc': label_nc}
-    if not unlabelled:
-        flags['contain_dontcare_label'] = False
-    if arguments.instances == 'none':
-        flags['no_instance'] = True
-    run = os.path.join('runs', os.path.basename(os.path.normpath(arguments.output)))
-    words = [word for name, value in flags.items() for word in (f'--{name}', str(value).lower() if value is not arguments.output
-                                                                else value)]
-    return finish(OPT(**flags), label_nc, words + ['--output', run, '--log', os.path.join(run, 'log')])
+    guessed = list(sources.guessed)
+    if not given and not table:
+        guessed.append(f'{label_nc} classes, since the highest id is {label_nc - 1}, in the map of '
+                       f'{next(record["stem"] for record in records if record["highest"] == label_nc - 1)}; --names says how many')
+    both = sources.trained_on()
+    if both:
+        print(printable(f'{len(both)} validation photos are training photos too, {both[0]} the first: scores on them say nothing '
+                        'about new maps: take them out of one folder'))
+    if sources.divided:
+        print(printable(sources.divided))
+    known = {'label_nc': label_nc, 'unlabelled': any(record['unlabelled'] for record in records),
+             'instances': arguments.instances != 'none', 'highest': max(record['highest'] for record in records),
+             **{side: [min(sizes), max(sizes)] for side, sizes in zip(('width', 'height'),
+                                                                      zip(*(record['size'] for record in records)))}}
+    content = classes.of_table(table, label_nc) if table else classes.content(
+        given or [str(index) for index in range(label_nc)], colours={index: colour for index, colour in of_palette.items()
+                                                                     if index < label_nc})
+    classes.write(output, {**content, **known})
+    opt = OPT(dataroot=output, **classes.settings_of(output))
+    count = sum(record['split'] == 'train' for record in records)
+    return finish(opt, label_nc, Report(outcome, guessed), advice.own(output, count, len(records) - count))
 
 
-def made(output, module, arguments, settings):
-    """Records of the samples that were made; InputError if there is none."""
-    jobs, hostile = module.jobs(arguments)
-    records = prepare(output, settings, jobs, module.maker(arguments))
+def _left_out(outcome):
+    """set of the stems of what could not be made."""
+    return {record['stem'] for record in outcome.records if 'left_out' in record}
+
+
+def made(output, settings, jobs, make):
+    """Outcome of the samples; InputError if none could be made."""
+    outcome = prepare(output, settings, jobs, make)
+    left_out = [record for record in outcome.records if 'left_out' in record]
+    if len(left_out) == len(outcome.records):
+        raise InputError(f'{output}: no sample could be made; the first: {left_out[0]["left_out"] if left_out else "no files"}')
+    return outcome
+
+
+def finish(opt, shown, report, commands):
+    """Check the set, draw its sheet, say what was done and what to do next; -> whether the check found anything wrong."""
+    root, records = opt.dataroot, report.outcome.records
     left_out = [record for record in records if 'left_out' in record]
-    good = [record for record in records if 'left_out' not in record]
-    lines = [f'left out: {record["split"]} {record["stem"]}: {record["left_out"]}' for record in left_out]
-    lines += [f'not taken from the archive, its name or kind is not safe: {name!r}' for name in hostile]
-    lines += [f'grey photo, kept: {record["split"]} {record["stem"]}' for record in good if record['grey']]
-    with open(os.path.join(output, REPORT), 'w') as file:
-        file.writelines(f'{line}\n' for line in lines)
-    print(f'{output}: {len(good)} samples; {len(left_out)} left out, {len(lines) - len(left_out) - len(hostile)} grey photos, '
-          f'{len(hostile)} unsafe members of archives' + (f': {os.path.join(output, REPORT)}' if lines else ''))
-    print(''.join(f'  {line}\n' for line in lines[:5]), end='')
-    notes = Notes()
-    for record in good:
-        notes.add(record.get('notes', ()))
-    print(''.join(f'  {line}\n' for line in notes.lines()), end='')
-    if not good:
-        raise InputError(f'{output}: no sample could be made; the first: {left_out[0]["left_out"]}')
-    return good
-
-
-def finish(opt, shown, flags):
-    """Check the set, draw its sheet, say what to do next; -> whether the check found anything wrong."""
+    report.write(root)
+    print(f'{root}: {len(records) - len(left_out)} samples; {len(left_out)} left out, {len(report.grey)} grey photos, '
+          f'{len(report.unsafe)} unsafe members of archives: {os.path.join(root, REPORT)}')
     wrong = check(opt)
-    path = os.path.join(opt.dataroot, SHEET)
-    samples = [sample for split in ('train', 'val') if os.path.isdir(os.path.join(opt.dataroot, f'{split}_label'))
-               for sample in find_samples(opt, split)]
-    contact_sheet(samples, classes.colours(classes.read(opt.dataroot), shown)).save(path, quality=95)
-    print(f'look at: {path}\ntrain:   {runnable(shlex.join(["python", "train.py", *flags]))}')
+    contents.keep(root)
+    path = os.path.join(root, SHEET)
+    samples = {split: find_samples(opt, split) for split in ('train', 'val') if os.path.isdir(os.path.join(root, f'{split}_label'))}
+    noted = {(record['split'], record['stem']): [note for kind in ('notes', 'flaws') for _, note, _ in record.get(kind, ())]
+             for record in records}
+    sheet = contact_sheet([(sample, noted.get((split, sample.stem), ())) for split, found in samples.items() for sample in found],
+                          classes.colours(classes.read(root), shown), report.first_line)
+    with writing(path) as unfinished:
+        sheet.save(unfinished, quality=95)
+    print('\n'.join(report.shown()))
+    print('\n'.join([f'look at: {path}', *commands]))
     return wrong
 
 
@@ -175,6 +188,9 @@ def parser():
                          'are resized to it, by nearest pixel; none (default): such samples are left out')
     command.add_argument('--val', type=float, default=0.1, help='fraction of the samples set aside for validation (default 0.1)')
     command.add_argument('--seed', type=int, default=0, help='another seed sets others aside')
+    command.add_argument('--group', choices=GROUPS, default='auto', help='auto (default): whole folders, or all tiles '
+                         'NAME_row_column of a photograph, go to one side, so that validation shows nothing of what is trained on; '
+                         'none: samples are drawn one by one')
     command.add_argument('--output', metavar='DIR', required=True, help='folder to make')
     command.add_argument('--link', action='store_true', help='symbolic links to the photos instead of copies')
     command.set_defaults(action=folder)

@@ -92,6 +92,18 @@ def read(member, largest=LARGEST):
     return NamedBytes(content, named)
 
 
+def stamp(member):
+    """[name, size, date or, in an archive, checksum] of a member: others, once it has changed; [name] if it is not there."""
+    try:
+        if os.path.isdir(member.archive):
+            status = os.stat(path_of(member))
+            return [member.name, status.st_size, status.st_mtime_ns]
+        info = _opened(member.archive, os.getpid()).getinfo(member.name)
+        return [member.name, info.file_size, info.CRC]
+    except (OSError, KeyError):
+        return [member.name]
+
+
 def path_of(member):
     """Path of an unpacked member."""
     return os.path.join(member.archive, *member.name.split('/'))

@@ -1,30 +1,61 @@
 """A picture to look at before training: photos, coloured labels and instance edges of a few samples."""
+import textwrap
+
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from dataset.demo import edges
 from dataset.files import load_instance, load_photo
 from dataset.palette import colourize
+from runtime.errors import printable
 
 SAMPLES = 8
 CELL = 256, 192  # largest width and height of a picture on the sheet, in pixels
 GAP = 4
+LINE = 14        # pixels of a line of text
+MARK = 'orange'  # of samples that were changed
 
 
-def contact_sheet(samples, colours):
-    """RGB image: a column for each of up to SAMPLES of `samples` (dataset.files.Sample), evenly spaced.
+def contact_sheet(samples, colours, title):
+    """RGB image: `title`, and a column for each of up to SAMPLES of `samples`, evenly spaced, some of those with notes among them.
 
-    Photo, labels (ids as in the files) in `colours`, uint8 (classes, 3), and instance edges where there are instance maps.
+    samples: (dataset.files.Sample, list of what was done to it). Photo, labels (ids as in the files) in `colours`, uint8
+    (classes, 3), and instance edges where there are instance maps; marked, and with the notes above, where there are some.
     """
-    chosen = np.unique(np.linspace(0, len(samples) - 1, min(SAMPLES, len(samples))).round().astype(int))
-    columns = [_column(samples[index], colours) for index in chosen]
+    noted = _spread([index for index, (_, notes) in enumerate(samples) if notes], SAMPLES // 2)
+    plain = _spread([index for index in range(len(samples)) if index not in noted], SAMPLES - len(noted))
+    chosen = [samples[index] for index in sorted({*noted, *plain})]
+    columns = [_column(sample, colours) for sample, _ in chosen]
+    head = LINE * (2 + max(len(_wrapped(notes)) for _, notes in chosen))
     rows = max(map(len, columns))
-    sheet = Image.new('RGB', (len(columns) * (CELL[0] + GAP) - GAP, rows * (CELL[1] + GAP) - GAP), 'white')
-    for x, column in enumerate(columns):
+    sheet = Image.new('RGB', (len(columns) * (CELL[0] + GAP) - GAP, head + rows * (CELL[1] + GAP) - GAP), 'white')
+    draw = ImageDraw.Draw(sheet)
+    _text(draw, (2, 0), title)
+    for x, ((sample, notes), column) in enumerate(zip(chosen, columns)):
+        left = x * (CELL[0] + GAP)
+        if notes:
+            draw.rectangle((left, LINE + 2, left + CELL[0] - 1, sheet.height), fill=MARK)
+        for number, line in enumerate([sample.stem[-MOST_LETTERS:], *_wrapped(notes)], 1):
+            _text(draw, (left + 2, LINE * number + 1), line)
         for y, picture in enumerate(column):
-            sheet.paste(picture, (x * (CELL[0] + GAP) + (CELL[0] - picture.width) // 2,
-                                  y * (CELL[1] + GAP) + (CELL[1] - picture.height) // 2))
+            sheet.paste(picture, (left + (CELL[0] - picture.width) // 2, head + y * (CELL[1] + GAP) + (CELL[1] - picture.height) // 2))
     return sheet
+
+
+MOST_LETTERS = 40   # of a line that is as wide as a picture
+
+
+def _wrapped(notes):
+    return [line for note in notes for line in textwrap.wrap(note, MOST_LETTERS)]
+
+
+def _text(draw, place, text):
+    """In the built-in font, which has Latin letters alone."""
+    draw.text(place, printable(text).encode('ascii', 'replace').decode(), fill='black')
+
+
+def _spread(found, most):
+    return [found[index] for index in np.unique(np.linspace(0, len(found) - 1, min(most, len(found))).round().astype(int))]
 
 
 def _column(sample, colours):

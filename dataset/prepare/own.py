@@ -6,63 +6,87 @@ import os
 import numpy as np
 from PIL import Image
 
-from dataset.files import DataError, by_stem
+from dataset import classes
+from dataset.files import DataError
 from dataset.label_map import check_palettes, read_colours, read_instances, read_map
 from dataset.palette import UNLABELLED, read_names, read_table
 from dataset.photo import load_photo, span_of
 from dataset.picture_file import noted
-from dataset.prepare.archive import Member, path_of, read
-from dataset.prepare.samples import Job, label_bytes, paired, photo_and_facts, png
+from dataset.prepare import pairs
+from dataset.prepare.archive import path_of, read
+from dataset.prepare.samples import Job, label_bytes, photo_and_facts, png
+from dataset.prepare.split import set_aside
 from runtime.errors import InputError
 
 MOST_GREYS = 5         # evenly from 0 to 255, that are told from ids: more are as likely to be ids
+FITTED = 'of another size than the photo, fitted to it by nearest pixel'
 SHAPES_DIFFER = 0.02   # part by which width / height of map and photo may differ with --fit photo: rounding, no more
 
 
-def jobs(arguments):
-    """(jobs, []): photos and label maps paired by name.
+class Sources:
+    """The folders that --images, --labels, ... name: their files paired, once, and divided into training and validation.
 
-    For validation those of arguments.val_images, or else a fraction arguments.val of all, drawn by arguments.seed.
+    guessed: lines that say which pairs rest on a guess; divided: a sentence on the validation samples. InputError for a folder that
+    cannot be listed, a name with two partners, and flags that contradict each other.
     """
-    if not 0 <= arguments.val < 1:
-        raise InputError(f'--val {arguments.val}: allowed: 0 to less than 1, the fraction of the samples for validation')
-    rows = _rows(arguments, '')
-    if _own_split(arguments):
-        return sorted([Job('train', *row) for row in rows] + [Job('val', *row) for row in _rows(arguments, 'val_')]), []
-    order = np.random.default_rng(arguments.seed).permutation(len(rows))
-    val = set(order[:round(len(rows) * arguments.val)].tolist())
-    return sorted(Job('val' if index in val else 'train', *row) for index, row in enumerate(rows)), []
+
+    def __init__(self, arguments):
+        if not 0 <= arguments.val < 1:
+            raise InputError(f'--val {arguments.val}: allowed: 0 to less than 1, the fraction of the samples for validation')
+        self.arguments, self.divided = arguments, ''
+        self.with_instances = arguments.instances not in ('none', 'components')
+        self.own_split = self._own_split()
+        self.rows, self.guessed = self._rows('')
+        self.val_rows, guessed = self._rows('val_') if self.own_split else ([], [])
+        self.guessed += guessed
+
+    def _own_split(self):
+        """Whether the set comes with validation folders."""
+        wanted = ['val_images', 'val_labels'] + ['val_instances'] * self.with_instances
+        given = [name for name in ('val_images', 'val_labels', 'val_instances') if getattr(self.arguments, name)]
+        if given and given != wanted:
+            raise InputError(f'--{" and --".join(given)} given: a set with its own validation folders needs '
+                             f'--{" and --".join(wanted)}')
+        return bool(given)
+
+    def _rows(self, split):
+        flags = {'photo': 'images', 'label': 'labels', **({'instance': 'instances'} if self.with_instances else {})}
+        folders = {part: getattr(self.arguments, split + flag) for part, flag in flags.items()}
+        return pairs.rows(folders, {part: f'--{split}{flag}' for part, flag in flags.items()})
+
+    def folders(self):
+        """dict: flag -> the folder it names, as the set's record keeps it."""
+        names = ['images', 'labels', 'val_images', 'val_labels', 'val_instances'] + ['instances'] * self.with_instances
+        return {name: os.path.realpath(getattr(self.arguments, name)) for name in names if getattr(self.arguments, name)}
+
+    def paths(self, part):
+        """Paths of all files of a part: photo, label or instance."""
+        return [path_of(getattr(row, part)) for row in self.rows + self.val_rows if getattr(row, part)]
+
+    def jobs(self, left_out=()):
+        """Jobs, sorted. Those for validation, where no folders of their own are named, are drawn from what is whole and not
+        among `left_out`, a set of stems.
+        """
+        if self.own_split:
+            return sorted([_job('train', row) for row in self.rows] + [_job('val', row) for row in self.val_rows])
+        whole = [row for row in self.rows if row.photo and row.label and row.stem not in left_out and
+                 (row.instance or not self.with_instances)]
+        val, self.divided = set_aside([row.stem for row in whole], [row.folder for row in whole], self.arguments.val,
+                                      self.arguments.seed, self.arguments.group)
+        return sorted(_job('val' if row.stem in val else 'train', row) for row in self.rows)
+
+    def trained_on(self):
+        """Validation photos of a set with its own split, as paths, that are training photos too, to the byte."""
+        photos = [[os.path.join(*row.photo) for row in rows if row.photo] for rows in (self.rows, self.val_rows)]
+        of_size = {}
+        for path in photos[0]:
+            of_size.setdefault(os.path.getsize(path), []).append(path)
+        return [path for path in photos[1] if any(filecmp.cmp(path, other, shallow=False)
+                                                  for other in of_size.get(os.path.getsize(path), ()))]
 
 
-def _own_split(arguments):
-    """Whether the set comes with validation folders; InputError if one of them is missing."""
-    given = arguments.instances not in ('none', 'components')
-    wanted = ['val_images', 'val_labels'] + ['val_instances'] * given
-    found = [name for name in ('val_images', 'val_labels', 'val_instances') if getattr(arguments, name)]
-    if found and found != wanted:
-        raise InputError(f'--{" and --".join(found)} given: a set with its own validation folders needs --{" and --".join(wanted)}')
-    return bool(found)
-
-
-def trained_on(arguments):
-    """Validation photos of a set with its own split, as paths, that are training photos too, to the byte."""
-    if not _own_split(arguments):
-        return []
-    photos = [[os.path.join(*photo) for _, photo, *_ in _rows(arguments, split) if photo] for split in ('', 'val_')]
-    of_size = {}
-    for path in photos[0]:
-        of_size.setdefault(os.path.getsize(path), []).append(path)
-    return [path for path in photos[1] if any(filecmp.cmp(path, other, shallow=False)
-                                              for other in of_size.get(os.path.getsize(path), ()))]
-
-
-def _rows(arguments, split):
-    """Rows of `paired` from the folders that --images, --labels and --instances name, or with split 'val_' --val_images, ..."""
-    given = arguments.instances not in ('none', 'components')
-    parts = ['images', 'labels'] + ['instances'] * given
-    folders = [(getattr(arguments, split + part), f'--{split}{part}') for part in parts]
-    return paired(*({stem: Member(folder, os.path.basename(path)) for stem, path in by_stem(folder, option).items()}
-                    for folder, option in folders))
+def _job(split, row):
+    return Job(split, row.stem, row.photo, row.label, row.instance)
 
 
 def table_of(path):
@@ -88,29 +112,33 @@ def names_of(path, void=()):
     return found
 
 
-def maker(arguments):
-    """What dataset.prepare.samples.prepare calls for each sample."""
+def classes_of(arguments):
+    """(list of dataset.palette.Class of --colours, or None; list of the names of --names); InputError, before anything is made."""
+    if arguments.colours and arguments.names:
+        raise InputError('--colours and --names both give names: leave --names out, the names are those of the table')
     table = table_of(arguments.colours) if arguments.colours else None
-    classes = len(names_of(arguments.names, arguments.void)) if arguments.names else None
-    rows = _rows(arguments, '') + (_rows(arguments, 'val_') if _own_split(arguments) else [])
-    photos, maps = ([path_of(row[part]) for row in rows if row[part]] for part in (1, 2))
-    if not table:
-        check_palettes(maps)
-        _check_not_masks(maps, arguments)
-    return functools.partial(_make, span=span_of(photos), table=table, instances=arguments.instances, link=arguments.link, void=arguments.void,
-                             classes=classes, fit=arguments.fit)
+    given = names_of(arguments.names, arguments.void) if arguments.names else []
+    if table:
+        classes.checked(classes.of_table(table, 1 + max(entry.id for entry in table)), f'--colours {arguments.colours}')
+    classes.checked(classes.content(given), f'--names {arguments.names}')
+    return table, given
 
 
-def palette_colours(arguments):
-    """dict: id -> colour, where the label maps have a palette of colours; of colours that stand twice the first."""
-    maps = [path_of(row[2]) for row in _rows(arguments, '') if row[2]]
+def maker(arguments, table, names, span):
+    """What dataset.prepare.samples.prepare calls for each sample."""
+    return functools.partial(_make, span=span, table=table, instances=arguments.instances, link=arguments.link,
+                             void=arguments.void, classes=len(names) or None, fit=arguments.fit)
+
+
+def palette_colours(maps):
+    """dict: id -> colour, where label maps, paths, have a palette of colours; of colours that stand twice the first."""
     colours = check_palettes(maps) or ()
     if all(len(set(colour)) == 1 for colour in colours):
         return {}
     return {index: colour for index, colour in enumerate(colours) if colour not in colours[:index]}
 
 
-def _check_not_masks(maps, arguments):
+def check_not_masks(maps, arguments):
     """InputError if all the label maps hold greys from 0 to 255 to look at, such as masks of 0 and 255, where 255 means unlabelled."""
     found = set()
     for path in maps:
@@ -144,7 +172,8 @@ def _make(job, table, instances, link, void=(), classes=None, fit='none', span=N
         raise DataError(f'{label_file}: label value {facts["highest"]}, but --names has {classes} names, for 0 .. '
                         f'{classes - 1}: left out; add its name, or its id to --void', 'label value')
     if fit == 'photo':
-        label, facts['fitted'] = _fitted(label_file, label, job)
+        label, fitted = _fitted(label_file, label, job)
+        notes += [('label map', FITTED, 0)] * fitted
     maps, files = [], {}
     if instances == 'components':
         files['inst'] = '.png', png(components(label))
@@ -159,6 +188,7 @@ def _make(job, table, instances, link, void=(), classes=None, fit='none', span=N
             instance = np.unique(instance, return_inverse=True)[1].reshape(instance.shape)
         if fit == 'photo':
             instance, changed = _fitted(instance_file, instance, job)
+            notes += [('instance map', FITTED, 0)] * changed
         maps = [(str(instance_file), instance)]
         ending = os.path.splitext(job.instance.name)[1]
         files['inst'] = ending, job.instance if link else instance_file.getvalue()

@@ -10,13 +10,12 @@ Names are compared in rounds, the strictest first; a round pairs what the ones b
 """
 import os
 import re
-import unicodedata
 import zlib
 from collections import Counter, defaultdict, namedtuple
 
-from dataset.files import ENDINGS, same_but_for_the_ending
+from dataset.files import ENDINGS, letters, same_but_for_the_ending
 from dataset.prepare.archive import Member
-from model.errors import InputError, printable
+from runtime.errors import InputError, printable
 
 Row = namedtuple('Row', 'stem folder photo label instance')   # stem in the set; folder: without roles; Members or None
 
@@ -33,11 +32,6 @@ for kind, words in (('map', MAP), ('photo', PHOTO), ('any', f'{MAP}|{PHOTO}')):
 ANNOTATED = re.compile('(.+)annot', re.IGNORECASE)       # CVAT's CamVid: default/ and defaultannot/
 LOSSY = '.jpg', '.jpeg', '.jfif', '.webp'
 LONGEST = 180    # bytes of a name in the set: file systems allow 255, and files have other names while they are written
-
-
-def letters(name):
-    """A file's name as people see it: bytes that are no UTF-8 stay what they are, decomposed letters are composed."""
-    return unicodedata.normalize('NFC', name)
 
 
 def below(folder, option):
@@ -72,6 +66,7 @@ def rows(folders, options):
                              for part, folder in folders.items()}, folders, options)
     partners = {}
     for part in files:
+        _refuse_lookalikes(files[part], options[part])
         if part != 'photo':
             partners[part], lines = _paired(files['photo'], files[part], part, options)
             guessed += lines
@@ -140,11 +135,15 @@ def _without_roles(name):
     *folders, stem = os.path.splitext(letters(name))[0].split('/')
     while stem.lower().endswith(ENDINGS):
         stem = os.path.splitext(stem)[0]
-    folders = [ANNOTATED.sub(r'\1', folder) for folder in folders]
-    stem = ENDS['any'].sub(r'\1', stem) if ENDS['any'].fullmatch(stem) else stem
-    stem = BEGINS['any'].sub(r'\1', stem) if BEGINS['any'].fullmatch(stem) else stem
+    folders = [_stripped(ANNOTATED, folder) for folder in folders]
+    stem = _stripped(BEGINS['any'], _stripped(ENDS['any'], stem))
     return '/'.join([folder for folder in folders if not WHOLE['any'].fullmatch(folder)] +
                     ['' if WHOLE['any'].fullmatch(stem) else stem])
+
+
+def _stripped(pattern, name):
+    found = pattern.fullmatch(name)
+    return found[1] if found else name
 
 
 ROUNDS = (
@@ -153,6 +152,15 @@ ROUNDS = (
     ('without the words that say photo or map', _without_roles),
     ('without regard to case', lambda name: _without_roles(name).casefold()),
     ('without their folders', lambda name: os.path.basename(_without_roles(name)).casefold()))
+
+
+def _refuse_lookalikes(members, option):
+    """InputError for two names of one folder that only their bytes tell apart."""
+    seen = {}
+    for member in members:
+        other = seen.setdefault(letters(os.path.splitext(member.name)[0]), member)
+        if os.path.splitext(other.name)[0] != os.path.splitext(member.name)[0]:
+            raise InputError(same_but_for_the_ending(f'{option} {member.archive}', other.name, member.name))
 
 
 def _paired(photos, others, part, options):
@@ -205,10 +213,10 @@ def _stem(member):
     if WHOLE['any'].fullmatch(name) and folder:      # labelme's a_json/img.png
         folder, name = os.path.dirname(folder), os.path.basename(folder)
     whole = '_'.join(filter(None, [*folder.split('/'), name]))
-    coded = os.fsencode(whole)
-    if len(coded) <= LONGEST:
-        return whole
-    return f'{os.fsdecode(coded[:LONGEST - 9].decode("utf-8", "ignore").encode())}_{zlib.crc32(coded):08x}'
+    checksum, cut = f'_{zlib.crc32(os.fsencode(whole)):08x}', whole
+    while len(os.fsencode(cut)) > LONGEST:
+        cut = cut[:-1]
+    return whole if cut == whole else cut + checksum
 
 
 def _distinct(found):

@@ -92,10 +92,11 @@ def write_own(folder, count=10):
 def test_own_colours(scripts, tmp_path):
     arguments = write_own(tmp_path)
     said = scripts.prepared(*arguments, tmp_path / 'text', '--colours', tmp_path / 'table.txt', '--val', '0.3')
-    assert says(said, 'problems: none', '--label_nc 2 --no_instance true --output', '7 samples')
+    assert says(said, 'problems: none', f'--dataroot {tmp_path}/text --output runs/text --log runs/text/log', '7 samples')
+    assert classes.settings_of(tmp_path / 'text') == {'label_nc': 2, 'no_instance': True, 'contain_dontcare_label': True}
     said = scripts.prepared(*arguments, tmp_path / 'json', '--colours', tmp_path / 'table.json', '--val', '0.3', '--instances',
                     'components')
-    assert says(said, '--label_nc 3 --contain_dontcare_label false --output runs/json --log runs/json/log')
+    assert classes.settings_of(tmp_path / 'json') == {'label_nc': 3, 'no_instance': False, 'contain_dontcare_label': False}
     for split, count in (('train', 7), ('val', 3)):
         assert len(names_in(tmp_path / 'json' / f'{split}_inst')) == count
         for path in (tmp_path / 'json' / f'{split}_label').iterdir():
@@ -105,7 +106,8 @@ def test_own_colours(scripts, tmp_path):
             instance = load_instance(tmp_path / 'json' / f'{split}_inst' / path.name)
             assert (edges(instance) == edges(ids)).all()
     table = classes.read(tmp_path / 'json')
-    assert table == {'names': ['red', 'green', 'blue'], 'colours': [[255, 0, 0], [0, 255, 0], [0, 0, 255]]}
+    assert table == {'names': ['red', 'green', 'blue'], 'colours': [[255, 0, 0], [0, 255, 0], [0, 0, 255]], 'label_nc': 3,
+                     'unlabelled': False, 'instances': True, 'highest': 2, 'width': [48, 48], 'height': [40, 40]}
 
 
 def test_the_split_follows_the_seed(scripts, tmp_path):

@@ -5,6 +5,7 @@ import numpy as np
 from PIL import Image
 
 from tests.archives import HEIGHT, WIDTH, names_in, noise, picture
+from tests.runner import says
 
 
 def write_split(folder):
@@ -21,6 +22,11 @@ def write_split(folder):
             '--val_labels', folder / 'val_labels']
 
 
+def known(root):
+    content = json.loads((root / 'classes.json').read_text())
+    return content['names'], content['label_nc'], content['unlabelled'], content['instances']
+
+
 def test_own_split_void_and_names(scripts, tmp_path):
     """Validation comes from its own folders, whose names may be those of training; the void id becomes 255; names are kept."""
     words = write_split(tmp_path)
@@ -31,11 +37,11 @@ def test_own_split_void_and_names(scripts, tmp_path):
     assert np.array_equal(np.array(Image.open(tmp_path / 'set/val_img/2.png')), noise(12))
     label = np.array(Image.open(tmp_path / 'set/train_label/0.png'))
     assert set(np.unique(label)) == {0, 1, 2, 255} and (label[20:24] == 255).all()
-    assert json.loads((tmp_path / 'set/classes.json').read_text())['names'] == ['sky', 'road', 'tree']
-    assert '--label_nc 3' in said and '--contain_dontcare_label' not in said
+    assert known(tmp_path / 'set') == (['sky', 'road', 'tree'], 3, True, False)
+    assert 'report: nothing was changed, guessed or left out' in said
     plain = scripts.prepared(*words, '--void', 7, '--output', tmp_path / 'plain')
-    assert '3 classes, since the highest id is 2, in the map of 0' in plain and 'training photos too' not in said + plain
-    assert '--label_nc 3' in plain and json.loads((tmp_path / 'plain/classes.json').read_text())['names'] == ['0', '1', '2']
+    assert 'guessed: 3 classes, since the highest id is 2, in the map of 0' in plain and 'training photos too' not in said + plain
+    assert known(tmp_path / 'plain') == (['0', '1', '2'], 3, True, False)
 
 
 def test_validation_photos_that_are_trained_on_are_named(scripts, tmp_path):
@@ -49,8 +55,10 @@ def test_names_beyond_the_ids_and_behind_them(scripts, tmp_path):
     """The last name may be that of the void id; a class that never occurs counts; an id without name is left out."""
     words = write_split(tmp_path)
     (tmp_path / 'names').write_text('\n'.join(f'kind {index}' for index in range(8)))
-    assert '--label_nc 7 ' in scripts.prepared(*words, '--void', 7, '--names', tmp_path / 'names', '--output', tmp_path / 'seven')
-    assert '--label_nc 8 ' in scripts.prepared(*words, '--names', tmp_path / 'names', '--output', tmp_path / 'eight')
+    scripts.prepared(*words, '--void', 7, '--names', tmp_path / 'names', '--output', tmp_path / 'seven')
+    assert known(tmp_path / 'seven')[1:] == (7, True, False)
+    scripts.prepared(*words, '--names', tmp_path / 'names', '--output', tmp_path / 'eight')
+    assert known(tmp_path / 'eight')[1:] == (8, False, False)
     (tmp_path / 'names').write_text('sky\nroad\n')
     assert 'label value 2, but --names has 2 names, for 0 .. 1' in scripts.prepare_failure(
         *words, '--void', 7, '--names', tmp_path / 'names', '--output', tmp_path / 'two')
@@ -74,7 +82,7 @@ def test_maps_are_fitted_to_photos_on_request(scripts, tmp_path):
     assert 'different sizes' in scripts.prepare_failure(*words, tmp_path / 'asis')
     small = np.array(Image.open(tmp_path / 'labels/1.png'))
     said = scripts.prepared(*words, tmp_path / 'set', '--fit', 'photo')
-    assert '6 label maps had another size than their photo' in said
+    assert says(said, 'report: 2 changed', '6 label maps of another size than the photo', '6 instance maps of another size')
     expected = small.repeat(2, 0).repeat(2, 1)
     assert np.array_equal(np.array(Image.open(tmp_path / 'set/train_inst/1.png')), expected)
     assert np.array_equal(np.array(Image.open(tmp_path / 'set/train_label/1.png')), np.where(expected == 7, 255, expected))

@@ -82,7 +82,7 @@ def test_every_option_that_changed_is_refused_or_said(copied, capsys, effect, se
     progress = {**counters(copied), 'seen': seen, 'epoch': 1, **resume.surroundings(OPT.load(model / 'opt.json'))}
     (model / 'progress.json').write_text(json.dumps(progress))
     saved = OPT.load(model / 'opt.json')
-    files = Contents(find_samples(saved, 'train'), saved.dataroot)
+    files = Contents.of_samples(find_samples(saved, 'train'), saved.dataroot)
     for name, option in OPT.fields().items():
         if option.effect != effect:
             continue

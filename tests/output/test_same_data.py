@@ -50,7 +50,7 @@ def test_a_copy_goes_on(scripts, run):
     said = scripts.trained(folder, dataroot=folder / 'copy', niter=2)
     assert 'goes on from' in said
     progress = json.loads((folder / 'output/model/progress.json').read_text())
-    files = contents.Contents(find_samples(OPT(dataroot=str(folder / 'copy'), label_nc=TINY['label_nc']), 'train'), str(folder / 'copy'))
+    files = contents.Contents.of_samples(find_samples(OPT(dataroot=str(folder / 'copy'), label_nc=TINY['label_nc']), 'train'), str(folder / 'copy'))
     assert progress['files'] == files.summary
 
 
@@ -69,11 +69,11 @@ def test_a_checkpoint_without_them_goes_on_and_gets_them(scripts, run):
 def test_digests_are_taken_from_the_set_where_size_and_date_fit(scripts, tmp_path, monkeypatch):
     root = shutil.copytree(scripts.data, tmp_path / 'set')
     samples = find_samples(OPT(dataroot=str(root), label_nc=TINY['label_nc']), 'train')
-    first = contents.Contents(samples, str(root))
+    first = contents.Contents.of_samples(samples, str(root))
     first.write(str(root))
     (root / 'train_img/001.png').write_bytes((root / 'train_img/002.png').read_bytes())
     read, digest_of = [], contents.digest_of
     monkeypatch.setattr(contents, 'digest_of', lambda path: read.append(path) or digest_of(path))
-    second = contents.Contents(samples, str(root))
+    second = contents.Contents.of_samples(samples, str(root))
     assert second.summary['contents'] != first.summary['contents'] and read == [str(root / 'train_img/001.png')]
     assert second.changes(first.summary, str(root)) == '1 changed: train_img/001.png'

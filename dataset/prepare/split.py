@@ -1,0 +1,77 @@
+"""Which samples are set aside for validation: whole photographs where they were cut into tiles, whole folders where there are some.
+
+Neighbouring tiles share streets and shadows: a network that has seen one knows half of the other, and scores too well on it.
+"""
+import hashlib
+import re
+from collections import Counter, defaultdict
+
+TILE = re.compile(r'(?P<of>.+?)[_\-. ]+(?:r|row|y)?[_\-]?(?P<row>\d{1,5})[_\-. x]+(?:c|col|x)?[_\-]?(?P<column>\d{1,5})', re.IGNORECASE)
+GROUPS = 'auto', 'none'
+NEAR = 2   # how many times more or fewer samples than wanted whole groups may make; beyond that samples are drawn one by one
+
+
+def set_aside(stems, folders, fraction, seed, group='auto'):
+    """(set of the stems for validation, a sentence that says how they were chosen) of samples named `stems` in `folders`.
+
+    `fraction` of them, at least one of several, drawn by `seed` and by their names alone: a new sample moves few of the others.
+    """
+    wanted = max(1, round(len(stems) * fraction)) if fraction and len(stems) > 1 else 0
+    if not wanted:
+        return set(), ''
+    of, kind = _groups(stems, folders) if group == 'auto' else (None, '')
+    if of:
+        members = defaultdict(list)
+        for stem in stems:
+            members[of[stem]].append(stem)
+        chosen = _whole_groups({name: len(inside) for name, inside in members.items()}, wanted, seed)
+        found = {stem for name in chosen for stem in members[name]}
+        if wanted / NEAR <= len(found) <= wanted * NEAR and len(chosen) < len(members):
+            return found, (f'validation: {len(found)} of {len(stems)} samples, all of {len(chosen)} of {len(members)} {kind} '
+                           f'({", ".join(chosen[:3])}{", ..." if len(chosen) > 3 else ""}), so that no neighbour of a validation sample '
+                           'is trained on (--group none draws them one by one)')
+        return _one_by_one(stems, wanted, seed), (
+            f'validation: {wanted} of {len(stems)} samples, drawn one by one, since no choice of whole {kind} comes near that: '
+            'neighbours of validation samples may be trained on')
+    return _one_by_one(stems, wanted, seed), f'validation: {wanted} of {len(stems)} samples, drawn one by one'
+
+
+def _one_by_one(stems, wanted, seed):
+    return set(sorted(stems, key=lambda stem: _draw(seed, stem))[:wanted])
+
+
+def _draw(seed, name):
+    return hashlib.sha256(f'{seed}\0{name}'.encode('utf-8', 'surrogateescape')).digest()
+
+
+def _groups(stems, folders):
+    """(dict: stem -> its group, what the groups are); (None, '') without any."""
+    of_folder = dict(zip(stems, folders))
+    if len(set(folders)) > 1:
+        return of_folder, 'folders'
+    tiles = {stem: found for stem in stems if (found := TILE.fullmatch(stem))}
+    places = defaultdict(set)
+    for found in tiles.values():
+        places[found['of']].add((int(found['row']), int(found['column'])))
+    grids = {name for name, inside in places.items() if _is_grid(inside)}
+    of = {stem: tiles[stem]['of'] if stem in tiles and tiles[stem]['of'] in grids else stem for stem in stems}
+    sizes = Counter(of.values())
+    if sum(count for name, count in sizes.items() if name in grids) * 2 < len(stems):
+        return None, ''     # most samples are no tiles
+    return of, 'photographs that were cut into tiles NAME_row_column'
+
+
+def _is_grid(places):
+    """Whether (row, column) pairs are tiles of one photograph: most places of a grid; numbers of dates and times are not."""
+    rows, columns = ({place[side] for place in places} for side in (0, 1))
+    return len(places) > 1 and 2 * len(places) >= len(rows) * len(columns)
+
+
+def _whole_groups(sizes, wanted, seed):
+    """Sorted names of the groups that make about `wanted` samples: in the order drawn, each that does not lead beyond it."""
+    order, chosen, count = sorted(sizes, key=lambda name: _draw(seed, name)), [], 0
+    for name in order:
+        if count + sizes[name] <= wanted:
+            chosen.append(name)
+            count += sizes[name]
+    return sorted(chosen) or [min(order, key=lambda name: abs(sizes[name] - wanted))]
