@@ -1,6 +1,5 @@
 """Our weights: .pdparams and .pdopt files, which paddle.load reads too and which cannot run code here; and the folder of a run:
 n_[gde].pdparams, n_g_ema.pdparams, opt.json."""
-import io
 import os
 import pickle
 import re
@@ -8,6 +7,7 @@ import re
 import numpy as np
 import paddle
 
+from runtime import pickle_file, pickled_arrays
 from runtime.errors import InputError
 from runtime.writing import writing
 
@@ -49,42 +49,39 @@ def set_weights(layer, arrays, source):
             problems.append(f'{len(names)} {title}: {", ".join(names[:3])}{", ..." if len(names) > 3 else ""}')
     if problems:
         raise InputError(f'{source} does not fit these networks; {"; ".join(problems)}. Use the options it was trained with')
+    with np.errstate(over='ignore'):
+        kinds = {name: str(tensor.dtype).split('.')[-1] for name, tensor in state.items()}
+        spoilt = [name for name, kind in kinds.items() if not np.isfinite(arrays[name].astype(kind, copy=False)).all()]
+    if spoilt:
+        raise InputError(f'{source}: {len(spoilt)} of {len(state)} tensors hold NaN or infinite values, the first {spoilt[0]}: their '
+                         'training has diverged, or the file is damaged: take other weights')
     for name, tensor in state.items():
-        tensor.set_value(arrays[name].astype(str(tensor.dtype).split('.')[-1]))
+        tensor.set_value(arrays[name].astype(kinds[name]))
 
 
-def read_weights(path):
-    """dict of name -> array in a .pdparams or .pdopt file, read without running what a hostile pickle might hold."""
+def read_weights(path, texts=()):
+    """dict of name -> array in a .pdparams or .pdopt file, which can neither run code nor take more memory than it is long.
+
+    texts: names whose arrays may hold text; all others hold numbers. Arrays may be read-only. InputError for any other content.
+    """
     try:
         with open(path, 'rb') as file:
-            state = _ArraysOnly(io.BytesIO(file.read())).load()
+            source = pickle_file.Source(file, os.fstat(file.fileno()).st_size)
+            state = pickle_file.load(source, pickled_arrays.names(source.size))
     except FileNotFoundError:
         raise InputError(f'{path}: the weights are missing') from None
-    except (OSError, EOFError, pickle.UnpicklingError, ValueError, AttributeError, ImportError, IndexError, KeyError,
-            MemoryError, TypeError, UnicodeDecodeError) as error:
+    except (OSError, pickle_file.Refused) as error:
         raise InputError(f'{path}: cannot be read as Paddle weights: {error}') from None
     if not isinstance(state, dict):
         raise InputError(f'{path}: holds a {type(state).__name__}, expected a dict of arrays')
     state.pop('StructuredToParameterName@@', None)  # paddle.save's table of its internal names
     for name, value in state.items():
-        if not isinstance(name, str) or not isinstance(value, np.ndarray) or value.dtype.hasobject:
-            raise InputError(f'{path}: {name!r} is a {type(value).__name__}, expected names with arrays of numbers')
+        array = getattr(value, 'array', None)
+        if not isinstance(name, str) or not name.isprintable() or array is None or array.dtype.kind == 'U' and name not in texts:
+            raise InputError(f'{path}: {ascii(name):.100} is {"text" if array is not None else f"a {type(value).__name__}"}, expected '
+                             'names with arrays of numbers')
+        state[name] = array
     return state
-
-
-class _ArraysOnly(pickle.Unpickler):
-    """Admits what numpy arrays are pickled with, and nothing else."""
-
-    ADMITTED = {('numpy', 'ndarray'), ('numpy', 'dtype')} | {
-        (module, name) for module in ('numpy.core.multiarray', 'numpy._core.multiarray', 'numpy.core.numeric',
-                                      'numpy._core.numeric') for name in ('_reconstruct', 'scalar', '_frombuffer')}
-
-    def find_class(self, module, name):
-        if (module, name) in self.ADMITTED:
-            return super().find_class(module, name)
-        if (module, name) == ('_codecs', 'encode'):  # how numpy's bytes were pickled by Python 2 protocols
-            return super().find_class(module, name)
-        raise pickle.UnpicklingError(f'it would call {module}.{name}, which no weights file needs: do not trust it')
 
 
 # ---- The folder of a run: found, read strictly, written whole

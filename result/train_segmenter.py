@@ -176,7 +176,7 @@ class Training:
             print(f'trains on {len(self.samples)} photos of {self.settings.dataroot} at {self.about["size"]}, '
                   f'{self.steps} steps an epoch; {len(self.val_samples)} for validation')
             return
-        state = read_weights(path)
+        state = read_weights(path, texts=('about',))
         try:
             about = json.loads(str(state.pop('about')))
             self.history = state.pop('history').tolist()

@@ -4,7 +4,10 @@ Both hold a pickle in which each tensor is a call of torch._utils._rebuild_tenso
 id, and the storages' bytes. The unpickler admits the names of a state dict and nothing else, so no file can run code.
 """
 import collections
+import functools
+import io
 import math
+import os
 import pickle
 import struct
 import zipfile
@@ -12,12 +15,15 @@ import zipfile
 import numpy
 
 from model.weights import read_weights
+from runtime import pickle_file
 from runtime.errors import InputError
 
 # Storage class of torch -> numpy dtype without its byte order. bfloat16, which numpy lacks, is the upper half of a float32.
 STORAGES = {'FloatStorage': 'f4', 'DoubleStorage': 'f8', 'HalfStorage': 'f2', 'BFloat16Storage': 'bfloat16',
             'LongStorage': 'i8', 'IntStorage': 'i4', 'ShortStorage': 'i2', 'CharStorage': 'i1', 'ByteStorage': 'u1',
             'BoolStorage': '?'}
+DIMENSIONS = 32     # of a tensor, at most
+SHARED = 4          # times the size of its file that all tensors may have: storages may be shared, and bfloat16 becomes float32
 LEGACY_MAGIC, LEGACY_PROTOCOL = 0x1950a86a20f9469cfc6c, 1001   # the first two pickles of the format before 1.6
 
 _Storage = collections.namedtuple('_Storage', 'kind key start count')         # elements start .. start + count of storage key
@@ -31,11 +37,18 @@ def read_state_dict(path):
     """
     try:
         with open(path, 'rb') as file:
-            content, storages, order = (_read_zip if zipfile.is_zipfile(file) else _read_legacy)(file)
-        return collections.OrderedDict((name, _array(tensor, storages, order)) for name, tensor in _state(content).items())
+            size = os.fstat(file.fileno()).st_size
+            content, storages, order = (_read_zip if zipfile.is_zipfile(file) else _read_legacy)(file, size)
+            state, found, left = _state(content), collections.OrderedDict(), SHARED * size
+            for name, tensor in state.items():
+                found[name] = _array(tensor, storages(tensor.storage.key), order)
+                left -= found[name].nbytes
+                if left < 0:
+                    raise _Foreign(f'its tensors take more than {SHARED} times the {size} bytes of the file')
+        return found
     except OSError as error:
         raise InputError(f'{path}: cannot read the file: {error.strerror or error}') from None
-    except _Foreign as error:
+    except (_Foreign, pickle_file.Refused) as error:
         raise InputError(f'{path}: {error}') from None
     except Exception as error:   # a damaged pickle can end in almost any exception
         raise InputError(f'{path}: truncated or no PyTorch state dict ({type(error).__name__}: {error})') from None
@@ -77,72 +90,89 @@ class _Foreign(Exception):
     """The file is readable, but not what it should be."""
 
 
-class _Unpickler(pickle.Unpickler):
-    """Loads containers, numbers, strings and tensors; refuses every other class and function."""
+class _Names:
+    """What stands for the names in a state dict (runtime/pickle_file.py): containers, numbers, texts and tensors alone."""
 
-    def __init__(self, file):
-        super().__init__(file)
+    def __init__(self):
         self.kinds = {}   # storage key -> storage class, of the storages met
+        self.names = {**{('torch', kind): kind for kind in STORAGES}, ('torch._utils', '_rebuild_tensor_v2'): _rebuild_tensor,
+                      ('torch._utils', '_rebuild_parameter'): _rebuild_parameter}
 
-    def find_class(self, module, name):
-        if (module, name) == ('collections', 'OrderedDict'):
-            return collections.OrderedDict
-        if (module, name) == ('torch._utils', '_rebuild_tensor_v2'):
-            return _rebuild_tensor
-        if (module, name) == ('torch._utils', '_rebuild_parameter'):
-            return _rebuild_parameter
-        if module == 'torch' and name in STORAGES:
-            return name
-        raise _Foreign(f'asks for {module}.{name}, which a state dict does not need; refused, for it could run code. '
-                       f'Expected a file that holds tensors by name (torch.save(network.state_dict(), path))')
+    def load(self, source):
+        return pickle_file.load(source, self.names, self.storage)
 
-    def persistent_load(self, name):
-        kind, storage, key, _, count = name[:5]
-        view = name[5] if len(name) > 5 else None   # before 1.6: (key of the view, first element, number of elements)
-        if kind != 'storage' or storage not in STORAGES:
-            raise _Foreign(f'refers to an unknown kind of data: {name!r:.100}')
-        self.kinds[str(key)] = storage
-        start, count = (view[1], view[2]) if view else (0, count)
-        return _Storage(storage, str(key), int(start), int(count))
+    def storage(self, name):
+        """The `_Storage` of a persistent id: ('storage', class, key, place, elements) and, before 1.6, a view or None."""
+        if type(name) is not tuple or len(name) not in (5, 6) or type(name[1]) is not pickle_file.Name:
+            raise _Foreign('refers to an unknown kind of data')
+        (word, named, key, _, count), view = name[:5], name[5] if len(name) > 5 else None
+        if word != 'storage' or named.stand_in not in STORAGES or type(key) not in (str, int):
+            raise _Foreign('refers to an unknown kind of data')
+        self.kinds[str(key)] = named.stand_in
+        start, count = (view[1], view[2]) if view else (0, count)   # a view: (its key, first element, number of elements)
+        return _Storage(named.stand_in, str(key), *_whole((start, count)))
+
+
+def _whole(numbers):
+    """The tuple, if it holds whole numbers that are positions in a file."""
+    if type(numbers) is not tuple or len(numbers) > DIMENSIONS or \
+            not all(type(number) is int and abs(number) < 1 << 48 for number in numbers):
+        raise _Foreign('damaged: a tensor without shape')
+    return numbers
 
 
 def _rebuild_tensor(storage, offset, shape, strides, requires_grad=False, hooks=None, metadata=None):
-    return _Tensor(storage, int(offset), tuple(map(int, shape)), tuple(map(int, strides)))
+    if type(storage) is not _Storage:
+        raise _Foreign('damaged: a tensor without storage')
+    return _Tensor(storage, *_whole((offset,)), _whole(shape), _whole(strides))
 
 
 def _rebuild_parameter(tensor, requires_grad=True, hooks=None):
     return tensor
 
 
-def _read_zip(file):
-    """(unpickled content, dict: storage key -> bytes, byte order) of the format from PyTorch 1.6 on."""
+def _read_zip(file, size):
+    """(unpickled content, function: storage key -> bytes, byte order) of the format from PyTorch 1.6 on."""
     archive = zipfile.ZipFile(file)
     names = set(archive.namelist())
     folder = min((name[:-len('data.pkl')] for name in names if name.endswith('/data.pkl')), key=len, default=None)
     if folder is None:
         raise _Foreign('a zip archive, but not one of PyTorch: it holds no data.pkl')
-    content = _Unpickler(archive.open(f'{folder}data.pkl')).load()
-    storages = {name[len(f'{folder}data/'):]: archive.read(name) for name in names if name.startswith(f'{folder}data/')}
-    big = f'{folder}byteorder' in names and archive.read(f'{folder}byteorder') == b'big'
-    return content, storages, '>' if big else '<'
+    left = [size]
+
+    def read(name):
+        member = archive.getinfo(name)
+        if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
+            raise _Foreign(f'{ascii(name)} is compressed, which torch.save never does')
+        left[0] -= member.file_size
+        if left[0] < 0:
+            raise _Foreign('damaged: its parts are larger than the file')
+        return archive.read(name)
+
+    pickled = read(f'{folder}data.pkl')
+    content = _Names().load(pickle_file.Source(io.BytesIO(pickled), len(pickled)))
+    big = f'{folder}byteorder' in names and read(f'{folder}byteorder') == b'big'
+    return content, functools.lru_cache(maxsize=None)(lambda key: read(f'{folder}data/{key}')), '>' if big else '<'
 
 
-def _read_legacy(file):
+def _read_legacy(file, size):
     """As `_read_zip`, for the format before: pickles one after the other, then the storages, each behind its length."""
     file.seek(0)
-    if _Unpickler(file).load() != LEGACY_MAGIC or _Unpickler(file).load() != LEGACY_PROTOCOL:
+    source, names = pickle_file.Source(file, size), _Names()
+    if names.load(source) != LEGACY_MAGIC or names.load(source) != LEGACY_PROTOCOL:
         raise _Foreign('no file that torch.save wrote')
-    system = _Unpickler(file).load()
-    unpickler = _Unpickler(file)
-    content = unpickler.load()
+    system, content, keys = names.load(source), names.load(source), names.load(source)
     storages = {}
-    for key in map(str, _Unpickler(file).load()):
-        count, = struct.unpack('<q', file.read(8))
-        size = count * _dtype(unpickler.kinds[key]).itemsize
-        storages[key] = file.read(size)
-        if count < 0 or len(storages[key]) != size:
-            raise _Foreign(f'truncated: storage {key} should have {size} bytes, found {len(storages[key])}')
-    return content, storages, '<' if system.get('little_endian', True) else '>'
+    for key in keys:
+        if type(key) not in (str, int) or str(key) not in names.kinds:
+            raise _Foreign('damaged: a storage that no tensor refers to')
+        key = str(key)
+        count, = struct.unpack('<q', source.read(8))
+        expected = count * _dtype(names.kinds[key]).itemsize
+        storages[key] = source.read(expected)
+        if count < 0 or len(storages[key]) != expected:
+            raise _Foreign(f'truncated: storage {ascii(key)} should have {expected} bytes, found {len(storages[key])}')
+    return content, storages.__getitem__, '<' if system.get('little_endian', True) is True else '>'
 
 
 def _state(content):
@@ -153,9 +183,11 @@ def _state(content):
         content = inner[0]
     if not isinstance(content, dict) or not content:
         raise _Foreign(f'holds a {type(content).__name__}, expected tensors by name (torch.save(network.state_dict(), path))')
-    others = [str(name) for name, value in content.items() if not isinstance(value, _Tensor)]
+    others = [name for name, value in content.items()
+              if not isinstance(value, _Tensor) or not isinstance(name, str) or not name.isprintable()]
     if others:
-        raise _Foreign(f'{len(others)} entries are no tensors: {", ".join(others[:5])}; expected tensors by name only '
+        shown = ', '.join(ascii(name)[:100].strip("'") for name in others[:5])
+        raise _Foreign(f'{len(others)} entries are no tensors: {shown}; expected tensors by name only '
                        f'(torch.save(network.state_dict(), path))')
     return content
 
@@ -165,16 +197,19 @@ def _dtype(kind, order='<'):
     return numpy.dtype(order + {'bfloat16': 'u2'}.get(STORAGES[kind], STORAGES[kind]))
 
 
-def _array(tensor, storages, order):
-    """The numpy array, contiguous and in the machine's byte order, of a `_Tensor`."""
+def _array(tensor, stored, order):
+    """The numpy array, contiguous and in the machine's byte order, of a `_Tensor` in a storage of the bytes `stored`."""
     storage, offset, shape, strides = tensor
     dtype = _dtype(storage.kind, order)
-    data = numpy.frombuffer(storages[storage.key], dtype)[storage.start:storage.start + storage.count]
+    if storage.start < 0 or storage.count < 0 or len(stored) % dtype.itemsize:
+        raise _Foreign('damaged: a storage of no whole numbers')
+    data = numpy.frombuffer(stored, dtype)[storage.start:storage.start + storage.count]
     # as_strided does not check its limits: the last element, which has the highest index, must lie inside.
     last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides))
-    if len(shape) != len(strides) or min((offset, *shape, *strides)) < 0 or math.prod(shape) and last >= len(data):
+    count = math.prod(shape)
+    if len(shape) != len(strides) or min((offset, *shape, *strides)) < 0 or count and (last >= len(data) or count > len(data)):
         raise _Foreign(f'truncated: a tensor of shape {shape} reaches beyond its storage of {len(data)} elements')
-    if not math.prod(shape):
+    if not count:
         array = numpy.zeros(shape, dtype)
     else:
         array = numpy.lib.stride_tricks.as_strided(data[offset:], shape, [stride * dtype.itemsize for stride in strides])
