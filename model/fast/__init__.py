@@ -3,6 +3,8 @@
 They are compiled on first use, with the machine's g++, into the user's cache folder, and called through ctypes: no Paddle
 header, so a build takes two seconds and fits every Paddle version. Where that fails, plain Paddle takes over.
 """
+import atexit
+import contextlib
 import ctypes
 import functools
 import glob
@@ -10,6 +12,7 @@ import hashlib
 import os
 import platform
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -18,6 +21,7 @@ import time
 import paddle
 
 FLAGS = ['-O3', '-march=native', '-fno-math-errno', '-fno-trapping-math', '-std=c++17', '-fopenmp', '-shared', '-fPIC']
+DIGEST = 32     # bytes of a SHA-256, with which the file of a library ends
 
 
 @functools.lru_cache(maxsize=None)
@@ -93,11 +97,20 @@ def _built():
     for path in sources + [os.path.join(here, 'onednn.h')]:
         with open(path, 'rb') as file:
             digest.update(file.read())
-    folder = _cache_folder()
-    path = os.path.join(folder, f'kernels-{digest.hexdigest()[:16]}.so')
-    if not os.path.exists(path):
+    path = os.path.join(_cache_folder(), f'kernels-{digest.hexdigest()[:16]}.so')
+    if not _is_whole(path):
         _compile(sources, onednn, path)
     return path
+
+
+def _is_whole(path):
+    """Whether the library is there as `_compile` wrote it: damaged code would end the process with a signal."""
+    try:
+        with open(path, 'rb') as file:
+            content = file.read()
+    except OSError:
+        return False
+    return content[-DIGEST:] == hashlib.sha256(content[:-DIGEST]).digest()
 
 
 def _compile(sources, onednn, path):
@@ -115,6 +128,10 @@ def _compile(sources, onednn, path):
         if result.returncode:
             errors = [line for line in result.stderr.splitlines() if 'error' in line] or result.stderr.splitlines() or ['?']
             raise _Unavailable(f'{compiler}: {errors[0]}')
+        with open(unfinished, 'r+b') as file:
+            file.write(hashlib.sha256(file.read()).digest())    # behind the code, where the loader does not look
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(unfinished, path)
     finally:
         if os.path.exists(unfinished):
@@ -123,16 +140,26 @@ def _compile(sources, onednn, path):
 
 
 def _cache_folder():
-    """A folder that can be written and outlives the process; a temporary one if the user's cache cannot."""
-    for base in (os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache'), tempfile.gettempdir()):
-        folder = os.path.join(base, 'spade-paddle')
-        try:
-            os.makedirs(folder, exist_ok=True)
-            if os.access(folder, os.W_OK):
+    """A folder that nobody else can write: in the user's cache, else in the system's temporary one, else for this process alone."""
+    for folder in (os.path.join(os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache'), 'spade-paddle'),
+                   os.path.join(tempfile.gettempdir(), f'spade-paddle-{os.geteuid()}')):
+        with contextlib.suppress(OSError):
+            os.makedirs(os.path.dirname(folder), exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(folder, 0o700)
+            found = os.lstat(folder)    # of the place itself: a link may lead to anyone's
+            if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and os.access(folder, os.W_OK):
+                if found.st_mode & 0o022:   # others could write until now
+                    os.chmod(folder, 0o700)
+                    for path in glob.glob(os.path.join(folder, 'kernels-*.so')):
+                        os.remove(path)
                 return folder
-        except OSError:
-            continue
-    raise _Unavailable('no folder to keep them in can be written')
+    try:
+        folder = tempfile.mkdtemp(prefix='spade-paddle-')
+    except OSError:
+        raise _Unavailable('no folder to keep them in can be written') from None
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 @functools.lru_cache(maxsize=None)

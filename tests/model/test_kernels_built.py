@@ -2,6 +2,7 @@
 import os
 import platform
 import shutil
+import stat
 
 import numpy as np
 import pytest
@@ -59,3 +60,86 @@ def test_a_broken_compiler_is_named(steps, tmp_path):
     said, = steps({'CXX': str(compiler), 'XDG_CACHE_HOME': str(tmp_path / 'cache')})
     assert 'error: no room' in said
     assert not os.listdir(tmp_path / 'cache' / 'spade-paddle')
+
+
+LIBRARY = """
+import os, sys
+os.umask(int(sys.argv[1], 8))
+from model import fast
+print(fast.kernels() is not None, fast.kernels() and fast.kernels()._name)
+"""
+
+
+@pytest.fixture
+def library(scripts, tmp_path):
+    """What a process prints that loads the kernels: warnings, and the path of the library last."""
+    def run(umask='022', **environment):
+        (tmp_path / 'library.py').write_text(LIBRARY)
+        process = scripts.start_command([tmp_path / 'library.py', umask], tmp_path / 'said',
+                                        environment={'PYTHONPATH': str(REPOSITORY), **environment})
+        assert process.wait(timeout=180) == 0, (tmp_path / 'said').read_text()
+        said = (tmp_path / 'said').read_text()
+        found, path = said.splitlines()[-1].split()
+        assert found == 'True'
+        return said, path
+    return run
+
+
+@pytest.mark.parametrize('damage', ['half', 'empty', 'other code', 'one bit'])
+def test_a_damaged_library_is_built_again(library, tmp_path, damage):
+    cache = {'XDG_CACHE_HOME': str(tmp_path / 'cache')}
+    said, path = library(**cache)
+    assert 'CPU kernels: built in' in said
+    said, again = library(**cache)
+    assert 'built in' not in said and again == path     # kept
+    content = bytearray(open(path, 'rb').read())
+    if damage == 'one bit':
+        content[len(content) // 2] ^= 1
+    kept = {'half': content[:len(content) // 2], 'empty': b'', 'one bit': content, 'other code': None}[damage]
+    if kept is None:    # a library without our functions
+        os.system(f'echo "int other() {{ return 1; }}" | g++ -shared -fPIC -x c++ - -o {path}')
+    else:
+        with open(path, 'wb') as file:
+            file.write(kept)
+    said, again = library(**cache)
+    assert 'CPU kernels: built in' in said and again == path
+    assert 'built in' not in library(**cache)[0]
+
+
+def planted(folder, mode=0o777):
+    """A folder with a library of another one's at the very place where ours would be; running it makes the file `ran`."""
+    folder.mkdir(parents=True)
+    code = '__attribute__((constructor)) void f() { __builtin_trap(); }'
+    os.system(f"echo '{code}' | g++ -shared -fPIC -x c++ - -o {folder / NAME[0]}")
+    folder.chmod(mode)
+
+
+NAME = []   # of the library, known after the first build
+
+
+def test_a_planted_library_is_not_loaded(library, tmp_path):
+    """Where the user's cache cannot be written, as on many clusters, anyone may have been first in the temporary folder."""
+    NAME[:] = [os.path.basename(library(XDG_CACHE_HOME=str(tmp_path / 'first'))[1])]
+    (tmp_path / 'file').write_text('')
+    shared = tmp_path / 'shared'
+    planted(shared / 'spade-paddle')                            # its place in earlier versions
+    planted(tmp_path / 'elsewhere')
+    place = shared / f'spade-paddle-{os.geteuid()}'
+    os.symlink(tmp_path / 'elsewhere', place)                   # a link at today's
+    flags = dict(XDG_CACHE_HOME=str(tmp_path / 'file/no'), TMPDIR=str(shared))
+    _, path = library(**flags)
+    assert os.path.dirname(path) not in (str(place), str(shared / 'spade-paddle')) and not os.path.exists(path)   # of that process alone
+    place.unlink()
+    planted(place)                                              # ours, but others could write there
+    said, path = library(**flags)
+    assert 'built in' in said and os.path.dirname(path) == str(place) and stat.S_IMODE(place.stat().st_mode) == 0o700
+    if os.geteuid() == 0:
+        shutil.rmtree(place)
+        planted(place)
+        os.chown(place, 4242, 4242)                             # another user's
+        assert os.path.dirname(library(**flags)[1]) != str(place)
+
+
+def test_a_folder_of_its_own(library, tmp_path):
+    _, path = library(umask='000', XDG_CACHE_HOME=str(tmp_path / 'cache'))
+    assert stat.S_IMODE(os.stat(os.path.dirname(path)).st_mode) == 0o700
