@@ -16,8 +16,9 @@ import matplotlib.font_manager
 import numpy
 from PIL import Image, ImageDraw, ImageFont
 
+from dataset import classes
 from dataset.files import find_samples, load_photo
-from dataset.palette import colourize
+from dataset.palette import colourize, palette
 from log import score_log
 from log.page import losses, picture
 from log.progress import bar
@@ -51,7 +52,7 @@ td+td{text-align:right;font-variant-numeric:tabular-nums}
 
 def rows(evaluation, systems, count):
     """(stem, [uint8 (H, W, 3), ...]) of the first `count` scored pictures: systems and photo, then their segmentations."""
-    size, classes = evaluation.size, len(evaluation.dataset.names)
+    size, colours = evaluation.size, _colours(evaluation)
     samples = find_samples(evaluation.opt, 'val')[:count]
     folders = [{picture.stem: picture.path for picture, _ in evaluation.scored[folder]} for folder in systems.values()]
     with bar(len(samples), 'sheets', 'row') as progress:
@@ -61,7 +62,13 @@ def rows(evaluation, systems, count):
                 paths = [found[sample.stem] for found in folders] + [sample.photo]
                 seen = [numpy.asarray(resized(load_photo(path), size, Image.Resampling.BICUBIC)) for path in paths]
                 maps = evaluation.segmentation.predict(numpy.stack(seen))
-                yield sample.stem, seen + [colourize(predicted, classes) for predicted in maps]
+                yield sample.stem, seen + [colourize(predicted, len(colours), colours) for predicted in maps]
+
+
+def _colours(evaluation):
+    """uint8 (classes, 3): those of the scored classes in classes.json of the set, where it has one."""
+    count, found = len(evaluation.dataset.names), classes.of_set(evaluation.opt)
+    return numpy.array(found['colours'], numpy.uint8)[list(evaluation.dataset.ids or range(count))] if found else palette(count)
 
 
 def sheet(titles, cells):

@@ -84,6 +84,8 @@ def test_chain_from_the_segmenter_to_the_sheet(scripts, mine, segmented, tmp_pat
     text = (tmp_path / 'sheet/index.html').read_text()
     assert says(text, 'real photos: mean IoU', 'in italics: real photos', 'kind 1', 'own network')
     assert f'{VALIDATION} rows' in process.stdout
+    sheet = np.asarray(Image.open(tmp_path / 'sheet/1.jpg'))
+    assert np.median(sheet[40:, sheet.shape[1] // 2:]) < 20, 'segmentations in the colours of the set, which are nearly black'
 
 
 @pytest.mark.thorough
