@@ -91,12 +91,14 @@ BESIDE_IT = {
         '--labels colours',
     'python -m dataset.prepare folder --images photos --labels maps --colours table.txt --output coloured':
         '--labels colours --output coloured_too',
-    'python train.py --dataroot mine --label_nc 12 --no_instance true --crop_size 128 --ngf 16 --ndf 16 --use_vae false':
+    'python train.py --dataroot mine --crop_size 128 --ngf 16 --ndf 16 --use_vae false':
         f'{OWN} --output runs/small --log runs/small/log',
     'python -m dataset.check --dataroot mine --label_nc 12 --no_instance true': f'--label_nc {len(COCO_STUFF)}',
-    'python train.py --dataroot mine --label_nc 12 --no_instance true --output runs/mine --log runs/mine/log': OWN,
+    'python train.py --dataroot mine --output runs/mine --log runs/mine/log': f'{TINY} --niter 1 --crop_size 32 --load_size 36',
+    'python train.py --dataroot mine --label_nc 12 --no_instance true --output runs/mine --log runs/mine/log':
+        f'{OWN} --output runs/flags --log runs/flags/log',
     'python val.py --lastoutput runs/mine --results runs/mine/val --png': '',
-    'python train.py --dataroot mine --label_nc 12 --no_instance true --output runs/wide --log runs/wide/log --crop_size 128 '
+    'python train.py --dataroot mine --output runs/wide --log runs/wide/log --crop_size 128 '
     '--aspect_ratio 1.3333 --preprocess_mode scale_width_and_crop --load_size 144 --ngf 16 --ndf 16 --use_vae false':
         f'{TINY} --niter 1 --label_nc {len(COCO_STUFF)}',
     'python val.py --lastoutput runs/wide --results runs/wide/val': '',
@@ -107,7 +109,7 @@ BESIDE_IT = {
     'python -m dataset.prepare folder --images photos --labels maps --names names.txt --void 11 --output mine':
         '--output named --val 0.3',
     'python -m result.train_segmenter --dataroot mine --size 128x96': '--dataroot named --size 32x32 --epochs 1',
-    'python train.py --dataroot mine --label_nc 12 --no_instance true --crop_size 128 --score_epoch_freq 10':
+    'python train.py --dataroot mine --crop_size 128 --score_epoch_freq 10':
         f'{OWN} {FOUR} --dataroot named --score_epoch_freq 1 --output runs/scored --log runs/scored/log',
     'python val.py --score': '--lastoutput runs/scored --results runs/scored/val --scores runs/scored/scores.jsonl',
     'python -m result.evaluate --dataset own --dataroot mine --pictures output_val/pics':
