@@ -23,7 +23,7 @@ from log import score_log
 from log.score_log import OF_THE_CEILING, Score
 from model.init import OPT
 from result import matching, own, reference
-from result.measure import Features, Segmentation
+from result.measure import Features, Segmentation, prune
 from result.protocols import DATASETS, OWN, PROTOCOLS, dataset_of
 from result.scores import OTHER, frechet_distance, segmentation_scores
 from runtime.errors import InputError, shown_in_one_line
@@ -120,6 +120,7 @@ class Evaluation:
             known = self.reference_statistics()
             found = reference.moments(self.features, [picture.path for picture in pictures], 'features')
             scores[self.distance] = frechet_distance(found.mean, found.covariance, known['mu'], known['sigma'])
+        prune(self.settings.cache)
         self.scored[folder] = list(zip(pictures, accuracies))
         other = 'fid' if self.trained else 'segmenter_frechet'
         return Score(scores=_finite({name: scores.get(name) for name in score_log.SHOWN if name != other}), pictures=folder,

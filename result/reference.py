@@ -73,7 +73,7 @@ def read(path, features):
         scale = numpy.abs(sigma).max()
         if numpy.abs(sigma - sigma.T).max() > 1e-6 * scale or numpy.linalg.eigvalsh(sigma)[0] < -1e-6 * scale:
             raise ValueError('sigma is no covariance: it is not symmetric, or has negative eigenvalues')
-    except (OSError, ValueError, KeyError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f'{path}: no reference statistics: {" ".join(str(error).split())}; --statistics takes val, train or an '
                          f'.npz file of mu ({features}) and sigma ({features}, {features})') from None
     return {'mu': mu, 'sigma': sigma, 'what': what}

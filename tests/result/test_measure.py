@@ -1,8 +1,13 @@
 """What was measured of a picture is looked up once and kept; pictures are matched to label maps by name."""
 import collections
+import contextlib
+import os
+import time
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from dataset.files import Sample
@@ -103,3 +108,59 @@ def test_a_bar_on_a_terminal(monkeypatch, capsys):
     with progress.bar(3, 'paint') as shown:
         shown.update(3)
     assert says(capsys.readouterr().err, 'paint: 100%', '3/3', 'picture')
+
+
+# ---- What the cache may grow to
+
+def cached(root, what, ages):
+    """A cache in `root` whose arrays, of 128 + 8 bytes, were used `ages` seconds ago; their names, the oldest first."""
+    cache, paths = measure.Cache(str(root), what), {}
+    for age in ages:
+        cache.put(f'{age:064x}', np.zeros(1))
+        paths[age] = os.path.join(cache.folder, f'{age:064x}.npy')
+        os.utime(paths[age], (time.time() - age, 0))
+    return [paths[age] for age in sorted(paths, reverse=True)]
+
+
+def test_what_was_not_used_for_longest_goes_first(tmp_path):
+    old, new = cached(tmp_path, {'weights': 'a'}, [50, 40, 30]), cached(tmp_path, {'weights': 'b'}, [35, 20])
+    size = os.path.getsize(old[0])
+    measure.prune(str(tmp_path), 5 * size)
+    assert all(map(os.path.exists, old + new))
+    measure.Cache(str(tmp_path), {'weights': 'a'}).get(f'{50:064x}')     # used now
+    measure.prune(str(tmp_path), 3 * size)
+    assert [os.path.exists(path) for path in old + new] == [True, False, True, False, True]
+    measure.prune(str(tmp_path), 0)
+    assert not any(map(os.path.exists, old + new))
+    measure.prune(str(tmp_path / 'nowhere'), 0)
+
+
+NAMES = st.sampled_from(['0' * 64 + '.npy', 'f' * 64 + '.npy', 'cache.json', 'photo.npy', '0' * 64, 'thesis.txt', '0' * 16])
+
+
+@given(own=st.lists(st.integers(1, 99), unique=True, max_size=3),
+       theirs=st.dictionaries(st.lists(NAMES, min_size=1, max_size=3, unique=True).map('/'.join), st.binary(max_size=9), max_size=6))
+def test_nothing_of_others_is_ever_removed(tmp_path_factory, own, theirs):
+    """Whatever lies in the folder, under whatever name, in folders named like caches too, and links to them."""
+    root = tmp_path_factory.mktemp('cache')
+    ours = cached(root, {'weights': 'a'}, own)
+    for name, content in theirs.items():
+        with contextlib.suppress(OSError):   # one name is the folder of another
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes(content)
+    outside = tmp_path_factory.mktemp('outside') / ('1' * 64 + '.npy')
+    outside.write_bytes(b'theirs')
+    if ours:
+        os.symlink(outside, os.path.join(os.path.dirname(ours[0]), outside.name))
+        (root / 'mine').mkdir(exist_ok=True)
+    before = {path: path.read_bytes() for path in root.rglob('*') if path.is_file() and str(path) not in ours}
+    measure.prune(str(root), 0)
+    assert {path: path.read_bytes() for path in root.rglob('*') if path.is_file()} == before and outside.exists()
+    assert not any(map(os.path.exists, ours))
+
+
+def test_pictures_and_label_maps_are_not_run_together(tmp_path):
+    """One byte moved from the end of a file to the beginning of the next is another pair."""
+    for name, content in (('a', b'12'), ('b', b'3'), ('c', b'1'), ('d', b'23')):
+        (tmp_path / name).write_bytes(content)
+    assert measure.file_digest(tmp_path / 'a', tmp_path / 'b') != measure.file_digest(tmp_path / 'c', tmp_path / 'd')
