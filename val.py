@@ -41,7 +41,7 @@ def validate(arguments):
     if evaluation and distributed.is_main():
         score = evaluation.score(folder, {'photo': 'photo (reconstruction)'}.get(style, style or 'none'), weights=painter.weights,
                                  checkpoint=folder_of(opt.lastoutput, arguments.which_epoch))
-        score_log.append(arguments.scores, score)
+        score_log.append_score(arguments.scores, score)
         print(score_log.table([score]))
     distributed.barrier()
 

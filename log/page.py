@@ -110,7 +110,7 @@ def page(output, log):
     opt = OPT.load(os.path.join(output, 'model', 'opt.json'))
     curves, steps = losses(log)
     title = f'{os.path.normpath(output)}: {steps:,} steps'
-    parts = [f'<h1>{html.escape(title)}</h1>', f'<p class=faint>data: {html.escape(opt.dataroot)}</p>']
+    parts = []
     frames = film(os.path.join(output, 'pics'))
     if frames:
         figures = ''.join(f'<figure>{picture(image, FRAME_WIDTH, caption)}<figcaption>{caption}</figcaption></figure>'
@@ -123,11 +123,10 @@ def page(output, log):
     changed = OPT().differences(opt, effects=('networks', 'order', 'learned', 'bits', 'free'))
     rows = ''.join(f'<tr><td>{name}</td><td>{html.escape(str(own))}</td><td class=faint>{html.escape(str(default))}</td></tr>'
                    for name, (default, own) in changed.items())
-    rest = ' · '.join(f'{name}: {value}' for name, value in opt.as_dict().items() if name not in changed)
+    rest = listed({name: value for name, value in opt.as_dict().items() if name not in changed})
     parts.append(f'<h2>Settings</h2><table><tr><th>option</th><th>here</th><th>default</th></tr>{rows}</table>'
-                 f'<p class=faint>As by default: {html.escape(rest)}</p>')
-    return (f'<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width">'
-            f'<title>{html.escape(title)}</title><style>{STYLE}</style>' + '\n'.join(parts) + '</html>')
+                 f'<p class=faint>As by default: {rest}</p>')
+    return document(title, STYLE, parts, f'data: {opt.dataroot}')
 
 
 def _score_table(scores):
@@ -135,9 +134,20 @@ def _score_table(scores):
     last = scores[-1].protocol
     epochs = [f'{score.epoch}{"" if score.protocol == last else " *"}' for score in scores]
     others = '' if all(score.protocol == last for score in scores) else '<p>* by another protocol or network: not comparable</p>'
-    listed = html.escape(' · '.join(f'{name}: {value}' for name, value in last.items() if value is not None))
-    columns = [('epoch', *epochs)] + [(title, *texts) for title, texts in score_log.rows(scores) if set(texts) != {'-'}]
-    return f'{html_table(zip(*columns))}{others}<p class=faint>{listed}</p>'
+    columns = [('epoch', *epochs)] + [row for row in score_log.rows(scores) if set(row[1:]) != {'-'}]
+    return f'{html_table(zip(*columns))}{others}<p class=faint>{listed(last)}</p>'
+
+
+def listed(entries):
+    """Names and values in a line of HTML."""
+    return html.escape(' · '.join(f'{name}: {value}' for name, value in entries.items() if value is not None))
+
+
+def document(title, style, body, subtitle=''):
+    """A whole page as HTML: `body` is HTML, title and subtitle are text."""
+    return (f'<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width">'
+            f'<title>{html.escape(title)}</title><style>{style}</style><h1>{html.escape(title)}</h1>'
+            f'<p class=faint>{html.escape(subtitle)}</p>' + '\n'.join(body) + '</html>')
 
 
 def picture(image, width, what):

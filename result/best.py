@@ -49,7 +49,7 @@ class Best:
         better = found is not None and (before is None or (found < before if opt.score_by in DISTANCES else found > before))
         if better:
             checkpoint.keep('best', {SCORE: {'score_by': opt.score_by, **score.as_dict()}})
-        score_log.append(os.path.join(opt.output, score_log.FILE), score)
+        score_log.append_score(os.path.join(opt.output, score_log.FILE), score)
         shutil.rmtree(self.folder)   # the next epoch's pictures are others
         shown = ', '.join(f'{name} {value:.4f}' for name, value in score.scores.items() if value is not None)
         if score.part_of_ceiling and score.part_of_ceiling['mean_iou'] is not None:

@@ -249,7 +249,7 @@ def scored(arguments):
     if arguments.reference:
         scores.append(evaluation.score(arguments.reference))
     for score in scores:
-        score_log.append(arguments.scores, score)
+        score_log.append_score(arguments.scores, score)
     return evaluation, scores
 
 

@@ -20,7 +20,7 @@ from dataset import classes
 from dataset.files import find_samples, load_photo
 from dataset.palette import colourize, palette
 from log import score_log
-from log.page import losses, picture
+from log.page import document, listed, losses, picture
 from log.progress import bar
 from log.score_log import html_table
 from model.init import OPT
@@ -105,9 +105,8 @@ def extremes(evaluation, folder):
 
 def page(evaluation, systems, scores, sheets, log, settings):
     """The HTML text; all pictures are in it."""
-    rows = [(title, *texts) for title, texts in score_log.rows(scores)]
-    parts = [f'<h2>Scores</h2>{html_table([("", *systems), *rows])}<p>{html.escape(scores[0].warning)}</p>',
-             f'<p class=faint>{_listed({name: " | ".join(values) for name, values in score_log.protocol_rows(scores)})}</p>',
+    parts = [f'<h2>Scores</h2>{html_table([("", *systems), *score_log.rows(scores)])}<p>{html.escape(scores[0].warning)}</p>',
+             f'<p class=faint>{listed(score_log.protocol(scores))}</p>',
              '<h2>The first pictures by name</h2>',
              *(picture(Image.open(path), SHEET_WIDTH, os.path.basename(path)) for path in sheets)]
     ranked = extremes(evaluation, settings.pictures)
@@ -120,15 +119,12 @@ def page(evaluation, systems, scores, sheets, log, settings):
         evaluation.dataset.names, scores[0].class_iou, scores[0].real_class_iou))
     if log is not None:
         parts.append(f'<h2>Losses</h2>{picture(log, SHEET_WIDTH, "losses")}')
-    flags = {name: value for name, value in vars(settings).items() if value is not None}
-    parts.append(f'<h2>Settings</h2><p class=faint>{_listed(flags)}</p>')
+    parts.append(f'<h2>Settings</h2><p class=faint>{listed(vars(settings))}</p>')
     if settings.checkpoint and os.path.isdir(settings.checkpoint):
         trained = OPT.load(os.path.join(folder_of(settings.checkpoint), 'opt.json')).as_dict()
-        parts.append(f'<p class=faint>Training: {_listed(trained)}</p>')
+        parts.append(f'<p class=faint>Training: {listed(trained)}</p>')
     title = f'{settings.dataset}: {scores[0].protocol["number_of_pictures"]} pictures'
-    return (f'<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width">'
-            f'<title>{title}</title><style>{STYLE}</style><h1>{title}</h1><p class=faint>{html.escape(scores[0].date)}</p>'
-            + '\n'.join(parts) + '</html>')
+    return document(title, STYLE, parts, scores[0].date)
 
 
 def _bars(names, values, real=None):
@@ -142,10 +138,6 @@ def _bars(names, values, real=None):
     beside = '; in italics: real photos' if any(photo is not None for photo in real) else ''
     return (f'<p class=faint>{len(there)} of {len(names)} classes are in the labels or the segmentation{beside}</p>'
             f'<div class=bars>{bars}</div>')
-
-
-def _listed(entries):
-    return html.escape(' · '.join(f'{name}: {value}' for name, value in entries.items() if value is not None))
 
 
 def main():

@@ -1,12 +1,15 @@
 """scores.jsonl: appended to by many, read whatever version wrote it; the table of scores."""
 import json
+import os
+import resource
+import signal
 import threading
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from log.score_log import Score, append, html_table, read, rows, table
+from log.score_log import Score, append_score, html_table, read, rows, table
 from runtime.errors import InputError
 from tests.runner import says
 
@@ -21,12 +24,18 @@ EARLIER = ['''{"date": "2026-11-01T10:00:00+00:00", "pictures": "runs/a/scoring/
  "class_iou": null}''']
 
 
+ONE = Score(scores={'mean_iou': 0.5, 'fid': None}, protocol={'void': 'ignored', 'number_of_pictures': 10}, pictures='ours',
+            class_iou=[0.5, 0.5], real={'mean_iou': 0.625}, part_of_ceiling={'mean_iou': 0.8})
+TWO = Score(scores={'mean_iou': 0.25, 'fid': None}, protocol={'void': 'ignored', 'number_of_pictures': 490}, pictures='theirs',
+            class_iou=[0.25, 0.25])
+
+
 def test_scores_of_earlier_versions_are_read(tmp_path):
     (tmp_path / 'scores.jsonl').write_text('\n'.join(line.replace('\n', '') for line in EARLIER) + '\n')
     found = read(tmp_path / 'scores.jsonl')
     assert [score.epoch for score in found] == [3, None, None] and [score.weights for score in found] == ['averaged', 'last', None]
     assert found[0].class_iou == [0.1, None] and found[1].real == {'mean_iou': 0.6} and found[2].scores == {'fid': 20.5}
-    append(tmp_path / 'scores.jsonl', Score(scores={'mean_iou': 0.25}, protocol={'name': 'spade'}, epoch=4))
+    append_score(tmp_path / 'scores.jsonl', Score(scores={'mean_iou': 0.25}, protocol={'name': 'spade'}, epoch=4))
     assert [score.epoch for score in read(tmp_path / 'scores.jsonl')] == [3, None, None, 4]
 
 
@@ -41,25 +50,26 @@ SCORES = st.builds(Score, scores=st.dictionaries(st.sampled_from(['mean_iou', 'f
 def test_what_is_appended_is_read(tmp_path_factory, scores):
     path = tmp_path_factory.mktemp('scores') / 'new/scores.jsonl'
     for score in scores:
-        append(path, score)
+        append_score(path, score)
     assert read(path) == scores
 
 
-def test_half_a_line_at_the_end_is_none(tmp_path):
-    """What a power failure leaves of the last line neither hides the others nor spoils the next."""
-    path, whole = tmp_path / 'scores.jsonl', [Score(scores={'fid': float(number)}, protocol={}) for number in range(3)]
-    append(path, whole[0])
-    first = path.read_bytes()
-    append(path, whole[1])
-    both = path.read_bytes()
-    for end in range(len(first), len(both) - 1, 7):
-        path.write_bytes(both[:end])
-        assert read(path) == whole[:1]
-        append(path, whole[2])
-        assert read(path) == [whole[0], whole[2]]
-    path.write_bytes(both[:-1])      # as an editor leaves it
-    append(path, whole[2])
-    assert read(path) == whole
+def test_no_half_of_a_line_stays_on_a_full_disk(tmp_path):
+    """A file that may not grow further: the line is cut off again, and that is said."""
+    append_score(tmp_path / 'scores.jsonl', ONE)
+    before = (tmp_path / 'scores.jsonl').read_bytes()
+    child = os.fork()
+    if child == 0:
+        try:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 20, len(before) + 20))
+            append_score(tmp_path / 'scores.jsonl', ONE)
+        except InputError as error:
+            os._exit(7 if 'cannot be written' in str(error) else 1)
+        finally:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    assert (tmp_path / 'scores.jsonl').read_bytes() == before
 
 
 def test_many_may_append_at_once(tmp_path):
@@ -67,7 +77,7 @@ def test_many_may_append_at_once(tmp_path):
 
     def work(number):
         for step in range(10):
-            append(path, Score(scores={'fid': 1.0}, protocol={'name': 'x' * 5000}, epoch=100 * number + step))
+            append_score(path, Score(scores={'fid': 1.0}, protocol={'name': 'x' * 5000}, epoch=100 * number + step))
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
@@ -86,13 +96,7 @@ def test_damaged_lines_are_named(tmp_path, line, said):
     path.write_text(line + '\n{"scores": {}, "protocol": {}}\n')
     with pytest.raises(InputError) as caught:
         read(path)
-    assert says(str(caught.value), path, 'cannot be read', said, 'move it away') and '\n' not in str(caught.value)
-
-
-ONE = Score(scores={'mean_iou': 0.5, 'fid': None}, protocol={'void': 'ignored', 'number_of_pictures': 10}, pictures='ours',
-            class_iou=[0.5, 0.5], real={'mean_iou': 0.625}, part_of_ceiling={'mean_iou': 0.8})
-TWO = Score(scores={'mean_iou': 0.25, 'fid': None}, protocol={'void': 'ignored', 'number_of_pictures': 490}, pictures='theirs',
-            class_iou=[0.25, 0.25])
+    assert says(str(caught.value), path, 'cannot be read', said, 'remove that line') and '\n' not in str(caught.value)
 
 
 def test_a_table_says_where_protocols_differ():
@@ -100,7 +104,7 @@ def test_a_table_says_where_protocols_differ():
     text = table([ONE, TWO])
     assert says(text, 'mean IoU', '0.5000', '0.2500', 'real photos: mean IoU', '0.6250', 'part of that', '0.8000')
     assert 'number_of_pictures 10 | 490' in text and 'void ignored' in text and 'void ignored |' not in text
-    assert ('mean IoU', ['0.5000', '0.2500']) in rows([ONE, TWO]) and ('FID', ['-', '-']) in rows([ONE, TWO])
+    assert ('mean IoU', '0.5000', '0.2500') in rows([ONE, TWO]) and ('FID', '-', '-') in rows([ONE, TWO])
 
 
 def test_scores_over_one_class_are_said_to_mean_nothing():
@@ -115,10 +119,10 @@ def test_html_shows_text_as_it_is():
 
 def test_no_number_that_is_none_is_written(tmp_path):
     with pytest.raises(ValueError):
-        append(tmp_path / 'scores.jsonl', Score(scores={'fid': float('nan')}, protocol={}))
+        append_score(tmp_path / 'scores.jsonl', Score(scores={'fid': float('nan')}, protocol={}))
     assert not (tmp_path / 'scores.jsonl').exists()
 
 
 def test_a_line_is_json(tmp_path):
-    append(tmp_path / 'scores.jsonl', ONE)
+    append_score(tmp_path / 'scores.jsonl', ONE)
     assert json.loads((tmp_path / 'scores.jsonl').read_text())['part_of_ceiling'] == {'mean_iou': 0.8}
