@@ -31,13 +31,6 @@ class Score:
     real_class_iou: list = None
     part_of_ceiling: dict = None   # scores / real, for OF_THE_CEILING
 
-    @property
-    def warning(self):
-        """What must be said of these scores; '' if nothing."""
-        if len(self.class_iou or ()) != 1:
-            return ''
-        return 'one class only: any picture gets these accuracies and IoU, they mean nothing; label the rest as a class too, not as 255'
-
     def as_dict(self):
         return {name: value for name, value in vars(self).items() if value is not None}
 
@@ -72,6 +65,14 @@ def read(path):
         return []
 
 
+def warning(class_iou):
+    """What must be said of scores with these IoU, a list of float or None; '' if nothing."""
+    if sum(iou is not None for iou in class_iou or ()) != 1:
+        return ''
+    return 'one class alone is in labels and segmentation: these accuracies and IoU mean nothing, since any picture gets them; ' \
+        'label the rest as a class too, not as 255'
+
+
 def from_dict(line):
     """Score of a dict that fits SCHEMA, of this version or an earlier one."""
     prose = re.match(r'epoch (\d+) of ', line.get('checkpoint') or '')   # how earlier versions wrote the epoch
@@ -102,7 +103,7 @@ def table(scores):
     """Scores beside each other, and their protocol, as text."""
     protocols = [f'  {name} {value}' for name, value in protocol(scores).items()]
     return '\n'.join([text_table([('', *(score.pictures for score in scores)), *rows(scores)]), 'protocol:', *protocols,
-                      *filter(None, {score.warning for score in scores})])
+                      *filter(None, {warning(score.class_iou) for score in scores})])
 
 
 def class_table(names, score):

@@ -54,8 +54,8 @@ class Best:
         shown = ', '.join(f'{name} {value:.4f}' for name, value in score.scores.items() if value is not None)
         if score.part_of_ceiling and score.part_of_ceiling['mean_iou'] is not None:
             shown += f' ({score.part_of_ceiling["mean_iou"]:.1%} of what real photos get)'
-        if score.warning:
-            shown += f'; {score.warning}'
+        if score_log.warning(score.class_iou):
+            shown += f'; {score_log.warning(score.class_iou)}'
         if other:
             shown += f'; not compared with what was kept before, which was scored otherwise ({other})'
         return f'scores after epoch {epoch}: {shown}; ' + (f'kept in {best}' if better else f'{best} stays')

@@ -105,7 +105,7 @@ def extremes(evaluation, folder):
 
 def page(evaluation, systems, scores, sheets, log, settings):
     """The HTML text; all pictures are in it."""
-    parts = [f'<h2>Scores</h2>{html_table([("", *systems), *score_log.rows(scores)])}<p>{html.escape(scores[0].warning)}</p>',
+    parts = [f'<h2>Scores</h2>{html_table([("", *systems), *score_log.rows(scores)])}<p>{score_log.warning(scores[0].class_iou)}</p>',
              f'<p class=faint>{listed(score_log.protocol(scores))}</p>',
              '<h2>The first pictures by name</h2>',
              *(picture(Image.open(path), SHEET_WIDTH, os.path.basename(path)) for path in sheets)]

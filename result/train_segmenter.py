@@ -27,6 +27,7 @@ from dataset.contents import fingerprint
 from dataset.files import find_samples
 from dataset.labelled_images import epoch_order
 from dataset.loader import Loader
+from log.score_log import warning
 from model.init import OPT
 from model.weights import as_arrays, read_weights, save_weights, set_weights
 from output.checkpoint import ADAM_STATE
@@ -225,8 +226,10 @@ class Training:
         os.remove(os.path.join(self.output, STATE))
         print(f'kept: {path}, epoch {self.best_epoch()}; the ceiling, on {len(self.val_samples)} real validation photos: '
               f'mean IoU {scores["mean_iou"]:.4f}, pixel accuracy {scores["pixel_accuracy"]:.4f}')
+        if warning(class_iou):
+            print(warning(class_iou))
         if not scores['mean_iou'] >= LITTLE:
-            print(f'that is little (below {LITTLE}): a network that does not know photos cannot score pictures; train it longer '
+            print(f'low (below {LITTLE}): a network that does not know photos cannot score pictures; train it longer '
                   '(--epochs, --restart), at a larger --size, or with more photos')
 
 
