@@ -118,7 +118,7 @@ class Evaluation:
                     {name: scores[name] / real[name] if real[name] else None for name in OF_THE_CEILING}))
         if self.features:
             known = self.reference_statistics()
-            found = reference.moments(self.features, [picture.path for picture in pictures], 'features')
+            found = reference.moments(self.features, [(picture.path,) for picture in pictures], 'features')
             scores[self.distance] = frechet_distance(found.mean, found.covariance, known['mu'], known['sigma'])
         prune(self.settings.cache)
         self.scored[folder] = list(zip(pictures, accuracies))
@@ -172,8 +172,7 @@ class Evaluation:
         if self.statistics is None:
             split = self.settings.statistics
             if split in ('val', 'train'):
-                photos = [sample.photo for sample in find_samples(self.opt, split)]
-                self.statistics = reference.of_photos(self.features, photos, split, self.settings.dataset)
+                self.statistics = reference.of_photos(self.features, find_samples(self.opt, split), split, self.settings.dataset)
             else:
                 self.statistics = reference.read(split, self.features.kind.features)
         return self.statistics

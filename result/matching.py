@@ -2,7 +2,8 @@
 import os
 from collections import namedtuple
 
-from dataset.files import ENDINGS, DataError, load_photo
+from dataset.photo import load_photo
+from dataset.picture_file import ENDINGS, DataError
 from log.progress import bar
 from runtime.errors import InputError
 
@@ -53,7 +54,7 @@ def matched(folder, samples, size, allow_missing):
                 continue
             path = files[sample.stem]
             try:
-                found_size = load_photo(path).size
+                found_size = load_photo(path, size).size
             except DataError:
                 problems.append((f'{os.path.basename(path)}: unreadable', 'unreadable'))
                 continue

@@ -10,7 +10,9 @@ import numpy
 import paddle.nn.functional as F
 from PIL import Image
 
-from dataset.files import load_label, load_photo
+from dataset.files import load_label
+from dataset.label_map import read_map
+from dataset.photo import load_photo
 from log.progress import bar
 from model.init import OPT
 from result.networks.kinds import NETWORKS
@@ -158,7 +160,8 @@ class Segmentation:
 
     def _read(self, picture, label):
         """(uint8 (H, W, 3), int64 (H, W)): picture and true classes at the size that the protocol compares them at."""
-        image, label = load_photo(picture), true_classes(label, self.dataset)
+        label = true_classes(label, self.dataset)
+        image = load_photo(picture, label.shape[::-1])
         if self.size:
             image = resized(image, self.size, Image.Resampling.BICUBIC)
         if self.protocol.full_size:
@@ -180,18 +183,19 @@ class Features:
         self.cache = Cache(cache, {'features': DECODER, 'weights': self.checksum, 'network': network, 'size': size})
         self.network = None
 
-    def of(self, pictures, title):
-        """Yields float32 (kind.features) for each of the files `pictures`, with a bar."""
-        return measured(self.cache, [(path,) for path in pictures], self._measure, self.batch, title)
+    def of(self, entries, title):
+        """Yields float32 (kind.features) for each of `entries`, (picture path,) or (photo path, path of its label map), with a bar."""
+        return measured(self.cache, entries, self._measure, self.batch, title)
 
-    def _measure(self, pictures):
-        """Yields (key, features) for each of `pictures`, a dict key -> (path,)."""
-        for keys, read in _alike(((key, (self._read(path),)) for key, (path,) in pictures.items()), self.batch):
+    def _measure(self, entries):
+        """Yields (key, features) for each of `entries`, a dict key -> paths."""
+        for keys, read in _alike(((key, (self._read(*entry),)) for key, entry in entries.items()), self.batch):
             self.network = self.network or self.kind.load(self.folder, self.classes)
             yield from zip(keys, self.kind.describe(self.network, numpy.stack([rgb for rgb, in read])).numpy())
 
-    def _read(self, path):
-        return numpy.asarray(resized(load_photo(path), self.size, Image.Resampling.BICUBIC))
+    def _read(self, path, label=None):
+        size = label and read_map(label).ids.shape[::-1]   # which tells how a photo lies
+        return numpy.asarray(resized(load_photo(path, size), self.size, Image.Resampling.BICUBIC))
 
 
 def measured(cache, entries, measure, batch, title):

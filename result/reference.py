@@ -1,7 +1,6 @@
 """What FID compares with: mean and covariance of the features of photos, made once and kept, or read from a file."""
 import hashlib
 import io
-import json
 import os
 import zipfile
 import zlib
@@ -17,10 +16,10 @@ TOGETHER = 64      # features that are taken into the moments together
 HEADER = 1 << 16   # bytes of an array's header and of a text, at most
 
 
-def moments(features, paths, title):
-    """scores.Moments of the pictures in the files `paths`; features: a result.measure.Features."""
+def moments(features, entries, title):
+    """scores.Moments of the pictures of `entries`; features: a result.measure.Features, whose `of` says what entries are."""
     result, rows = Moments(features.kind.features), []
-    for row in features.of(paths, title):
+    for row in features.of(entries, title):
         rows.append(row)
         if len(rows) == TOGETHER:
             result.add(rows)
@@ -33,23 +32,24 @@ def moments(features, paths, title):
     return result
 
 
-def of_photos(features, photos, split, dataset):
-    """Statistics (as `read` gives them) of the files `photos` of a split, which are kept in `statistics` beside the weights.
+def of_photos(features, samples, split, dataset):
+    """Statistics (as `read` gives them) of the photos of a split's `samples`, which are kept in `statistics` beside the weights.
 
-    The file is named after the bytes of all photos and of the weights. What is kept and cannot be read is made again.
+    The file is named after the bytes of all samples and of the weights. What is kept and cannot be read is made again.
     """
-    if len(photos) < 2:
-        raise InputError(f'{os.path.dirname(photos[0])}: FID needs two photos at least, found {len(photos)}: leave FID out with '
-                         '--no_fid')
-    key = hashlib.sha256(json.dumps([features.cache.what, *map(file_digest, photos)]).encode()).hexdigest()[:16]
+    if len(samples) < 2:
+        raise InputError(f'{os.path.dirname(samples[0].photo)}: FID needs two photos at least, found {len(samples)}: leave FID out '
+                         'with --no_fid')
+    entries = [(sample.photo, sample.label) for sample in samples]
+    key = hashlib.sha256(' '.join([features.cache.what, *(file_digest(*entry) for entry in entries)]).encode()).hexdigest()[:16]
     size = f'{features.size[0]}x{features.size[1]}'
     path = os.path.join(features.folder, 'statistics', f'{dataset}_{split}_{size}_{key}.npz')
     try:
         return read(path, features.kind.features)
     except InputError:
-        found = moments(features, photos, f'photos ({split})')
+        found = moments(features, entries, f'photos ({split})')
     known = {'mu': found.mean, 'sigma': found.covariance,
-             'what': f'{len(photos)} photos of {split}_img at {size} (bicubic), photos {key}'}
+             'what': f'{len(entries)} photos of {split}_img at {size} (bicubic), photos {key}'}
     try:
         with writing(path, alone=False) as unfinished:
             numpy.savez(unfinished, **known)

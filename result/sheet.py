@@ -17,8 +17,9 @@ import numpy
 from PIL import Image, ImageDraw, ImageFont
 
 from dataset import classes
-from dataset.files import find_samples, load_photo
+from dataset.files import find_samples
 from dataset.palette import colourize, palette
+from dataset.photo import load_photo
 from log import score_log
 from log.page import document, listed, losses, picture
 from log.progress import bar

@@ -164,3 +164,17 @@ def test_pictures_and_label_maps_are_not_run_together(tmp_path):
     for name, content in (('a', b'12'), ('b', b'3'), ('c', b'1'), ('d', b'23')):
         (tmp_path / name).write_bytes(content)
     assert measure.file_digest(tmp_path / 'a', tmp_path / 'b') != measure.file_digest(tmp_path / 'c', tmp_path / 'd')
+
+
+@pytest.mark.parametrize('upright', [True, False])
+def test_a_photo_lies_as_its_label_map_does(tmp_path, upright):
+    """A photo whose EXIF tag turns it, and a map drawn over the upright photo, or over the pixels as stored."""
+    photo, exif = Image.new('RGB', (40, 20), 'black'), Image.Exif()
+    photo.paste('white', (0, 0, 20, 20))
+    exif[0x0112] = 6      # to be turned by a quarter, clockwise: the left half comes on top
+    photo.save(tmp_path / 'photo.png', exif=exif)
+    Image.new('L', (20, 40) if upright else (40, 20)).save(tmp_path / 'label.png')
+    features = measure.Features.__new__(measure.Features)
+    features.size = 40, 40
+    rgb = features._read(str(tmp_path / 'photo.png'), str(tmp_path / 'label.png'))
+    assert (rgb[2, 37] > 200).all() == upright and (rgb[2, 2] > 200).all() and (rgb[37, 2] > 200).all() != upright

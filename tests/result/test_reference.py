@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from dataset.files import Sample
 from result import measure, reference
 from runtime.errors import InputError
 from tests.runner import says
@@ -22,8 +23,8 @@ FEATURES = 3
 @pytest.fixture
 def features(tmp_path):
     """Stands for measure.Features: a picture's mean colour; calls counts the pictures that were looked at."""
-    def of(paths, title):
-        for path in paths:
+    def of(entries, title):
+        for path, _ in entries:
             found.calls += 1
             yield np.asarray(Image.open(path).convert('RGB'), np.float64).mean((0, 1))
     found = SimpleNamespace(kind=SimpleNamespace(features=FEATURES, file='network.pdparams'), size=(4, 4), of=of, calls=0,
@@ -37,16 +38,18 @@ def photos(folder, seed):
     draw = np.random.default_rng(seed)
     for name in 'abcd':
         Image.fromarray(draw.integers(0, 256, (4, 4, 3), np.uint8)).save(folder / f'{name}.bmp')
-    return [str(folder / f'{name}.bmp') for name in 'abcd']
+    Image.new('L', (4, 4)).save(folder / 'label.png')
+    return [Sample(name, str(folder / 'label.png'), None, str(folder / f'{name}.bmp')) for name in 'abcd']
 
 
 def test_photos_of_the_same_names_and_sizes_have_their_own_statistics(features, tmp_path):
     one, other = photos(tmp_path / 'one', 0), photos(tmp_path / 'other', 1)
-    assert [os.path.getsize(path) for path in one] == [os.path.getsize(path) for path in other]
-    found = [reference.of_photos(features, paths, 'val', 'mine') for paths in (one, other)]
+    assert [os.path.getsize(sample.photo) for sample in one] == [os.path.getsize(sample.photo) for sample in other]
+    found = [reference.of_photos(features, samples, 'val', 'mine') for samples in (one, other)]
     assert not np.allclose(found[0]['mu'], found[1]['mu']) and found[0]['what'] != found[1]['what'] and features.calls == 8
     shutil.copytree(tmp_path / 'one', tmp_path / 'copy')     # the same photos elsewhere, with other dates
-    again = reference.of_photos(features, [path.replace('/one/', '/copy/') for path in one], 'val', 'mine')
+    again = reference.of_photos(features, [Sample(*(path and path.replace('/one/', '/copy/') for path in sample)) for sample in one],
+                                'val', 'mine')
     assert np.array_equal(again['mu'], found[0]['mu']) and features.calls == 8
     features.cache.what = 'other weights'
     reference.of_photos(features, one, 'val', 'mine')
@@ -54,11 +57,11 @@ def test_photos_of_the_same_names_and_sizes_have_their_own_statistics(features, 
 
 
 def test_kept_statistics_that_are_damaged_are_made_again(features, tmp_path):
-    paths = photos(tmp_path / 'one', 0)
-    made = reference.of_photos(features, paths, 'val', 'mine')
+    samples = photos(tmp_path / 'one', 0)
+    made = reference.of_photos(features, samples, 'val', 'mine')
     kept, = (tmp_path / 'weights/statistics').iterdir()
     kept.write_bytes(kept.read_bytes()[:200])
-    assert np.array_equal(reference.of_photos(features, paths, 'val', 'mine')['sigma'], made['sigma'])
+    assert np.array_equal(reference.of_photos(features, samples, 'val', 'mine')['sigma'], made['sigma'])
     assert np.array_equal(reference.read(kept, FEATURES)['sigma'], made['sigma']) and features.calls == 8
 
 
