@@ -5,13 +5,14 @@ a picture's, which is its pixels, RGB.
 """
 import asyncio
 import ipaddress
+import json
 import os
 import secrets
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 import numpy as np
 from starlette.applications import Starlette
@@ -70,18 +71,19 @@ def application(studio, host, token=None):
             label = head.get('label')
             if type(label) is not int or not 0 < label <= len(content):
                 raise malformed()
-            return _bytes(await _while_heard(request, decoders.decoded(
-                uploads.kept_maps, bytes(content[:label]), bytes(content[label:]), studio.opt, studio.classes)))
+            notes, maps = _parted(await _while_heard(request, decoders.decoded(
+                uploads.opened_maps, bytes(content[:label]), bytes(content[label:]), studio.opt, studio.classes)))
+            return _bytes(maps, {'Notes': quote(notes)})
 
     async def photo_style(request):
         if not studio.opt.use_vae:
             raise Refused('no_styles', 'this model has no style encoder', 404)
         async with bodies.of(request, uploads.LARGEST_FILE) as (head, content):
             place = ('photo', *_page(head))
-            pixels = await _while_heard(request, decoders.decoded(uploads.opened_photo, bytes(content), studio.opt))
+            notes, pixels = _parted(await _while_heard(request, decoders.decoded(uploads.opened_photo, bytes(content), studio.opt)))
         image = np.frombuffer(pixels, np.float32).reshape(3, height, width)
         z = await _in_turn(request, place, lambda: studio.style_of_photo(image))
-        return JSONResponse({'z': z})
+        return JSONResponse({'z': z, 'notes': json.loads(notes)})
 
     async def paint(request):
         arrived = time.perf_counter()
@@ -211,6 +213,12 @@ async def _while_heard(request, work):
 async def _gone(request):
     while (await request.receive())['type'] != 'http.disconnect':
         pass
+
+
+def _parted(answer):
+    """(JSON, bytes) of what paint.uploads returns."""
+    notes, _, content = answer.partition(b'\n')
+    return notes, content
 
 
 def _cookie(header, name):

@@ -48,11 +48,13 @@ export async function validationMap(model, index, signal) {
     return maps(await ask(`/maps/${index}`, null, null, signal), model);
 }
 
+// The maps, and `notes`: what was done to the files to read them, in English.
 export async function openMaps(model, label, instance) {
     if (label.size + (instance ? instance.size : 0) > model.largest_file) {
         throw new Refusal('body', 'too large', { most: Math.round(model.largest_file / 2 ** 20) });
     }
-    return maps(await ask('/open', { label: label.size }, instance ? [label, instance] : [label]), model);
+    const answer = await ask('/open', { label: label.size }, instance ? [label, instance] : [label]);
+    return { ...await maps(answer, model), notes: JSON.parse(decodeURIComponent(answer.headers.get('Notes'))) };
 }
 
 // `purpose` keeps the photos of two styles apart: a newer one for the same place ends an older one that waits.
@@ -61,7 +63,7 @@ export async function photoStyle(model, file, purpose) {
         throw new Refusal('body', 'too large', { most: Math.round(model.largest_file / 2 ** 20) });
     }
     const answer = await ask('/style', { page: PAGE + purpose, number: ++requests }, [file]);
-    return (await answer.json()).z;
+    return answer.json(); // { z, notes }
 }
 
 // -> { pixels: RGB, milliseconds of the server's painting }. `purpose` keeps pictures of a sheet apart from those of the drawing.

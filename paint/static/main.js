@@ -254,7 +254,7 @@ function listenToFiles(page) {
 function dropped(page, files, onPicture, slot) {
     const [file] = files;
     if (/\.json$/i.test(file.name)) page.start.openProject(file);
-    else if (onPicture || file.type !== 'image/png') {
+    else if (onPicture || /jpe?g|webp/.test(file.type)) {
         if (!page.model.styles) say(words('no-style-here'));
         else if (slot) page.styles.photo(file, page.styles.slots.indexOf(slot));
         else page.styles.photos(files);

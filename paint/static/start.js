@@ -50,6 +50,7 @@ export class StartDialog {
             const found = await openMaps(this.page.model, label, this.page.model.instances ? instance : undefined);
             this.page.map.replace(found.label, found.instance);
             this.#done(label.name.replace(/\.[^.]*$/, ''));
+            if (found.notes.length) this.page.say(found.notes.join('; '));
         } catch (error) {
             this.#wrong(error);
         }

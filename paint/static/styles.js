@@ -57,8 +57,9 @@ export class Styles extends EventTarget {
 
     async photo(file, place = 0) {
         try {
-            const z = await photoStyle(this.model, file, `-style-${place}`);
+            const { z, notes } = await photoStyle(this.model, file, `-style-${place}`);
             this.#set(place, { z, name: file.name, thumbnail: await thumbnail(file) });
+            if (notes.length) this.say(notes.join('; '));
         } catch (error) {
             if (error.code !== 'superseded') this.say(error);
         }

@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import time
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from dataset.label_map import read_map
 from dataset.labelled_images import ValidationImages, prediction_inputs
 from model import styles
 from model.painter import load_painter
@@ -120,6 +122,40 @@ def test_palette_and_colours(server):
     spoilt[3, :5] = (1, 2, 3)
     facts = server.refused('/open', body(dict(label=len(png(spoilt))), png(spoilt)), 422, 'colours')
     assert facts['colours'] == ['#010203 (5)'] and facts['count'] == 1
+
+
+def saved_as(pixels, kind, **options):
+    target = io.BytesIO()
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+    image.save(target, kind, **options)
+    return target.getvalue()
+
+
+IDS = np.arange(32 * 32, dtype=np.uint8).reshape(32, 32) % 9
+TURNED = Image.Exif()
+TURNED[274] = 6     # orientation: a quarter turn
+
+
+@pytest.mark.parametrize('content, note', [
+    (saved_as(IDS, 'PNG'), None), (saved_as(IDS.astype(np.uint16), 'PNG'), None), (saved_as(IDS, 'TIFF', compression='tiff_lzw'), None),
+    (saved_as(IDS, 'PPM'), None), (saved_as(IDS, 'BMP'), None), (saved_as(IDS, 'GIF'), None), (saved_as(np.stack(3 * [IDS], 2), 'PNG'), 'three equal'),
+    (saved_as(np.stack([IDS, np.full_like(IDS, 255)], 2), 'PNG'), None), (saved_as(np.rot90(IDS).copy(), 'PNG', exif=TURNED), 'turned')])
+def test_maps_are_read_as_predict_reads_them(server, tmp_path, content, note):
+    """In every form, and the page hears what was done for that."""
+    (tmp_path / 'map').write_bytes(content)
+    status, answer, headers = server.ask('POST', '/open', body(dict(label=len(content)), content))
+    assert status == 200, answer
+    assert np.array_equal(server.unpacked(answer)[0], IDS) and np.array_equal(read_map(tmp_path / 'map').ids, IDS)
+    notes = json.loads(unquote(headers['notes']))
+    assert (note is None) == (notes == []) and all(note in line for line in notes)
+
+
+def test_a_photo_is_turned_as_its_camera_says(server, scripts):
+    """Its style is that of the upright photo, and the page hears of it."""
+    pixels = np.asarray(Image.open(scripts.data / 'val_img/002.png').convert('RGB'))
+    z, notes = zip(*(json.loads(server.ask('POST', '/style', body(dict(page='p', number=number), content))[1]).values()
+                     for number, content in enumerate((saved_as(pixels, 'PNG'), saved_as(np.rot90(pixels).copy(), 'PNG', exif=TURNED)))))
+    assert z[0] == z[1] and notes[0] == [] and says(notes[1][0], '1 photo turned')
 
 
 # ---- The command
