@@ -132,7 +132,7 @@ NOT_RUN = {
         'pip install -r requirements-cpu.txt -r tests/requirements.txt',
         'pip install -r model/export/requirements.txt', 'pip install visualdl==2.5.3', 'pip uninstall -y paddlepaddle',
         'pip install paddlepaddle-gpu==3.2.0 -i https://www.paddlepaddle.org.cn/packages/stable/cu126/',
-        'python3 -m venv .venv', 'source .venv/bin/activate'],
+        'python3 -m venv .venv', 'source .venv/bin/activate', 'pip install pre-commit', 'pre-commit install'],
     'downloads data': [
         'mkdir -p archives', 'cd archives', 'cd ..',
         'curl -LO http://images.cocodataset.org/zips/train2017.zip', 'curl -LO http://images.cocodataset.org/zips/val2017.zip',
@@ -186,10 +186,11 @@ NOT_RUN = {
         '--log runs/camvid/log',
         'python val.py --lastoutput runs/camvid --which_epoch 15 --score',
         'python val.py --lastoutput runs/camvid --which_epoch 15 --weights last --score'],
+    'a stage of .ci/run': ['ruff check'],
     'runs the tests': ['python -m pytest', 'python -m pytest --thorough', 'python -m pytest tests/result/test_scores.py -k counts'],
 }
 
-PROGRAMS = r'(?:[A-Z_]+=\S+ )?(?:python3?|pip|curl|tar|mkdir|cd|source|git|bash|\.ci/run)(?: |$)'
+PROGRAMS = r'(?:[A-Z_]+=\S+ )?(?:python3?|pip|curl|tar|mkdir|cd|source|git|bash|ruff|\.ci/run)(?: |$)'
 
 
 def code_and_text(page):

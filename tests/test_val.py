@@ -1,5 +1,6 @@
 """val.py and predict.py on small trained models."""
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -121,6 +122,15 @@ def test_contradictions_are_refused(scripts, trained, tmp_path, flags, said):
     results = tmp_path / 'results'
     assert says(scripts.refusal('val.py', '--lastoutput', trained / 'output', '--results', results, *flags), *said)
     assert contents(tmp_path) == {}
+
+
+@pytest.mark.parametrize('script', [('val.py',), ('predict.py',), ('-m', 'model.export', 'onnx')], ids=' '.join)
+def test_help_shows_what_is_taken(scripts, script):
+    """What shapes the networks is the checkpoint's: no flag of it is shown, since none would be taken."""
+    process = scripts.run(*script, '--help')
+    shown = set(re.findall(r'^  --(\w+)', process.stdout, re.M))
+    assert process.returncode == 0 and {'lastoutput', 'which_epoch', 'weights'} <= shown, process.stderr
+    assert not shown & set(OPT.network_fields())
 
 
 def test_spoilt_weights_are_named(scripts, trained, tmp_path):
