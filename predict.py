@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from dataset import classes
 from dataset.files import load_photo
+from dataset.label_map import SAVE_OTHERWISE, check_palettes
 from dataset.labelled_images import check_style, prediction_inputs, whole_picture
 from dataset.picture_file import Notes
 from model import styles
@@ -40,6 +41,7 @@ def main():
     if arguments.instance and opt.no_instance:
         print('--instance ignored: this model takes no instance maps (no_instance true)')
     if os.path.isdir(arguments.label):
+        check_palettes([job[0] for job in jobs], SAVE_OTHERWISE, colours=colours)
         left = jobs_left(jobs, opt, arguments)
         bar = tqdm(left, 'predict', len(jobs), initial=len(jobs) - len(left), unit=' pictures', disable=None)
         sizes = [paint(opt, painter, arguments, colours, notes, *job)[1] for job in bar]

@@ -212,7 +212,7 @@ def main():
     elif len(found['names']) not in (label_nc, label_nc + 1):
         raise InputError(f'--label_nc {label_nc}: {os.path.join(folder, FILE)} has {len(found["names"])} classes: leave --label_nc out')
     known = found['names'] if found else label_nc * ['']
-    label = load_label(given.file, OPT(label_nc=label_nc))
+    label = load_label(given.file, OPT(label_nc=label_nc), by_colour(found))
     for index, count in shares(label, label_nc):
         print(f'{count / label.size:8.2%}  {UNLABELLED if index == label_nc else index:3d}  '
               f'{"unlabelled" if index == label_nc else known[index]}'.rstrip())

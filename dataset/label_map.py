@@ -10,7 +10,7 @@ from PIL import Image
 
 from dataset.palette import NEAR, of_colours
 from dataset.photo import TURNS
-from dataset.picture_file import FORMATS, DataError, decoded, notes_of
+from dataset.picture_file import DataError, decoded, header, notes_of
 
 # ids (H, W), integers; palette: the Palette whose indices are the ids, else None; notes: dict: what was done,
 # or left aside -> pixels, 0 for all
@@ -23,6 +23,7 @@ CARLA = 31                          # the highest tag of the simulator CARLA, in
 COMPARED = 64                       # files whose palettes are compared where a run starts: enough to notice, and no wait
 OWN_PALETTE = ('the colours must be mapped to ids: python -m dataset.prepare folder --colours FILE does it, FILE a table of lines '
                '"id red green blue name"')
+SAVE_OTHERWISE = 'save the ids as grey, or the map as RGB in the colours of the set'
 
 
 def read_map(file, what='label map', colours=None):
@@ -180,7 +181,7 @@ def _upright(opened, ids, notes):
 # ---- Palettes
 
 def _of_palette(file, what, opened, colours, notes):
-    index, table = np.array(opened.image), _table(opened.image)
+    index, table = np.array(opened.image), _table(*opened.palette)
     used = {number: table[number] if number < len(table) else (0, 0, 0) for number in np.unique(index).tolist()}
     _note_declared(opened, index, notes)
     if all(colour == (number,) * 3 for number, colour in used.items()):
@@ -202,33 +203,31 @@ def _by_the_set(file, what, index, used, palette, by_colour, notes):
         number = other[0] if other else next(number for number, colour in used.items() if colour != (number,) * 3)
         meant = f'the colour of id {by_colour[used[number]]} in this set' if other else 'a grey'
         raise DataError(f'{file}: {what} with a palette in which index {number} is {used[number]}, {meant}: the index or the colour may '
-                        'be meant: save the ids as grey, or the map as RGB in the colours of the set', 'palette')
+                        f'be meant: {SAVE_OTHERWISE}', 'palette')
     if not other:
         return index, None if len(known) == len(used) else palette
     notes['whose palette has the colours of the set: they are taken, not the indices'] = 0
     return np.array([by_colour.get(used.get(number), 0) for number in range(max(used) + 1)], np.int32)[index], None
 
 
-def _table(image):
-    """tuple of the colours (red, green, blue) in an image's palette, before it is loaded too."""
-    raw, mode = bytes(image.palette.palette), image.palette.rawmode or image.palette.mode
-    row = Image.frombytes('RGB' if mode != 'RGBA' else mode, (len(raw) // (4 if mode in ('RGBA', 'BGRX') else 3), 1), raw, 'raw', mode)
+def _table(raw, mode):
+    """tuple of the colours (red, green, blue) in the bytes of a palette of that raw mode."""
+    four = mode in ('RGBA', 'BGRX')
+    row = Image.frombytes('RGBA' if mode == 'RGBA' else 'RGB', (len(raw) // (3 + four), 1), raw, 'raw', mode)
     return tuple(map(tuple, np.asarray(row)[0, :, :3].tolist()))
 
 
-def palette_in(file):
-    """Palette of a label map, None if it has none or if it says the ids themselves; of most files only the header is read."""
-    try:
-        with Image.open(file, formats=FORMATS) as image:
-            if image.mode != 'P':
-                return None
-            colours = _table(image)
-    except Exception:   # whoever reads the map says what is wrong with it
+def palette_in(file, colours=None):
+    """Palette of a label map whose indices are its ids, else None; mostly its header tells. `colours`: as for read_map."""
+    mode, palette = header(file)
+    if mode != 'P':
         return None
-    grey = all(len(set(colour)) == 1 for colour in colours)
+    table = _table(*palette)
+    if colours is None and any(len(set(colour)) > 1 for colour in table):
+        return Palette(table, False, False)
     try:
-        return read_map(file).palette if grey else Palette(colours, False, False)
-    except DataError:
+        return read_map(file, colours=colours).palette
+    except DataError:   # whoever reads it says so
         return None
 
 
@@ -263,10 +262,13 @@ class Palettes:
                             f'as pngquant and optipng store grey pictures: {remedy}', 'grey palette')
 
 
-def check_palettes(files, remedy=OWN_PALETTE, most=None):
-    """DataError if the palettes in label maps, paths, differ; `most`: of so many of them, evenly spaced."""
+def check_palettes(files, remedy=OWN_PALETTE, most=None, colours=None):
+    """The colours of the palette of all label maps, paths, or None; DataError if palettes differ.
+
+    most: of so many files, evenly spaced, not of all; colours: as for read_map.
+    """
     palettes = Palettes()
     for index in np.unique(np.linspace(0, len(files) - 1, min(most or len(files), len(files))).round().astype(int)):
-        palettes.add(files[index], palette_in(files[index]))
+        palettes.add(files[index], palette_in(files[index], colours))
     palettes.check(remedy)
     return palettes.colours

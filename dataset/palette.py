@@ -15,7 +15,6 @@ NEAR = 24       # distance of two colours: what JPEG of fair quality changes ins
 BORDER = 4      # pixels: how deep JPEG blurs a border, from each side; smoothing half of that
 STRAY, STRAY_ROUNDS = 0.001, 16     # so few pixels farther from any border are filled too, so deep
 FREQUENT = 4    # pixels of one colour that is no blend: a class that the table lacks, not the corner of three
-MANY = 1024     # colours in one map: it was lossy once, whatever it is stored as
 
 Class = namedtuple('Class', 'id colour name')  # colour: (red, green, blue), 0 .. 255
 
@@ -47,7 +46,7 @@ def read_table(path):
     text = text_of(path)
     rows = _json_rows(text) if text.lstrip()[:1] in ('{', '[') else _text_rows(text)
     colours = {}
-    for where, index, *colour, name in rows:
+    for where, index, *colour, _ in rows:
         if max(colour) > 255 or index > 65535:
             raise ValueError(f'{where}: id {index} with colour {tuple(colour)}: ids go to 65535, colours to 255')
         if colours.setdefault(tuple(colour), index) != index:
@@ -174,7 +173,7 @@ def of_colours(pixels, ids, near=0, lossy=False):
     inverse = inverse.reshape(packed.shape)
     label = known[inverse]
     if near and (known < 0).any() and (known >= 0).any():
-        lossy = lossy or len(codes) > MANY
+        lossy = lossy or counts[exact].sum() < packed.size / 2      # or was once, whatever it is stored as
         foreign = (known < 0) & (counts >= FREQUENT) & (not lossy)
         foreign[foreign] = ~_blends(found[foreign], found[exact], near)
         if not foreign.any():

@@ -4,7 +4,7 @@ from collections import namedtuple
 import numpy as np
 from PIL import Image, ImageCms
 
-from dataset.picture_file import DataError, decoded, notes_of
+from dataset.picture_file import DataError, decoded, header, notes_of
 
 # RGB; dict: what was done to it, or left aside -> 0; whether the file has more than 8 bits, which the image is made of
 Photo = namedtuple('Photo', 'image notes deep')
@@ -39,7 +39,7 @@ def read_photo(file, size=None, span=None):
         notes['in CMYK, converted without a colour profile'] = 0
     if 'transparency' in image.info or image.mode[-1:] in 'Aa' and image.getchannel(image.mode[-1:]).getextrema()[0] < 255:
         notes['with transparent pixels, of which the colours beneath are taken'] = 0
-    deep = is_deep(image)
+    deep = is_deep(image.mode)
     if deep:
         image = _eight_bit(file, opened, span, notes)
     elif ';16' in opened.raw_mode:
@@ -71,9 +71,9 @@ def _rgb(file, image):
 
 # ---- More than 8 bits
 
-def is_deep(image):
-    """Whether an image holds one number of more than 8 bits a pixel."""
-    return image.mode == 'F' or image.mode.startswith('I')
+def is_deep(mode):
+    """Whether an image of that mode holds one number of more than 8 bits a pixel."""
+    return mode == 'F' or mode.startswith('I')
 
 
 def _values(file, opened):
@@ -107,9 +107,11 @@ def _eight_bit(file, opened, span, notes):
             raise _too_dark(file, f'a 16-bit photo whose highest value is {high}')
         chosen = FULL
     notes[f'of more than 8 bits: {chosen.low:g} is made black and {chosen.high:g} white'] = 0
-    step = 256 if values.dtype.kind != 'f' else 255     # whole numbers: high is the last of 256 equal parts, so 16 bits >> 8
-    levels = (values.astype(np.float64) - chosen.low) * step / (chosen.high - chosen.low + (step == 256))
-    return Image.fromarray(np.clip(levels + (step == 255) / 2, 0, 255).astype(np.uint8))
+    if values.dtype.kind != 'f' and chosen.low == 0:    # bits: the upper 8 of them
+        levels = values.astype(np.int64) * 256 // (chosen.high + 1)
+    else:
+        levels = np.rint((values.astype(np.float64) - chosen.low) * 255 / (chosen.high - chosen.low))
+    return Image.fromarray(np.clip(levels, 0, 255).astype(np.uint8))
 
 
 def _too_dark(file, found, remedy=BY_PREPARE):
@@ -125,8 +127,9 @@ def span_of(files):
     low, high, fractions = np.inf, -np.inf, False
     for file in files:
         try:
-            opened = decoded(file)
-            if is_deep(opened.image) and not _declared(opened):
+            mode, _ = header(file)
+            opened = decoded(file) if is_deep(mode or '') else None
+            if opened and not _declared(opened):
                 values = _values(file, opened)
                 low, high = min(low, float(values.min())), max(high, float(values.max()))
                 fractions |= opened.image.mode == 'F'

@@ -17,11 +17,13 @@ REDUCED, MASK = 1, 4        # kinds of page that are no picture of their own: ov
 LOSSY_TIFF = 'jpeg', 'tiff_jpeg', 'webp'
 
 warnings.filterwarnings('ignore', category=Image.DecompressionBombWarning)     # from half of MOST_PIXELS on
+warnings.filterwarnings('ignore', 'Corrupt EXIF data')  # then there is no orientation
 
 # image: loaded, as stored (TIFF: upright); raw_mode: Pillow's name of the samples in the file; lossy: the name of the compression
 # or ''; orientation: that of the image, 1 to 8, and turned: whether Pillow has turned it already, as it does with TIFF;
 # inverted: the file stores white as 0; maximum: what PGM declares for a scaled image, else None; no_data: as TIFF declares it
-Opened = namedtuple('Opened', 'image raw_mode lossy orientation turned inverted maximum no_data')
+# palette: (bytes, raw mode) or None
+Opened = namedtuple('Opened', 'image raw_mode lossy orientation turned inverted maximum no_data palette')
 
 
 class DataError(InputError):
@@ -55,19 +57,32 @@ def decoded(file):
                 _check_pages(file, image)
             raw_mode, maximum = _samples(image)
             tags = getattr(image, 'tag_v2', {})
-            orientation, no_data, inverted = tags.get(ORIENTATION, 1), tags.get(NO_DATA), tags.get(INVERTED) == 0
+            turned, no_data, inverted = tags.get(ORIENTATION, 1) != 1, tags.get(NO_DATA), tags.get(INVERTED) == 0
             lossy = _lossy(file, image)
+            palette = _palette(image)
             image.load()
-            turned = orientation != 1
-            if not tags:
-                orientation = _orientation(image)
-            return Opened(image, raw_mode, lossy, orientation, turned, inverted or raw_mode == '1;I', maximum, no_data)
+            orientation = 1 if tags else _orientation(image)
+            return Opened(image, raw_mode, lossy, orientation, turned, inverted or raw_mode == '1;I', maximum, no_data,
+                          palette)
     except DataError:
         raise
     except Image.DecompressionBombError as error:
         raise _too_large(file, f'{re.findall("[0-9]+", str(error))[0]} pixels') from None
     except Exception as error:  # broken files make Pillow raise nearly anything: SyntaxError, struct.error, ...
         raise unreadable(file, error) from None
+
+
+def header(file):
+    """(mode, palette: (bytes, raw mode) or None) of a picture whose pixels are not read; (None, None) of what is none."""
+    try:
+        with Image.open(file, formats=FORMATS) as image:
+            return image.mode, _palette(image)
+    except Exception:   # whoever reads it says what is wrong
+        return None, None
+
+
+def _palette(image):
+    return (bytes(image.palette.palette), image.palette.rawmode or image.palette.mode) if image.mode == 'P' else None
 
 
 def check_size(file, width, height):

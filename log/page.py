@@ -54,7 +54,7 @@ def film(folder):
 def columns(path):
     """The three columns of a training picture: label maps, generated, photos."""
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=('JPEG', 'PNG')) as image:
             image = image.convert('RGB')
     except OSError as error:
         raise InputError(f'{path}: cannot be read: {error}: remove it') from None
@@ -101,7 +101,7 @@ def losses(folder):
             plot.plot(rows, drawn)
         except InputError as error:
             raise InputError(f'{source}: {error}') from None
-        with Image.open(drawn) as image:
+        with Image.open(drawn, formats=('PNG',)) as image:
             return image.convert('RGB'), len(rows)
 
 

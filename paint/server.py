@@ -72,7 +72,7 @@ def application(studio, host, token=None):
             if type(label) is not int or not 0 < label <= len(content):
                 raise malformed()
             notes, maps = _parted(await _while_heard(request, decoders.decoded(
-                uploads.opened_maps, bytes(content[:label]), bytes(content[label:]), studio.opt, studio.classes)))
+                uploads.sent_maps, bytes(content[:label]), bytes(content[label:]), studio.opt, studio.classes)))
             return _bytes(maps, {'Notes': quote(notes)})
 
     async def photo_style(request):

@@ -22,10 +22,18 @@ NAMES = {'label': 'label map', 'instance': 'instance map', 'photo': 'photo'}
 CODES = {'unreadable image': 'unreadable', 'several pictures': 'animated', 'transparent map': 'transparent', 'lossy map': 'lossy'}
 
 
-def opened_maps(content, instance_content, opt, classes):
-    """bytes: a line of JSON, what was done to the files, and the maps at the size of the picture, as maps.kept gives them.
+def sent_maps(content, instance_content, opt, classes):
+    """bytes: a line of JSON, what was done to the files, and the maps of `opened_maps`, as maps.kept gives them."""
+    notes = Notes()
+    label, instance = opened_maps(content, instance_content, opt, classes, notes)
+    return _line(notes) + kept(label, instance, opt.label_nc)
 
-    The label map may hold ids, or colours of `classes` (dicts with id and colour). Refused says what is wrong.
+
+def opened_maps(content, instance_content, opt, classes, notes=None):
+    """(label, instance) int32 (H, W) at the size of the picture, as predict.py reads them; instance None without a file.
+
+    The label map may hold ids, or colours of `classes` (dicts with id and colour). Refused says what is wrong. notes: as for
+    dataset.files.load_images.
     """
     label = _map(content, {tuple(entry['colour']): entry['id'] for entry in reversed(classes)})
     ids = _checked(label.ids.astype(np.int32), opt)
@@ -38,20 +46,21 @@ def opened_maps(content, instance_content, opt, classes):
                           f'{ids.shape[1]} x {ids.shape[0]}: they must have the same size',
                           found=f'{instance.shape[1]} x {instance.shape[0]}', expected=f'{ids.shape[1]} x {ids.shape[0]}')
         images['instance'] = Image.fromarray(instance)
+    for what, decoded in read.items() if notes else ():
+        notes.add(noted(NAMES[what], decoded))
     arrays = whole_picture(images, opt)
-    return _notes(read) + kept(arrays['label'], arrays.get('instance'), opt.label_nc)
+    return arrays['label'], arrays.get('instance')
 
 
 def opened_photo(content, opt):
     """bytes: the same line, and the photo, float32 (3, H, W) in [-1, 1], at the size of the picture."""
     photo = _decoded(read_photo, content, 'photo', PHOTO_PIXELS)
-    return _notes({'photo': photo}) + whole_picture({'image': photo.image}, opt)['image'].tobytes()
-
-
-def _notes(read):
     notes = Notes()
-    for what, decoded in read.items():
-        notes.add(noted(NAMES[what], decoded))
+    notes.add(noted('photo', photo))
+    return _line(notes) + whole_picture({'image': photo.image}, opt)['image'].tobytes()
+
+
+def _line(notes):
     return json.dumps(list(notes.lines())).encode() + b'\n'
 
 

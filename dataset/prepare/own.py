@@ -10,7 +10,7 @@ from dataset import classes
 from dataset.files import DataError
 from dataset.label_map import check_palettes, read_colours, read_instances, read_map
 from dataset.palette import UNLABELLED, read_names, read_table
-from dataset.photo import load_photo, span_of
+from dataset.photo import load_photo
 from dataset.picture_file import noted
 from dataset.prepare import pairs
 from dataset.prepare.archive import path_of, read
@@ -149,6 +149,9 @@ def check_not_masks(maps, arguments):
         if len(found) > MOST_GREYS:
             return
     values = sorted(found)
+    if values == [UNLABELLED]:
+        raise InputError(f'--labels {arguments.labels}: the maps hold nothing but 255, which means unlabelled: nothing to learn; name '
+                         'the folder of the label maps')
     steps = len(values) - 1
     if steps < 1 or values[-1] != UNLABELLED or UNLABELLED in arguments.void or any(
             abs(value - UNLABELLED * step / steps) >= 1 for step, value in enumerate(values)):

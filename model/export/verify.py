@@ -79,7 +79,7 @@ def _validation_maps(opt):
 
 def _ids(path, opt):
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=('PNG',)) as image:
             ids = np.array(image.resize(opt.picture_size[::-1], Image.Resampling.NEAREST), np.int32)
         return ids if ids.ndim == 2 else None
     except (OSError, ValueError):

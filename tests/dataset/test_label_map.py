@@ -1,22 +1,15 @@
 """A label map gives the ids that were written, in whatever form; what leaves open which ids were meant is refused."""
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
+from PIL.TiffImagePlugin import AppendingTiffWriter
 
-from dataset.label_map import read_colours, read_instances, read_map
-from dataset.picture_file import DataError
+from dataset.label_map import check_palettes, palette_in, read_colours, read_instances, read_map
 from dataset.prepare.archive import NamedBytes
-from tests.dataset.test_labelled_images import packed
-
-
-def message(call, *arguments, **settings):
-    with pytest.raises(DataError) as caught:
-        call(*arguments, **settings)
-    assert '\n' not in str(caught.value)
-    return str(caught.value)
+from tests.dataset.test_labelled_images import chunked, packed
+from tests.runner import message, says
 
 
 def saved(image, kind, **options):
@@ -143,3 +136,187 @@ def test_the_same_ids_in_colours(mode, data):
     file.seek(0)
     found, unknown = read_colours(file, {colour: index for index, colour in enumerate(COLOURS)})
     assert not unknown and np.array_equal(found.ids, ids) and not found.notes
+
+
+# ---- What a header declares, and what is refused
+
+def test_declared_values_stay_ids_and_are_told():
+    ids = np.array([[0, 1, 2], [1, 1, 7]])
+    for image, options in ((with_palette(ids, FOREIGN), dict(transparency=1)), (grey(ids), dict(transparency=1)),
+                           (with_palette(ids, FOREIGN), dict(transparency=bytes([255, 9])))):
+        found = read_map(saved(image, 'PNG', **options))
+        assert found.ids.tolist() == ids.tolist() and found.notes['with pixels declared transparent, which keep their ids'] == 3
+    found = read_map(saved(grey(ids), 'TIFF', tiffinfo={42113: '7'}))
+    assert found.ids.tolist() == ids.tolist() and [(note[:6], pixels) for note, pixels in found.notes.items()] == [('with 7', 1)]
+
+
+@pytest.mark.parametrize('tag', range(2, 9))
+@pytest.mark.parametrize('kind', ['PNG', 'TIFF'])
+def test_a_turned_map_is_upright(kind, tag):
+    ids = np.arange(12).reshape(3, 4)
+    exif = Image.Exif()
+    exif[0x112] = tag
+    for image in (grey(ids), Image.fromarray((ids * 300).astype(np.uint16)), with_palette(ids, FOREIGN)):
+        found = read_map(saved(image, kind, exif=exif))
+        expected = ImageOps.exif_transpose(Image.open(saved(grey(ids), 'PNG', exif=exif)))
+        factor = 300 if image.mode.startswith('I') else 1
+        assert np.array_equal(found.ids, np.asarray(expected).astype(int) * factor)
+        assert any(note.startswith('turned as') for note in found.notes)
+
+
+def webp(image, **options):
+    return saved(image, 'WEBP', **options)
+
+
+SOME = np.arange(16).reshape(4, 4)
+REFUSED = {
+    'JPEG': (lambda: saved(grey(SOME), 'JPEG'), ['JPEG', 'changes ids', 'lossless']),
+    'JPEG in TIFF': (lambda: saved(grey(SOME), 'TIFF', compression='jpeg'), ['lossy', 'changes ids']),
+    'lossy WebP': (lambda: webp(Image.merge('RGB', [grey(SOME)] * 3), quality=90), ['lossy WebP', 'changes ids']),
+    'white is zero': (lambda: saved(grey(SOME), 'TIFF', tiffinfo={262: 0}), ['white as 0', 'save it as PNG']),
+    'LA': (lambda: saved(Image.merge('LA', [grey(SOME), grey(SOME)]), 'PNG'), ['transparent in places', 'fill them']),
+    'RGBA': (lambda: saved(Image.merge('RGBA', [grey(SOME)] * 4), 'PNG'), ['transparent in places', 'fill them']),
+    'colours': (lambda: saved(Image.merge('RGB', [grey(SOME), grey(SOME * 9), grey(SOME)]), 'PNG'), ['mode RGB', '--colours']),
+    'red as a colour': (lambda: saved(Image.merge('RGB', [grey(SOME * 9)] + [grey(SOME * 0)] * 2), 'PNG'), ['--colours']),
+    'fractions': (lambda: saved(Image.fromarray(np.float32(SOME) / 2), 'TIFF'), ['fractions', 'whole numbers']),
+    'no number': (lambda: saved(Image.fromarray(np.where(SOME, SOME, np.nan).astype(np.float32)), 'TIFF'), ['no number']),
+    'pages': (lambda: saved(grey(SOME), 'TIFF', save_all=True, append_images=[grey(SOME)]), ['2 pictures', 'TIFF']),
+    'frames': (lambda: saved(grey(SOME), 'GIF', save_all=True, append_images=[grey(SOME + 1)]), ['2 pictures', 'GIF']),
+    'frames of PNG': (lambda: saved(grey(SOME), 'PNG', save_all=True, append_images=[grey(SOME + 1)]), ['2 pictures', 'PNG']),
+    '16 bits and alpha': (lambda: NamedBytes(deep_png(SOME, 4, 2), 'map.png'), ['16 bits', 'one channel']),
+    '16 bits and colours': (lambda: NamedBytes(deep_png(SOME, 2, 3), 'map.png'), ['16 bits']),
+}
+
+
+def deep_png(ids, kind, channels):
+    """PNG of 16 bits a channel and of a colour type with so many channels, all of them the ids; alpha is opaque."""
+    values = np.repeat(ids[..., None].astype('>u2'), channels, -1)
+    if kind == 4:
+        values[..., -1] = 65535
+    return chunked(b''.join(b'\0' + row.tobytes() for row in values), *ids.shape[::-1], 16, kind)
+
+
+@pytest.mark.parametrize('name', REFUSED)
+def test_what_leaves_the_ids_open_is_refused(name):
+    make, parts = REFUSED[name]
+    assert says(message(read_map, make()), 'map.', *parts)
+
+
+def test_overviews_and_masks_of_a_tiff_are_no_pages():
+    """As GDAL writes them into a cloud-optimized GeoTIFF."""
+    small, same = grey(SOME[::2, ::2]), grey(SOME)
+    for page, kind in ((small, 1), (same, 4), (small, 0)):
+        file = NamedBytes(b'', 'map.tif')
+        with AppendingTiffWriter(file, True) as writer:
+            for image, value in ((grey(SOME), 0), (page, kind)):
+                image.save(writer, 'TIFF', tiffinfo={254: value})
+                writer.newFrame()
+        assert np.array_equal(read_map(NamedBytes(file.getvalue(), 'map.tif')).ids, SOME)
+
+
+# ---- Palettes: of a folder, and of one map alone
+
+def folder_of(tmp_path, *images):
+    paths = [str(tmp_path / f'{index}.png') for index in range(len(images))]
+    for path, image in zip(paths, images):
+        image.save(path)
+    return paths
+
+
+def test_palettes_of_a_folder_must_agree(tmp_path):
+    first = with_palette(SOME, FOREIGN)
+    assert check_palettes(folder_of(tmp_path, first, grey(SOME), with_palette(SOME, FOREIGN[:16]))) == tuple(map(tuple, FOREIGN.tolist()))
+    other = FOREIGN.copy()
+    other[3] = 1, 2, 3
+    paths = folder_of(tmp_path, first, with_palette(SOME, other), with_palette(SOME[:1, :2], FOREIGN[:2]), with_palette(SOME, other[1:]))
+    assert says(message(check_palettes, paths), '2 of 4 files', paths[0], paths[1], '--colours')
+    assert check_palettes(paths[::2]) and check_palettes(paths, most=1)
+    # the shortest first, which agrees with both of the others, which do not agree
+    assert says(message(check_palettes, [paths[2], paths[0], paths[1]]), '1 of 3 files')
+
+
+def test_a_palette_whose_greys_may_be_the_ids(tmp_path):
+    """pngquant stores ids 0 1 7 11 as indices 0 1 2 3 of these greys; a tool's table has more greys than one map uses."""
+    greys = np.array([0, 1, 7, 11])[:, None].repeat(3, 1)
+    optimized = with_palette(np.array([[0, 1, 2, 3]]), greys)
+    paths = folder_of(tmp_path, optimized, optimized)
+    assert says(message(check_palettes, paths), '0, 1, 7, 11', 'pngquant', '--colours')
+    assert says(message(read_map, paths[0], colours={}), 'index 2 is (7, 7, 7)', 'a grey', 'save the ids as grey')
+    table = with_palette(np.array([[0, 1, 2]]), greys)
+    assert check_palettes(folder_of(tmp_path, optimized, table)) == tuple(map(tuple, greys.tolist()))
+    assert palette_in(folder_of(tmp_path, with_palette(SOME, np.arange(256)[:, None].repeat(3, 1)))[0]) is None
+
+
+SET = {(0, 0, 0): 0, (128, 0, 0): 1, (0, 128, 0): 2, (128, 128, 0): 3}
+
+
+@pytest.mark.parametrize('colours, index, expected', [
+    ([(0, 128, 0), (0, 0, 0)], [0, 1, 1], [2, 0, 0]),               # the colours of one picture, in any order
+    (list(SET), [0, 2, 3], [0, 2, 3]),                              # the palette of the set
+    ([(9, 9, 9), (7, 0, 7), (3, 99, 3)], [0, 1, 2], [0, 1, 2]),     # another, as trained: the index is the id
+    ([(128, 0, 0), (7, 0, 7)], [0, 1, 1], None),                    # one of its colours at another index
+    ([(128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128)], [0, 1], None),     # a table of as many, shifted by one
+])
+def test_one_map_alone_is_read_by_the_colours_of_its_set(colours, index, expected):
+    file = saved(with_palette(np.array([index]), colours), 'PNG')
+    if expected is None:
+        assert says(message(read_map, file, colours=SET), 'palette', 'the index or the colour', 'save the ids as grey')
+    else:
+        assert read_map(file, colours=SET).ids.tolist() == [expected]
+
+
+def test_one_map_in_the_colours_of_its_set():
+    found = read_map(saved(Image.fromarray(np.array([list(SET)], np.uint8)), 'PNG'), colours=SET)
+    assert found.ids.tolist() == [[0, 1, 2, 3]] and list(found.notes) == ['in the colours of the set']
+
+
+# ---- Instances, and colours a little off
+
+def test_colours_of_an_instance_map_are_objects():
+    ids = np.random.default_rng(0).integers(0, 256, (6, 7))
+    found = read_instances(saved(Image.fromarray(np.array(COLOURS, np.uint8)[ids]), 'PNG'))
+    assert np.array_equal(np.unique(found.ids, return_inverse=True)[1].ravel() == 5, np.unique(
+        np.array(COLOURS)[ids] @ (1 << 16, 1 << 8, 1), return_inverse=True)[1].ravel() == 5)
+    assert list(found.notes) == ['in colours: each colour is one object']
+
+
+AERIAL = [(60, 16, 152), (132, 41, 246), (110, 193, 228), (254, 221, 58), (226, 169, 41)]
+
+
+def quarters(size=64):
+    """(H, W) ids of five areas."""
+    y, x = np.mgrid[:size, :size]
+    return np.where((y - size // 2) ** 2 + (x - size // 2) ** 2 < size * size // 16, 4, y // (size // 2) * 2 + x // (size // 2))
+
+
+@pytest.mark.parametrize('how', ['JPEG', 'JPEG as PNG', 'smoothed'])
+def test_colours_a_little_off_are_the_nearest(how):
+    ids = quarters()
+    image = Image.fromarray(np.array(AERIAL, np.uint8)[ids])
+    if how == 'smoothed':
+        image = image.resize((128, 128), Image.Resampling.NEAREST).resize((64, 64), Image.Resampling.BICUBIC, (1, 1, 127, 127))
+    elif how == 'JPEG as PNG':
+        image = Image.open(saved(image, 'JPEG', quality=75))
+    found, unknown = read_colours(saved(image, 'JPEG' if how == 'JPEG' else 'PNG'), dict(zip(AERIAL, range(5))))
+    (note, pixels), = found.notes.items()
+    assert not unknown and 'a little off' in note and 100 < pixels <= 64 * 64
+    y, x = np.mgrid[:64, :64]
+    inside = np.ones((64, 64), bool)      # two pixels from any border
+    for shift in (1, 2):
+        for axis in (0, 1):
+            for sign in (-shift, shift):
+                inside &= np.roll(ids, sign, axis) == ids
+    assert (found.ids == ids)[inside].mean() > 0.995 and (found.ids == ids).mean() > 0.97
+
+
+@pytest.mark.parametrize('kind', ['PNG', 'JPEG'])
+def test_a_class_that_the_table_lacks_is_never_guessed(kind):
+    image = Image.fromarray(np.array(AERIAL, np.uint8)[quarters()])
+    found, unknown = read_colours(saved(image, kind), dict(zip(AERIAL[:4], range(4))))
+    assert found.ids is None and np.abs(np.array(unknown[0][1]) - AERIAL[4]).max() < 12
+
+
+def test_four_flat_pixels_are_a_class():
+    pixels = np.array(AERIAL, np.uint8)[quarters()]
+    pixels[10, 10:14] = 3, 250, 3
+    assert read_colours(saved(Image.fromarray(pixels), 'PNG'), dict(zip(AERIAL, range(5))))[1] == [(4, (3, 250, 3))]

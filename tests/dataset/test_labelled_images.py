@@ -73,11 +73,16 @@ def same(one, other):
 
 def packed(ids, depth):
     """bytes of a grey PNG of 1, 2, 4 bits: Pillow writes 8 and 16 only."""
-    def chunk(name, data):
-        return struct.pack('>I', len(data)) + name + data + struct.pack('>I', zlib.crc32(name + data))
     height, width = np.shape(ids)
     rows = b''.join(b'\0' + np.packbits(np.unpackbits(np.uint8(row)[:, None], axis=1)[:, 8 - depth:]).tobytes() for row in ids)
-    return (b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, depth, 0, 0, 0, 0))
+    return chunked(rows, width, height, depth, 0)
+
+
+def chunked(rows, width, height, depth, kind):
+    """bytes of a PNG of that depth and colour type."""
+    def chunk(name, data):
+        return struct.pack('>I', len(data)) + name + data + struct.pack('>I', zlib.crc32(name + data))
+    return (b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, depth, kind, 0, 0, 0))
             + chunk(b'IDAT', zlib.compress(rows)) + chunk(b'IEND', b''))
 
 
