@@ -1,4 +1,4 @@
-"""Draw the validation set with a trained model: python val.py [--lastoutput output/] -> output_val/pics/<name>.jpg"""
+"""Paint the validation set with a trained model: python val.py [--lastoutput output/] -> output_val/pics/<name>.jpg"""
 import os
 
 from runtime import device  # first: sets the threads, then imports Paddle
@@ -48,7 +48,7 @@ def validate(arguments):
 
 def command_line():
     parser = checkpoint_parser(__doc__, ['dataroot', 'nThreads', 'max_dataset_size', 'scoring', 'dataset'])
-    parser.add_argument('--batchSize', metavar='INT', default='1', help='pictures that are painted together, in each process [1]')
+    parser.add_argument('--batchSize', metavar='INT', default='1', help='pictures painted at once by each process [1]')
     parser.add_argument('--watch_port', metavar='INT', default='0', help=f'{OPT.watch_port.help} [0]')
     parser.add_argument('--style', choices=('photo', 'random'), default=None,
                         help='with a style encoder: the style of the photo, or a random one, seeded [photo; with --score random]')

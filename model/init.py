@@ -67,9 +67,9 @@ class OPT:
     z_dim = _n(256, 'length of the style vector', minimum=1)
     norm_E = _n('spectralinstance', '[spectral](none|batch|syncbatch|sync_batch|instance)', pattern=LAYER_NORM)
     activation = _n('leaky_relu', 'leaky ReLU (ReLU inside SPADE), or gelu', choices=('leaky_relu', 'gelu'),
-                    differs='ctkindle, for whose weights this is: gelu, but before the last convolution.')
+                    differs='For weights of ctkindle: gelu, except before the last convolution.')
     attention = _n('none', 'attention without parameters after SPADE, residual blocks and layers of D', choices=('none', 'simam'),
-                   differs='ctkindle, for whose weights this is: simam.')
+                   differs='For weights of ctkindle: simam.')
 
     # ---- Losses (paper, appendix A; official models/pix2pix_model.py)
     _l = group('losses', 'learned')
@@ -81,7 +81,7 @@ class OPT:
                      differs='Off here because it needs a weights file; on in the paper and in the official code. ctkindle: '
                      'lambda_vgg 0.4 in its first version, read but not defined in its last.')
     lambda_vgg = _l(10.0, 'weight of the perceptual loss', minimum=0)
-    vggwpath = _l('vgg/vgg19pretrain.pdparams', 'VGG19 weights, made by: python -m model.convert vgg19 SOURCE THIS_FILE',
+    vggwpath = _l('vgg/vgg19pretrain.pdparams', 'VGG19 weights; python -m vgg.fetch downloads them',
                   effect='free')
     vgg_taps = _l('paper', 'what the perceptual loss compares: relu1_1 to relu5_1 weighted 1/32 to 1 (paper), or as ctkindle',
                   choices=('paper', 'ctkindle'), differs='ctkindle: the image and the pooled maps of four blocks, of a central '
@@ -92,8 +92,8 @@ class OPT:
     _o = group('optimization', 'learned')
     batchSize = _o(1, 'samples per update, in each process', minimum=1,
                    differs='Paper: 32 in all, Cityscapes 16. The official flag is the total over all GPUs.')
-    accumulate = _o(1, 'pieces of batchSize whose gradients make one update: a large batch in little memory; batch norm and KL '
-                    'see a piece each', minimum=1)
+    accumulate = _o(1, 'micro-batches of batchSize samples per update: a large batch in little memory; batch norm and KL see '
+                    'one micro-batch at a time', minimum=1)
     niter = _o(50, 'epochs at the full learning rate', minimum=0,
                differs='Paper: COCO-Stuff 100 epochs; ADE20K and Cityscapes 100 and then 100 with decay. Official default: 50.')
     niter_decay = _o(0, 'epochs after those, over which the learning rate falls linearly to zero', minimum=0)
@@ -104,11 +104,11 @@ class OPT:
     beta2 = _o(lambda opt: 0.999 if opt.no_TTUR else 0.9, 'Adam: decay of the second moment (0.9 with TTUR, else 0.999)',
                kind=float, minimum=0, differs='Official code: 0.9 with TTUR, as behind the published numbers. Paper (in print) and '
                'ctkindle: 0.999.')
-    ema_decay = _o(0.0, 'keep an average of the generator\'s weights, over about 1 / (1 - this) updates, say 0.999: what paints, '
-                   'scores and exports then takes it, unless --weights last; 0: off', minimum=0, maximum=1,
+    ema_decay = _o(0.0, 'decay of an exponential moving average of the generator\'s weights, over about 1 / (1 - this) updates, say '
+                   '0.999; painting, scores and exports use the average, unless --weights last; 0: off', minimum=0, maximum=1,
                    differs='Neither the paper nor the official code has one.')
     D_steps_per_G = _o(1, 'D updates for every G update', minimum=1)
-    seed = _o(0, 'all randomness: weights, order, crops, flips and style noise are functions of it', minimum=0, effect='order')
+    seed = _o(0, 'decides initial weights, order, crops, flips and style noise', minimum=0, effect='order')
 
     # ---- Where and how it is computed: the same result, to rounding
     _s = group('device, precision and speed', 'bits')
@@ -123,8 +123,8 @@ class OPT:
     modulation = _s('auto', 'how SPADE finds gamma and beta: windows (each distinct label window once), dense (the plain '
                     'convolutions), auto (windows where the CPU kernels compute, save on maps too varied; else dense)',
                     choices=('auto', 'windows', 'dense'))
-    recompute = _s(False, 'keep half as much for backward and compute SPADE again there (on a CPU the kernels do so anyway)')
-    watch_port = _s(0, 'with many processes: the port at rank 0 by which they notice the loss of one; 0: any free one', minimum=0,
+    recompute = _s(False, 'compute SPADE again in backward, which halves the memory kept for it (the CPU kernels always do)')
+    watch_port = _s(0, 'with many processes: the port of rank 0 for noticing that one has died; 0: any free one', minimum=0,
                     effect='free')
 
     # ---- Data
@@ -151,11 +151,11 @@ class OPT:
     save_epoch_freq = _f(10, 'epochs between two copies that are kept, in output/epoch_<n>/', minimum=1)
     score_epoch_freq = _f(0, 'epochs between two scorings of the validation set; the best is kept in output/best/; 0: never',
                           minimum=0)
-    score_by = _f('mean_iou', 'the score that says which is best; only its kind is computed: segmentation or a Frechet distance '
+    score_by = _f('mean_iou', 'the score that decides which epoch is best; only scores of its kind are computed: segmentation or a Frechet distance '
                   '(segmenter_frechet: by the network of result.train_segmenter)', choices=(
                       'pixel_accuracy', 'mean_accuracy', 'mean_iou', 'frequency_weighted_iou', 'fid', 'segmenter_frechet'))
-    dataset = _f('', 'whose segmentation network scores, where the set does not tell: coco_stuff, ade20k, cityscapes; own: that of '
-                 'result.train_segmenter')
+    dataset = _f('', 'segmentation network for scores, where the set does not tell: coco_stuff, ade20k, cityscapes; own: that '
+                 'of result.train_segmenter')
     scoring = _f('result/', 'folder of the scoring networks\' weights')
 
     def __init__(self, **settings):
