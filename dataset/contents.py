@@ -60,12 +60,12 @@ class Contents:
     def of_samples(cls, samples, dataroot):
         return cls((path for sample in samples for path in (sample.label, sample.instance, sample.photo) if path), dataroot)
 
-    @property
+    @cached_property
     def sizes(self):
         """Hex string of names and sizes: the same for every copy of a set."""
         return _hex(f'{entry.name}\0{entry.size}' for entry in self.found)
 
-    @property
+    @cached_property
     def stamps(self):
         """Hex string of names, sizes and dates: another wherever a file was changed, and in a copy that did not keep the dates."""
         return _hex(f'{entry.name}\0{entry.size}\0{entry.date}' for entry in self.found)
@@ -84,7 +84,7 @@ class Contents:
                 result[index] = digest
         return result
 
-    @property
+    @cached_property
     def summary(self):
         """SUMMARY of the files: what a run keeps in its progress.json."""
         return {'stamps': self.stamps, 'contents': _hex(f'{entry.name}\0{digest}' for entry, digest in
@@ -119,10 +119,7 @@ def keep(dataroot):
 
 
 def _hex(lines):
-    digest = hashlib.sha256()
-    for line in lines:
-        digest.update(os.fsencode(line) + b'\0')
-    return digest.hexdigest()
+    return hashlib.sha256(os.fsencode('\0'.join(lines))).hexdigest()
 
 
 def digest_of(path):

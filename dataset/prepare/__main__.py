@@ -115,6 +115,9 @@ def folder(arguments):
     content = classes.of_table(table, label_nc) if table else classes.content(
         given or [str(index) for index in range(label_nc)], colours={index: colour for index, colour in of_palette.items()
                                                                      if index < label_nc})
+    kept = classes.read(output)   # names that were written there by hand
+    if not table and not given and kept and len(kept['names']) in (label_nc, label_nc + 1):
+        content = kept
     classes.write(output, {**content, **known})
     opt = OPT(dataroot=output, **classes.settings_of(output))
     count = sum(record['split'] == 'train' for record in records)

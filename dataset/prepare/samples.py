@@ -224,7 +224,7 @@ def _made(task, root, make):
         if before:
             _remove(root, before, {})
         return {**record, 'left_out': str(error)}
-    written = {part: (ending, _written(root, job, part, ending, content, before)) for part, (ending, content) in files.items()}
+    written = {part: [ending, _written(root, job, part, ending, content, before)] for part, (ending, content) in files.items()}
     if before:
         _remove(root, before, written)
     return {**record, 'files': written, **facts}

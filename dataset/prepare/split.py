@@ -6,7 +6,8 @@ import hashlib
 import re
 from collections import Counter, defaultdict
 
-TILE = re.compile(r'(?P<of>.+?)[_\-. ]+(?:r|row|y)?[_\-]?(?P<row>\d{1,5})[_\-. x]+(?:c|col|x)?[_\-]?(?P<column>\d{1,5})', re.IGNORECASE)
+AXIS = r'(?:r|row|c|col|x|y)?[_\-]?'
+TILE = re.compile(rf'(?P<of>.+?)[_\-. ]+{AXIS}(?P<row>\d{{1,5}})[_\-. x]+{AXIS}(?P<column>\d{{1,5}})', re.IGNORECASE)
 GROUPS = 'auto', 'none'
 NEAR = 2   # how many times more or fewer samples than wanted whole groups may make; beyond that samples are drawn one by one
 
