@@ -33,6 +33,7 @@ GOES_ON = 'the same command goes on once that is mended'
 ANEW = 'move it away to begin anew'
 PARTS = 'photo', 'label', 'instance'                    # of a Job
 FOLDERS = {'img': 'photo', 'label': 'label', 'inst': 'instance'}
+LONGEST = 240        # bytes of a sample's name: file systems allow 255 with the ending
 OF_THE_SPLIT = 'sources', 'val', 'seed', 'group'        # settings that change no file, only which there are
 OF_ANOTHER_SET = 'made by', 'official ids'              # settings that are refused, since they make another set
 
@@ -183,7 +184,7 @@ def read_record(root):
 
 
 def _stem(value, field):
-    text(255, 1)(value, field)
+    text(1 << 16, 1)(value, field)
     if os.path.basename(value) != value or value in ('.', '..'):
         raise Unfit(f'{field}: found {value[:60]!r}, expected a name without folder')
 
@@ -219,6 +220,8 @@ def _made(task, root, make):
     job, source, before = task
     record = {'split': job.split, 'stem': job.stem, 'from': source}
     try:
+        if len(os.fsencode(job.stem)) > LONGEST:
+            raise DataError(f'a name of {len(os.fsencode(job.stem))} bytes, allowed: {LONGEST}: rename it', 'long name')
         files, facts = make(job)
     except DataError as error:
         if before:
