@@ -3,17 +3,19 @@
 A member's name never becomes a path: what is written is named by dataset.prepare. Members that would lead out of a folder, and
 links, are left aside all the same, and counted.
 """
+import contextlib
+import functools
 import io
 import os
 import stat
 import zipfile
 from collections import namedtuple
-from functools import lru_cache
 
 from dataset.files import DataError
 from runtime.errors import InputError
 
 LARGEST = 1 << 28  # bytes of one member, unpacked: photos and maps have a few million; a larger one is no picture
+LARGEST_RATIO = 250     # of a member's size to its packed size: pictures have 1, annotations 4, zip bombs 1000
 
 Member = namedtuple('Member', 'archive name')  # path of a zip file or of a folder; name inside, with slashes
 
@@ -75,21 +77,35 @@ def _files(folder, prefix):
 
 
 def read(member, largest=LARGEST):
-    """NamedBytes of a member; DataError if it is missing, damaged, encrypted or beyond `largest` bytes."""
+    """NamedBytes of a member; DataError as from `reading`."""
+    with reading(member, largest) as file:
+        return NamedBytes(file.read(), f'{member.archive}: {member.name}')
+
+
+@contextlib.contextmanager
+def reading(member, largest):
+    """The binary stream of a member; DataError if it is missing, damaged, encrypted, beyond `largest` bytes, or a zip bomb."""
     named = f'{member.archive}: {member.name}'
     try:
         if os.path.isdir(member.archive):
-            with open(path_of(member), 'rb') as file:
-                content = file.read(largest + 1)
+            path = path_of(member)
+            size, packed, opened = os.path.getsize(path), None, functools.partial(open, path, 'rb')
         else:
-            with _opened(member.archive, os.getpid()).open(member.name) as file:
-                content = file.read(largest + 1)
+            archive = _opened(member.archive, os.getpid())
+            info = archive.getinfo(member.name)     # zipfile reads no more than it declares
+            size, packed, opened = info.file_size, info.compress_size, functools.partial(archive.open, info)
+        if size > largest:
+            raise DataError(f'{named}: more than {largest} bytes, which no such file has: download the archive again', 'too large')
+        if packed is not None and size > LARGEST_RATIO * packed + 1000:
+            raise DataError(f'{named}: packed to {packed} of {size} bytes, which no such file can be: download the archive again',
+                            'too large')
+        with opened() as file:
+            yield file
+    except InputError:
+        raise
     except Exception as error:  # damaged archives make zipfile raise nearly anything: zlib.error, EOFError, struct.error, ...
         raise DataError(f'{named}: cannot read it ({" ".join(str(error).split()) or type(error).__name__}): download the archive '
                         'again', 'unreadable file') from None
-    if len(content) > largest:
-        raise DataError(f'{named}: more than {largest} bytes, which no such file has: download the archive again', 'too large')
-    return NamedBytes(content, named)
 
 
 def stamp(member):
@@ -109,7 +125,7 @@ def path_of(member):
     return os.path.join(member.archive, *member.name.split('/'))
 
 
-@lru_cache(maxsize=None)
+@functools.lru_cache(maxsize=None)
 def _opened(path, process):
     """ZipFile; `process` keeps forked processes from sharing one position in the file."""
     try:

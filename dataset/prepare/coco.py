@@ -1,18 +1,17 @@
 """COCO-Stuff from its four archives: photos and label maps as they are, instance maps from the annotations."""
 import functools
-import json
 import os
 
 import numpy as np
 
 from dataset.files import DataError, load_label
-from dataset.prepare.archive import Member, members, read, source
-from dataset.prepare.coco_masks import official_polygon, polygons, region
+from dataset.prepare.archive import Member, members, source
+from dataset.prepare.coco_annotations import annotations_by_stem, parsed
+from dataset.prepare.coco_masks import official_polygon, parts, polygons
 from dataset.prepare.samples import Job, label_bytes, paired, photo_and_facts, png
 from model.init import DONTCARE, OPT
 from runtime.errors import InputError
 
-ANNOTATIONS_SIZE = 1 << 32  # bytes; instances_train2017.json has 448 million
 STUFFTHINGMAPS = 'stuffthingmaps_trainval2017'
 
 
@@ -40,23 +39,6 @@ def _by_stem(archive, prefix, ending):
             if name.lower().endswith(ending) and name.count('/') == prefix.count('/')}, hostile
 
 
-def annotations_by_stem(member):
-    """dict: stem of the photo -> list of (segmentation, area in pixels, whether it is a crowd), in the order of the file."""
-    try:
-        content = json.load(read(member, ANNOTATIONS_SIZE))
-        stems = {image['id']: os.path.splitext(os.path.basename(image['file_name']))[0] for image in content['images']}
-        found = {}
-        for annotation in content['annotations']:
-            entry = annotation['segmentation'], float(annotation['area']), bool(annotation.get('iscrowd', 0))
-            found.setdefault(stems[annotation['image_id']], []).append(entry)
-        return found
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f'{member.archive}: {member.name}: not the annotations of COCO ({type(error).__name__}: {error}): '
-                         'download the archive again') from None
-
-
 def maker(arguments):
     """What dataset.prepare.samples.prepare calls for each sample."""
     return functools.partial(_make, official=arguments.official_ids, link=arguments.link)
@@ -68,7 +50,7 @@ def _make(job, official, link):
     label[label == OPT.preset('coco_stuff_paper').label_nc] = DONTCARE  # as stored
     photo, facts = photo_and_facts(job, label, link=link)
     try:
-        instance = (official_instances if official else instances)(label, job.details)
+        instance = (official_instances if official else instances)(label, list(map(parsed, job.details)))
     except DataError as error:
         raise DataError(f'{job.photo.name}: {error}: left out', error.kind) from None
     linked = link and os.path.isdir(job.label.archive)
@@ -88,7 +70,8 @@ def instances(label, annotations):
     numbers = dict(zip(range(len(annotations)), free))
     result = label.astype(np.int32)
     for index in order:
-        result[region(annotations[index][0], height, width)] = numbers[index]
+        for box, inside in parts(annotations[index][0], height, width):
+            result[box][inside] = numbers[index]
     return result
 
 
@@ -103,6 +86,7 @@ def official_instances(label, annotations):
         if isinstance(segmentation, dict):
             continue
         for corners in polygons(segmentation):
-            result[official_polygon(corners, *label.shape)] = count % 256  # numpy of that time wrapped 8-bit numbers
+            box, inside = official_polygon(corners, *label.shape)
+            result[box][inside] = count % 256  # numpy of that time wrapped 8-bit numbers
         count += 1
     return result

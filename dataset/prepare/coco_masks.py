@@ -7,16 +7,24 @@ import numpy as np
 from dataset.files import DataError
 
 UPSAMPLING = 5  # the COCO API walks along a polygon's border in fifths of a pixel
+AT_ONCE = 1 << 18   # crossings of borders and columns that are computed together
 
 
 def region(segmentation, height, width):
     """bool (height, width) of an annotation's `segmentation`: list of polygons (their union) or run lengths; DataError."""
-    if isinstance(segmentation, dict):
-        return run_lengths(segmentation, height, width)
     mask = np.zeros((height, width), bool)
-    for corners in polygons(segmentation):
-        mask |= polygon(corners, height, width)
+    for box, inside in parts(segmentation, height, width):
+        mask[box] |= inside
     return mask
+
+
+def parts(segmentation, height, width):
+    """Yield (box, bool mask of that box) for each part of a `segmentation`; box: what cuts it out of the picture. DataError."""
+    if isinstance(segmentation, dict):
+        yield (slice(height), slice(width)), run_lengths(segmentation, height, width)
+    else:
+        for corners in polygons(segmentation):
+            yield polygon(corners, height, width)
 
 
 def polygons(segmentation):
@@ -27,41 +35,76 @@ def polygons(segmentation):
             raise ValueError('odd or missing numbers')
         if any((np.abs(numbers) > 1e6).any() or np.isnan(numbers).any() for numbers in flat):
             raise ValueError('coordinates beyond any picture')
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f'segmentation that is neither polygons [x, y, x, y, ...] nor run lengths ({error})',
                         'wrong segmentation') from None
     return [numbers.reshape(-1, 2) for numbers in flat]
 
 
 def polygon(corners, height, width):
-    """bool (height, width): the pixels the COCO API gives to one polygon, corners (N, 2) in pixels.
+    """(box, bool mask of that box): the pixels that the COCO API gives to one polygon, corners (N, 2) in pixels.
 
-    The border is walked in fifths of a pixel. Wherever it passes the middle of a column, everything below in that column, and
-    all columns to the right, change sides: so overlapping parts of one polygon cancel.
+    The border is walked in fifths of a pixel, a step along the longer side of each edge. Wherever it passes the middle of a column,
+    everything below in that column changes sides: so overlapping parts of one polygon cancel. Only what the picture sees of the walk
+    is computed: corners may lie anywhere.
     """
     # + 0.5 and a cut towards zero is the API's rounding, below zero too.
-    corners = (UPSAMPLING * corners + 0.5).astype(np.int64)
-    x, y = (np.concatenate(parts) for parts in zip(*map(_walk, corners, np.roll(corners, -1, 0))))
-    step = x[1:] != x[:-1]
-    x, y = np.where(x[1:] < x[:-1], x[1:], x[1:] - 1)[step], np.minimum(y[1:], y[:-1])[step]
-    middle = UPSAMPLING // 2
-    inside = (x % UPSAMPLING == middle) & (0 <= x) & (x // UPSAMPLING <= width - 1)
-    column, row = x[inside] // UPSAMPLING, np.clip(-((middle - y[inside]) // UPSAMPLING), 0, height)
-    changes = np.bincount(column * height + row, minlength=height * width)[:height * width]
-    return (np.cumsum(changes) % 2 == 1).reshape(width, height).T
+    start = (UPSAMPLING * corners + 0.5).astype(np.int64)
+    end = np.roll(start, -1, 0)
+    (left, top), (right, bottom) = start.min(0), start.max(0)
+    left, right = max(0, _columns_from(left)), min(width, _columns_from(right))
+    top, bottom = (int(np.clip(_row(y), 0, height)) for y in (top, bottom))
+    box = slice(top, bottom), slice(left, max(left, right))
+    shape = max(0, right - left), bottom - top + 1
+    changes = np.zeros(shape, np.uint8)
+    if not changes.size:
+        return box, np.zeros((shape[1] - 1, shape[0]), bool)
+    first_column = np.clip(_columns_from(np.minimum(start[:, 0], end[:, 0])), left, right)
+    crossings = np.clip(_columns_from(np.maximum(start[:, 0], end[:, 0])), left, right) - first_column
+    for edges, edge, offset in _spread(crossings):
+        column = first_column[edges][edge] + offset
+        row = np.clip(_row(_height_of_crossing(start[edges], end[edges], edge, UPSAMPLING * column + UPSAMPLING // 2)), top, bottom)
+        passed = np.bincount((column - left) * shape[1] + row - top, minlength=changes.size)
+        changes += passed.reshape(shape).astype(np.uint8)     # modulo 256: an odd number stays one
+    return box, (np.cumsum(changes, 1, np.uint8)[:, :-1] % 2 == 1).T
 
 
-def _walk(start, end):
-    """x and y of the points from one corner to the next, both included, one for every step along the longer side."""
-    (dx, dy), longer = end - start, int(np.abs(end - start).max())
-    along = 0 if abs(dx) >= abs(dy) else 1
-    first, last = (end, start) if start[along] > end[along] else (start, end)
-    steps = np.arange(longer + 1)
-    slope = (last - first)[1 - along] / longer if longer else 0.0
-    points = [None, None]
-    points[along] = first[along] + steps
-    points[1 - along] = (first[1 - along] + slope * steps + 0.5).astype(np.int64)
-    return points if first is start else [part[::-1] for part in points]
+def _columns_from(x):
+    """The first column whose middle is not left of x, in fifths of a pixel."""
+    return -((UPSAMPLING // 2 - x) // UPSAMPLING)
+
+
+def _row(y):
+    """The first row that changes sides below a border that passes at y, in fifths of a pixel."""
+    return -((UPSAMPLING // 2 - y) // UPSAMPLING)
+
+
+def _spread(counts):
+    """Yield (edges, edge, offset) with offset 0 .. counts[edge] - 1 for every edge; edges: slice of those of this yield."""
+    first, total = 0, np.append(0, np.cumsum(counts))
+    while first < len(counts):
+        last = max(first + 1, int(np.searchsorted(total, total[first] + AT_ONCE, 'right')) - 1)
+        some = counts[first:last]
+        edge = np.repeat(np.arange(len(some)), some)
+        yield slice(first, last), edge, np.arange(len(edge)) - (total[first:last] - total[first])[edge]
+        first = last
+
+
+def _height_of_crossing(start, end, edge, x):
+    """y of the walk's step between x and x + 1, the upper end, for the edges of these numbers; start, end (E, 2)."""
+    along = (np.abs(end - start)[:, 1] > np.abs(end - start)[:, 0]).astype(int)   # 0: a step for each x, 1: for each y
+    turned = np.take_along_axis(start, along[:, None], 1) > np.take_along_axis(end, along[:, None], 1)
+    first, last = np.where(turned, end, start), np.where(turned, start, end)
+    longer = np.abs(end - start).max(1)
+    slope = np.where(along == 1, *(last - first).T) / np.maximum(longer, 1)
+    first, slope, along = first[edge], slope[edge], along[edge] == 1
+    by_x = x - first[:, 0]
+    y = np.minimum(*((first[:, 1] + slope * (by_x + step) + 0.5).astype(np.int64) for step in range(2)))
+    # Along y: the last step before the walk passes from one side to the other, estimated, then tried as the walk rounds.
+    with np.errstate(divide='ignore', invalid='ignore'):
+        by_y = np.where(along, np.floor((x + 0.5 - first[:, 0]) / np.where(slope == 0, 1, slope)), 0).astype(np.int64) - 2
+    before = [((first[:, 0] + slope * (by_y + step) + 0.5).astype(np.int64) <= x) == (slope > 0) for step in range(1, 5)]
+    return np.where(along, first[:, 1] + by_y + sum(map(np.int64, before)), y)
 
 
 def run_lengths(segmentation, height, width):
@@ -105,7 +148,7 @@ def decompressed(text):
 
 
 def official_polygon(corners, height, width):
-    """bool (height, width): the pixels that NVlabs/SPADE's coco_generate_instance_map.py paints for one polygon.
+    """(box, bool mask of that box): the pixels that NVlabs/SPADE's coco_generate_instance_map.py paints for one polygon.
 
     It takes 1 off all coordinates and fills with skimage.draw.polygon of that time: pixel centres inside by the even-odd rule,
     a border on the right or below left out (versions since draw it). That function draws no negative coordinates, so that
@@ -113,11 +156,17 @@ def official_polygon(corners, height, width):
     """
     x, y = (corners - 1).T
     x_before, y_before = np.roll(x, 1), np.roll(y, 1)
-    rows = np.arange(height)[:, None]
-    crossed = ((y <= rows) & (rows < y_before)) | ((y_before <= rows) & (rows < y))
-    row, edge = np.nonzero(crossed)
-    crossing = (x_before[edge] - x[edge]) * (row - y[edge]) / (y_before[edge] - y[edge]) + x[edge]
-    changes = np.zeros((height, width + 1), np.int64)
-    np.add.at(changes, (row, np.clip(np.ceil(crossing), 0, width).astype(np.int64)), 1)
-    right_of = changes.sum(1, keepdims=True) - np.cumsum(changes, 1)  # crossings to the right of a pixel
-    return right_of[:, :width] % 2 == 1
+    top, bottom = (int(np.clip(np.ceil(side), 0, height)) for side in (y.min(), y.max()))
+    # One column more on either side, for crossings are rounded.
+    left, right = (int(np.clip(np.ceil(side), 0, width)) for side in (x.min() - 1, x.max() + 1))
+    first_row, last_row = (np.clip(np.ceil(side(y, y_before)), top, bottom).astype(np.int64) for side in (np.minimum, np.maximum))
+    changes = np.zeros((bottom - top, right - left + 1), np.uint8)
+    for edges, edge, offset in _spread(last_row - first_row):
+        row = first_row[edges][edge] + offset
+        (x_0, y_0), (x_1, y_1) = ((side[0][edges][edge], side[1][edges][edge]) for side in ((x, y), (x_before, y_before)))
+        crossing = (x_1 - x_0) * (row - y_0) / (y_1 - y_0) + x_0
+        column = np.clip(np.ceil(crossing), left, right).astype(np.int64)
+        passed = np.bincount((row - top) * changes.shape[1] + column - left, minlength=changes.size)
+        changes += passed.reshape(changes.shape).astype(np.uint8)
+    left_of = np.cumsum(changes, 1, np.uint8)[:, :-1]   # crossings up to a pixel; as many are to its right, or one more
+    return (slice(top, bottom), slice(left, right)), left_of % 2 == 1

@@ -1,16 +1,21 @@
 """python -m dataset.prepare coco_stuff: photos, labels, regions and instance maps out of the archives."""
+import json
+import tracemalloc
 import zipfile
+from unittest.mock import patch
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings, strategies
 from PIL import Image
 
 from dataset.demo import edges
 from dataset.files import DataError, load_instance
-from dataset.prepare import coco_masks
+from dataset.prepare import coco_annotations, coco_masks
+from dataset.prepare.archive import Member
 from dataset.prepare.coco import instances, official_instances
 from tests.archives import GRASS, SKY, box, compressed, runs
-from tests.runner import says
+from tests.runner import message, says
 
 
 def test_photos_and_labels_are_the_archives(coco, archives):
@@ -119,8 +124,119 @@ def test_polygons_are_the_coco_api_s(polygon, height, width, counts):
     assert compressed(runs(mask)) == counts
 
 
+def walked(corners, height, width):
+    """The COCO API's rule (common/maskApi.c, rleFrPoly) step by step: bool (height, width)."""
+    corners = [[int(5 * x + 0.5), int(5 * y + 0.5)] for x, y in corners]
+    changes = np.zeros((width, height + 1), int)
+    for (x0, y0), (x1, y1) in zip(corners, corners[1:] + corners[:1]):
+        dx, dy = abs(x1 - x0), abs(y1 - y0)
+        if (dx >= dy and x0 > x1) or (dx < dy and y0 > y1):
+            x0, y0, x1, y1 = x1, y1, x0, y0
+        if dx >= dy:
+            points = [(x0 + t, int(y0 + (y1 - y0) / dx * t + 0.5)) for t in range(dx + 1) if dx]
+        else:
+            points = [(int(x0 + (x1 - x0) / dy * t + 0.5), y0 + t) for t in range(dy + 1)]
+        for (x, y), (next_x, next_y) in zip(points, points[1:]):
+            column, rest = divmod(min(x, next_x), 5)
+            if x != next_x and rest == 2 and 0 <= column < width:
+                changes[column, min(max(-((2 - min(y, next_y)) // 5), 0), height)] += 1
+    return (np.cumsum(changes, 1)[:, :height] % 2 == 1).T
+
+
+coordinates = strategies.one_of(strategies.integers(-5, 45), strategies.floats(-60, 100), strategies.floats(-60, 100).map(
+    lambda value: round(value, 1)))
+
+
+@settings(max_examples=300, deadline=None)
+@given(strategies.lists(strategies.tuples(coordinates, coordinates), min_size=1, max_size=9), strategies.integers(1, 40),
+       strategies.integers(1, 40), strategies.sampled_from([1, 7, coco_masks.AT_ONCE]))
+def test_any_polygon_is_the_coco_api_s_wherever_its_corners_lie(corners, height, width, at_once):
+    with patch.object(coco_masks, 'AT_ONCE', at_once):
+        found = coco_masks.region([[value for corner in corners for value in corner]], height, width)
+    assert (found == walked(corners, height, width)).all()
+
+
+@pytest.mark.parametrize('fill', [coco_masks.polygon, coco_masks.official_polygon])
+def test_corners_far_outside_cost_neither_memory_nor_another_picture(fill):
+    """46 KB of JSON: a polygon 999 times around the picture, an odd number."""
+    far = np.resize([[-1e6, -1e6], [1e6, -1e6], [1e6, 1e6], [-1e6, 1e6]], (4 * 999, 2))
+    tracemalloc.start()
+    try:
+        box, inside = fill(far, 480, 640)
+        assert tracemalloc.get_traced_memory()[1] < 100e6
+    finally:
+        tracemalloc.stop()
+    assert box == (slice(0, 480), slice(0, 640)) and inside.shape == (480, 640) and inside.all()
+
+
+def annotation_file(folder, text, packed=True):
+    """Member of an annotation file with that text."""
+    name = 'annotations/instances_train2017.json'
+    if packed:
+        with zipfile.ZipFile(folder / 'annotations.zip', 'w', zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(name, text)
+        return Member(str(folder / 'annotations.zip'), name)
+    (folder / 'annotations').mkdir(exist_ok=True)
+    (folder / name).write_bytes(text)
+    return Member(str(folder), name)
+
+
+numbers = strategies.one_of(strategies.integers(-10 ** 6, 10 ** 6), strategies.floats(allow_nan=False))
+segmentations = strategies.one_of(strategies.lists(strategies.lists(numbers, max_size=8), max_size=3), strategies.dictionaries(
+    strategies.text(max_size=5), strategies.one_of(numbers, strategies.text(max_size=9)), max_size=3), strategies.none())
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(strategies.lists(strategies.tuples(strategies.integers(0, 4), segmentations, numbers, strategies.booleans()), max_size=9),
+       strategies.permutations(['info', 'images', 'annotations', 'x']), strategies.sampled_from([None, 1]),
+       strategies.sampled_from([1, 5, 1 << 20]), strategies.booleans())
+def test_annotations_read_as_a_stream_are_those_that_json_loads(tmp_path, objects, order, indent, at_once, bom):
+    content = {'info': {'a': [1.5, 'ü}]"\\']}, 'x': -1.25e-3, 'images': [{'id': index, 'file_name': f'a/{index}.jpg'} for index in range(5)],
+               'annotations': [{'image_id': image, 'segmentation': segmentation, 'area': area, 'iscrowd': int(crowd)}
+                               for image, segmentation, area, crowd in objects]}
+    expected = {}
+    for image, segmentation, area, crowd in objects:
+        expected.setdefault(str(image), []).append((segmentation, float(area), crowd))
+    text = json.dumps({key: content[key] for key in order}, indent=indent, ensure_ascii=False).encode('utf-8-sig' if bom else 'utf-8')
+    with patch.object(coco_annotations, 'AT_ONCE', at_once):
+        found = coco_annotations.annotations_by_stem(annotation_file(tmp_path, text, packed=False))
+    assert {stem: list(map(coco_annotations.parsed, texts)) for stem, texts in found.items()} == expected
+
+
+@pytest.mark.parametrize('text, said', [
+    ('', "found the end, expected one of {"), ('[]', 'found [, expected one of {'), ('{"images": [], "annotations": [', 'JSONDecodeError'),
+    ('{"images": []}', "KeyError: 'annotations'"), ('{"images": [], "annotations": [1]}', 'TypeError'),
+    ('{"images": [], "annotations": [{"image_id": 3, "segmentation": [], "area": 1}]}', 'KeyError: 3'),
+    ('{"images": [], "annotations": [{"image_id": [], "segmentation": [], "area": 1}]}', 'unhashable'),
+    ('{"images": [], "annotations": [{"image_id": 1, "segmentation": [], "area": "x"}]}', 'could not convert'),
+    ('{"images": [], "annotations": []} x', 'more behind its end'), ('{"images": 3, "annotations": []}', 'found 3'),
+    ('{"images": [], "annotations": [], "x": ' + '[' * 100000, 'RecursionError'), ('{"images": [1 2]', 'TypeError'),
+    ('{"images": [], "annotations": [{"image_id": 1, "segmentation": [], "area": 1' + '0' * 400 + '}]}', 'OverflowError'),
+    ('{"x": ' + '9' * 6000 + '}', 'Error'), (b'\xff\xfe\xff', 'UnicodeDecodeError')])
+def test_what_is_not_the_annotations_of_coco_is_refused_in_a_line(tmp_path, text, said):
+    member = annotation_file(tmp_path, text if isinstance(text, bytes) else text.encode(), packed=False)
+    assert says(message(coco_annotations.annotations_by_stem, member), member.name, 'not the annotations of COCO', said)
+
+
+def test_a_zip_bomb_is_refused_before_it_is_read(tmp_path):
+    element = '{"image_id": 1, "segmentation": [[1, 1, 2, 2, 3, 3]], "area": 1}, '
+    member = annotation_file(tmp_path, ('{"images": [], "annotations": [' + 200000 * element).encode())
+    assert says(message(coco_annotations.annotations_by_stem, member), 'annotations.zip', member.name, 'packed to', 'download')
+
+
+def test_a_single_value_larger_than_any_annotation_is_refused(tmp_path):
+    text = b'{"images": [], "annotations": [{"x": "' + b'y' * (2 * coco_annotations.LARGEST_VALUE)
+    member = annotation_file(tmp_path, text, packed=False)
+    tracemalloc.start()
+    try:
+        assert says(message(coco_annotations.annotations_by_stem, member), 'not the annotations of COCO')
+        assert tracemalloc.get_traced_memory()[1] < 8 * coco_annotations.LARGEST_VALUE
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize('segmentation', [
-    None, 'x', [[1, 2, 3]], [['a', 'b']], [[]], [[1e300, 0, 1, 1, 2, 2]], {}, {'size': [5, 5], 'counts': [25]},
+    None, 'x', [[1, 2, 3]], [['a', 'b']], [[]], [[1e300, 0, 1, 1, 2, 2]], [[10 ** 400, 1]], {}, {'size': [5, 5], 'counts': [25]},
     {'size': [4, 5], 'counts': [-1, 21]}, {'size': [4, 5], 'counts': [1e30]}, {'size': [4, 5], 'counts': '~~~'},
     {'size': [4, 5], 'counts': 'P'}, {'size': 3, 'counts': [20]}, {'size': [4, 5], 'counts': [[20]]}])
 def test_wrong_regions_are_data_errors(segmentation):
