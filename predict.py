@@ -12,7 +12,6 @@ from runtime import device  # first: sets the threads, then imports Paddle
 
 # isort: split
 
-from tqdm import tqdm
 
 from dataset import classes
 from dataset.files import load_photo
@@ -25,6 +24,7 @@ from model.semantics import SemanticMap
 from model.weights import folder_of
 from output import pictures
 from output.folder import folder_jobs, jobs_left, out_folder
+from runtime.bar import counted
 from runtime.errors import InputError, shown_in_one_line
 
 SHEET_COLUMNS = 4
@@ -43,8 +43,8 @@ def main():
     if os.path.isdir(arguments.label):
         check_palettes([job[0] for job in jobs], SAVE_OTHERWISE, colours=colours)
         left = jobs_left(jobs, opt, arguments)
-        bar = tqdm(left, 'predict', len(jobs), initial=len(jobs) - len(left), unit=' pictures', disable=None)
-        sizes = [paint(opt, painter, arguments, colours, notes, *job)[1] for job in bar]
+        sizes = [paint(opt, painter, arguments, colours, notes, *job)[1]
+                 for job in counted(left, len(jobs), 'predict', done=len(jobs) - len(left))]
         print(f'{out_folder(arguments)}: {len(jobs)} pictures' + (f', {len(jobs) - len(left)} of them there already'
                                                                   if len(left) < len(jobs) else '') + resized(opt, sizes))
     else:

@@ -9,7 +9,6 @@ import sys
 from collections import defaultdict, namedtuple
 
 import numpy as np
-from tqdm import tqdm
 
 from dataset import classes, contents
 from dataset.files import DataError, check_same_size, checked_label, pair_files, split_folders
@@ -19,6 +18,7 @@ from dataset.photo import flaws, is_grey, read_photo
 from dataset.picture_file import Notes, noted
 from dataset.workers import WorkerKilled, Workers
 from model.init import DONTCARE, OPT
+from runtime.bar import counted
 from runtime.cores import cores
 from runtime.errors import InputError, shown_in_one_line
 
@@ -138,7 +138,7 @@ def check_split(opt, split, crop):
     tally = Tally(opt)
     try:
         with Workers(cores(), work) as workers:
-            for found in tqdm(workers(samples), split, len(samples), unit=' samples', disable=None):
+            for found in counted(workers(samples), len(samples), split, 'sample'):
                 problems += found.problems
                 tally.add(found)
     except WorkerKilled:

@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
 import numpy as np
-from tqdm import tqdm
 
 from dataset.picture_file import unreadable
 from runtime import json_file
+from runtime.bar import counted
 from runtime.cores import cores
 from runtime.errors import InputError
 from runtime.json_file import listing, record, text, whole
@@ -79,8 +79,8 @@ class Contents:
         left = [index for index, digest in enumerate(result) if digest is None]
         with ThreadPoolExecutor(2 * cores()) as threads:   # reading and hashing both let other threads run
             hashed = threads.map(digest_of, (self.found[index].path for index in left))
-            for index, digest in zip(left, tqdm(hashed, 'contents of the data set', len(left), unit=' files', disable=None,
-                                                leave=False, delay=1)):
+            for index, digest in zip(left, counted(hashed, len(left), 'contents of the data set', 'file', leave=False,
+                                                   delay=1)):
                 result[index] = digest
         return result
 

@@ -14,7 +14,6 @@ import sys
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from dataset import classes
 from dataset.check import check
@@ -23,6 +22,7 @@ from dataset.scenes.scene import scene
 from model.edges import instance_edges
 from model.init import OPT
 from model.presets import PRESETS
+from runtime.bar import counted
 from runtime.commands import runnable
 from runtime.errors import InputError, shown_in_one_line
 
@@ -87,7 +87,7 @@ def write_folders(root, counts, height, width, seed):
     jobs = [(phase, index) for phase in ('train', 'val') for index in range(counts[phase])]
     classes.write(root, classes.RELEASED['coco_stuff'])
     samples, present = [], set()
-    for phase, index in tqdm(jobs, desc='demo scenes', unit='scene', disable=None):
+    for phase, index in counted(jobs, len(jobs), 'demo scenes', 'scene'):
         photo, label, instance = scene(seed * 2 * PHASE_SEEDS + (phase == 'val') * PHASE_SEEDS + index, height, width)
         for kind, pixels, extension in (('img', photo, 'jpg'), ('label', label, 'png'), ('inst', instance, 'png')):
             options = {'quality': 95, 'subsampling': 0} if extension == 'jpg' else {}

@@ -1,39 +1,11 @@
-"""What a run says on its way: a bar on a terminal; else a line a minute, in training every print_freq steps too."""
+"""What a training says on its way: a bar on a terminal; else a line every print_freq steps, and a minute."""
 import sys
 import time
 from datetime import timedelta
 
 from tqdm import tqdm
 
-LINE_EVERY = 60  # seconds between two lines where there is no terminal
-
-
-def bar(total, title, unit='picture', disable=False):
-    """with bar(5000, 'segmentation') as progress: progress.update(4) ...; on stderr."""
-    if disable or sys.stderr.isatty():
-        return tqdm(total=total, desc=title, unit=unit, dynamic_ncols=True, disable=disable)
-    return _Lines(total, title, unit)
-
-
-class _Lines:
-    """What stands for a bar where it would fill one long line, as in a log file."""
-
-    def __init__(self, total, title, unit):
-        self.total, self.title, self.unit, self.done = total, title, unit, 0
-        self.begun = self.said = time.monotonic()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        pass
-
-    def update(self, count=1):
-        self.done += count
-        now = time.monotonic()
-        if now - self.said >= LINE_EVERY:
-            self.said, left = now, timedelta(seconds=round((now - self.begun) / self.done * (self.total - self.done)))
-            print(f'{self.title}: {self.done} of {self.total} {self.unit}s, left: {left}', file=sys.stderr, flush=True)
+from runtime.bar import LINE_EVERY
 
 
 class Progress:

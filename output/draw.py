@@ -5,10 +5,10 @@ import zlib
 
 from dataset.labelled_images import ValidationImages
 from dataset.loader import Loader
-from log.progress import bar
 from model.painter import normal_draws
 from model.semantics import prepared
 from output import pictures
+from runtime.bar import bar
 from runtime.errors import InputError
 
 ENDINGS = ('.jpg', '.png')

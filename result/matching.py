@@ -4,7 +4,7 @@ from collections import namedtuple
 
 from dataset.photo import load_photo
 from dataset.picture_file import ENDINGS, DataError
-from log.progress import bar
+from runtime.bar import bar
 from runtime.errors import InputError
 
 LISTED = 5  # names that an error lists

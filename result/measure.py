@@ -13,10 +13,10 @@ from PIL import Image
 from dataset.files import load_label
 from dataset.label_map import read_map
 from dataset.photo import load_photo
-from log.progress import bar
 from model.init import OPT
 from result.networks.kinds import NETWORKS
 from result.scores import VOID, confusion
+from runtime.bar import bar
 from runtime.errors import InputError
 from runtime.writing import writing
 

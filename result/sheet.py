@@ -22,13 +22,13 @@ from dataset.palette import colourize, palette
 from dataset.photo import load_photo
 from log import score_log
 from log.page import document, listed, losses, picture
-from log.progress import bar
 from log.score_log import html_table
 from model.init import OPT
 from model.weights import folder_of
 from output import pictures
 from result.evaluate import command_line, scored
 from result.measure import resized
+from runtime.bar import bar
 from runtime.errors import InputError, shown_in_one_line
 
 ROWS, GAP, TITLE = 10, 4, 28     # rows of a sheet; pixels between pictures, and of the line of titles

@@ -15,8 +15,6 @@ import tempfile
 import time
 import zipfile
 
-from runtime import device  # first: sets the threads, then imports Paddle
-
 import numpy as np
 import paddle
 from PIL import Image

@@ -12,7 +12,6 @@ from collections import namedtuple
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from dataset.contents import digest_of
 from dataset.files import DataError, check_same_size
@@ -21,6 +20,7 @@ from dataset.picture_file import ENDINGS, noted
 from dataset.prepare.archive import NamedBytes, path_of, read, stamp
 from dataset.workers import WorkerKilled, Workers
 from runtime import json_file, locking
+from runtime.bar import counted
 from runtime.cores import cores
 from runtime.errors import InputError
 from runtime.json_file import Unfit, anything, one_of, text
@@ -116,7 +116,7 @@ def _make_all(root, before, left, count, work):
     """dict: (split, stem) -> record, of the tasks `left`, each recorded as soon as it is made."""
     records = {}
     with Workers(min(cores(), len(left)), work) as workers, open(os.path.join(root, RECORD), 'a') as file:
-        for record in tqdm(workers(left), 'prepare', count, initial=count - len(left), unit=' samples', disable=None):
+        for record in counted(workers(left), count, 'prepare', 'sample', count - len(left)):
             file.write(json.dumps(record) + '\n')
             file.flush()
             records[_key(record)] = record

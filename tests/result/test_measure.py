@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dataset.files import Sample
-from log import progress
 from result import measure
 from result.matching import matched, refuse_extra
+from runtime import bar
 from runtime.errors import InputError
 from tests.runner import says
 
@@ -95,8 +95,8 @@ def test_what_is_left_out_is_one_line_however_much_it_is(tmp_path, capsys):
 
 def test_a_bar_without_a_terminal_is_a_line_a_minute(monkeypatch, capsys):
     clock = iter(range(0, 1000, 25))
-    monkeypatch.setattr(progress.time, 'monotonic', lambda: next(clock))
-    with progress.bar(8, 'segmentation') as shown:
+    monkeypatch.setattr(bar.time, 'monotonic', lambda: next(clock))
+    with bar.bar(8, 'segmentation') as shown:
         for _ in range(8):
             shown.update()
     lines = capsys.readouterr().err.splitlines()
@@ -104,8 +104,8 @@ def test_a_bar_without_a_terminal_is_a_line_a_minute(monkeypatch, capsys):
 
 
 def test_a_bar_on_a_terminal(monkeypatch, capsys):
-    monkeypatch.setattr(progress.sys.stderr, 'isatty', lambda: True, raising=False)
-    with progress.bar(3, 'paint') as shown:
+    monkeypatch.setattr(bar.sys.stderr, 'isatty', lambda: True, raising=False)
+    with bar.bar(3, 'paint') as shown:
         shown.update(3)
     assert says(capsys.readouterr().err, 'paint: 100%', '3/3', 'picture')
 

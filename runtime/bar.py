@@ -1,0 +1,45 @@
+"""How far long work has come: a bar on a terminal, else a line a minute, both with the time left; on stderr."""
+import sys
+import time
+from datetime import timedelta
+
+from tqdm import tqdm
+
+LINE_EVERY = 60  # seconds between two lines where there is no terminal
+
+
+def bar(total, title, unit='picture', done=0, disable=False, **drawn):
+    """with bar(5000, 'segmentation') as progress: progress.update(4) ...; done: so many were done before; drawn: tqdm's arguments."""
+    if disable or sys.stderr.isatty():
+        return tqdm(total=total, desc=title, unit=f' {unit}s', initial=done, dynamic_ncols=True, disable=disable, **drawn)
+    return _Lines(total, title, unit, done)
+
+
+def counted(items, total, title, unit='picture', done=0, **drawn):
+    """Yield from `items`, counting each once the next is asked for."""
+    with bar(total, title, unit, done, **drawn) as progress:
+        for item in items:
+            yield item
+            progress.update()
+
+
+class _Lines:
+    """What stands for a bar where it would fill one long line, as in a log file."""
+
+    def __init__(self, total, title, unit, done):
+        self.total, self.title, self.unit, self.before, self.done = total, title, unit, done, done
+        self.begun = self.said = time.monotonic()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def update(self, count=1):
+        self.done += count
+        now = time.monotonic()
+        if now - self.said >= LINE_EVERY:
+            self.said = now
+            left = timedelta(seconds=round((now - self.begun) / (self.done - self.before) * (self.total - self.done)))
+            print(f'{self.title}: {self.done} of {self.total} {self.unit}s, left: {left}', file=sys.stderr, flush=True)
