@@ -32,7 +32,12 @@ def parser_of(fields, description, names=None, defaults=None):
 
 
 class Help(argparse.HelpFormatter):
-    """Keeps the lines of a description, whose examples are one a line."""
+    """Keeps the lines of a description, whose examples are one a line; the usage names what is needed, not sixty flags."""
+
+    def add_usage(self, usage, actions, groups, prefix=None):
+        needed = [action for action in actions if action.required]
+        words = [' '.join([*action.option_strings[:1], action.metavar or action.dest]) for action in needed]
+        super().add_usage(usage or ' '.join(['%(prog)s', *words, '[options]']), actions, groups, prefix)
 
     def _fill_text(self, text, width, indent):
         return '\n'.join(indent + line for line in text.splitlines())

@@ -16,8 +16,11 @@ from model.init import OPT
 from model.train_step import LOG_COLUMNS, TrainStep
 from model.version import __version__
 from model.weights import load_networks, read_weights, save_weights
-from tests.runner import contents, says
+from tests.runner import REPOSITORY, contents, says
 from vgg.vgg19 import VGG19Features
+
+
+OPENING = (REPOSITORY / 'train.py').read_text().splitlines()[0].strip('"')
 
 
 @pytest.fixture
@@ -141,6 +144,8 @@ def test_help_explains_every_setting(scripts):
                                             '--init_from', '--gan_mode {hinge,ls,original,w}', 'SPADE-Paddle 0.')
     examples = [line for line in process.stdout.splitlines() if line.startswith('    python ')]
     assert len(examples) == 3, 'an example a line'
+    assert process.stdout.splitlines()[:3] == ['usage: train.py [options]', '', OPENING]
+    assert scripts.run('predict.py', '--help').stdout.startswith('usage: predict.py --label PATH [options]\n')
 
 
 @pytest.mark.parametrize('script', ['train.py', 'val.py', 'predict.py'])
