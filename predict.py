@@ -21,11 +21,11 @@ from dataset.picture_file import Notes
 from model import styles
 from model.painter import checkpoint_parser, load_painter
 from model.semantics import SemanticMap
-from model.weights import folder_of
-from output import pictures
-from output.folder import folder_jobs, jobs_left, out_folder
+from output import painted, pictures
+from output.folder import folder_jobs, is_current, out_folder, record_of
 from runtime.bar import counted
 from runtime.errors import InputError, shown_in_one_line
+from runtime.writing import is_marked, refuse_existing
 
 SHEET_COLUMNS = 4
 
@@ -36,25 +36,28 @@ def main():
     device.use_best_device()
     opt, painter = load_painter(arguments)
     check_styles(opt, arguments)
-    colours = classes.by_colour(classes.of_checkpoint(folder_of(opt.lastoutput, arguments.which_epoch), opt))
+    colours = classes.by_colour(classes.of_checkpoint(painter.folder, opt))
     notes = Notes()
     if arguments.instance and opt.no_instance:
         print('--instance ignored: this model takes no instance maps (no_instance true)')
+    identity = painted.identity(painted.made_by(opt, painter.folder), painter.weights)
     if os.path.isdir(arguments.label):
         check_palettes([job[0] for job in jobs], SAVE_OTHERWISE, colours=colours)
-        left = jobs_left(jobs, opt, arguments)
-        sizes = [paint(opt, painter, arguments, colours, notes, *job)[1]
-                 for job in counted(left, len(jobs), 'predict', done=len(jobs) - len(left))]
+        names = [os.path.basename(job[-1]) for job in jobs]
+        with painted.claimed(out_folder(arguments), record_of(opt, painter, arguments), names, '--out', goes_on=True):
+            left = [job for job in jobs if not is_current(job)]
+            sizes = [paint(opt, painter, arguments, identity, colours, notes, *job)[1]
+                     for job in counted(left, len(jobs), 'predict', done=len(jobs) - len(left))]
         print(f'{out_folder(arguments)}: {len(jobs)} pictures' + (f', {len(jobs) - len(left)} of them there already'
                                                                   if len(left) < len(jobs) else '') + resized(opt, sizes))
     else:
-        (height, width), size = paint(opt, painter, arguments, colours, notes, *jobs[0])
+        (height, width), size = paint(opt, painter, arguments, identity, colours, notes, *jobs[0])
         print(f'{jobs[0][-1]}: {width} wide and {height} high{resized(opt, [size])}')
     for line in notes.lines():
         print(line)
 
 
-def paint(opt, painter, arguments, colours, notes, label, instance, photo, out):
+def paint(opt, painter, arguments, identity, colours, notes, label, instance, photo, out):
     """Write one picture, or a sheet of several styles; -> (height, width) of it, and of the label map.
 
     One map at a time: batches change the last bits. colours: by which the label map may be coded, dict: colour -> id; notes: gains
@@ -63,10 +66,10 @@ def paint(opt, painter, arguments, colours, notes, label, instance, photo, out):
     arrays, size = prediction_inputs(opt, label, instance, photo, colours, notes)
     semantics = SemanticMap(arrays['label'][None], None if opt.no_instance else arrays['instance'][None], opt)
     wanted = wanted_styles(opt, painter, arguments, arrays.get('image'))
-    painted = [pictures.to_uint8(painter.paint(semantics, z=None if z is None else z[None]))[0] for z in wanted]
-    columns = SHEET_COLUMNS if arguments.styles else len(painted)
-    pixels = painted[0] if len(painted) == 1 else pictures.grid(painted, columns)
-    pictures.save(pixels, out)
+    cells = [pictures.to_uint8(painter.paint(semantics, z=None if z is None else z[None]))[0] for z in wanted]
+    columns = SHEET_COLUMNS if arguments.styles else len(cells)
+    pixels = cells[0] if len(cells) == 1 else pictures.grid(cells, columns)
+    pictures.save(pixels, out, identity)
     return pixels.shape[:2], size
 
 
@@ -118,6 +121,7 @@ def single_job(arguments):
     if any(path and os.path.exists(path) and os.path.exists(out) and os.path.samefile(path, out)
            for path in inputs + list(arguments.between or ())):
         raise InputError(f'--out {out}: would replace an input; choose another name')
+    refuse_existing(out, is_marked)
     return (*inputs, out)
 
 

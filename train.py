@@ -62,7 +62,7 @@ def train(opt, arguments):
         print(f'training is already complete: {opt.epochs} epochs in {opt.output}. To go on, raise --niter or --niter_decay; '
               f'to begin anew, --restart; to paint the validation set: {paint}')
         return
-    best = Best(opt) if opt.score_epoch_freq else None
+    best = Best(opt) if opt.score_epoch_freq and distributed.is_main() else None
     train_step = TrainStep(opt)
     train_step.set_epoch(run.epoch)
     plan.print_plan(opt, len(data), train_step)
@@ -122,6 +122,7 @@ class Training:
                 self.progress.update(epoch=epoch, seen=0)
             self.train_step.set_epoch(epoch)
             for batch in self.report.timed(self._batches(epoch)):
+                distributed.barrier()   # rank 0 may have drawn and saved, and any rank waited for its data
                 losses = self.train_step.update([(piece['semantics'], None, piece['image']) for piece in batch], stop=self._asked)
                 self.progress['seen'] += self.whole
                 self.report.done(epoch, losses)

@@ -9,7 +9,7 @@ from dataset.files import find_samples
 from log import plan, score_log
 from model.init import OPT
 from model.painter import checkpoint_parser, load_painter
-from model.weights import folder_of
+from output import painted
 from output.draw import draw
 from result.evaluate import Evaluation, Settings, add_settings, chosen
 from runtime import distributed
@@ -34,13 +34,15 @@ def validate(arguments):
         evaluation.refuse_extra(folder)
     style = (arguments.style or ('random' if arguments.score else 'photo')) if opt.use_vae else None
     endings = ['.jpg'] + ['.png'] * (arguments.png or arguments.score)
-    count = draw(opt, painter, folder, endings, style, opt.batchSize, distributed.rank(), distributed.ranks())
-    distributed.barrier()
+    made_by = painted.made_by(opt, painter.folder)
+    record = {'painter': painted.identity(made_by, painter.weights), 'generator': painter.weights, **made_by, 'style': style,
+              'dataroot': opt.dataroot}
+    count = draw(opt, painter, folder, endings, style, opt.batchSize, distributed.rank(), distributed.ranks(), record)
     print(f'{count} pictures in {folder}' + (f' (max_dataset_size {count})' if count == opt.max_dataset_size else '') +
           (', by the averaged weights (--weights last takes the others)' if painter.weights == 'averaged' else ''))
     if evaluation and distributed.is_main():
         score = evaluation.score(folder, {'photo': 'photo (reconstruction)'}.get(style, style or 'none'), weights=painter.weights,
-                                 checkpoint=folder_of(opt.lastoutput, arguments.which_epoch))
+                                 checkpoint=painter.folder)
         score_log.append_score(arguments.scores, score)
         print(score_log.table([score]))
     distributed.barrier()

@@ -6,29 +6,31 @@ writes photos, label maps (ids of COCO-Stuff) and instance maps that fit each ot
 python -m dataset.prepare demo is the same command.
 """
 import argparse
+import json
 import os
-import re
 import shlex
-import shutil
 import sys
 
 import numpy as np
 from PIL import Image
 
-from dataset import classes
+from dataset import classes, contents
 from dataset.check import check
 from dataset.palette import COCO_STUFF, UNLABELLED, colourize
 from dataset.scenes.scene import scene
 from model.edges import instance_edges
 from model.init import OPT
 from model.presets import PRESETS
+from runtime import json_file
 from runtime.bar import counted
 from runtime.commands import runnable
 from runtime.errors import InputError, shown_in_one_line
+from runtime.writing import remove, staged
 
 FOLDERS = tuple(f'{phase}_{kind}' for phase in ('train', 'val') for kind in ('img', 'label', 'inst'))
-OWN_FILE = re.compile(r'scene_\d{5,}\.(jpg|png)')
 SHEET, SHEET_SAMPLES = 'sheet.jpg', 8
+RECORD = 'demo.json'
+SCHEMA = json_file.record({'made by': json_file.one_of('dataset.demo'), 'files': json_file.mapping(json_file.text(32, 32))})
 # What train.py writes for the presets of the demo, if it is not there: arguments of `write`.
 SETS = {PRESETS['demo']['dataroot']: {}, PRESETS['demo_long']['dataroot']: dict(train=600, val=8, height=144, width=144)}
 PHASE_SEEDS = 10 ** 6  # scene seeds set aside for each phase: training and validation never share a scene
@@ -39,44 +41,72 @@ def write(root, train=64, val=8, height=128, width=128, seed=0):
     of their classes.
 
     Everything is written into a folder beside root that takes root's place at the end, so that a kill leaves no part of a
-    set. An earlier demo set is replaced; InputError if root holds anything else.
+    set. An earlier demo set, with the record of its files in demo.json, is replaced; InputError if root holds anything else.
     """
     for name, value, least, most in (('train', train, 0, PHASE_SEEDS), ('val', val, 0, PHASE_SEEDS),
                                      ('seed', seed, 0, 10 ** 9), ('height', height, 16, 4096), ('width', width, 16, 4096)):
         if not least <= value <= most:
             raise InputError(f'{name}: found {value}, expected {least} to {most}')
     root = os.path.realpath(root)
-    partial, replaced = root + '.partial', root + '.replaced'
+    partial, replaced = (staged(path, os.getpid()) for path in (root, f'{root}.replaced'))
     try:
-        for path in (root, partial, replaced):
-            refuse_foreign(path)
-        for path in (partial, replaced):  # left by a kill
-            shutil.rmtree(path, ignore_errors=True)
+        known = _recorded(root)
+        if known:
+            _refuse_foreign(root, known)
         present = write_folders(partial, {'train': train, 'val': val}, height, width, seed)
-        if os.path.isdir(root):
-            os.rename(root, replaced)
-        os.rename(partial, root)
+        made = _files(partial)
+        with open(os.path.join(partial, RECORD), 'w', encoding='utf-8') as file:
+            json.dump({'made by': 'dataset.demo', 'files': made}, file, indent=1)
+        if _files(root) != made:    # else another process, or an earlier command, has made the same
+            if os.path.lexists(root):
+                _refuse_foreign(root, known or made)
+                os.rename(root, replaced)
+            _rename(partial, root, made)
     except OSError as error:
         raise InputError(f'{root}: cannot write the demo set: {error}') from None
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    shutil.rmtree(replaced, ignore_errors=True)
+        remove(partial)
+    remove(replaced)
     return present
 
 
-def refuse_foreign(root):
-    """InputError if root holds anything that `write` did not make."""
-    if not os.path.exists(root):
-        return
+def _rename(partial, root, made):
+    """Give the set its name, unless another process has just made the same one."""
+    try:
+        os.rename(partial, root)
+    except OSError:
+        if _files(root) != made:
+            raise
+
+
+def _files(root):
+    """dict: path below `root` -> digest of each file but the records of the set; of what is no file, as a link, None."""
+    found = {}
+    for folder, subfolders, files in os.walk(root):
+        for path in (os.path.join(folder, name) for name in subfolders + files):
+            if os.path.islink(path) or not os.path.isdir(path):
+                found[os.path.relpath(path, root)] = contents.digest_of(path) if os.path.isfile(path) and not os.path.islink(path) else None
+    for name in [RECORD] + [contents.FILE] * bool(contents.read(root)):
+        found.pop(name, None)
+    return found
+
+
+def _recorded(root):
+    """What _files(root) was when `write` made the set there; {} without a record, as of earlier versions."""
+    try:
+        return json_file.read(os.path.join(root, RECORD), SCHEMA, 'choose another --output', 1 << 30)['files']
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+
+
+def _refuse_foreign(root, known):
+    """InputError for the first file in `root` that is not one of `known`, or was changed since."""
     if not os.path.isdir(root):
         raise InputError(f'{root}: found a file, expected a folder for the demo set')
-    for folder, subfolders, files in os.walk(root):
-        inside = os.path.relpath(folder, root)
-        for name in subfolders + files:
-            known = name in (*FOLDERS, SHEET, classes.FILE) if inside == '.' else inside in FOLDERS and OWN_FILE.fullmatch(name)
-            if not known:
-                raise InputError(f'{os.path.join(folder, name)}: not made by dataset.demo, which would replace the whole '
-                                 f'folder {root}; choose another --output')
+    for path, digest in _files(root).items():
+        if digest is None or known.get(path) != digest:
+            raise InputError(f'{os.path.join(root, path)}: not made by dataset.demo (or changed since, or by an earlier version), which '
+                             f'would replace the whole folder {root}: move it away, or choose another --output')
 
 
 def write_folders(root, counts, height, width, seed):

@@ -11,6 +11,7 @@ import zlib
 import numpy
 
 from runtime.errors import InputError
+from runtime.writing import staged
 
 HEADER_SIZE = 128   # bytes; a multiple of 64 as the format asks, with room for any number of rows
 CHUNK = 1 << 20     # bytes read at a time for a checksum
@@ -83,9 +84,8 @@ class LossLog:
             data = data[self._file.write(data):]
 
     def _create(self):
-        folder = os.path.dirname(os.path.abspath(self.path))
-        os.makedirs(folder, exist_ok=True)
-        new = f'{self.path}.new'
+        new = staged(self.path)
+        os.makedirs(os.path.dirname(new), exist_ok=True)
         with open(new, 'wb') as file:
             file.write(_header(0, self.columns))
             file.flush()

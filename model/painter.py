@@ -20,8 +20,9 @@ WEIGHTS = 'averaged', 'last'    # of the generator: the average that --ema_decay
 class Painter:
     """Pictures of label maps; train or eval mode of the networks is as before after each call."""
 
-    def __init__(self, opt, generator, encoder=None, weights='last'):
+    def __init__(self, opt, generator, encoder=None, weights='last', folder=None):
         self.opt, self.generator, self.encoder, self.weights = opt, generator, encoder, weights   # one of WEIGHTS
+        self.folder = folder    # that they were read from
 
     @paddle.no_grad()
     def paint(self, semantics, image=None, z=None, noise=None):
@@ -79,7 +80,7 @@ def load_painter(arguments):
     opt.lastoutput = place  # the saved one is the training's
     if 'dataroot' not in arguments:
         opt.dataroot = _found_from(place, opt.dataroot)
-    painter = Painter(opt, SPADEGenerator(opt), VAEEncoder(opt) if opt.use_vae else None, weights=weights)
+    painter = Painter(opt, SPADEGenerator(opt), VAEEncoder(opt) if opt.use_vae else None, weights, folder)
     of_generator = AVERAGED if weights == 'averaged' else 'n_g.pdparams'
     load_networks(painter, folder, files={of_generator: 'generator', 'n_e.pdparams': 'encoder'})
     return opt, _held(painter)
@@ -110,7 +111,7 @@ def _painter_of_ctkindle(folder, arguments):
     """The same for weights of ctkindle/SPADE-Paddle as they are; says what it has understood."""
     opt, states, lines = ctkindle.read(folder, arguments)
     print('\n'.join([f'{folder} holds weights of ctkindle/SPADE-Paddle, converted on the fly:', *lines]))
-    painter = Painter(opt, SPADEGenerator(opt), VAEEncoder(opt) if opt.use_vae else None)
+    painter = Painter(opt, SPADEGenerator(opt), VAEEncoder(opt) if opt.use_vae else None, folder=folder)
     for file, name in NETWORKS.items():
         if getattr(painter, name, None) is not None:
             if file not in states:

@@ -7,6 +7,7 @@
     output/epoch_10/             a copy of weights and options that is kept
     output/best/                 another, of the best score so far, with score.json
 """
+import functools
 import json
 import os
 import re
@@ -16,11 +17,21 @@ from contextlib import contextmanager
 import numpy as np
 import paddle
 
-from dataset import classes
+from dataset import classes, contents
+from log import score_log
+from model.init import OPT
 from model.weights import NETWORKS, as_arrays, load_training, read_weights, save_weights
+from output.pictures import is_training_picture
 from runtime.errors import InputError
+from runtime.writing import remove, staged, sweep
 
 COPY = r'epoch_\d+|best'  # names of the copies that are kept
+RECORD = {'n_g.pdparams', 'opt.json'}    # what makes a folder a checkpoint
+RESUMED = RECORD | {'n_d.pdparams', 'n_g.pdopt', 'n_d.pdopt', 'progress.json'}   # what a run goes on from
+# All that this and earlier versions write into one, and converters: a folder that holds anything else is not removed.
+FILES = RESUMED | {'n_e.pdparams', 'n_g_ema.pdparams', 'current_epoch.npy', 'classes.json', 'modulation.json', 'score.json',
+                   'licence.txt'}
+FOREIGN = 'training has not written it, and replaces nothing else: move it away, or name another --output'
 ADAM_STATE = re.compile(r'(.+)_(moment1|moment2|beta1_pow_acc|beta2_pow_acc)_0')
 
 
@@ -34,7 +45,7 @@ class Checkpoint:
 
     def progress(self):
         """Counters of the newest generation, a dict; None if there is none. InputError for weights without counters."""
-        if not os.path.lexists(self.link):
+        if not os.path.exists(self.link):
             self._recover()
         if not os.path.lexists(self.link):
             return None
@@ -48,6 +59,24 @@ class Checkpoint:
         except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
             raise InputError(f'{path}: cannot be read: {error}; begin anew with --restart, or name another --output and '
                              '--log') from None
+
+    def refuse_foreign(self, opt, restart=False):
+        """InputError if anything lies where a run with `opt` writes that no training has written, --restart or not."""
+        kept = [f'epoch_{epoch}' for epoch in range(opt.save_epoch_freq, opt.epochs + 1, opt.save_epoch_freq)]
+        kept += ['best'] if opt.score_epoch_freq else []
+        for path in [self.link] + [os.path.join(self.output, name + ending) for name in kept for ending in ('', '.replaced')]:
+            if os.path.lexists(path) and not (path == self.link and self._is_own_link()):
+                _refuse_foreign(path)
+        for name, is_ours, written in (('current_epoch.npy', _is_own_epoch, True), ('scores.jsonl', are_scores, opt.score_epoch_freq)):
+            path = os.path.join(self.output, name)
+            if written and os.path.lexists(path) and not is_ours(path):
+                raise InputError(f'{path}: {FOREIGN}')
+        contents.read(self.generations)
+        if restart:
+            pictures = self._pictures()
+            for path in self._pictures(lambda _: True):
+                if path not in pictures:
+                    raise InputError(f'{path}: {FOREIGN}')
 
     def load(self, train_step):
         """Set networks, optimizers and counters of `train_step`."""
@@ -76,22 +105,24 @@ class Checkpoint:
         progress = {**progress, 'step': train_step.steps, 'g_losses': train_step.g_losses, 'loss_scales': train_step.loss_scales}
         with _writing(self.output):
             os.makedirs(self.generations, exist_ok=True)
+            sweep(self.generations)
             self._adopt_plain_folder()
-            number = max(self._numbers(), default=0) + 1
+            number = self._next_number()
             folder = os.path.join(self.generations, f'{number:06d}')
-            unfinished = folder + '.unfinished'
-            _remove_folders(self.generations, lambda name: name.endswith('.unfinished'))
+            unfinished = staged(folder)
             try:
                 self._write(unfinished, train_step, opt, progress)
                 os.rename(unfinished, folder)
-                if keep_epoch is not None:
-                    self._keep(folder, f'epoch_{keep_epoch}')
-                self._point_to(number)
             except BaseException:
                 shutil.rmtree(unfinished, ignore_errors=True)
                 raise
+            _sync(self.generations)
+            if keep_epoch is not None:
+                self._keep(folder, f'epoch_{keep_epoch}')
+            self._point_to(number)
             # One generation before stays, for a reader who has just opened it.
-            _remove_folders(self.generations, lambda name: name.isdigit() and int(name) < number - 1)
+            for older in self._numbers(RECORD)[:-2]:
+                _discard(os.path.join(self.generations, f'{older:06d}'))
 
     def keep(self, name, notes):
         """Copy weights and options of the newest generation to output/<name>, with `notes` (dict: file name -> JSON content)."""
@@ -101,9 +132,8 @@ class Checkpoint:
     def mend_copies(self):
         """Finish what a kill has interrupted in `keep` and `save`; only the process that holds the run's lock may call this."""
         with _writing(self.output):
-            for replaced in _matching(self.output, rf'({COPY})\.replaced'):
-                kept = replaced.removesuffix('.replaced')
-                shutil.rmtree(replaced) if os.path.isdir(kept) else os.rename(replaced, kept)
+            sweep(self.output)
+            self._take_back()
 
     def contents(self):
         """What `clear` and the next `save` replace, in words."""
@@ -119,16 +149,24 @@ class Checkpoint:
     def clear(self):
         """Remove the run's copies of epochs, pictures and scores (--restart); the checkpoint stays until the next `save`."""
         with _writing(self.output):
-            for folder in _matching(self.output, rf'({COPY})(\.replaced|\.unfinished)?|scoring'):
-                shutil.rmtree(folder)
-            for file in self._pictures() + _matching(self.output, r'scores\.jsonl'):
+            for folder in self._kept():
+                _discard(folder)
+            for file in self._pictures() + list(filter(are_scores, _matching(self.output, r'scores\.jsonl'))):
                 os.remove(file)
 
     def _kept(self):
-        return _matching(self.output, COPY)
+        return [folder for folder in _matching(self.output, COPY) if RECORD <= _contents(folder)]
 
-    def _pictures(self):
-        return _matching(os.path.join(self.output, 'pics'), r'(\d+_\d+|val_\d+)\.jpg')
+    def _pictures(self, is_ours=None):
+        is_ours = is_ours or functools.partial(is_training_picture, size=self._picture_size())
+        return list(filter(is_ours, _matching(os.path.join(self.output, 'pics'), r'(\d+_\d+|val_\d+)\.jpg')))
+
+    def _picture_size(self):
+        """Height and width of the run's pictures, None where its options cannot tell."""
+        try:
+            return OPT.load(os.path.join(self.link, 'opt.json')).picture_size
+        except InputError:
+            return None
 
     def _write(self, folder, train_step, opt, progress):
         os.makedirs(folder)
@@ -162,10 +200,15 @@ class Checkpoint:
         An earlier copy of that name steps aside until the new one is there: `mend_copies` takes it back after a kill in between.
         """
         kept = os.path.join(self.output, name)
-        unfinished, replaced = kept + '.unfinished', kept + '.replaced'
-        self.mend_copies()
-        shutil.rmtree(unfinished, ignore_errors=True)
-        shutil.copytree(folder, unfinished, copy_function=_link_or_copy, ignore=shutil.ignore_patterns('*.pdopt', 'progress.json'))
+        unfinished, replaced = staged(kept), kept + '.replaced'
+        self._take_back()
+        for path in (kept, replaced):
+            _refuse_foreign(path)
+            remove(staged(path))    # left by a kill
+        os.makedirs(unfinished)
+        for file in FILES.intersection(os.listdir(folder)):
+            if not file.endswith('.pdopt') and file != 'progress.json':
+                _link_or_copy(os.path.join(folder, file), os.path.join(unfinished, file))
         for file, content in dict(notes).items():
             with open(os.path.join(unfinished, file), 'w') as note:
                 json.dump(content, note, indent=2)
@@ -175,27 +218,112 @@ class Checkpoint:
             os.rename(kept, replaced)
         os.rename(unfinished, kept)
         _sync(self.output)
-        shutil.rmtree(replaced, ignore_errors=True)
+        _discard(replaced)
 
-    def _numbers(self):
-        return [int(name) for name in os.listdir(self.generations) if name.isdigit()]
+    def _take_back(self):
+        """What stepped aside for a copy that a kill has prevented; what has been replaced goes."""
+        for replaced in filter(_is_checkpoint, _matching(self.output, rf'({COPY})\.replaced')):
+            kept = replaced.removesuffix('.replaced')
+            _discard(replaced) if os.path.lexists(kept) else os.rename(replaced, kept)
+
+    def _numbers(self, files=RESUMED):
+        """Of the generations that have `files`, sorted; a folder of another content is somebody else's."""
+        names = os.listdir(self.generations) if os.path.isdir(self.generations) else []
+        return sorted(int(name) for name in names if re.fullmatch(r'[0-9]{6}|[1-9][0-9]{6,}', name)
+                      and files <= _contents(os.path.join(self.generations, name)))
+
+    def _next_number(self):
+        """One that nothing in the folder of generations has, neither ours nor somebody else's."""
+        return max((int(name) for name in os.listdir(self.generations) if re.fullmatch(r'[0-9]+', name)), default=0) + 1
+
+    def _is_own_link(self):
+        """Whether `model` is a link to a generation, be it there or not."""
+        if not os.path.islink(self.link):
+            return False
+        folder, name = os.path.split(os.path.join(self.output, os.readlink(self.link)))
+        return os.path.realpath(folder) == os.path.realpath(self.generations) and name.isdigit()
 
     def _adopt_plain_folder(self):
         """A copied run may have lost its link and hold a folder instead: make it a generation like any other."""
-        if os.path.isdir(self.link) and not os.path.islink(self.link):
-            os.rename(self.link, os.path.join(self.generations, f'{max(self._numbers(), default=0) + 1:06d}'))
+        if not self._is_own_link() and os.path.lexists(self.link):
+            _refuse_foreign(self.link)
+            os.rename(self.link, os.path.join(self.generations, f'{self._next_number():06d}'))
 
     def _recover(self):
-        """Set the link that a kill inside _adopt_plain_folder, or a copy without links, has lost."""
-        numbers = self._numbers() if os.path.isdir(self.generations) else []
+        """Set the link that a kill inside _adopt_plain_folder, or a copy without links, has lost, or whose checkpoint is gone."""
+        numbers = self._numbers()
+        lost = os.path.lexists(self.link)
+        if lost and not (numbers and self._is_own_link()):
+            raise InputError(f'{self.link} leads to {os.readlink(self.link)}, which is not there: put that back, or '
+                             'remove the link')
         if numbers:
+            if lost:
+                print(f'{self.link} leads to {os.readlink(self.link)}, which is not there: takes the newest checkpoint that is, '
+                      f'{numbers[-1]:06d}')
             with _writing(self.output):
-                self._point_to(max(numbers))
+                self._point_to(numbers[-1])
 
     def _point_to(self, number):
         """Swap the links; current_epoch.npy first, for in a copied run it is a file that tells another epoch."""
-        _link(os.path.join('model', 'current_epoch.npy'), os.path.join(self.output, 'current_epoch.npy'))
+        path = os.path.join(self.output, 'current_epoch.npy')
+        if not os.path.lexists(path) or _is_own_epoch(path):
+            _link(os.path.join('model', 'current_epoch.npy'), path)
         _link(os.path.join('checkpoints', f'{number:06d}'), self.link)
+
+
+def are_scores(path):
+    """Whether the file holds scores of epochs, a line each, and nothing else."""
+    try:
+        score_log.read(path)
+        return True
+    except InputError:
+        return False
+
+
+def _contents(folder):
+    """Names of the files in a folder; a link, or a folder in it, has None among them."""
+    if os.path.islink(folder) or not os.path.isdir(folder):
+        return {None}
+    with os.scandir(folder) as entries:
+        return {entry.name if entry.is_file(follow_symlinks=False) else None for entry in entries}
+
+
+def _is_checkpoint(folder):
+    """Whether the folder holds a checkpoint and nothing else."""
+    return RECORD <= _contents(folder) <= FILES
+
+
+def _refuse_foreign(folder):
+    """InputError if there is anything at `folder` but a checkpoint alone."""
+    if os.path.lexists(folder) and not _is_checkpoint(folder):
+        others = sorted(name for name in os.listdir(folder) if name not in FILES) if os.path.isdir(folder) else []
+        reason = f'holds {others[0]}' if others else 'is not a folder of weights (n_g.pdparams) with their options (opt.json)'
+        if os.path.islink(folder):
+            reason = f'is a link to {os.readlink(folder)}'
+        raise InputError(f'{folder}: {reason}: {FOREIGN}')
+
+
+def _discard(folder):
+    """Remove a checkpoint; what somebody has put into its folder stays there."""
+    contents = _contents(folder)
+    if RECORD <= contents <= FILES:
+        unfinished = staged(folder)
+        os.rename(folder, unfinished)
+        shutil.rmtree(unfinished)
+    elif RECORD <= contents:
+        for name in sorted(contents & FILES - RECORD) + sorted(RECORD):
+            os.remove(os.path.join(folder, name))
+
+
+def _is_own_epoch(path):
+    """Whether output/current_epoch.npy is the link to that of the checkpoint, or, in a copied run, a file with one number."""
+    if os.path.islink(path):
+        return os.readlink(path) == os.path.join('model', 'current_epoch.npy')
+    try:
+        found = np.load(path, allow_pickle=False)
+        return found.shape == () and found.dtype.kind == 'i'
+    except (OSError, ValueError, EOFError, AttributeError):
+        return False
 
 
 def _check_finite(arrays, network, step):
@@ -226,9 +354,8 @@ def _writing(path):
 
 def _link(target, path):
     """Make `path` a link to `target` by one rename."""
-    unfinished = path + '.unfinished'
-    if os.path.lexists(unfinished):
-        os.remove(unfinished)
+    unfinished = staged(path)
+    remove(unfinished)
     os.symlink(target, unfinished)
     os.replace(unfinished, path)
     _sync(os.path.dirname(path) or '.')
@@ -252,9 +379,3 @@ def _sync(path):
 def _matching(folder, pattern):
     names = os.listdir(folder) if os.path.isdir(folder) else []
     return [os.path.join(folder, name) for name in names if re.fullmatch(pattern, name)]
-
-
-def _remove_folders(parent, chosen):
-    for name in os.listdir(parent):
-        if chosen(name):
-            shutil.rmtree(os.path.join(parent, name), ignore_errors=True)

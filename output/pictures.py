@@ -1,10 +1,10 @@
 """Arrays in [-1, 1] -> picture files to look at."""
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from dataset.palette import colourize
 from runtime.errors import InputError
-from runtime.writing import writing
+from runtime.writing import is_marked, mark, refuse_existing, writing
 
 GAP = 4  # pixels between the pictures of a row
 
@@ -36,7 +36,28 @@ def _joined(pictures, axis):
     return np.concatenate([part for picture in pictures for part in (gap, picture)][1:], axis)
 
 
-def save(pixels, path):
-    """Write uint8 (H, W, 3) as JPEG or PNG, by the ending of `path`; the file is whole or not there."""
-    with writing(path) as unfinished:
-        Image.fromarray(np.ascontiguousarray(pixels)).save(unfinished, quality=95)
+def is_training_picture(path, size):
+    """Whether a file in output/pics is ours: it has our mark, or, of earlier versions, is a JPEG with three columns of `size`.
+
+    size: (height, width) of the run's pictures; None: the mark alone counts.
+    """
+    if is_marked(path) or size is None:
+        return is_marked(path)
+    try:
+        with Image.open(path, formats=['JPEG']) as image:
+            width, height = image.size
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return False
+    return width == 3 * size[1] + 2 * GAP and (height + GAP) % (size[0] + GAP) == 0
+
+
+def save(pixels, path, painter=''):
+    """Write uint8 (H, W, 3) as JPEG or PNG, by the ending of `path`; the file is whole or not there, and carries our mark.
+
+    painter: what identifies the networks (output/folder.py). InputError if there is a file without the mark.
+    """
+    refuse_existing(path, is_marked)
+    note = PngImagePlugin.PngInfo()
+    note.add_text('Comment', mark(painter))
+    with writing(path, alone=False) as unfinished:
+        Image.fromarray(np.ascontiguousarray(pixels)).save(unfinished, quality=95, comment=mark(painter), pnginfo=note)

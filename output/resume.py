@@ -129,9 +129,11 @@ def stored_progress(opt, log_path, dataset, files, restart):
 
     dataset, files: fingerprint and Contents of the training samples.
     """
-    if restart:
-        return None
     checkpoint = Checkpoint(opt.output)
+    checkpoint.refuse_foreign(opt, restart)
+    if restart:
+        rows_on_disk(log_path)
+        return None
     progress = checkpoint.progress()
     if progress is None:
         rows = rows_on_disk(log_path)

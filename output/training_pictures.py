@@ -19,7 +19,7 @@ class TrainingPictures:
     """
 
     def __init__(self, opt, train_step, say, trouble, dashboard):
-        self.opt, self.train_step, self.trouble, self.dashboard = opt, train_step, trouble, dashboard
+        self.opt, self.train_step, self.say, self.trouble, self.dashboard = opt, train_step, say, trouble, dashboard
         self.colours = classes.colours(classes.of_set(opt), opt.label_nc)
         try:
             data = ValidationImages(opt)
@@ -45,4 +45,8 @@ class TrainingPictures:
             self.trouble.in_pictures(steps, label, fake, photo)
         pixels = pictures.rows(label, fake, photo, self.colours)
         self.dashboard.picture(steps, kind, pixels)
-        pictures.save(pixels, os.path.join(self.opt.output, 'pics', name))
+        path = os.path.join(self.opt.output, 'pics', name)
+        if os.path.lexists(path) and not pictures.is_training_picture(path, self.opt.picture_size):
+            self.say(f'{path}: training has not drawn it: left as it is, and the picture of step {steps} is not kept')
+        else:
+            pictures.save(pixels, path)

@@ -1,6 +1,5 @@
 """Scores while training: every score_epoch_freq epochs the validation set is painted and scored, and the best is kept."""
 import os
-import shutil
 
 from log import score_log
 from output.draw import draw
@@ -8,6 +7,7 @@ from result.evaluate import Evaluation, Settings
 from result.protocols import OWN
 from runtime import json_file
 from runtime.errors import InputError
+from runtime.writing import remove, staged
 
 DISTANCES = 'fid', 'segmenter_frechet'   # scores that are better when lower
 SCORE = 'score.json'    # in the folder of the best weights: their score
@@ -25,7 +25,7 @@ class Best:
     def __init__(self, opt):
         # The other kind of score needs another network's weights, and as much time again.
         by_distance = opt.score_by in DISTANCES
-        self.folder = os.path.join(opt.output, 'scoring')
+        self.folder = staged(os.path.join(opt.output, 'scoring'))   # a name that is ours alone: it is removed with all in it
         settings = Settings.of(opt, cache=self.folder, distance=by_distance, segmentation=not by_distance)
         if by_distance and (opt.score_by == 'fid') != (settings.dataset != OWN):
             raise InputError(f'score_by {opt.score_by}: the network of one\'s own set gives segmenter_frechet, the published '
@@ -40,7 +40,7 @@ class Best:
         opt = self.opt
         pictures, best = os.path.join(self.folder, 'pics'), os.path.join(opt.output, 'best')
         style = 'random' if opt.use_vae else None
-        shutil.rmtree(self.folder, ignore_errors=True)   # of a kill, perhaps of other samples
+        remove(self.folder)   # of a kill, perhaps of other samples
         draw(opt, train_step.painter, pictures, ['.png'], style, opt.batchSize)
         score = self.evaluation.score(pictures, style or 'none', checkpoint=opt.output, epoch=epoch,
                                       weights=train_step.painter.weights)
@@ -50,7 +50,7 @@ class Best:
         if better:
             checkpoint.keep('best', {SCORE: {'score_by': opt.score_by, **score.as_dict()}})
         score_log.append_score(os.path.join(opt.output, score_log.FILE), score)
-        shutil.rmtree(self.folder)   # the next epoch's pictures are others
+        remove(self.folder)   # the next epoch's pictures are others
         shown = ', '.join(f'{name} {value:.4f}' for name, value in score.scores.items() if value is not None)
         if score.part_of_ceiling and score.part_of_ceiling['mean_iou'] is not None:
             shown += f' ({score.part_of_ceiling["mean_iou"]:.1%} of what real photos get)'

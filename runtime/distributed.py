@@ -1,6 +1,7 @@
 """What the processes of one training exchange: python -m paddle.distributed.launch train.py. Alone, nothing.
 
-Collectives run in lockstep: every rank calls them in the same order. `barrier` before those that may be waited for long.
+Collectives run in lockstep: every rank calls them in the same order. Over gloo they give up after 30 seconds: `barrier` before those
+that follow what rank 0 does alone, as it saves, draws or scores.
 """
 import contextlib
 import os
@@ -99,9 +100,10 @@ def barrier():
 
 
 def gathered(value):
-    """list of every rank's `value`, any object that can be pickled."""
+    """list of every rank's `value`, any object that can be pickled. Waits for all ranks, however long one works alone before."""
     if ranks() == 1:
         return [value]
+    barrier()
     values = []
     with _explained():
         distributed.all_gather_object(values, value)

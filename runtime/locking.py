@@ -1,6 +1,7 @@
 """One writer to a folder: a lock that ends with its process, however that ends."""
 import contextlib
 import os
+import re
 import socket
 
 try:
@@ -19,9 +20,12 @@ def locked(folder, writer, flags):
 
     InputError if another is there, with the `flags` that name another folder, or if nothing can be written or locked there.
     """
+    path = os.path.join(folder, FILE)
     try:
         os.makedirs(folder, exist_ok=True)
-        file = open(os.path.join(folder, FILE), 'a+')
+        if os.path.islink(path) or os.path.isfile(path) and not _is_ours(path):
+            raise InputError(f'{path}: is no lock of this program, and is left as it is: move it away, or name another {flags}')
+        file = open(path, 'a+')
     except OSError as error:
         raise InputError(f'{error.filename or folder}: cannot be written: {error.strerror or error}') from None
     with file:
@@ -41,3 +45,9 @@ def locked(folder, writer, flags):
         except OSError as error:
             raise InputError(f'{folder}: cannot be written: {error.strerror or error}') from None
         yield
+
+
+def _is_ours(path):
+    """Whether a lock's file holds what `locked` writes, or nothing, as between the two acts of writing it."""
+    with open(path, 'rb') as file:
+        return re.fullmatch(rb'(process \d+ on [^\n]*)?', file.read(1000)) is not None

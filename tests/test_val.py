@@ -51,7 +51,8 @@ def validation(scripts, trained, tmp_path_factory):
 
 def test_every_sample_once(validation):
     folder, pictures = validation
-    assert sorted(os.listdir(folder / 'pics')) == [f'{name}.{ending}' for name in NAMES for ending in ('jpg', 'png')]
+    files = [f'{name}.{ending}' for name in NAMES for ending in ('jpg', 'png')]
+    assert sorted(os.listdir(folder / 'pics')) == ['.lock', *files, 'painted.json']
     for name in NAMES:
         assert pictures[name].shape == (32, 32, 3)
         assert np.abs(pictures[name] - pixels(folder / f'pics/{name}.jpg')).mean() < 4    # JPEG, quality 95

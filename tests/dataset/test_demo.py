@@ -1,6 +1,7 @@
 """Demo scenes: a pure function of the seed, maps that fit each other, and a set that appears whole or not at all."""
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ from PIL import Image
 from dataset import demo
 from dataset.palette import COCO_STUFF
 from runtime.errors import InputError
+from tests.runner import message, says
 
 THINGS = range(91)  # ids of countable objects in COCO-Stuff
 
@@ -138,11 +140,63 @@ def test_interrupted_write_leaves_the_earlier_set(tmp_path, monkeypatch):
     assert tree(tmp_path / 'set') == before and os.listdir(tmp_path) == ['set']
 
 
-def test_what_a_kill_left_behind_is_cleared(tmp_path):
-    (tmp_path / 'set.partial/train_img').mkdir(parents=True)
-    (tmp_path / 'set.partial/train_img/scene_00000.jpg').write_text('half')
-    demo.write(tmp_path / 'set', train=1, val=0, height=32, width=32)
-    assert os.listdir(tmp_path) == ['set']
+def small(root, **more):
+    return demo.write(root, **{**dict(train=2, val=1, height=32, width=32), **more})
+
+
+@pytest.mark.parametrize('foreign', ['train_img/scene_00000.jpg', 'train_img/scene_00002.jpg', 'sheet.jpg', 'demo.json'])
+def test_a_file_with_a_name_of_ours_is_refused_and_kept(tmp_path, foreign):
+    """Put in the place of one that was made, or beside those; before the set is made anew with other settings, and in no set."""
+    small(tmp_path / 'set')
+    for place in ('set', 'none'):
+        path = tmp_path / place / foreign
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('mine')
+        before = tree(tmp_path)
+        assert says(message(small, tmp_path / place, seed=3), path)
+        assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize('name', ['set.partial', 'set.replaced'])
+def test_folders_beside_the_set_are_somebody_elses(tmp_path, name):
+    small(tmp_path / 'set')
+    (tmp_path / name / 'train_img').mkdir(parents=True)
+    (tmp_path / name / 'train_img/scene_00000.jpg').write_text('mine')
+    small(tmp_path / 'set', seed=3)
+    assert (tmp_path / name / 'train_img/scene_00000.jpg').read_text() == 'mine'
+    assert sorted(os.listdir(tmp_path)) == ['set', name]
+
+
+def test_a_set_of_an_earlier_version_is_made_again_if_it_is_the_same(tmp_path):
+    """It has no record: then what is made anew says whether the files there are the demo's."""
+    small(tmp_path / 'set')
+    (tmp_path / 'set/demo.json').unlink()
+    before = tree(tmp_path)
+    small(tmp_path / 'set')
+    assert tree(tmp_path) == before
+    assert says(message(small, tmp_path / 'set', seed=3), tmp_path / 'set', 'by an earlier version', 'choose another --output')
+    assert tree(tmp_path) == before
+
+
+def test_two_first_runs_at_once(tmp_path, monkeypatch):
+    """A second process makes the set while the first one does, at any moment of it; both end well, with one set."""
+    small(tmp_path / 'expected')
+    expected, rename = tree(tmp_path / 'expected'), os.rename
+    for moment in (0, 1):
+        root = tmp_path / f'set{moment}'
+
+        def renamed(source, target, moment=moment, root=root):
+            monkeypatch.setattr(os, 'rename', rename)
+            if moment:      # both have seen that no set was there
+                shutil.copytree(tmp_path / 'expected', root)
+            rename(source, target)
+        if moment == 0:
+            shutil.copytree(tmp_path / 'expected', root)
+        monkeypatch.setattr(os, 'rename', renamed)
+        small(root)
+        assert tree(root) == expected
+    monkeypatch.undo()
+    assert sorted(os.listdir(tmp_path)) == ['expected', 'set0', 'set1']
 
 
 @pytest.mark.parametrize('wrong', [{'train': -1}, {'height': 8}, {'seed': -1}])

@@ -68,7 +68,7 @@ def test_what_a_folder_is_refused_for(scripts, trained, styled, tmp_path):
             (dict(label=tmp_path / 'empty'), ('--label', 'no images in it')),
             (dict(instance=scripts.data / 'val_inst/000.png'), ('--instance', 'no folder')),
             (dict(out=scripts.data / 'val_label'), ('--out', 'is the folder of --label')),
-            (dict(out=tmp_path / 'mine'), (tmp_path / 'mine/000.jpg', 'not by this command')),
+            (dict(out=tmp_path / 'mine'), (tmp_path / 'mine/000.jpg', 'no painted.json')),
             (dict(styles=8), ('--styles', 'no style encoder'))):
         flags = flags_of(scripts, trained, **{'out': tmp_path / 'out', **more})
         assert says(scripts.refusal('predict.py', *flags), *said)
@@ -80,7 +80,7 @@ def test_what_a_folder_is_refused_for(scripts, trained, styled, tmp_path):
 def test_other_settings_in_the_same_folder_are_refused(scripts, styled, tmp_path):
     flags = flags_of(scripts, styled, out=tmp_path / 'painted', style_photo=scripts.data / 'val_img')
     predicted(scripts, *flags)
-    assert len(os.listdir(tmp_path / 'painted')) == 4
+    assert sorted(os.listdir(tmp_path / 'painted')) == ['.lock', '000.jpg', '001.jpg', '002.jpg', 'painted.json']
     before = contents(tmp_path)
     assert says(scripts.refusal('predict.py', *flags, '--seed=1'), 'other weights, options or styles', 'another --out')
     assert contents(tmp_path) == before

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +16,7 @@ from model.weights import read_weights
 from output.checkpoint import Checkpoint
 from result import best
 from result.best import Best, score_is_due
+from runtime.writing import staged
 
 ACTS = ('open', 'os.mkdir', 'os.rename', 'os.symlink', 'os.link', 'os.remove', 'os.rmdir', 'os.scandir', 'os.listdir')
 
@@ -44,7 +46,7 @@ def scored(output, epoch, score, found=None):
             found.extend(sorted(os.listdir(pictures)))
         return Score(scores={'mean_iou': score}, protocol={'name': 'spade'}, **painter)
     scoring = Best.__new__(Best)
-    scoring.folder = os.path.join(output, 'scoring')
+    scoring.folder = staged(os.path.join(output, 'scoring'))
     scoring.opt = OPT(label_nc=182, output=output, use_vae=False, score_epoch_freq=1)
     scoring.evaluation = SimpleNamespace(score=evaluated)
     return scoring.score(Stub(epoch), Checkpoint(output), epoch)
@@ -138,8 +140,9 @@ def test_a_kill_while_an_epoch_is_kept_again_loses_no_copy(tmp_path):
 def test_pictures_that_a_kill_has_left_are_not_scored(tmp_path):
     """They may be of a set that has changed since."""
     save(tmp_path, 1)
-    (tmp_path / 'scoring/pics').mkdir(parents=True)
-    (tmp_path / 'scoring/pics/removed_since.png').write_text('a picture')
+    left = Path(staged(tmp_path / 'scoring'), 'pics')
+    left.mkdir(parents=True)
+    (left / 'removed_since.png').write_text('a picture')
     found = []
     scored(tmp_path, 1, 0.3, found)
     assert found == ['000.png', '001.png']
@@ -147,7 +150,10 @@ def test_pictures_that_a_kill_has_left_are_not_scored(tmp_path):
 
 def test_restart_removes_what_a_kill_has_left_of_copies(tmp_path):
     save(tmp_path, 1)
-    for name in ('best', 'best.replaced', 'epoch_3.unfinished', 'scoring', 'mine'):
-        (tmp_path / name).mkdir()
+    for name in ('best', 'best.replaced', staged('epoch_3'), staged('scoring'), 'epoch_4'):
+        shutil.copytree(tmp_path / 'model', tmp_path / os.path.basename(name))
+    (tmp_path / 'epoch_4/notes.txt').write_text('mine')
+    Checkpoint(tmp_path).mend_copies()
     Checkpoint(tmp_path).clear()
-    assert {path.name for path in tmp_path.iterdir()} == {'checkpoints', 'model', 'current_epoch.npy', 'mine'}
+    assert {path.name for path in tmp_path.iterdir()} == {'checkpoints', 'model', 'current_epoch.npy', 'epoch_4'}
+    assert os.listdir(tmp_path / 'epoch_4') == ['notes.txt']

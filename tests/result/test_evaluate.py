@@ -192,7 +192,7 @@ def test_training_keeps_the_best(scored):
     found = [line['scores']['mean_iou'] for line in lines]
     assert len(found) == 2 and lines[0]['protocol']['style'] == 'random'
     kept = json.loads((folder / 'output/best/score.json').read_text())
-    assert kept['scores']['mean_iou'] == max(found) and not (folder / 'output/scoring').exists()
+    assert kept['scores']['mean_iou'] == max(found) and not list((folder / 'output').glob('*scoring*'))
     assert sorted(os.listdir(folder / 'output/best')) == ['current_epoch.npy', 'n_d.pdparams', 'n_e.pdparams', 'n_g.pdparams',
                                                           'opt.json', 'score.json']
     assert int(np.load(folder / 'output/best/current_epoch.npy')) == 1 + int(np.argmax(found))
@@ -209,7 +209,7 @@ def test_scoring_changes_nothing_in_training(scripts, scored, tmp_path):
 def test_scoring_is_interrupted_at_once_and_made_up_for(scripts, weights, tmp_path):
     settings = dict(label_nc=182, dataset='coco_stuff', niter=1, score_epoch_freq=1, scoring=weights)
     process = scripts.start(tmp_path, **settings)
-    until(lambda: list((tmp_path / 'output/scoring/pics').glob('*.png')), process=process)
+    until(lambda: list((tmp_path / 'output').glob('.unfinished_*_scoring/pics/*.png')), process=process)
     assert kill(process, signal.SIGINT) == 130
     assert says((tmp_path / 'said').read_text(), 'all is saved but these scores')
     assert not (tmp_path / 'output/scores.jsonl').exists()

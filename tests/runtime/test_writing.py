@@ -8,7 +8,7 @@ import pytest
 
 from runtime.errors import InputError
 from runtime.locking import locked
-from runtime.writing import writing
+from runtime.writing import staged, sweep, writing
 from tests.forked import REPOSITORY
 from tests.runner import says
 
@@ -32,11 +32,17 @@ def test_whole_or_as_before(tmp_path, alone):
 
 
 def test_folders_and_links(tmp_path):
-    for content in 'ab':
+    (tmp_path / 'folder').mkdir()   # an empty one is replaced
+
+    def folder():
         with writing(str(tmp_path / 'folder')) as unfinished:
             os.mkdir(unfinished)
-            open(os.path.join(unfinished, content), 'w').close()
-    assert os.listdir(tmp_path / 'folder') == ['b']
+            open(os.path.join(unfinished, 'a'), 'w').close()
+    folder()
+    (tmp_path / 'folder/a').write_text('mine')
+    with pytest.raises(InputError, match='folder: cannot be written: Directory not empty'):
+        folder()
+    assert os.listdir(tmp_path / 'folder') == ['a'] and (tmp_path / 'folder/a').read_text() == 'mine'
     with writing(str(tmp_path / 'link'), alone=False) as unfinished:
         os.symlink('folder', unfinished)
     assert os.readlink(tmp_path / 'link') == 'folder' and sorted(os.listdir(tmp_path)) == ['folder', 'link']
@@ -59,6 +65,32 @@ def test_processes_that_write_the_same_do_not_meet(tmp_path):
         subprocess.run([sys.executable, '-c', code], check=True, cwd=REPOSITORY)
         assert (tmp_path / 'a').read_text() == 'second'
     assert (tmp_path / 'a').read_text() == 'first' and os.listdir(tmp_path) == ['a']
+
+
+def test_a_name_is_swept_only_with_its_checksum(tmp_path):
+    """What a kill has left has a name that no user's file has by chance; what only looks alike stays."""
+    ours = [os.path.basename(staged(tmp_path / name, process)) for name, process in (('a.txt', ''), ('b', 17), ('c' * 255, 17))]
+    theirs = ['.unfinished_a.txt', '.unfinished_00000000_a.txt', 'a.txt.unfinished', f'{ours[0]}.txt', 'x' + ours[0]]
+    for name in ours + theirs:
+        (tmp_path / name).write_text(name)
+    sweep(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == sorted(theirs)
+
+
+def test_the_lock_of_another_program_is_refused_and_kept(tmp_path):
+    for content in ('their lock', 'process 7 on a host\nand more'):
+        (tmp_path / '.lock').write_text(content)
+        with pytest.raises(InputError, match='.lock: is no lock of this program') as caught:
+            with locked(str(tmp_path), 'writer', '--output'):
+                pass
+        assert says(str(caught.value), 'name another --output') and (tmp_path / '.lock').read_text() == content
+    (tmp_path / '.lock').unlink()
+    (tmp_path / 'file').write_text('process 7 on a host')
+    (tmp_path / '.lock').symlink_to('file')
+    with pytest.raises(InputError, match='.lock: is no lock of this program'):
+        with locked(str(tmp_path), 'writer', '--output'):
+            pass
+    assert (tmp_path / 'file').read_text() == 'process 7 on a host'
 
 
 def test_one_writer(tmp_path):
