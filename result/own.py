@@ -3,7 +3,7 @@ import json
 import os
 
 from dataset import classes
-from dataset.contents import fingerprint
+from dataset.contents import identity
 from dataset.files import find_samples
 from model.init import OPT
 from result.measure import file_digest
@@ -83,7 +83,7 @@ def description(dataroot, scoring):
                          f'result.train_segmenter --dataroot {dataroot}, or name its folder with --scoring')
     found = read(folder)
     opt = OPT(dataroot=dataroot, label_nc=found['label_nc'], no_instance=True)
-    if fingerprint(find_samples(opt, 'val', photos=False)) != found['val']:
+    if identity(find_samples(opt, 'val', photos=False), dataroot, found['val']) != found['val']:
         raise InputError(f'{os.path.join(folder, DESCRIPTION)}: its network knows another data set than {dataroot} holds now '
                          '(val_label differs): its scores would mean nothing; train one with python -m result.train_segmenter, '
                          'or name its folder with --scoring')

@@ -23,7 +23,7 @@ import paddle
 from tqdm import tqdm
 
 from dataset import classes
-from dataset.contents import fingerprint
+from dataset.contents import identity
 from dataset.files import find_samples
 from dataset.labelled_images import epoch_order
 from dataset.loader import Loader
@@ -65,7 +65,7 @@ class Training:
                              f'{"{}x{}".format(*settings.size)}: nothing says which epoch is the best; label some of them')
         self.batch = min(settings.batch, len(self.samples))
         self.steps = min(len(self.samples), EPOCH) // self.batch   # of an epoch
-        self.about = {'train': fingerprint(self.samples), 'val': fingerprint(self.val_samples), 'label_nc': label_nc,
+        self.about = {**self.data_of(), 'label_nc': label_nc,
                       'size': '{}x{}'.format(*settings.size), 'epochs': settings.epochs, 'patience': settings.patience,
                       'batch': self.batch, 'lr': settings.lr, 'seed': settings.seed}
         paddle.seed(settings.seed)
@@ -165,9 +165,14 @@ class Training:
               '--restart trains it anew')
         return True
 
+    def data_of(self, about=None):
+        """'train' and 'val': what tells the files apart, of which a score depends on the label maps of validation alone."""
+        return {split: identity(samples, self.settings.dataroot, (about or {}).get(split, '')) for split, samples in (
+            ('train', self.samples), ('val', [sample._replace(photo=None) for sample in self.val_samples]))}
+
     def differences(self, about):
         """What another training's `about` has different, in words; '' if nothing."""
-        return ', '.join(f'{name} {about.get(name)} (now {value})' for name, value in self.about.items()
+        return ', '.join(f'{name} {about.get(name)} (now {value})' for name, value in {**self.about, **self.data_of(about)}.items()
                          if about.get(name) != value)
 
     def go_on(self):
