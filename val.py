@@ -25,7 +25,7 @@ def main():
 
 
 def validate(arguments):
-    """Paint the validation set; of several processes that launch has started, each paints its share. Then score it if wanted."""
+    """Paint the validation set; of several processes of a launch each its share. Then score it if wanted."""
     opt, painter = load_painter(arguments)
     plan.print_scales(opt, find_samples(opt, 'val', photos=False))
     folder, evaluation = os.path.join(arguments.results, 'pics'), None
@@ -41,8 +41,8 @@ def validate(arguments):
     print(f'{count} pictures in {folder}' + (f' (max_dataset_size {count})' if count == opt.max_dataset_size else '') +
           (', by the averaged weights (--weights last takes the others)' if painter.weights == 'averaged' else ''))
     if evaluation and distributed.is_main():
-        score = evaluation.score(folder, {'photo': 'photo (reconstruction)'}.get(style, style or 'none'), weights=painter.weights,
-                                 checkpoint=painter.folder)
+        score = evaluation.score(folder, {'photo': 'photo (reconstruction)'}.get(style, style or 'none'),
+                                 weights=painter.weights, checkpoint=painter.folder)
         score_log.append_score(arguments.scores, score)
         print(score_log.table([score]))
     distributed.barrier()
@@ -53,10 +53,11 @@ def command_line():
     parser.add_argument('--batchSize', metavar='INT', default='1', help='pictures painted at once by each process [1]')
     parser.add_argument('--watch_port', metavar='INT', default='0', help=f'{OPT.watch_port.help} [0]')
     parser.add_argument('--style', choices=('photo', 'random'), default=None,
-                        help='with a style encoder: the style of the photo, or a random one, seeded [photo; with --score random]')
+                        help='with a style encoder: of the photo, or random, seeded [photo; with --score random]')
     parser.add_argument('--png', action='store_true', default=False, help='write lossless PNG files too')
     parser.add_argument('--results', metavar='DIR', default='output_val/', help='folder for the pictures [output_val/]')
-    parser.add_argument('--score', action='store_true', default=False, help='score the PNG files too, as python -m result.evaluate')
+    parser.add_argument('--score', action='store_true', default=False,
+                        help='score the PNG files too, as python -m result.evaluate')
     add_settings(parser.add_argument_group('with --score'))
     return parser.parse_args()
 

@@ -1,7 +1,7 @@
 """One page that tells a run, in a single file that can be mailed: python -m log.page [--output output/ --log log/]
 
-Losses, scores, the same validation pictures epoch after epoch as a film strip, and settings, as page.html in the folder of the
-run. It needs nothing from outside, and no Paddle.
+Losses, scores, the same validation pictures epoch after epoch as a film strip, and settings, as page.html in the folder
+of the run. It needs nothing from outside, and no Paddle.
 """
 import argparse
 import base64
@@ -40,8 +40,9 @@ td,th{padding:.15em .9em;border-bottom:1px solid #ddd;text-align:left;font-varia
 
 
 def film(folder):
-    """[(caption, image)]: label maps, what was generated in up to FRAMES epochs, photos; from the val_<epoch>.jpg in `folder`."""
-    names = {int(match[1]): name for name in sorted(_listing(folder)) if (match := re.fullmatch(r'val_(\d+)\.jpg', name))}
+    """[(caption, image)]: label maps, pictures of up to FRAMES epochs, photos; from folder/val_<epoch>.jpg."""
+    names = {int(match[1]): name for name in sorted(_listing(folder))
+             if (match := re.fullmatch(r'val_(\d+)\.jpg', name))}
     epochs = sorted(names)
     frames = []
     for index in numpy.unique(numpy.linspace(0, len(epochs) - 1, min(FRAMES, len(epochs))).round().astype(int)):
@@ -69,7 +70,7 @@ def scores(output):
 
 
 def score_curves(scores):
-    """A picture of the scores over epochs, with those of real photos where they are known; of the last one's protocol alone."""
+    """A picture of the scores over epochs, of the last one's protocol alone; real photos' where they are known."""
     last = scores[-1]
     figure, axis = plt.subplots(figsize=(11, 3.6), constrained_layout=True)
     for name, colour in zip(DRAWN, plot.RUNS):
@@ -121,8 +122,8 @@ def page(output, log):
         parts.append(f'<h2>Scores</h2>{picture(score_curves(found), WIDTH, "scores")}{_score_table(found)}')
     parts.append(f'<h2>Losses</h2>{picture(curves, WIDTH, "losses")}')
     changed = OPT().differences(opt, effects=('networks', 'order', 'learned', 'bits', 'free'))
-    rows = ''.join(f'<tr><td>{name}</td><td>{html.escape(str(own))}</td><td class=faint>{html.escape(str(default))}</td></tr>'
-                   for name, (default, own) in changed.items())
+    rows = ''.join(f'<tr><td>{name}</td><td>{html.escape(str(own))}</td><td class=faint>{html.escape(str(default))}'
+                   '</td></tr>' for name, (default, own) in changed.items())
     rest = listed({name: value for name, value in opt.as_dict().items() if name not in changed})
     parts.append(f'<h2>Settings</h2><table><tr><th>option</th><th>here</th><th>default</th></tr>{rows}</table>'
                  f'<p class=faint>As by default: {rest}</p>')
@@ -130,10 +131,10 @@ def page(output, log):
 
 
 def _score_table(scores):
-    """The numbers of every epoch, and by what protocol; those of another than the last are marked, since they do not compare."""
+    """The scores of every epoch, and their protocol; epochs of another protocol than the last are marked."""
     last = scores[-1].protocol
     epochs = [f'{score.epoch}{"" if score.protocol == last else " *"}' for score in scores]
-    others = '' if all(score.protocol == last for score in scores) else '<p>* by another protocol or network: not comparable</p>'
+    others = '<p>* by another protocol or network: not comparable</p>' if any('*' in epoch for epoch in epochs) else ''
     columns = [('epoch', *epochs)] + [row for row in score_log.rows(scores) if set(row[1:]) != {'-'}]
     return f'{html_table(zip(*columns))}{others}<p class=faint>{listed(last)}</p>'
 
@@ -156,7 +157,8 @@ def picture(image, width, what):
     image.thumbnail((width, 10 ** 5), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     image.save(buffer, 'JPEG', quality=88)
-    return f'<img src="data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}" alt="{html.escape(what)}">'
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f'<img src="data:image/jpeg;base64,{data}" alt="{html.escape(what)}">'
 
 
 def log_of(output):

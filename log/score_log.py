@@ -1,4 +1,4 @@
-"""Scores of pictures: a record for each score, the scores.jsonl that they are appended to, and their table. Needs no Paddle."""
+"""Scores of pictures: a record for each, the scores.jsonl that keeps them, and their table. Needs no Paddle."""
 import dataclasses
 import html
 import json
@@ -38,8 +38,8 @@ class Score:
 _NUMBER, _TEXT = nullable(number()), nullable(text())
 _EACH, _NAMED = nullable(listing(_NUMBER)), nullable(mapping(_NUMBER))
 SCHEMA = record(dict(scores=mapping(_NUMBER), protocol=mapping(anything)), others=anything, optional=dict(
-    pictures=_TEXT, checkpoint=_TEXT, weights=_TEXT, date=_TEXT, epoch=nullable(whole()), class_iou=_EACH, real_class_iou=_EACH,
-    real=_NAMED, part_of_ceiling=_NAMED))
+    pictures=_TEXT, checkpoint=_TEXT, weights=_TEXT, date=_TEXT, epoch=nullable(whole()), class_iou=_EACH,
+    real_class_iou=_EACH, real=_NAMED, part_of_ceiling=_NAMED))
 
 
 def append_score(path, score):
@@ -60,7 +60,8 @@ def append_score(path, score):
 def read(path):
     """The Scores of the file `path`, in its order, those of earlier versions too; [] without it."""
     try:
-        return [from_dict(line) for line in json_file.read_lines(path, SCHEMA, 'remove that line, or move the file away')]
+        lines = json_file.read_lines(path, SCHEMA, 'remove that line, or move the file away')
+        return [from_dict(line) for line in lines]
     except FileNotFoundError:
         return []
 
@@ -69,8 +70,8 @@ def warning(class_iou):
     """What must be said of scores with these IoU, a list of float or None; '' if nothing."""
     if sum(iou is not None for iou in class_iou or ()) != 1:
         return ''
-    return 'one class alone is in labels and segmentation: these accuracies and IoU mean nothing, since any picture gets them; ' \
-        'label the rest as a class too, not as 255'
+    return 'one class alone is in labels and segmentation: these accuracies and IoU mean nothing, since any picture ' \
+        'gets them; label the rest as a class too, not as 255'
 
 
 def from_dict(line):

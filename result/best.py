@@ -1,4 +1,4 @@
-"""Scores while training: every score_epoch_freq epochs the validation set is painted and scored, and the best is kept."""
+"""Scores while training: every score_epoch_freq epochs the validation set is painted and scored; the best is kept."""
 import os
 
 from log import score_log
@@ -28,14 +28,14 @@ class Best:
         self.folder = staged(os.path.join(opt.output, 'scoring'))   # a name that is ours alone: it is removed with all in it
         settings = Settings.of(opt, cache=self.folder, distance=by_distance, segmentation=not by_distance)
         if by_distance and (opt.score_by == 'fid') != (settings.dataset != OWN):
-            raise InputError(f'score_by {opt.score_by}: the network of one\'s own set gives segmenter_frechet, the published '
-                             'ones fid; name the other, or mean_iou')
+            raise InputError(f'score_by {opt.score_by}: an own network gives segmenter_frechet, the published ones '
+                             'fid; name the other, or mean_iou')
         self.opt, self.evaluation, self.scores = opt, Evaluation(settings), {}   # scores: the last ones
 
     def score(self, train_step, checkpoint, epoch):
-        """Paint, score and, if it is the best so far, keep the newest checkpoint, which must be that of `epoch`; what to say.
+        """Paint, score and, if it is the best so far, keep the newest checkpoint, that of `epoch`; returns a line.
 
-        The weights are kept before the score counts: if killed in between, the epoch is scored again; its copy is already there.
+        The weights are kept before the score is appended: if killed in between, the epoch is scored again.
         """
         opt = self.opt
         pictures, best = os.path.join(self.folder, 'pics'), os.path.join(opt.output, 'best')
@@ -46,7 +46,8 @@ class Best:
                                       weights=train_step.painter.weights)
         self.scores = score.scores
         found, (before, other) = score.scores[opt.score_by], self._before(score.protocol)
-        better = found is not None and (before is None or (found < before if opt.score_by in DISTANCES else found > before))
+        sign = -1 if opt.score_by in DISTANCES else 1
+        better = found is not None and (before is None or sign * found > sign * before)
         if better:
             checkpoint.keep('best', {SCORE: {'score_by': opt.score_by, **score.as_dict()}})
         score_log.append_score(os.path.join(opt.output, score_log.FILE), score)
@@ -61,12 +62,12 @@ class Best:
         return f'scores after epoch {epoch}: {shown}; ' + (f'kept in {best}' if better else f'{best} stays')
 
     def _before(self, protocol):
-        """(score of the best before, None if it is none that compares; in words how its protocol, or its network, differs)."""
+        """(score of the best before, None if none compares; in words how its protocol differs)."""
         path = os.path.join(self.opt.output, 'best', SCORE)
         try:
             kept = score_log.from_dict(json_file.read(path, score_log.SCHEMA, 'remove its folder'))
         except FileNotFoundError:
             return None, ''
-        differs = [f'{name} {kept.protocol.get(name)}, now {protocol.get(name)}' for name in {**kept.protocol, **protocol}
-                   if kept.protocol.get(name) != protocol.get(name)]
+        differs = [f'{name} {kept.protocol.get(name)}, now {protocol.get(name)}'
+                   for name in {**kept.protocol, **protocol} if kept.protocol.get(name) != protocol.get(name)]
         return (None, ', '.join(differs)) if differs else (kept.scores.get(self.opt.score_by), '')

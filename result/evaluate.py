@@ -2,7 +2,7 @@
 
     python -m result.evaluate --pictures output_val/pics --dataset coco_stuff
     python -m result.evaluate --pictures ours/pics --reference theirs/pics --protocol full_size --dataset cityscapes
-    python -m result.evaluate --pictures output_val/pics --dataset own --dataroot mine     (result.train_segmenter before it)
+    python -m result.evaluate --pictures output_val/pics --dataset own --dataroot mine    (after result.train_segmenter)
 
 Pictures are matched to the label maps by name. The scores, with all that they depend on, are printed and appended to
 result/scores.jsonl. Interrupted, the same command goes on where it stopped.
@@ -57,8 +57,8 @@ class Settings:
     def of(cls, opt, **choices):
         """Settings for what a model with the options `opt` paints, and `choices` among the others."""
         height, width = opt.picture_size
-        return cls(OWN if own.scores(opt) else dataset_of(opt), opt.dataroot, (width, height), opt.scoring, opt.max_dataset_size,
-                   **choices)
+        dataset = OWN if own.scores(opt) else dataset_of(opt)
+        return cls(dataset, opt.dataroot, (width, height), opt.scoring, opt.max_dataset_size, **choices)
 
 
 class Evaluation:
@@ -72,10 +72,11 @@ class Evaluation:
             self.dataset, folder, self.trained = DATASETS[settings.dataset], settings.scoring, None
         self.size = settings.size or self.dataset.size
         if self.trained and self.size != self.dataset.size:
-            raise InputError('pictures {}x{}, but the network in {} was trained for {}x{}: train one with result.train_segmenter '
-                             '--size {}x{} --output DIR, and name it with --scoring'.format(
-                                 *self.size, folder, *self.dataset.size, *self.size))
-        self.opt = OPT(label_nc=self.dataset.label_nc, no_instance=True, dataroot=settings.dataroot or self.dataset.dataroot)
+            raise InputError('pictures {0}x{1}, but the network in {2} was trained for {3}x{4}: train one with '
+                             'result.train_segmenter --size {0}x{1} --output DIR, and name it with --scoring'.format(
+                                 *self.size, folder, *self.dataset.size))
+        self.opt = OPT(label_nc=self.dataset.label_nc, no_instance=True,
+                       dataroot=settings.dataroot or self.dataset.dataroot)
         if settings.first is not None:
             self.opt.max_dataset_size = settings.first
         self.samples = find_samples(self.opt, 'val', photos=False)
@@ -101,12 +102,12 @@ class Evaluation:
     def score(self, folder, style=None, **painter):
         """The Score of the pictures in `folder`; InputError for anything wrong with them.
 
-        style: 'photo', 'random', 'none' or None, not known; painter: what Score tells of it: checkpoint, epoch, weights.
+        style: as in the protocol, None: not known; painter: what Score says of it: checkpoint, epoch, weights.
         """
         pictures = matching.matched(folder, self.samples, self.size, self.settings.allow_missing)
         if self.features and len(pictures) < 2:
-            raise InputError(f'{folder}: FID compares distributions and needs two pictures at least, found {len(pictures)}: '
-                             'score more pictures, or leave FID out with --no_fid')
+            raise InputError(f'{folder}: FID compares distributions and needs two pictures at least, found '
+                             f'{len(pictures)}: score more pictures, or leave FID out with --no_fid')
         scores, more, accuracies = {}, {}, [numpy.nan] * len(pictures)
         if self.segmentation:
             scores, class_iou, accuracies = self._segmentation_scores(
@@ -123,8 +124,9 @@ class Evaluation:
         prune(self.settings.cache)
         self.scored[folder] = list(zip(pictures, accuracies))
         other = 'fid' if self.trained else 'segmenter_frechet'
-        return Score(scores=_finite({name: scores.get(name) for name in score_log.SHOWN if name != other}), pictures=folder,
-                     protocol=self.description(pictures, style), date=now(), **painter, **more)
+        scores = _finite({name: scores.get(name) for name in score_log.SHOWN if name != other})
+        return Score(scores, self.description(pictures, style), folder, **painter, **more,
+                     date=datetime.datetime.now().astimezone().isoformat(timespec='seconds'))
 
     def ceiling(self, pictures):
         """_segmentation_scores of the real photos of these pictures, by the same network and protocol."""
@@ -136,7 +138,7 @@ class Evaluation:
         return self.real[stems]
 
     def _segmentation_scores(self, pairs, title):
-        """(scores, IoU of each class, None where it is not there, pixel accuracies of each) of pairs (picture path, label path)."""
+        """(scores, IoU of each class or None, pixel accuracy of each pair) of pairs (picture path, label path)."""
         total, accuracies = 0, []
         for counts in self.segmentation.counts(pairs, title):
             total = total + counts
@@ -148,16 +150,17 @@ class Evaluation:
         """dict: all that the scores of these pictures depend on."""
         width, height = self.size
         found = {'name': self.settings.protocol, 'dataset': self.settings.dataset, 'number_of_pictures': len(pictures),
-                 'missing_pictures': len(self.samples) - len(pictures), 'picture_size': f'{width}x{height}', 'style': style,
+                 'missing_pictures': len(self.samples) - len(pictures), 'picture_size': f'{width}x{height}',
+                 'style': style,
                  'encoding': ', '.join(sorted({os.path.splitext(picture.path)[1][1:].lower() for picture in pictures}))}
         if self.segmentation:
-            full = self.protocol.full_size
+            full, rule = self.protocol.full_size, self.dataset.mean_iou_over
             found.update(network=self.segmentation.kind.title, network_sha256=self.segmentation.checksum,
                          network_sees='picture enlarged to the label (bilinear)' if full else 'picture as it is',
                          scales=self.segmentation.kind.scales,
                          label_size="the label's own" if full else f'{width}x{height} (nearest)',
                          void='counted as wrong' if self.protocol.void_counted else 'ignored',
-                         mean_iou_over=self.dataset.mean_iou_over, mean_iou_other_over=OTHER[self.dataset.mean_iou_over])
+                         mean_iou_over=rule, mean_iou_other_over=OTHER[rule])
         if self.trained:
             found.update(name='own' if self.settings.protocol == 'spade' else f'own, {self.settings.protocol}',
                          network_trained_on=f'{self.trained["train"]} (validation {self.trained["val"]})')
@@ -172,14 +175,11 @@ class Evaluation:
         if self.statistics is None:
             split = self.settings.statistics
             if split in ('val', 'train'):
-                self.statistics = reference.of_photos(self.features, find_samples(self.opt, split), split, self.settings.dataset)
+                samples = find_samples(self.opt, split)
+                self.statistics = reference.of_photos(self.features, samples, split, self.settings.dataset)
             else:
                 self.statistics = reference.read(split, self.features.kind.features)
         return self.statistics
-
-
-def now():
-    return datetime.datetime.now().astimezone().isoformat(timespec='seconds')
 
 
 def _finite(scores):
@@ -204,14 +204,17 @@ def add_settings(parser):
     """The flags that say how to score."""
     parser.add_argument('--protocol', choices=PROTOCOLS, default=Settings.protocol, help='sizes and void pixels, see '
                         'docs/scores.md [spade]')
-    parser.add_argument('--statistics', default=Settings.statistics, metavar='val|train|FILE',
-                        help='what FID compares with: the photos of val_img or train_img, or an .npz file of mu and sigma [val]')
-    parser.add_argument('--cache', default=Settings.cache, metavar='DIR', help='what was measured already [result/cache/]')
+    parser.add_argument('--statistics', default=Settings.statistics, metavar='val|train|FILE', help='what FID compares '
+                        'with: the photos of val_img or train_img, or an .npz file of mu and sigma [val]')
+    parser.add_argument('--cache', default=Settings.cache, metavar='DIR',
+                        help='what was measured already [result/cache/]')
     parser.add_argument('--scores', default='result/scores.jsonl', metavar='FILE', help='results are appended here '
                         '[result/scores.jsonl]')
     parser.add_argument('--allow-missing', action='store_true', help='score what is there, and say what is not')
-    parser.add_argument('--no_fid', dest='distance', action='store_false', help='segmentation scores only, no Frechet distance')
-    parser.add_argument('--no_segmentation', dest='segmentation', action='store_false', help='FID (or Frechet distance) only')
+    parser.add_argument('--no_fid', dest='distance', action='store_false',
+                        help='segmentation scores only, no Frechet distance')
+    parser.add_argument('--no_segmentation', dest='segmentation', action='store_false',
+                        help='FID (or Frechet distance) only')
 
 
 def chosen(arguments):
@@ -228,12 +231,14 @@ def command_line(description):
     parser.add_argument('--reference', metavar='DIR', help="another system's pictures, scored beside them")
     parser.add_argument('--dataset', required=True, choices=[*DATASETS, OWN],
                         help=f'classes, segmentation network and picture size; {OWN}: those of result.train_segmenter')
-    parser.add_argument('--dataroot', metavar='DIR', help='folder that holds val_label and val_img [dataset/<dataset>/]')
-    parser.add_argument('--size', type=size_of, metavar='WxH', help="size of the pictures [the data set's in the paper]")
+    parser.add_argument('--dataroot', metavar='DIR',
+                        help='folder that holds val_label and val_img [dataset/<dataset>/]')
+    parser.add_argument('--size', type=size_of, metavar='WxH',
+                        help="size of the pictures [the data set's in the paper]")
     parser.add_argument('--batch', type=int, default=Settings.batch, help='pictures that go through a network together '
                         f'[{Settings.batch}]')
-    parser.add_argument('--checkpoint', metavar='TEXT', help='what painted the pictures, for the result (result.sheet shows the '
-                        'options of a folder)')
+    parser.add_argument('--checkpoint', metavar='TEXT', help='what painted the pictures, for the result (result.sheet '
+                        'shows the options of a folder)')
     parser.add_argument('--scoring', '--weights', default=Settings.scoring, metavar='DIR', help='folder of the scoring '
                         f'networks\' weights [result/; with --dataset {OWN} first {own.FOLDER}/ in the set]')
     add_settings(parser)
@@ -242,8 +247,8 @@ def command_line(description):
 
 def scored(arguments):
     """(Evaluation, the Scores of --pictures and --reference, which are appended to --scores)."""
-    evaluation = Evaluation(Settings(arguments.dataset, arguments.dataroot, arguments.size, arguments.scoring, batch=arguments.batch,
-                                     **chosen(arguments)))
+    evaluation = Evaluation(Settings(arguments.dataset, arguments.dataroot, arguments.size, arguments.scoring,
+                                     batch=arguments.batch, **chosen(arguments)))
     scores = [evaluation.score(arguments.pictures, checkpoint=arguments.checkpoint)]
     if arguments.reference:
         scores.append(evaluation.score(arguments.reference))

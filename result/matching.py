@@ -17,7 +17,8 @@ def images(folder):
     try:
         names = sorted(name for name in os.listdir(folder) if not name.startswith('.'))
     except OSError as error:
-        raise InputError(f'{folder}: cannot list the pictures: {error.strerror}; name their folder with --pictures') from None
+        raise InputError(f'{folder}: cannot list the pictures: {error.strerror}; name their folder with --pictures') \
+            from None
     files = {}
     for name in names:
         stem, ending = os.path.splitext(name)
@@ -36,10 +37,11 @@ def refuse_extra(folder, samples):
 
 
 def matched(folder, samples, size, allow_missing):
-    """[Picture] of `folder` that can be scored; with allow_missing a line says what is wrong with others and samples without one.
+    """[Picture] of `folder` that can be scored.
 
-    samples: list of dataset.files.Sample; size: (width, height) that every picture must have. InputError unless all are there
-    and readable, or with allow_missing some. Each is decoded here too: damage is to be found before hours of measuring.
+    samples: list of dataset.files.Sample; size: (width, height) that every picture must have. InputError unless all are
+    there and readable; with allow_missing some suffice, and a line says what is left out. Each is decoded here too, to
+    find damage before hours of measuring.
     """
     files = images(folder)
     stems = [sample.stem for sample in samples]
@@ -59,16 +61,17 @@ def matched(folder, samples, size, allow_missing):
                 problems.append((f'{os.path.basename(path)}: unreadable', 'unreadable'))
                 continue
             if found_size != size:
-                raise InputError(f'{path}: {found_size[0]}x{found_size[1]} pixels, but pictures of this data set have '
-                                 f'{size[0]}x{size[1]}: paint at that size, or say --size {found_size[0]}x{found_size[1]}, which '
-                                 'the result names')
+                found_size = f'{found_size[0]}x{found_size[1]}'
+                raise InputError(f'{path}: {found_size} pixels, but pictures of this data set have '
+                                 f'{size[0]}x{size[1]}: paint at that size, or say --size {found_size}')
             found.append(Picture(sample.stem, path, sample.label))
     if problems:
         kinds = [kind for _, kind in problems]
         counted = ', '.join(f'{kinds.count(kind)} {kind}' for kind in dict.fromkeys(kinds))
         listed = '; '.join(text for text, _ in problems[:LISTED]) + ('; ...' if len(problems) > LISTED else '')
         if not allow_missing or not found:
-            remedy = 'complete the folder, or score what is there with --allow-missing' if found else 'name the right folder'
-            raise InputError(f'{folder} and {os.path.dirname(samples[0].label)} do not match: {counted} ({listed}): {remedy}')
+            remedy = 'complete the folder, or score what is there with --allow-missing'
+            raise InputError(f'{folder} and {os.path.dirname(samples[0].label)} do not match: {counted} ({listed}): '
+                             f'{remedy if found else "name the right folder"}')
         print(f'{folder}: left out: {counted} ({listed})')
     return found

@@ -31,8 +31,8 @@ HEADER = 1 << 12   # bytes of a record at most
 class Cache:
     """Arrays by key in files of their own, whole or not there: what was interrupted goes on behind the last picture.
 
-    `what` (a dict) is everything that the arrays depend on besides the pictures: another protocol has another folder, named after
-    the digest of `what`, which it records.
+    `what` (a dict) is everything that the arrays depend on besides the pictures: another protocol has another folder,
+    named after the digest of `what`, which it records.
     """
 
     def __init__(self, folder, what):
@@ -65,7 +65,7 @@ class Cache:
 def prune(folder, most=MOST):
     """Remove arrays of the caches in `folder`, those not used for longest first, until `most` bytes are left.
 
-    Nothing else goes: a cache is a folder named after the digest of its record, an array a file in it named after a key.
+    Nothing else goes: a cache is a folder named after the digest of its record, an array a file in it named like a key.
     """
     arrays = []
     for name in os.listdir(folder) if os.path.isdir(folder) else ():
@@ -106,7 +106,7 @@ def file_digest(*paths):
 
 
 def true_classes(path, dataset):
-    """(H, W) int64 of a label file: the classes that are scored, VOID elsewhere; InputError for an id that does not exist."""
+    """(H, W) int64 of a label file: the classes that are scored, VOID elsewhere; InputError for an unknown id."""
     label = load_label(path, OPT(label_nc=dataset.label_nc)).astype(numpy.int64)
     table = numpy.full(dataset.label_nc + 1, VOID)
     ids = range(dataset.label_nc) if dataset.ids is None else dataset.ids
@@ -123,12 +123,13 @@ class Segmentation:
     """Pixels of pictures by true and predicted class, by the data set's network and a protocol."""
 
     def __init__(self, dataset, protocol, folder, cache, batch, size=None):
-        """folder: of the weights; size: (width, height) that photos are brought to first, where they are scored beside pictures."""
+        """folder: of the weights; size: (width, height) that photos are resized to first, if scored beside pictures."""
         self.dataset, self.protocol, self.folder, self.batch, self.size = dataset, protocol, folder, batch, size
         self.kind = NETWORKS[dataset.network]
         self.checksum = weights_checksum(self.kind, folder)
         self.cache = Cache(cache, {'counts': DECODER, 'weights': self.checksum, 'network': dataset.network,
-                                   'label_nc': dataset.label_nc, 'ids': dataset.ids, 'full_size': protocol.full_size, 'size': size})
+                                   'label_nc': dataset.label_nc, 'ids': dataset.ids,
+                                   'full_size': protocol.full_size, 'size': size})
         self.network = None
 
     def counts(self, pairs, title):
@@ -140,7 +141,7 @@ class Segmentation:
             yield counts.reshape(classes + 1, classes)
 
     def _measure(self, pairs):
-        """Yields (key, array of the counts that are not 0: where, how many) for each of `pairs`, a dict key -> paths."""
+        """Yields (key, array of the counts above 0: where, how many) for each of `pairs`, a dict key -> paths."""
         for keys, read in _alike(((key, self._read(*pair)) for key, pair in pairs.items()), self.batch):
             for key, (_, label), predicted in zip(keys, read, self.predict(numpy.stack([rgb for rgb, _ in read]))):
                 counts = confusion(label, predicted, len(self.dataset.names))
@@ -156,7 +157,8 @@ class Segmentation:
             x = F.interpolate(x, whole, mode='bilinear', align_corners=False)
         logits = self.network(x)
         for index in range(len(rgb)):   # one at a time: 182 maps of a picture are large
-            yield F.interpolate(logits[index:index + 1], size, mode='bilinear', align_corners=False).argmax(1).numpy()[0]
+            one = F.interpolate(logits[index:index + 1], size, mode='bilinear', align_corners=False)
+            yield one.argmax(1).numpy()[0]
 
     def _read(self, picture, label):
         """(uint8 (H, W, 3), int64 (H, W)): picture and true classes at the size that the protocol compares them at."""
@@ -171,7 +173,7 @@ class Segmentation:
 
 
 class Features:
-    """A network's features of pictures, at `size` (width, height), to which others are resized (bicubic, as training does).
+    """A network's features of pictures, at `size` (width, height), to which others are resized (bicubic).
 
     FID's Inception, or with the number of its classes a segmentation network that has features.
     """
@@ -184,7 +186,7 @@ class Features:
         self.network = None
 
     def of(self, entries, title):
-        """Yields float32 (kind.features) for each of `entries`, (picture path,) or (photo path, path of its label map), with a bar."""
+        """Yields float32 (kind.features) for each of `entries`, (picture,) or (photo, its label map), with a bar."""
         return measured(self.cache, entries, self._measure, self.batch, title)
 
     def _measure(self, entries):
@@ -199,9 +201,9 @@ class Features:
 
 
 def measured(cache, entries, measure, batch, title):
-    """Yields the array of each of `entries`, tuples of paths, in order, with a bar: from the cache, else measured and kept there.
+    """Yields the array of each of `entries`, tuples of paths, in order, with a bar: from the cache, else measured.
 
-    measure(dict: key -> entry) yields (key, array), in batches. Each file is hashed once, each cached array loaded once.
+    measure(dict: key -> entry) yields (key, array), in batches. Each file is hashed once, each array loaded once.
     """
     with bar(len(entries), title) as progress:
         for start in range(0, len(entries), BATCHES * batch):

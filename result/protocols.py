@@ -1,4 +1,4 @@
-"""How pictures are scored, by name: papers disagree because picture size, void pixels and reference statistics differ."""
+"""How pictures are scored, by name: papers differ in picture size, void pixels, classes and reference statistics."""
 import os
 from collections import namedtuple
 
@@ -21,10 +21,10 @@ OWN = 'own'   # the data set that is not one of DATASETS: result.own tells its c
 # mean_iou_over: the rule of the evaluation code that was published with the network (result/scores.py).
 Dataset = namedtuple('Dataset', 'dataroot label_nc network size names ids mean_iou_over')
 
-# Cityscapes' 35 ids -> the 19 classes that are evaluated (cityscapesScripts, helpers/labels.py); all other ids are void.
+# Cityscapes' 35 ids -> the 19 classes that are evaluated (cityscapesScripts, helpers/labels.py); other ids are void.
 CITYSCAPES = {7: 'road', 8: 'sidewalk', 11: 'building', 12: 'wall', 13: 'fence', 17: 'pole', 19: 'traffic light',
-              20: 'traffic sign', 21: 'vegetation', 22: 'terrain', 23: 'sky', 24: 'person', 25: 'rider', 26: 'car', 27: 'truck',
-              28: 'bus', 31: 'train', 32: 'motorcycle', 33: 'bicycle'}
+              20: 'traffic sign', 21: 'vegetation', 22: 'terrain', 23: 'sky', 24: 'person', 25: 'rider', 26: 'car',
+              27: 'truck', 28: 'bus', 31: 'train', 32: 'motorcycle', 33: 'bicycle'}
 
 DATASETS = {
     'coco_stuff': Dataset('dataset/coco_stuff/', 182, 'deeplab', (256, 256), COCO_STUFF, None, LABELLED),
@@ -40,10 +40,10 @@ PREPARED = {'dataset.prepare coco_stuff': 'coco_stuff', 'dataset.prepare ade20k'
 
 
 def dataset_of(opt):
-    """Key of DATASETS whose network knows the classes of opt.dataroot: named by opt.dataset, or known from its preparation.
+    """Key of DATASETS whose network knows the classes of opt.dataroot: named by opt.dataset, or by the set's record.
 
-    Their number tells nothing: pictures of another set with 182 classes would get plausible nonsense. A set without a record is
-    taken for the one that belongs where it lies (dataset.classes.USUAL_FOLDERS). InputError where neither says it.
+    Their number says nothing: pictures of another set with 182 classes would get plausible nonsense. A set without a
+    record is taken for the one that usually lies there (dataset.classes.USUAL_FOLDERS). InputError if neither is known.
     """
     if opt.dataset:
         if opt.dataset not in DATASETS:
@@ -53,13 +53,14 @@ def dataset_of(opt):
         made_by = maker_of(opt.dataroot)
         found = PREPARED.get(made_by or f'dataset.prepare {USUAL_FOLDERS.get(os.path.normpath(opt.dataroot))}')
         if found is None:
-            whose = 'a set of your own (dataset.prepare folder)' if made_by == 'dataset.prepare folder' else 'not known whose it is'
+            own = made_by == 'dataset.prepare folder'
+            whose = f'a set of your own ({made_by})' if own else 'not known whose it is'
             height, width = opt.picture_size
-            raise InputError(f'{opt.dataroot}: {whose}, and its number of classes, {opt.label_nc}, does not tell: the published '
-                             f'segmentation networks are for {", ".join(DATASETS)}; name that one with --dataset if the label ids '
-                             f'are the same, train one with python -m result.train_segmenter --dataroot {opt.dataroot} --size '
-                             f'{width}x{height}, or leave scoring out')
+            raise InputError(f'{opt.dataroot}: {whose}, and its number of classes, {opt.label_nc}, does not tell: the '
+                             f'published segmentation networks are for {", ".join(DATASETS)}; name that one with '
+                             '--dataset if the label ids are the same, train one with python -m result.train_segmenter '
+                             f'--dataroot {opt.dataroot} --size {width}x{height}, or leave scoring out')
     if DATASETS[found].label_nc != opt.label_nc:
-        raise InputError(f'dataset {found} has {DATASETS[found].label_nc} classes (label_nc), found {opt.label_nc} here: name the '
-                         'right --dataset, or leave scoring out')
+        raise InputError(f'dataset {found} has {DATASETS[found].label_nc} classes (label_nc), found {opt.label_nc} here'
+                         ': name the right --dataset, or leave scoring out')
     return found

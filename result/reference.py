@@ -14,10 +14,11 @@ from runtime.writing import writing
 
 TOGETHER = 64      # features that are taken into the moments together
 HEADER = 1 << 16   # bytes of an array's header and of a text, at most
+DAMAGE = OSError, ValueError, KeyError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error
 
 
 def moments(features, entries, title):
-    """scores.Moments of the pictures of `entries`; features: a result.measure.Features, whose `of` says what entries are."""
+    """scores.Moments of the pictures of `entries`; both arguments as for result.measure.Features.of."""
     result, rows = Moments(features.kind.features), []
     for row in features.of(entries, title):
         rows.append(row)
@@ -27,21 +28,22 @@ def moments(features, entries, title):
     if rows:
         result.add(rows)
     if not numpy.isfinite(result.scatter).all():
-        raise InputError(f'{os.path.join(features.folder, features.kind.file)}: gives features that are no finite numbers: its '
-                         'weights are damaged; convert them again')
+        raise InputError(f'{os.path.join(features.folder, features.kind.file)}: gives features that are not finite: '
+                         'the weights are damaged; convert them again')
     return result
 
 
 def of_photos(features, samples, split, dataset):
-    """Statistics (as `read` gives them) of the photos of a split's `samples`, which are kept in `statistics` beside the weights.
+    """Statistics (as `read` gives them) of the photos of a split's `samples`, kept in `statistics` beside the weights.
 
     The file is named after the bytes of all samples and of the weights. What is kept and cannot be read is made again.
     """
     if len(samples) < 2:
-        raise InputError(f'{os.path.dirname(samples[0].photo)}: FID needs two photos at least, found {len(samples)}: leave FID out '
-                         'with --no_fid')
+        raise InputError(f'{os.path.dirname(samples[0].photo)}: FID needs two photos at least, found {len(samples)}: '
+                         'leave FID out with --no_fid')
     entries = [(sample.photo, sample.label) for sample in samples]
-    key = hashlib.sha256(' '.join([features.cache.what, *(file_digest(*entry) for entry in entries)]).encode()).hexdigest()[:16]
+    contents = ' '.join([features.cache.what, *(file_digest(*entry) for entry in entries)])
+    key = hashlib.sha256(contents.encode()).hexdigest()[:16]
     size = f'{features.size[0]}x{features.size[1]}'
     path = os.path.join(features.folder, 'statistics', f'{dataset}_{split}_{size}_{key}.npz')
     try:
@@ -59,9 +61,9 @@ def of_photos(features, samples, split, dataset):
 
 
 def read(path, features):
-    """dict: 'mu' (features), 'sigma' (features, features), float64, and 'what' in words, of an .npz file, ours or pytorch-fid's.
+    """dict: 'mu' (features), 'sigma' (features, features), float64, and 'what', text, of an .npz file.
 
-    InputError for anything else: no array is read that is larger than these, and no number is taken that a covariance cannot hold.
+    InputError for anything else; no array is read that is larger than these.
     """
     try:
         with zipfile.ZipFile(path) as file:
@@ -73,9 +75,9 @@ def read(path, features):
         scale = numpy.abs(sigma).max()
         if numpy.abs(sigma - sigma.T).max() > 1e-6 * scale or numpy.linalg.eigvalsh(sigma)[0] < -1e-6 * scale:
             raise ValueError('sigma is no covariance: it is not symmetric, or has negative eigenvalues')
-    except (OSError, ValueError, KeyError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f'{path}: no reference statistics: {" ".join(str(error).split())}; --statistics takes val, train or an '
-                         f'.npz file of mu ({features}) and sigma ({features}, {features})') from None
+    except DAMAGE as error:
+        raise InputError(f'{path}: no reference statistics: {" ".join(str(error).split())}; --statistics takes val, '
+                         f'train or an .npz file of mu ({features}) and sigma ({features}, {features})') from None
     return {'mu': mu, 'sigma': sigma, 'what': what}
 
 

@@ -9,7 +9,7 @@ VOID = 255   # true label of a pixel that has none
 
 # Which classes a mean IoU is over: the evaluation codes of the segmentation networks differ.
 LABELLED = 'classes in the labels'                        # kazuto1011/deeplab-pytorch, libs/utils/metric.py (b88e760)
-EITHER = 'classes in the labels or the segmentation'      # fyu/drn, segment.py: a class that is only predicted counts as 0
+EITHER = 'classes in the labels or the segmentation'      # fyu/drn, segment.py: one that is only predicted is 0
 ALL = 'all classes, an absent one as 0'                   # CSAILVision/semantic-segmentation-pytorch, eval.py
 OTHER = {LABELLED: EITHER, EITHER: LABELLED, ALL: LABELLED}   # the rule of the second figure
 
@@ -19,7 +19,7 @@ OTHER = {LABELLED: EITHER, EITHER: LABELLED, ALL: LABELLED}   # the rule of the 
 def confusion(label, predicted, classes):
     """int64 (classes + 1, classes): pixels by true class, in the last row void, and predicted class.
 
-    label: integers 0 .. classes - 1 or VOID; predicted: 0 .. classes - 1, of the same shape. ValueError for anything else.
+    label: integers 0 .. classes - 1 or VOID; predicted: 0 .. classes - 1, of the same shape; else ValueError.
     """
     label, predicted = numpy.asarray(label, numpy.int64), numpy.asarray(predicted, numpy.int64)
     if label.shape != predicted.shape:
@@ -29,17 +29,16 @@ def confusion(label, predicted, classes):
         wrong = values[(values < 0) | (values >= classes)]
         if wrong.size:
             raise ValueError(f'{what}: found class {wrong.flat[0]}, expected 0 .. {classes - 1}')
-    row = numpy.where(void, classes, label)
-    return numpy.bincount((row * classes + predicted).ravel(), minlength=(classes + 1) * classes).reshape(classes + 1, classes)
+    cell = numpy.where(void, classes, label) * classes + predicted
+    return numpy.bincount(cell.ravel(), minlength=(classes + 1) * classes).reshape(classes + 1, classes)
 
 
 def segmentation_scores(counts, void_counted=False, over=LABELLED):
     """dict of scores in 0 .. 1 from `confusion` counts, summed over pictures; NaN where nothing was counted.
 
     pixel_accuracy; mean_accuracy, over the classes in the labels; mean_iou, over the classes of the rule `over`, and
-    mean_iou_other, of OTHER[over]; frequency_weighted_iou; class_iou, a float64 (classes), NaN for a class that is absent.
-    void_counted: void pixels are counted as wrong: among all pixels, and as false for the class predicted there; otherwise they
-    are left out.
+    mean_iou_other, of OTHER[over]; frequency_weighted_iou; class_iou, a float64 (classes), NaN for an absent class.
+    void_counted: void pixels are counted as wrong, among all pixels and for the class predicted there; else left out.
     """
     counts = numpy.asarray(counts)
     if not void_counted:
@@ -52,7 +51,7 @@ def segmentation_scores(counts, void_counted=False, over=LABELLED):
                 'mean_accuracy': _mean(class_accuracy),
                 'mean_iou': _mean_iou(class_iou, true, over),
                 'mean_iou_other': _mean_iou(class_iou, true, OTHER[over]),
-                'frequency_weighted_iou': float((true[true > 0] * class_iou[true > 0]).sum() / numpy.float64(counts.sum())),
+                'frequency_weighted_iou': float(numpy.nansum(true * class_iou) / numpy.float64(counts.sum())),
                 'class_iou': class_iou}
 
 
@@ -70,7 +69,7 @@ def _mean(values):
 # ---- FID
 
 class Moments:
-    """Mean and covariance, float64, of rows seen a few at a time (Chan, Golub and LeVeque, 1983); memory does not grow."""
+    """Mean and covariance, float64, of rows seen a few at a time (Chan, Golub and LeVeque, 1983)."""
 
     def __init__(self, columns):
         self.count, self.mean, self.scatter = 0, numpy.zeros(columns), numpy.zeros((columns, columns))
@@ -97,9 +96,9 @@ class Moments:
 def frechet_distance(mean, covariance, other_mean, other_covariance):
     """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^1/2) of two normal distributions.
 
-    With C = F F', tr (C1 C2)^1/2 is the sum of the singular values of F1' F2. That stays exact where covariances are singular:
-    with fewer pictures than features they are, and a general matrix root gives complex numbers there. ValueError for what is
-    not finite.
+    With C = F F', tr (C1 C2)^1/2 is the sum of the singular values of F1' F2. That stays exact for singular
+    covariances, as fewer pictures than features give, where a general matrix root is complex. ValueError for NaN and
+    infinity.
     """
     if not all(numpy.isfinite(array).all() for array in (mean, covariance, other_mean, other_covariance)):
         raise ValueError('means and covariances must be finite numbers')

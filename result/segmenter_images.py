@@ -1,4 +1,4 @@
-"""What the scoring network learns from: photos and label maps with one random scale, crop and flip, and other colours."""
+"""What the scoring network learns from: photos and label maps with a random scale, crop and flip, and other colours."""
 import numpy as np
 from PIL import Image
 
@@ -15,7 +15,7 @@ MOST_WEIGHT = 4.0
 
 
 class SegmenterImages:
-    """Samples at `size` (width, height): [epoch, index] -> {'rgb': uint8 (H, W, 3), 'label': int64 (H, W), VOID: not labelled}.
+    """Samples at `size` (width, height): [epoch, index] -> {'rgb': uint8 (H, W, 3), 'label': int64 (H, W), with VOID}.
 
     All draws are functions of (seed, epoch, index); epoch None: the whole photo, as generated pictures are scored.
     """
@@ -43,7 +43,7 @@ class SegmenterImages:
         return arrays
 
     def _laid_out(self, photo, label, rng):
-        """Both at one random scale, on a canvas of `size`: cut where they are larger, with grey and VOID beside where smaller."""
+        """Both at one random scale, on a canvas of `size`: cut where larger, grey and VOID beside where smaller."""
         zoom, stretch = rng.uniform(*ZOOM), rng.uniform(-STRETCH, STRETCH)
         size = [max(1, round(side * 2 ** power)) for side, power in zip(self.size, (zoom + stretch, zoom - stretch))]
         corner = [int(rng.integers(min(0, own - new), max(0, own - new) + 1)) for own, new in zip(self.size, size)]
@@ -71,11 +71,11 @@ def other_colours(rgb, rng):
 def class_weights(samples, opt):
     """float32 (label_nc): 1 for the commoner half of the classes that occur, up to MOST_WEIGHT for rare ones.
 
-    The root of median frequency balancing (Eigen and Fergus, arXiv 1411.4734): mean IoU counts classes alike, but false alarms too.
+    The root of median frequency balancing (Eigen and Fergus, arXiv 1411.4734): mean IoU counts false alarms too.
     """
     chosen = np.unique(np.linspace(0, len(samples) - 1, min(EXAMINED, len(samples))).round().astype(int))
-    pixels = sum(np.bincount(load_label(samples[index].label, opt).ravel(), minlength=opt.label_nc + 1) for index in chosen)
-    pixels = pixels[:opt.label_nc]
+    labels = (load_label(samples[index].label, opt).ravel() for index in chosen)
+    pixels = sum(np.bincount(label, minlength=opt.label_nc + 1) for label in labels)[:opt.label_nc]
     weights = np.ones(opt.label_nc, np.float32)
     there = pixels > 0
     if there.any():

@@ -2,7 +2,7 @@
 
     python -m result.sheet --pictures output_val/pics --dataset coco_stuff [--reference theirs/pics] [--rows 20]
 
-result/1.jpg, 2.jpg, ... have ten rows each: ours, the other system's, the photo, and the network's segmentation of these.
+result/1.jpg, 2.jpg, ... have ten rows each: ours, the other system's, the photo, and their segmentations.
 result/index.html shows them with scores, IoU by class, worst and best pictures, losses and settings, in one file.
 """
 import html
@@ -52,7 +52,7 @@ td+td{text-align:right;font-variant-numeric:tabular-nums}
 # ---- The sheets
 
 def rows(evaluation, systems, count):
-    """(stem, [uint8 (H, W, 3), ...]) of the first `count` scored pictures: systems and photo, then their segmentations."""
+    """(stem, [uint8 (H, W, 3), ...]) of the first `count` scored pictures: systems, photo, then their segmentations."""
     size, colours = evaluation.size, _colours(evaluation)
     samples = find_samples(evaluation.opt, 'val')[:count]
     folders = [{picture.stem: picture.path for picture, _ in evaluation.scored[folder]} for folder in systems.values()]
@@ -69,11 +69,12 @@ def rows(evaluation, systems, count):
 def _colours(evaluation):
     """uint8 (classes, 3): those of the scored classes in classes.json of the set, where it has one."""
     count, found = len(evaluation.dataset.names), classes.of_set(evaluation.opt)
-    return numpy.array(found['colours'], numpy.uint8)[list(evaluation.dataset.ids or range(count))] if found else palette(count)
+    ids = list(evaluation.dataset.ids or range(count))
+    return numpy.array(found['colours'], numpy.uint8)[ids] if found else palette(count)
 
 
 def sheet(titles, cells):
-    """uint8 picture of the rows `cells`, lists of pictures of one size, below the titles of the columns; small ones enlarged."""
+    """uint8 picture of the rows `cells`, lists of pictures of one size, below the titles; small ones enlarged."""
     enlarged = max(1, round(WIDTH / cells[0][0].shape[1]))
     cells = [[pixels.repeat(enlarged, 0).repeat(enlarged, 1) for pixels in row] for row in cells]
     height, width = cells[0][0].shape[:2]
@@ -106,16 +107,18 @@ def extremes(evaluation, folder):
 
 def page(evaluation, systems, scores, sheets, log, settings):
     """The HTML text; all pictures are in it."""
-    parts = [f'<h2>Scores</h2>{html_table([("", *systems), *score_log.rows(scores)])}<p>{score_log.warning(scores[0].class_iou)}</p>',
+    parts = [f'<h2>Scores</h2>{html_table([("", *systems), *score_log.rows(scores)])}',
+             f'<p>{score_log.warning(scores[0].class_iou)}</p>',
              f'<p class=faint>{listed(score_log.protocol(scores))}</p>',
              '<h2>The first pictures by name</h2>',
              *(picture(Image.open(path, formats=('JPEG', 'PNG')), SHEET_WIDTH, os.path.basename(path)) for path in sheets)]
     ranked = extremes(evaluation, settings.pictures)
     count = min(EXTREMES, (len(ranked) + 1) // 2)
     for title, chosen in (('Worst pictures', ranked[:count]), ('Best pictures', ranked[::-1][:count])):
-        figures = [f'<figure>{picture(load_photo(found.path), PICTURE_WIDTH, found.stem)}'
-                   f'<figcaption>{html.escape(found.stem)}<br>{accuracy:.3f}</figcaption></figure>' for accuracy, found in chosen]
-        parts.append(f'<h2>{title}, by pixel accuracy</h2><div class=row>{"".join(figures)}</div>')
+        figures = ''.join(f'<figure>{picture(load_photo(found.path), PICTURE_WIDTH, found.stem)}'
+                          f'<figcaption>{html.escape(found.stem)}<br>{accuracy:.3f}</figcaption></figure>'
+                          for accuracy, found in chosen)
+        parts.append(f'<h2>{title}, by pixel accuracy</h2><div class=row>{figures}</div>')
     parts.append('<h2>IoU by class</h2>' + _bars(
         evaluation.dataset.names, scores[0].class_iou, scores[0].real_class_iou))
     if log is not None:
@@ -145,11 +148,14 @@ def main():
     parser = command_line(__doc__)
     parser.add_argument('--rows', type=int, default=2 * ROWS,
                         help=f'validation pictures on the sheets, the first by name [{2 * ROWS}]')
-    parser.add_argument('--log', default='log/', metavar='DIR', help='folder of log.npy, for the curves; none without it [log/]')
-    parser.add_argument('--output', default='result/', metavar='DIR', help='folder for the sheets and index.html [result/]')
+    parser.add_argument('--log', default='log/', metavar='DIR',
+                        help='folder of log.npy, for the curves; none without it [log/]')
+    parser.add_argument('--output', default='result/', metavar='DIR',
+                        help='folder for the sheets and index.html [result/]')
     settings = parser.parse_args()
     if settings.rows < 1 or not settings.segmentation:
-        raise InputError('the sheet shows one row at least, and its segmentation: leave --no_segmentation out, and --rows above 0')
+        raise InputError('the sheet shows one row at least, and its segmentation: leave --no_segmentation out, and '
+                         '--rows above 0')
     device.use_best_device()
     evaluation, scores = scored(settings)
     systems = {'ours': settings.pictures}

@@ -4,8 +4,8 @@
     python -m result.evaluate --dataset own --dataroot mine --pictures output_val/pics
 
 It learns from train_img and train_label, and is kept as it was best on val_img: mine/segmenter/segmenter.pdparams, with
-segmenter.json, which says what it was trained on and how well it knows real photos: the ceiling of all scores it gives. Killed,
-the same command goes on after the last whole epoch, to the same bits.
+segmenter.json, which says what it was trained on and how well it knows real photos: the ceiling of all scores it gives.
+Killed, the same command goes on after the last whole epoch, to the same bits.
 """
 import argparse
 import datetime
@@ -61,8 +61,8 @@ class Training:
         self.data = SegmenterImages(self.samples, label_nc, settings.size, settings.seed)
         self.val = SegmenterImages(self.val_samples, label_nc, settings.size)
         if all((self.val[None, index]['label'] == VOID).all() for index in range(len(self.val))):
-            raise InputError(f'{settings.dataroot}: no pixel of val_label has a class (0 .. {label_nc - 1}) at the size '
-                             f'{"{}x{}".format(*settings.size)}: nothing says which epoch is the best; label some of them')
+            raise InputError(f'{settings.dataroot}: no pixel of val_label has a class (0 .. {label_nc - 1}) at the '
+                             f'size {"{}x{}".format(*settings.size)}: no epoch is the best; label some of them')
         self.batch = min(settings.batch, len(self.samples))
         self.steps = min(len(self.samples), EPOCH) // self.batch   # of an epoch
         self.about = {**self.data_of(), 'label_nc': label_nc,
@@ -70,8 +70,10 @@ class Training:
                       'batch': self.batch, 'lr': settings.lr, 'seed': settings.seed}
         paddle.seed(settings.seed)
         self.network = Segmenter(label_nc)
-        self.weights = numpy.append(class_weights(self.samples, self.opt), numpy.zeros(VOID + 1 - label_nc, numpy.float32))
-        self.optimizer = paddle.optimizer.AdamW(settings.lr, parameters=self.network.parameters(), weight_decay=WEIGHT_DECAY)
+        weights = class_weights(self.samples, self.opt)
+        self.weights = numpy.append(weights, numpy.zeros(VOID + 1 - label_nc, numpy.float32))
+        self.optimizer = paddle.optimizer.AdamW(settings.lr, parameters=self.network.parameters(),
+                                                weight_decay=WEIGHT_DECAY)
         self.history, self.best = [], {}   # [loss, mean IoU, pixel accuracy] of each epoch; weights of the best
 
     def run(self):
@@ -80,7 +82,8 @@ class Training:
             return
         self.go_on()
         began = time.monotonic()
-        with Loader(self.data, self.settings.nThreads) as loader, Loader(self.val, self.settings.nThreads) as val_loader:
+        workers = self.settings.nThreads
+        with Loader(self.data, workers) as loader, Loader(self.val, workers) as val_loader:
             while not self.is_complete():
                 loss = self.train_epoch(loader)
                 scores = self.validate(val_loader)
@@ -107,10 +110,10 @@ class Training:
         """The mean loss of the next epoch."""
         self.network.train()
         epoch, losses = len(self.history) + 1, []
-        order = epoch_order(self.opt, len(self.samples), epoch)[:self.steps * self.batch].reshape(self.steps, self.batch)
-        keys = [[(epoch, index) for index in row] for row in order.tolist()]
-        with tqdm(total=self.steps, desc=f'epoch {epoch}/{self.settings.epochs}', unit='step', disable=None, leave=False,
-                  dynamic_ncols=True) as bar:
+        order = epoch_order(self.opt, len(self.samples), epoch)[:self.steps * self.batch]
+        keys = [[(epoch, index) for index in row] for row in order.reshape(self.steps, self.batch).tolist()]
+        with tqdm(total=self.steps, desc=f'epoch {epoch}/{self.settings.epochs}', unit='step', disable=None,
+                  leave=False, dynamic_ncols=True) as bar:
             for batch in loader(keys):
                 step = (epoch - 1) * self.steps + len(losses)
                 self.optimizer.set_lr(learning_rate(self.settings.lr, step, self.settings.epochs * self.steps))
@@ -121,13 +124,14 @@ class Training:
 
     def step(self, batch):
         """One update; the loss."""
-        loss = weighted_cross_entropy(self.network(normalized(*IMAGENET_RGB, batch['rgb'])), batch['label'], self.weights)
+        logits = self.network(normalized(*IMAGENET_RGB, batch['rgb']))
+        loss = weighted_cross_entropy(logits, batch['label'], self.weights)
         loss.backward()
         self.optimizer.step()
         self.optimizer.clear_grad()
         if not math.isfinite(float(loss)):
-            raise InputError(f'the loss is {float(loss)} after {len(self.history)} epochs: begin anew with a lower --lr (now '
-                             f'{self.settings.lr}) and --restart')
+            raise InputError(f'the loss is {float(loss)} after {len(self.history)} epochs: begin anew with a lower '
+                             f'--lr (now {self.settings.lr}) and --restart')
         return float(loss)
 
     def validate(self, loader):
@@ -159,10 +163,10 @@ class Training:
         kept = own.read(self.output)
         others = self.differences({**kept, 'size': '{}x{}'.format(*kept['size'])})
         if others:
-            raise InputError(f'{path}: the network of another training is kept there: {others}: --restart trains this one in its '
-                             'place, or name another --output')
-        print(f'already complete: {path} describes it, mean IoU {kept["ceiling"]["mean_iou"]:.4f} on real validation photos; '
-              '--restart trains it anew')
+            raise InputError(f'{path}: the network of another training is kept there: {others}: --restart trains this '
+                             'one in its place, or name another --output')
+        print(f'already complete: {path} describes it, mean IoU {kept["ceiling"]["mean_iou"]:.4f} on real validation '
+              'photos; --restart trains it anew')
         return True
 
     def data_of(self, about=None):
@@ -190,15 +194,16 @@ class Training:
             raise InputError(f'{path}: no state of a training: {error}: begin anew with --restart') from None
         others = self.differences(about)
         if others:
-            raise InputError(f'{self.output}: a training with other settings or data has begun there: {others}: give its '
-                             'settings to go on, or begin anew with --restart')
+            raise InputError(f'{self.output}: a training with other settings or data has begun there: {others}: give '
+                             'its settings to go on, or begin anew with --restart')
         parts = {part: {name[len(part) + 1:]: value for name, value in state.items() if name.startswith(f'{part}/')}
                  for part in ('network', 'best', 'optimizer')}
         set_weights(self.network, parts['network'], path)
         self.best = parts['best']
         internal = {structured: parameter.name for structured, parameter in self.network.named_parameters()}
-        self.optimizer.set_state_dict({f'{internal[name.rsplit("/", 1)[0]]}_{name.rsplit("/", 1)[1]}_0': paddle.to_tensor(value)
-                                       for name, value in parts['optimizer'].items()})
+        optimizer = {name.rpartition('/'): value for name, value in parts['optimizer'].items()}
+        self.optimizer.set_state_dict({f'{internal[parameter]}_{part}_0': paddle.to_tensor(value)
+                                       for (parameter, _, part), value in optimizer.items()})
         print(f'goes on after epoch {len(self.history)} of {self.settings.epochs} in {self.output}')
 
     def save(self):
@@ -221,16 +226,18 @@ class Training:
             save_weights(self.best, unfinished)
         class_iou = [None if numpy.isnan(iou) else float(iou) for iou in scores.pop('class_iou')]
         found = classes.of_set(self.opt)
-        known = {**self.about, 'classes': found and found['names'][:self.opt.label_nc], 'weights_sha256': file_digest(path),
-                 'training_photos': len(self.samples), 'validation_photos': len(self.val_samples),
-                 'epochs_run': len(self.history), 'best_epoch': self.best_epoch(), 'ceiling': scores,
-                 'ceiling_class_iou': class_iou, 'history': self.history, 'paddle': paddle.__version__,
+        known = {**self.about, 'classes': found and found['names'][:self.opt.label_nc],
+                 'weights_sha256': file_digest(path), 'training_photos': len(self.samples),
+                 'validation_photos': len(self.val_samples), 'epochs_run': len(self.history),
+                 'best_epoch': self.best_epoch(), 'ceiling': scores, 'ceiling_class_iou': class_iou,
+                 'history': self.history, 'paddle': paddle.__version__,
                  'date': datetime.datetime.now().astimezone().isoformat(timespec='seconds')}
-        with writing(os.path.join(self.output, DESCRIPTION)) as unfinished, open(unfinished, 'w', encoding='utf-8') as file:
+        with writing(os.path.join(self.output, DESCRIPTION)) as unfinished, \
+                open(unfinished, 'w', encoding='utf-8') as file:
             json.dump(known, file, indent=1, ensure_ascii=False)
         os.remove(os.path.join(self.output, STATE))
-        print(f'kept: {path}, epoch {self.best_epoch()}; the ceiling, on {len(self.val_samples)} real validation photos: '
-              f'mean IoU {scores["mean_iou"]:.4f}, pixel accuracy {scores["pixel_accuracy"]:.4f}')
+        print(f'kept: {path}, epoch {self.best_epoch()}; the ceiling, on {len(self.val_samples)} real validation photos'
+              f': mean IoU {scores["mean_iou"]:.4f}, pixel accuracy {scores["pixel_accuracy"]:.4f}')
         if warning(class_iou):
             print(warning(class_iou))
         if not scores['mean_iou'] >= LITTLE:
@@ -249,15 +256,18 @@ def learning_rate(peak, step, steps):
 def command_line():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.error = lambda message: parser.exit(2, f'error: {message}; --help lists all\n')
-    parser.add_argument('--dataroot', required=True, metavar='DIR', help='the set: train_img, train_label, val_img, val_label')
-    parser.add_argument('--size', type=size_of, default=(256, 256), metavar='WxH', help='size of the pictures that will be scored: '
-                        'crop_size wide, crop_size / aspect_ratio high [256x256]')
-    parser.add_argument('--label_nc', type=int, metavar='INT', help='number of classes [as many as classes.json in the set names]')
+    parser.add_argument('--dataroot', required=True, metavar='DIR',
+                        help='the set: train_img, train_label, val_img, val_label')
+    parser.add_argument('--size', type=size_of, default=(256, 256), metavar='WxH',
+                        help='size of the pictures that will be scored: crop_size wide, crop_size / aspect_ratio high '
+                        '[256x256]')
+    parser.add_argument('--label_nc', type=int, metavar='INT',
+                        help='number of classes [as many as classes.json in the set names]')
     parser.add_argument('--output', metavar='DIR', help=f'where the network is kept [{FOLDER}/ in the set]')
-    parser.add_argument('--epochs', type=int, default=60, metavar='INT', help='epochs at most; the learning rate falls to zero '
-                        'over them [60]')
-    parser.add_argument('--patience', type=int, default=20, metavar='INT', help='stop after so many epochs without a better mean '
-                        'IoU on the validation photos [20]')
+    parser.add_argument('--epochs', type=int, default=60, metavar='INT',
+                        help='epochs at most; the learning rate falls to zero over them [60]')
+    parser.add_argument('--patience', type=int, default=20, metavar='INT',
+                        help='stop after so many epochs without a better mean IoU on the validation photos [20]')
     parser.add_argument('--batch', type=int, default=8, metavar='INT', help='samples in an update [8]')
     parser.add_argument('--lr', type=float, default=2e-3, metavar='FLOAT', help='highest learning rate (AdamW) [0.002]')
     parser.add_argument('--seed', type=int, default=0, metavar='INT', help='all randomness is a function of it [0]')
