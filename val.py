@@ -35,8 +35,8 @@ def validate(arguments):
     style = (arguments.style or ('random' if arguments.score else 'photo')) if opt.use_vae else None
     endings = ['.jpg'] + ['.png'] * (arguments.png or arguments.score)
     made_by = painted.made_by(opt, painter.folder)
-    record = {'painter': painted.identity(made_by, painter.weights), 'generator': painter.weights, **made_by, 'style': style,
-              'dataroot': opt.dataroot}
+    record = {'painter': painted.identity(made_by, painter.weights), 'generator': painter.weights, **made_by,
+              'style': style, 'dataroot': opt.dataroot}
     count = draw(opt, painter, folder, endings, style, opt.batchSize, distributed.rank(), distributed.ranks(), record)
     print(f'{count} pictures in {folder}' + (f' (max_dataset_size {count})' if count == opt.max_dataset_size else '') +
           (', by the averaged weights (--weights last takes the others)' if painter.weights == 'averaged' else ''))

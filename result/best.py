@@ -25,7 +25,7 @@ class Best:
     def __init__(self, opt):
         # The other kind of score needs another network's weights, and as much time again.
         by_distance = opt.score_by in DISTANCES
-        self.folder = staged(os.path.join(opt.output, 'scoring'))   # a name that is ours alone: it is removed with all in it
+        self.folder = staged(os.path.join(opt.output, 'scoring'))   # ours alone: it is removed whole
         settings = Settings.of(opt, cache=self.folder, distance=by_distance, segmentation=not by_distance)
         if by_distance and (opt.score_by == 'fid') != (settings.dataset != OWN):
             raise InputError(f'score_by {opt.score_by}: an own network gives segmenter_frechet, the published ones '

@@ -4,8 +4,10 @@ from collections import namedtuple
 
 from dataset.photo import load_photo
 from dataset.picture_file import ENDINGS, DataError
+from output import painted
 from runtime.bar import bar
 from runtime.errors import InputError
+from runtime.writing import painter_of
 
 LISTED = 5  # names that an error lists
 
@@ -22,7 +24,13 @@ def images(folder):
     files = {}
     for name in names:
         stem, ending = os.path.splitext(name)
-        if ending.lower() in ENDINGS and (stem not in files or ending.lower() == '.png'):
+        if ending.lower() not in ENDINGS:
+            continue
+        other = files.get(stem)
+        if other and '.png' not in (ending.lower(), os.path.splitext(other)[1].lower()):
+            raise InputError(f'{folder}: {os.path.basename(other)} and {name} have the same name but for the ending: '
+                             'remove one')
+        if not other or ending.lower() == '.png':
             files[stem] = os.path.join(folder, name)
     return files
 
@@ -74,4 +82,18 @@ def matched(folder, samples, size, allow_missing):
             raise InputError(f'{folder} and {os.path.dirname(samples[0].label)} do not match: {counted} ({listed}): '
                              f'{remedy if found else "name the right folder"}')
         print(f'{folder}: left out: {counted} ({listed})')
+    _refuse_mixture(folder, [picture.path for picture in found])
     return found
+
+
+def _refuse_mixture(folder, paths):
+    """InputError if the pictures `paths` of `folder` are of two models, or not of the one that its record names."""
+    one_of = {painter_of(path): path for path in reversed(paths)}   # None: by another program
+    named = (painted.read(folder) or {}).get('painter')
+    if len(one_of) > 1:
+        first, other, *_ = sorted(map(os.path.basename, one_of.values()))
+        raise InputError(f'{folder}: mixes pictures of {len(one_of)} models, such as {first} and {other}: their scores '
+                         'would be of neither; paint the whole set into one folder, or name another')
+    if named and named not in one_of:
+        raise InputError(f'{next(iter(one_of.values()))}: was not painted by the model that {painted.RECORD} beside it '
+                         f'names: paint the set again, or, if the pictures belong together, remove {painted.RECORD}')

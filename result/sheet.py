@@ -111,7 +111,7 @@ def page(evaluation, systems, scores, sheets, log, settings):
              f'<p>{score_log.warning(scores[0].class_iou)}</p>',
              f'<p class=faint>{listed(score_log.protocol(scores))}</p>',
              '<h2>The first pictures by name</h2>',
-             *(picture(Image.open(path, formats=('JPEG', 'PNG')), SHEET_WIDTH, os.path.basename(path)) for path in sheets)]
+             *(picture(load_photo(path), SHEET_WIDTH, os.path.basename(path)) for path in sheets)]
     ranked = extremes(evaluation, settings.pictures)
     count = min(EXTREMES, (len(ranked) + 1) // 2)
     for title, chosen in (('Worst pictures', ranked[:count]), ('Best pictures', ranked[::-1][:count])):

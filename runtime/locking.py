@@ -27,7 +27,8 @@ def locked(folder, writer, flags):
             raise InputError(f'{path}: is no lock of this program, and is left as it is: move it away, or name another {flags}')
         file = open(path, 'a+')
     except OSError as error:
-        raise InputError(f'{error.filename or folder}: cannot be written: {error.strerror or error}') from None
+        raise InputError(f'{error.filename or folder}: cannot be written: {error.strerror or error}: name another {flags}') \
+            from None
     with file:
         if fcntl is not None:
             try:

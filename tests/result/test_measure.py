@@ -1,6 +1,7 @@
 """What was measured of a picture is looked up once and kept; pictures are matched to label maps by name."""
 import collections
 import contextlib
+import json
 import os
 import time
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dataset.files import Sample
+from output import pictures
 from result import measure
 from result.matching import matched, refuse_extra
 from runtime import bar
@@ -82,6 +84,45 @@ def test_matching_lists_what_is_wrong(tmp_path, capsys):
     with pytest.raises(InputError, match='holds 1 pictures without a label map of their name, the first d.png'):
         refuse_extra(str(tmp_path / 'pics'), samples)
     refuse_extra(str(tmp_path / 'nowhere'), samples)
+
+
+PAINTERS = st.lists(st.sampled_from([None, 'a' * 16, 'b' * 16]), min_size=2, max_size=3)    # of the pictures; None: another program
+
+
+@given(painters=PAINTERS, named=st.sampled_from([None, '', 'a' * 16, 'b' * 16]))
+def test_a_folder_of_two_models_is_refused(tmp_path_factory, painters, named):
+    """Unless all pictures are by one model, and that is the one that painted.json names, where it does."""
+    folder = tmp_path_factory.mktemp('pics')
+    samples = [Sample(stem, f'val_label/{stem}.png', None, None) for stem in 'abc'[:len(painters)]]
+    for sample, painter in zip(samples, painters):
+        path = str(folder / f'{sample.stem}.png')
+        if painter:
+            pictures.save(np.zeros((4, 8, 3), np.uint8), path, painter)
+        else:
+            Image.new('RGB', (8, 4)).save(path)
+    if named is not None:
+        record = {'weights': '0' * 64, **({'painter': named} if named else {})}    # without: of an earlier version
+        (folder / 'painted.json').write_text(json.dumps(record))
+    try:
+        matched(str(folder), samples, (8, 4), False)
+        assert len(set(painters)) == 1 and (not named or named == painters[0])
+    except InputError as error:
+        assert '\n' not in str(error) and str(folder) in str(error)
+        if len(set(painters)) > 1:
+            assert says(str(error), f'mixes pictures of {len(set(painters))} models', 'a.png')
+        else:
+            assert named and named != painters[0] and says(str(error), 'was not painted by the model that painted.json')
+
+
+def test_two_pictures_of_one_name_are_refused(tmp_path):
+    """But a lossless one beside a JPEG, as val.py paints them, is taken."""
+    for name in 'a.jpg', 'a.png', 'b.jpg', 'b.jpeg':
+        Image.new('RGB', (8, 4)).save(tmp_path / name)
+    samples = [Sample(stem, f'val_label/{stem}.png', None, None) for stem in 'ab']
+    with pytest.raises(InputError, match='b.jpeg and b.jpg have the same name but for the ending'):
+        matched(str(tmp_path), samples, (8, 4), False)
+    (tmp_path / 'b.jpeg').unlink()
+    assert [os.path.basename(found.path) for found in matched(str(tmp_path), samples, (8, 4), False)] == ['a.png', 'b.jpg']
 
 
 def test_what_is_left_out_is_one_line_however_much_it_is(tmp_path, capsys):

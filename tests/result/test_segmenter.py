@@ -182,6 +182,10 @@ def test_what_is_refused(scripts, mine, tiny_set, segmented, tmp_path):
                 '--restart')
     assert says(scripts.failure('-m', 'result.train_segmenter', '--dataroot', tiny_set), 'classes.json', '--label_nc')
     assert says(scripts.failure(*command(mine, '--lr', 'inf')), '--lr')
+    assert says(scripts.failure(*command(tiny_set, '--label_nc', 1)), tiny_set, '1 class', 'label the rest as a class too')
+    (tmp_path / 'file').write_text('')      # as a set on a drive that may not be written to
+    assert says(scripts.failure(*command(mine, '--output', tmp_path / 'file/segmenter')), tmp_path / 'file', 'cannot be written',
+                'name another --output')
     assert says(scripts.failure(*command(tmp_path)), 'missing folder')
     with locked(tmp_path / 'busy', 'training of a scoring network', '--output'):
         assert says(scripts.failure(*command(mine, '--output', tmp_path / 'busy')), tmp_path / 'busy',
