@@ -170,13 +170,14 @@ class Training:
         return True
 
     def data_of(self, about=None):
-        """'train' and 'val': what tells the files apart, of which a score depends on the label maps of validation alone."""
+        """'train' and 'val': identities of the files; of validation the label maps alone, on which scores depend."""
         return {split: identity(samples, self.settings.dataroot, (about or {}).get(split, '')) for split, samples in (
             ('train', self.samples), ('val', [sample._replace(photo=None) for sample in self.val_samples]))}
 
     def differences(self, about):
         """What another training's `about` has different, in words; '' if nothing."""
-        return ', '.join(f'{name} {about.get(name)} (now {value})' for name, value in {**self.about, **self.data_of(about)}.items()
+        mine = {**self.about, **self.data_of(about)}
+        return ', '.join(f'{name} {about.get(name)} (now {value})' for name, value in mine.items()
                          if about.get(name) != value)
 
     def go_on(self):
