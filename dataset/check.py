@@ -12,7 +12,7 @@ import numpy as np
 
 from dataset import classes, contents
 from dataset.files import DataError, check_same_size, checked_label, pair_files, split_folders
-from dataset.label_map import Palettes, read_instances, read_map
+from dataset.label_map import MASKS, Palettes, read_instances, read_map
 from dataset.labelled_images import check_sizes, draw_geometry, global_batch
 from dataset.photo import flaws, is_grey, read_photo
 from dataset.picture_file import Notes, noted
@@ -24,9 +24,6 @@ from runtime.errors import InputError, shown_in_one_line
 
 SETTINGS = ('label_nc', 'contain_dontcare_label', 'no_instance', 'output_nc', 'crop_size', 'aspect_ratio', 'batchSize',
             'accumulate', 'dataroot', 'preprocess_mode', 'load_size', 'max_dataset_size')
-TWO_VALUES = ('the label maps hold 0 and 255 alone, and 255 means unlabelled: if it is white, a class of its own, python -m '
-              'dataset.prepare folder --colours FILE makes it one, FILE two lines: "0 0 0 0 ground" and "1 255 255 255 object"; if it '
-              'is unlabelled, there is one class to learn')
 SHOWN = 20  # problems of each kind on the screen; --report FILE has all
 
 # problems [(kind, line)]; size (width, height); counts: pixels of each id; grey: a photo without colour; None if unreadable;
@@ -108,7 +105,7 @@ class Tally:
             yield f'grey photos: {self.grey} of {self.photos} ({self.grey / self.photos:.2%})'
         yield from self.notes.lines()
         if self.masks and self.pixels[-1]:
-            yield TWO_VALUES
+            yield MASKS
 
     def problems(self):
         """[(kind, line)] of what is wrong with all samples together."""

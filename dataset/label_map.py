@@ -1,7 +1,7 @@
 """A label or instance map, decoded: the ids that were written, whatever the file's form, and what was done for that.
 
-Ids are the stored numbers of a grey picture, or the indices of a palette. Where a file leaves open which ids were meant, it is
-refused with the remedy; none is guessed.
+Ids are the stored numbers of a grey picture, or the indices of a palette. Where a file leaves open which ids were
+meant, it is refused with the remedy; none is guessed.
 """
 from collections import namedtuple
 
@@ -9,28 +9,37 @@ import numpy as np
 from PIL import Image
 
 from dataset.palette import NEAR, of_colours
-from dataset.photo import TURNS
+from dataset.photo import TURNS, is_deep
 from dataset.picture_file import DataError, decoded, header, notes_of
 
 # ids (H, W), integers; palette: the Palette whose indices are the ids, else None; notes: dict: what was done,
 # or left aside -> pixels, 0 for all
 LabelMap = namedtuple('LabelMap', 'ids palette notes')
 
-Palette = namedtuple('Palette', 'colours grey all_used')    # grey: all colours in use are; all_used: the map has all of them
+# grey: whether all colours in use are; all_used: whether the map has all of them
+Palette = namedtuple('Palette', 'colours grey all_used')
 
 STRETCH = {'L;2': 85, 'L;4': 17}    # Pillow spreads the values of 2-bit and 4-bit grey over 0 .. 255
-CARLA = 31                          # the highest tag of the simulator CARLA, in the red channel, is below; colours are brighter
-COMPARED = 64                       # files whose palettes are compared where a run starts: enough to notice, and no wait
-OWN_PALETTE = ('the colours must be mapped to ids: python -m dataset.prepare folder --colours FILE does it, FILE a table of lines '
+CARLA = 31                          # tags of the simulator CARLA, in one channel, are below; colours are brighter
+NO_GREY = 'GIF', 'BMP'             # formats that store grey as a palette
+COMPARED = 64                       # files whose palettes are compared where a run starts: enough, and no wait
+OWN_PALETTE = ('the colours must be mapped to ids: python -m dataset.prepare folder --colours FILE does it, FILE a '
+               'table of lines '
                '"id red green blue name"')
+# more levels are rather ids
+WHITE_RAMPS = (0, 255), (0, 128, 255), (0, 85, 170, 255), (0, 64, 128, 191, 255), (0, 65535)
+MASKS = ('the label maps hold 0 and 255 alone, and 255 means unlabelled: if it is white, a class of its own, python -m '
+         'dataset.prepare folder --colours FILE makes it one, FILE two lines: "0 0 0 0 ground" and "1 255 255 255 '
+         'object"; if '
+         'it is unlabelled, there is one class to learn: --label_nc 1')
 SAVE_OTHERWISE = 'save the ids as grey, or the map as RGB in the colours of the set'
 
 
 def read_map(file, what='label map', colours=None):
     """LabelMap of a path or io.BytesIO; `what` is the kind of map, for messages; DataError.
 
-    `colours`, a dict: colour -> id, of the set that a map alone belongs to: a map in these, or whose palette has them, is read by
-    colour. None: a folder's maps, of which Palettes compares the palettes.
+    `colours`, a dict: colour -> id, of the set that a map alone belongs to: a map in these, or whose palette has them,
+    is read by colour. None: a folder's maps, of which Palettes compares the palettes.
     """
     opened = _lossless(file, what)
     image, notes = opened.image, notes_of(opened)
@@ -58,7 +67,8 @@ def read_instances(file):
 
 
 def read_colours(file, ids, near=NEAR):
-    """LabelMap of a colour-coded map by a dict: colour -> id, and [(pixels, colour)] that it lacks; then the ids are None.
+    """LabelMap of a colour-coded map by a dict: colour -> id, and [(pixels, colour)] that it lacks; then the ids are
+    None.
 
     Lossy files are taken: colours `near` one in the dict count as it (dataset.palette.of_colours).
     """
@@ -76,10 +86,12 @@ def _lossless(file, what):
     """Opened of a file in which every id can be as it was written."""
     opened = decoded(file)
     if opened.lossy:
-        raise DataError(f'{file}: {what} stored as {opened.lossy}, which changes ids, expected a lossless file: make PNG files of the '
+        raise DataError(f'{file}: {what} stored as {opened.lossy}, which changes ids, expected a lossless file: make '
+                        'PNG files of the '
                         'original maps, or, of a map in colours, python -m dataset.prepare folder --colours', 'lossy map')
     if opened.inverted and opened.image.mode != '1':
-        raise DataError(f'{file}: {what} that stores white as 0 (TIFF, WhiteIsZero), so that programs disagree about its ids: save it '
+        raise DataError(f'{file}: {what} that stores white as 0 (TIFF, WhiteIsZero), so that programs disagree about '
+                        'its ids: save it '
                         'as PNG', 'inverted map')
     return opened
 
@@ -90,7 +102,8 @@ def _channel(file, what, opened, notes, colours):
     if image.mode in ('1', 'L', 'F') or image.mode.startswith('I'):
         return np.array(image)
     if ';16' in opened.raw_mode:
-        raise DataError(f'{file}: {what} of 16 bits and several channels, of which 8 bits would be read: save it with one channel',
+        raise DataError(f'{file}: {what} of 16 bits and several channels, of which 8 bits would be read: save it with '
+                        'one channel',
                         'colour-coded map')
     if image.mode == 'LA':
         _check_opaque(file, what, image)
@@ -103,32 +116,41 @@ def _channel(file, what, opened, notes, colours):
         if not unknown:
             notes['in the colours of the set'] = 0
             return LabelMap(_upright(opened, label, notes), None, notes)
-    red, green, blue = pixels[..., 0], pixels[..., 1], pixels[..., 2]
-    if (red == green).all() and (red == blue).all():
+    if (pixels[..., :1] == pixels[..., 1:]).all():
         notes['with three equal channels, of which one is taken'] = 0
-    elif not green.any() and not blue.any() and red.max() < CARLA:
-        notes['with ids in the red channel alone, as CARLA stores them'] = 0
-    else:
+        return pixels[..., 0]
+    filled = pixels.any((0, 1))
+    if filled.sum() > 1 or pixels.max() >= CARLA:
         raise _colour_coded(file, what, image.mode)
-    return red
+    notes[f'with ids in the {("red", "green", "blue")[filled.argmax()]} channel alone, as CARLA stores them'] = 0
+    return pixels[..., filled.argmax()]
 
 
 def _colour_coded(file, what, mode):
-    return DataError(f'{file}: {what} coded in colours (mode {mode}), expected one number per pixel (8-bit, 16-bit or palette PNG): '
+    return DataError(f'{file}: {what} coded in colours (mode {mode}), expected one number per pixel (8-bit, 16-bit or '
+                     'palette PNG): '
                      f'{OWN_PALETTE}', 'colour-coded map')
 
 
 def _colours(file, what, opened):
-    """uint8 (H, W, 3) of a picture without transparency."""
+    """uint8 (H, W, 3) of a picture without transparency; grey of more than 8 bits that uses no more is grey of 8."""
     _check_opaque(file, what, opened.image)
     if ';16' in opened.raw_mode and not opened.image.mode.startswith('I'):
         raise DataError(f'{file}: {what} in colours of 16 bits a channel: save it with 8', 'colour-coded map')
+    if is_deep(opened.image.mode):
+        values = np.asarray(opened.image)
+        if not (0 <= values.min() and values.max() <= 255):
+            raise DataError(f'{file}: {what} with values from {values.min():g} to {values.max():g}, which are no '
+                            'colours: save it '
+                            'with 8 bits a channel', 'colour-coded map')
+        return np.repeat(values[..., None].astype(np.uint8), 3, 2)
     return np.array(opened.image.convert('RGB'))
 
 
 def _check_opaque(file, what, image):
     if image.mode in ('LA', 'RGBA', 'PA', 'La', 'RGBa') and image.getchannel(image.mode[-1]).getextrema()[0] < 255:
-        raise DataError(f'{file}: {what} that is transparent in places: fill them with an id or a colour of their own, and save it '
+        raise DataError(f'{file}: {what} that is transparent in places: fill them with an id or a colour of their '
+                        'own, and save it '
                         'without transparency', 'transparent map')
 
 
@@ -156,7 +178,7 @@ def _note_declared(opened, values, notes):
     transparent = opened.image.info.get('transparency')
     if isinstance(transparent, bytes):      # by index
         transparent = [index for index, alpha in enumerate(transparent) if alpha < 255]
-    pixels = 0 if transparent is None or isinstance(transparent, tuple) else int(np.isin(values, transparent).sum())
+    pixels = 0 if transparent is None else int(np.isin(values, transparent).sum())
     if pixels:
         notes['with pixels declared transparent, which keep their ids'] = pixels
     try:
@@ -172,7 +194,8 @@ def _upright(opened, ids, notes):
     """The ids turned as the file's tag says; Pillow has done so with TIFF."""
     if opened.orientation in TURNS:
         notes['turned as their EXIF tag says'] = 0
-        ids = np.asarray(Image.fromarray(ids if ids.dtype == np.uint8 else ids.astype(np.int32)).transpose(TURNS[opened.orientation]))
+        image = Image.fromarray(ids if ids.dtype == np.uint8 else ids.astype(np.int32))
+        ids = np.asarray(image.transpose(TURNS[opened.orientation]))
     elif opened.turned:
         notes['turned as their orientation tag says'] = 0
     return ids
@@ -186,7 +209,12 @@ def _of_palette(file, what, opened, colours, notes):
     _note_declared(opened, index, notes)
     if all(colour == (number,) * 3 for number, colour in used.items()):
         return LabelMap(_upright(opened, index, notes), None, notes)
-    palette = Palette(table, all(len(set(colour)) == 1 for colour in used.values()), len(used) == len(table))
+    filled = [number for number, colour in enumerate(table) if any(colour) or number in used]   # the rest is padding
+    palette = Palette(table, all(len(set(colour)) == 1 for colour in used.values()), len(used) >= len(filled))
+    if palette.grey and opened.image.format in NO_GREY and not set(used.values()) <= set(colours or ()):
+        notes['with a palette of greys, which are the ids: GIF and BMP have no other grey'] = 0
+        greys = np.array([used.get(number, (0,))[0] for number in range(256)], np.uint8)
+        return LabelMap(_upright(opened, greys[index], notes), None, notes)
     if colours is not None:
         index, palette = _by_the_set(file, what, index, used, palette, colours, notes)
     if palette:
@@ -202,8 +230,8 @@ def _by_the_set(file, what, index, used, palette, by_colour, notes):
     if other and (len(known) < len(used) or whole_table) or palette.grey and len(known) < len(used):
         number = other[0] if other else next(number for number, colour in used.items() if colour != (number,) * 3)
         meant = f'the colour of id {by_colour[used[number]]} in this set' if other else 'a grey'
-        raise DataError(f'{file}: {what} with a palette in which index {number} is {used[number]}, {meant}: the index or the colour may '
-                        f'be meant: {SAVE_OTHERWISE}', 'palette')
+        raise DataError(f'{file}: {what} with a palette in which index {number} is {used[number]}, {meant}: the index '
+                        f'or the colour may be meant: {SAVE_OTHERWISE}', 'palette')
     if not other:
         return index, None if len(known) == len(used) else palette
     notes['whose palette has the colours of the set: they are taken, not the indices'] = 0
@@ -218,7 +246,7 @@ def _table(raw, mode):
 
 
 def palette_in(file, colours=None):
-    """Palette of a label map whose indices are its ids, else None; mostly its header tells. `colours`: as for read_map."""
+    """Palette of a label map whose indices are its ids, else None; mostly its header tells. colours: see read_map."""
     mode, palette = header(file)
     if mode != 'P':
         return None
@@ -231,8 +259,33 @@ def palette_in(file, colours=None):
         return None
 
 
+def masks(files, most=None):
+    """list of the values, where all the label maps, paths, hold greys from 0 to white to look at alone, such as 0 and
+    255; else [].
+
+    255 is white there, and unlabelled in a label map. most: as for check_palettes.
+    """
+    found = set()
+    for file in _spaced(files, most):
+        try:
+            found |= set(np.unique(read_map(file).ids).tolist())
+        except DataError:   # whoever reads the map says so
+            continue
+        if not any(all(any(abs(value - level) <= 1 for level in ramp) for value in found) for ramp in WHITE_RAMPS):
+            return []
+    values = sorted(found)
+    whole = [ramp for ramp in WHITE_RAMPS if len(ramp) == len(values) and np.abs(np.subtract(ramp, values)).max() <= 1]
+    return values if whole and values[0] == 0 and values[-1] == whole[0][-1] else []
+
+
+def _spaced(files, most):
+    """So many of the files, evenly spaced, or all."""
+    chosen = np.linspace(0, len(files) - 1, min(most or len(files), len(files))).round().astype(int)
+    return [files[index] for index in np.unique(chosen)]
+
+
 class Palettes:
-    """The palettes of a folder's label maps, gathered: the index is the id only where all files agree on what it means."""
+    """The palettes of a folder's label maps: the index is the id only where all files agree on what it means."""
 
     def __init__(self):
         self.first = self.colours = None
@@ -254,11 +307,13 @@ class Palettes:
     def check(self, remedy=OWN_PALETTE):
         """DataError if indices are no ids."""
         if self.others:
-            raise DataError(f'palette: the index is taken as the id, but {len(self.others)} of {self.count} files have another palette '
+            raise DataError(f'palette: the index is taken as the id, but {len(self.others)} of {self.count} files '
+                            'have another palette '
                             f'than {self.first}, such as {self.others[0]}: {remedy}', 'different palettes')
         if self.count and self.grey:
             greys = ', '.join(str(colour[0]) for colour in self.colours[:8])
-            raise DataError(f'{self.first}: a palette of the greys {greys}, none of them unused: they may be the ids, not their indices, '
+            raise DataError(f'{self.first}: a palette of the greys {greys}, none of them unused: they may be the ids, '
+                            'not their indices, '
                             f'as pngquant and optipng store grey pictures: {remedy}', 'grey palette')
 
 
@@ -268,7 +323,7 @@ def check_palettes(files, remedy=OWN_PALETTE, most=None, colours=None):
     most: of so many files, evenly spaced, not of all; colours: as for read_map.
     """
     palettes = Palettes()
-    for index in np.unique(np.linspace(0, len(files) - 1, min(most or len(files), len(files))).round().astype(int)):
-        palettes.add(files[index], palette_in(files[index], colours))
+    for file in _spaced(files, most):
+        palettes.add(file, palette_in(file, colours))
     palettes.check(remedy)
     return palettes.colours

@@ -21,7 +21,7 @@ from dataset.files import (  # noqa: F401
     load_photo,
     split_folders,
 )
-from dataset.label_map import COMPARED, check_palettes
+from dataset.label_map import COMPARED, MASKS, check_palettes, masks
 from model import sizes
 
 Geometry = namedtuple('Geometry', 'width height left top flip')  # size after resizing, then corner of the crop, in pixels
@@ -143,7 +143,10 @@ class LabelledImages:
     def __init__(self, opt, split='train', ranks=1):
         check_sizes(opt)
         self.opt, self.samples = opt, find_samples(opt, split)
-        check_palettes([sample.label for sample in self.samples], most=COMPARED)
+        maps = [sample.label for sample in self.samples]
+        check_palettes(maps, most=COMPARED)
+        if opt.label_nc > 1 and opt.contain_dontcare_label and masks(maps, COMPARED):
+            raise DataError(f'{split_folders(opt, split)["label"]}: {MASKS}', 'masks of 0 and 255')
         if len(self.samples) < global_batch(opt, ranks):
             times = ''.join(f', {what} {number}' for what, number in (('accumulate', opt.accumulate), ('processes', ranks))
                             if number > 1)

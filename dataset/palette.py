@@ -18,7 +18,8 @@ FREQUENT = 4    # pixels of one colour that is no blend: a class that the table 
 
 Class = namedtuple('Class', 'id colour name')  # colour: (red, green, blue), 0 .. 255
 
-# Lines of a colour table; the first form that fits every line is taken. The third is CamVid's and CVAT's, the last class_dict.csv's.
+# Lines of a colour table; the first form that fits every line is taken. The third is CamVid's and CVAT's, the last
+# class_dict.csv's.
 NUMBER, GAP = r'(\d+)', r'[\s,;]+'
 FORMS = {
     'id red green blue name': re.compile(GAP.join([NUMBER] * 4) + rf'(?:{GAP}(?P<name>.*))?'),
@@ -33,15 +34,18 @@ def text_of(path):
     """Text of a file in UTF-8 or, with its mark, UTF-16, without the mark; OSError, ValueError."""
     with open(path, 'rb') as file:
         content = file.read()
-    return content.decode('utf-16' if content[:2] in (b'\xff\xfe', b'\xfe\xff') else 'utf-8-sig')
+    try:
+        return content.decode('utf-16' if content[:2] in (b'\xff\xfe', b'\xfe\xff') else 'utf-8-sig')
+    except UnicodeDecodeError as error:
+        raise ValueError(f'byte {error.start} is no text in UTF-8: save the file as UTF-8') from None
 
 
 def read_table(path):
     """list of Class from a file; ValueError that says which line is wrong. Two colours may have one id.
 
-    Text: lines of one of FORMS, ids in their order where they have none; '#' begins a comment, and a first line without a digit
-    is a heading. JSON: {name: [red, green, blue], ...}, ids in that order, or, where the names are numbers, those are the ids.
-    OSError if it cannot be read.
+    Text: lines of one of FORMS, ids in their order where they have none; '#' begins a comment, and a first line without
+    a digit is a heading. JSON: {name: [red, green, blue], ...}, ids in that order, or, where the names are numbers,
+    those are the ids. OSError if it cannot be read.
     """
     text = text_of(path)
     rows = _json_rows(text) if text.lstrip()[:1] in ('{', '[') else _text_rows(text)
@@ -50,7 +54,8 @@ def read_table(path):
         if max(colour) > 255 or index > 65535:
             raise ValueError(f'{where}: id {index} with colour {tuple(colour)}: ids go to 65535, colours to 255')
         if colours.setdefault(tuple(colour), index) != index:
-            raise ValueError(f'{where}: colour {tuple(colour)} for id {index}, which id {colours[tuple(colour)]} has already')
+            raise ValueError(f'{where}: colour {tuple(colour)} for id {index}, which id {colours[tuple(colour)]} has '
+                             'already')
     if not rows:
         raise ValueError('no classes in it, expected lines of id red green blue name')
     return [Class(index, tuple(colour), name) for _, index, *colour, name in rows]
@@ -63,7 +68,8 @@ def _text_rows(text):
     if lines and not re.search(r'\d', lines[0][1]):
         lines = lines[1:]
     fitting = {form: [pattern.fullmatch(line) for _, line in lines] for form, pattern in FORMS.items()}
-    form, found = max(fitting.items(), key=lambda entry: sum(map(bool, entry[1])))     # of those that fit alike the first
+    # of those that fit alike the first
+    form, found = max(fitting.items(), key=lambda entry: sum(map(bool, entry[1])))
     rows = []
     for order, ((number, line), match) in enumerate(zip(lines, found)):
         if not match:
@@ -78,8 +84,8 @@ def _text_rows(text):
 def read_names(path):
     """list of class names, by id; ValueError, OSError.
 
-    Text: a name a line, in the order of the ids, or lines 'id, name', as in Roboflow's _classes.csv, where ids that are left out
-    are called by their number. Lines that begin with '#' are left out, and so is what follows a '#'.
+    Text: a name a line, in the order of the ids, or lines 'id, name', as in Roboflow's _classes.csv, where ids that are
+    left out are called by their number. Lines that begin with '#' are left out, and so is what follows a '#'.
     """
     found = [line.split('#')[0].strip() for line in text_of(path).splitlines() if not line.startswith('#')]
     while found and not found[-1]:
@@ -93,7 +99,8 @@ def read_names(path):
             raise ValueError('an id stands twice, or is above 65535')
         return [names.get(index) or str(index) for index in range(max(names) + 1)]
     if not found or '' in found:
-        raise ValueError(f'line {found.index("") + 1 if found else 1} is empty, expected a name for each id, in the order of the ids, '
+        raise ValueError(f'line {found.index("") + 1 if found else 1} is empty, expected a name for each id, in the '
+                         'order of the ids, '
                          'one a line')
     return found
 
@@ -108,7 +115,8 @@ def _json_rows(text):
             for colour in table.values()):
         raise ValueError('expected {name: [red, green, blue], ...} in the JSON file')
     numbered = all(name.isdecimal() for name in table)
-    return [(f'{name!r}', int(name) if numbered else index, *colour, name) for index, (name, colour) in enumerate(table.items())]
+    return [(f'{name!r}', int(name) if numbered else index, *colour, name)
+            for index, (name, colour) in enumerate(table.items())]
 
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
@@ -128,9 +136,9 @@ CITYSCAPES_THINGS = tuple(range(24, 34))
 def palette(count):
     """uint8 (count, 3): a fixed colour for every class id, all distinct, none black.
 
-    The bit-interleaved colour map of Pascal VOC, shifted by one id, since VOC's first colour is the black that stands for
-    unlabelled here. With as many classes as COCO-Stuff has: the colours of coco_stuff_classes.txt, the same map but for
-    well-known classes, which have natural ones.
+    The bit-interleaved colour map of Pascal VOC, shifted by one id, since VOC's first colour is the black that stands
+    for unlabelled here. With as many classes as COCO-Stuff has: the colours of coco_stuff_classes.txt, the same map but
+    for well-known classes, which have natural ones.
     """
     if count == len(COCO_STUFF):
         return np.array([entry.colour for entry in _COCO_STUFF_TABLE], np.uint8)
@@ -143,7 +151,8 @@ def palette(count):
 
 
 def colourize(label, label_nc, colours=None):
-    """Integer ids (...) -> uint8 RGB (..., 3); unlabelled pixels, 255 or label_nc, are black. ValueError for any other id.
+    """Integer ids (...) -> uint8 RGB (..., 3); unlabelled pixels, 255 or label_nc, are black. ValueError for any other
+    id.
 
     colours: uint8 (label_nc, 3), those of a set (dataset.classes.colours); None: those of `palette`.
     """
@@ -152,16 +161,19 @@ def colourize(label, label_nc, colours=None):
     known = np.where(unlabelled, label_nc, label)
     if known.size and not 0 <= known.min() <= known.max() <= label_nc:
         wrong = known[(known < 0) | (known > label_nc)].flat[0]
-        raise ValueError(f'label id {wrong}: expected 0 .. {label_nc - 1}, or {label_nc} or {UNLABELLED} for unlabelled')
+        raise ValueError(f'label id {wrong}: expected 0 .. {label_nc - 1}, or {label_nc} or {UNLABELLED} for '
+                         'unlabelled')
     return np.vstack([palette(label_nc) if colours is None else colours, np.zeros((1, 3), np.uint8)])[known]
 
 
 def of_colours(pixels, ids, near=0, lossy=False):
-    """(int32 (H, W): the ids of uint8 RGB (H, W, 3), pixels that are not exact, [(pixels, unknown colour)], most pixels first).
+    """(int32 (H, W): the ids of uint8 RGB (H, W, 3), pixels that are not exact, [(pixels, unknown colour)], most pixels
+    first).
 
-    `ids`: dict: colour -> id. Where a colour is unknown, the ids are None. With `near` a colour within that distance of one in
-    `ids`, and twice as far from any other id, counts as it; what lies between two classes on their border, smoothed or lossy, takes
-    the class of the pixel beside. A wider area, or in a file that is not `lossy` a frequent colour that is no blend, is unknown.
+    `ids`: dict: colour -> id. Where a colour is unknown, the ids are None. With `near` a colour within that distance of
+    one in `ids`, and twice as far from any other id, counts as it; what lies between two classes on their border,
+    smoothed or lossy, takes the class of the pixel beside. A wider area, or in a file that is not `lossy` a frequent
+    colour that is no blend, is unknown.
     """
     packed = np.asarray(pixels, np.int64) @ (1 << 16, 1 << 8, 1)
     codes, inverse, counts = np.unique(packed, return_inverse=True, return_counts=True)
@@ -180,7 +192,8 @@ def of_colours(pixels, ids, near=0, lossy=False):
             label = _filled(label, BORDER if lossy else BORDER // 2)
             label = _filled(label, STRAY_ROUNDS) if lossy and (label < 0).mean() <= STRAY else label
     left = np.bincount(inverse[label < 0], minlength=len(codes))
-    unknown = sorted(((int(count), tuple(colour)) for count, colour in zip(left, found.tolist()) if count), reverse=True)
+    unknown = [(int(count), tuple(colour)) for count, colour in zip(left, found.tolist()) if count]
+    unknown.sort(reverse=True)
     return None if unknown else label, int(counts[~exact].sum()), unknown
 
 

@@ -11,12 +11,14 @@ Photo = namedtuple('Photo', 'image notes deep')
 Span = namedtuple('Span', 'low high')       # the values that become 0 and 255
 
 TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-         5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90}
+         5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+         8: Image.Transpose.ROTATE_90}
 FULL = Span(0, 65535)
 TOO_FEW = 12                # bits: of 16, so many in use would be shown as less than 16 of 255
-DARK, FLAT = 32, 8          # of 255: the brightest 1 % of a dark photo is below it; 98 % of a flat one lie within so much
+DARK, FLAT = 32, 8          # of 255: the brightest 1 % of a dark photo is below; 98 % of a flat one lie within
 UNTURNED = 'not turned as their EXIF tag says, for their maps fit them as they are stored'
-BY_PREPARE = ('python -m dataset.prepare folder makes 8-bit photos by the range of all of them; a single one: save it with 8 bits '
+BY_PREPARE = ('python -m dataset.prepare folder makes 8-bit photos by the range of all of them; a single one: save it '
+              'with 8 bits '
               'a channel')
 BY_HAND = 'save all photos with 8 bits a channel, multiplied by the same factor'
 
@@ -30,14 +32,15 @@ def read_photo(file, size=None, span=None):
     """Photo of a path or io.BytesIO, of any mode; DataError if it is broken or would be black.
 
     It is turned as its EXIF tag says, unless only the unturned photo has `size` (width, height), that of its maps.
-    `span`: the Span of values that photos of more than 8 bits are made 8-bit by, as span_of finds it; None: as declared, which
-    numbers with a sign, of 32 bits or with a fraction are not.
+    `span`: the Span of values that photos of more than 8 bits are made 8-bit by, as span_of finds it; None: as
+    declared, which numbers with a sign, of 32 bits or with a fraction are not.
     """
     opened = decoded(file)
     image, notes = opened.image, notes_of(opened)
     if image.mode == 'CMYK':
         notes['in CMYK, converted without a colour profile'] = 0
-    if 'transparency' in image.info or image.mode[-1:] in 'Aa' and image.getchannel(image.mode[-1:]).getextrema()[0] < 255:
+    alpha = image.mode[-1]
+    if 'transparency' in image.info or alpha in 'Aa' and image.getchannel(alpha).getextrema()[0] < 255:
         notes['with transparent pixels, of which the colours beneath are taken'] = 0
     deep = is_deep(image.mode)
     if deep:
@@ -62,11 +65,12 @@ def read_photo(file, size=None, span=None):
 def _rgb(file, image):
     try:
         if image.mode == 'LAB':     # which Pillow itself does not convert
-            return ImageCms.profileToProfile(image, ImageCms.createProfile('LAB'), ImageCms.createProfile('sRGB'), outputMode='RGB')
+            profiles = ImageCms.createProfile('LAB'), ImageCms.createProfile('sRGB')
+            return ImageCms.profileToProfile(image, *profiles, outputMode='RGB')
         return image.convert('RGB')
     except (ValueError, ImageCms.PyCMSError) as error:
-        raise DataError(f'{file}: a photo of mode {image.mode}, which cannot be made RGB ({error}): save it as RGB', 'photo mode') \
-            from None
+        raise DataError(f'{file}: a photo of mode {image.mode}, which cannot be made RGB ({error}): save it as RGB',
+                        'photo mode') from None
 
 
 # ---- More than 8 bits
@@ -82,7 +86,8 @@ def _values(file, opened):
     if not np.isfinite(values).all():
         raise DataError(f'{file}: a photo with values that are no number (NaN or infinite): fill them', 'photo range')
     if opened.inverted:
-        raise DataError(f'{file}: a photo of more than 8 bits that stores white as 0: save it with 8 bits', 'photo range')
+        raise DataError(f'{file}: a photo of more than 8 bits that stores white as 0: save it with 8 bits',
+                        'photo range')
     return values
 
 
@@ -102,7 +107,8 @@ def _eight_bit(file, opened, span, notes):
     if not chosen:
         low, high = values.min(), values.max()
         if opened.image.mode == 'F' or low < 0 or high > FULL.high:
-            raise _too_dark(file, f'a photo of numbers from {low:g} to {high:g}, which do not say what is black and what white')
+            raise _too_dark(file, f'a photo of numbers from {low:g} to {high:g}, which do not say what is black and '
+                                  'what white')
         if high < 1 << TOO_FEW:
             raise _too_dark(file, f'a 16-bit photo whose highest value is {high}')
         chosen = FULL
@@ -121,8 +127,8 @@ def _too_dark(file, found, remedy=BY_PREPARE):
 def span_of(files):
     """Span by which all the photos of more than 8 bits in `files` are made 8-bit; None if none has to be.
 
-    Whole numbers from 0: the bits that the highest needs, 8 at least; fractions within 0 .. 1: these; else lowest to highest.
-    Files that cannot be read are passed over.
+    Whole numbers from 0: the bits that the highest needs, 8 at least; fractions within 0 .. 1: these; else lowest to
+    highest. Files that cannot be read are passed over.
     """
     low, high, fractions = np.inf, -np.inf, False
     for file in files:

@@ -19,10 +19,10 @@ LOSSY_TIFF = 'jpeg', 'tiff_jpeg', 'webp'
 warnings.filterwarnings('ignore', category=Image.DecompressionBombWarning)     # from half of MOST_PIXELS on
 warnings.filterwarnings('ignore', 'Corrupt EXIF data')  # then there is no orientation
 
-# image: loaded, as stored (TIFF: upright); raw_mode: Pillow's name of the samples in the file; lossy: the name of the compression
-# or ''; orientation: that of the image, 1 to 8, and turned: whether Pillow has turned it already, as it does with TIFF;
-# inverted: the file stores white as 0; maximum: what PGM declares for a scaled image, else None; no_data: as TIFF declares it
-# palette: (bytes, raw mode) or None
+# image: loaded, as stored (TIFF: upright); raw_mode: Pillow's name of the samples in the file; lossy: the name of the
+# compression or ''; orientation: that of the image, 1 to 8, and turned: whether Pillow has turned it already, as it
+# does with TIFF; inverted: the file stores white as 0; maximum: what PGM declares for a scaled image, else None;
+# no_data: as TIFF declares it palette: (bytes, raw mode) or None
 Opened = namedtuple('Opened', 'image raw_mode lossy orientation turned inverted maximum no_data palette')
 
 
@@ -39,7 +39,8 @@ def unreadable(file, error):
     if isinstance(error, FileNotFoundError):
         return DataError(f'{file}: unreadable: {error.strerror}: is its name right?', 'unreadable image')
     if isinstance(error, MemoryError):
-        return DataError(f'{file}: not enough memory to decode it: make the picture smaller, or cut it into tiles', 'too large')
+        return DataError(f'{file}: not enough memory to decode it: make the picture smaller, or cut it into tiles',
+                         'too large')
     reason = getattr(error, 'strerror', None) or ' '.join(str(error).split()) or type(error).__name__
     if isinstance(error, Image.UnidentifiedImageError):
         reason = 'not an image that Pillow knows as ' + ', '.join(FORMATS)
@@ -49,7 +50,7 @@ def unreadable(file, error):
 
 
 def decoded(file):
-    """Opened, of a path or an io.BytesIO, read to its end; DataError if it is broken, too large or holds several pictures."""
+    """Opened, of a path or io.BytesIO, read to its end; DataError if it is broken, too large or of several pictures."""
     try:
         with Image.open(file, formats=FORMATS) as image:
             check_size(file, *image.size)
@@ -73,7 +74,7 @@ def decoded(file):
 
 
 def header(file):
-    """(mode, palette: (bytes, raw mode) or None) of a picture whose pixels are not read; (None, None) of what is none."""
+    """(mode, palette: (bytes, raw mode) or None) of a picture, without its pixels; (None, None) of what is none."""
     try:
         with Image.open(file, formats=FORMATS) as image:
             return image.mode, _palette(image)
@@ -92,7 +93,8 @@ def check_size(file, width, height):
 
 
 def _too_large(file, found):
-    return DataError(f'{file}: {found}, allowed: {MOST_PIXELS // 10 ** 6} million pixels and sides of {LONGEST_SIDE}: make the picture '
+    return DataError(f'{file}: {found}, allowed: {MOST_PIXELS // 10 ** 6} million pixels and sides of {LONGEST_SIDE}: '
+                     'make the picture '
                      'smaller, or cut it into tiles', 'too large')
 
 
@@ -104,7 +106,7 @@ def _begins(file):
 
 
 def _samples(image):
-    """(Pillow's name of the samples in the file, the maximum that PGM declares where Pillow scales the values by it)."""
+    """(Pillow's name of the samples in the file, the maximum that PGM declares where Pillow scales by it)."""
     if not image.tile:
         return image.mode, None
     decoder, arguments = image.tile[0][0], image.tile[0][3]
@@ -155,7 +157,8 @@ def _check_pages(file, image):
         image.seek(0)
         count = pages
     if count > 1:
-        raise DataError(f'{file}: {count} pictures in one file ({image.format}), expected one: save the one that is meant as a file '
+        raise DataError(f'{file}: {count} pictures in one file ({image.format}), expected one: save the one that is '
+                        'meant as a file '
                         'of its own', 'several pictures')
 
 

@@ -90,7 +90,7 @@ def score_curves(scores):
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=100)
     plt.close(figure)
-    return Image.open(buffer)
+    return Image.open(buffer, formats=('PNG',))
 
 
 def losses(folder):

@@ -59,13 +59,14 @@ def _spread(found, most):
 
 
 def _column(sample, colours):
-    photo = load_photo(sample.photo)
+    ids = load_instance(sample.label)
+    photo = load_photo(sample.photo, ids.shape[::-1])
     scale = min(CELL[0] / photo.width, CELL[1] / photo.height)
     size = max(1, round(photo.width * scale)), max(1, round(photo.height * scale))
-    label = colourize(_small(sample.label, size), len(colours), colours)
+    label = colourize(_small(ids, size), len(colours), colours)
     pictures = [photo.resize(size, Image.Resampling.BICUBIC), Image.fromarray(label)]
-    return pictures + ([Image.fromarray(edges(_small(sample.instance, size)))] if sample.instance else [])
+    return pictures + ([Image.fromarray(edges(_small(load_instance(sample.instance), size)))] if sample.instance else [])
 
 
-def _small(path, size):
-    return np.asarray(Image.fromarray(load_instance(path)).resize(size, Image.Resampling.NEAREST))
+def _small(ids, size):
+    return np.asarray(Image.fromarray(ids).resize(size, Image.Resampling.NEAREST))

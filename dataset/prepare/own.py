@@ -8,7 +8,7 @@ from PIL import Image
 
 from dataset import classes
 from dataset.files import DataError
-from dataset.label_map import check_palettes, read_colours, read_instances, read_map
+from dataset.label_map import check_palettes, masks, read_colours, read_instances, read_map
 from dataset.palette import UNLABELLED, read_names, read_table
 from dataset.photo import load_photo
 from dataset.picture_file import noted
@@ -18,7 +18,6 @@ from dataset.prepare.samples import Job, label_bytes, photo_and_facts, png
 from dataset.prepare.split import set_aside
 from runtime.errors import InputError
 
-MOST_GREYS = 5         # evenly from 0 to 255, that are told from ids: more are as likely to be ids
 FITTED = 'of another size than the photo, fitted to it by nearest pixel'
 SHAPES_DIFFER = 0.02   # part by which width / height of map and photo may differ with --fit photo: rounding, no more
 
@@ -139,27 +138,16 @@ def palette_colours(maps):
 
 
 def check_not_masks(maps, arguments):
-    """InputError if all the label maps hold greys from 0 to 255 to look at, such as masks of 0 and 255, where 255 means unlabelled."""
-    found = set()
-    for path in maps:
-        try:
-            found |= set(np.unique(read_map(path).ids).tolist())
-        except DataError:   # told where the map is made
-            continue
-        if len(found) > MOST_GREYS:
-            return
-    values = sorted(found)
-    if values == [UNLABELLED]:
-        raise InputError(f'--labels {arguments.labels}: the maps hold nothing but 255, which means unlabelled: nothing to learn; name '
-                         'the folder of the label maps')
-    steps = len(values) - 1
-    if steps < 1 or values[-1] != UNLABELLED or UNLABELLED in arguments.void or any(
-            abs(value - UNLABELLED * step / steps) >= 1 for step, value in enumerate(values)):
+    """InputError if all the label maps, paths, hold greys to look at, such as masks of 0 and 255, where 255 means unlabelled."""
+    values = masks(maps)
+    if not values or values[-1] in arguments.void:
         return
+    *others, white = values
+    listed = f'{", ".join(map(str, others))} and {white} alone'
     lines = ', '.join(f'"{step} {value} {value} {value} NAME"' for step, value in enumerate(values))
-    raise InputError(f'--labels {arguments.labels}: the maps hold {", ".join(map(str, values[:-1]))} and 255 alone, and 255 means '
-                     f'unlabelled: if it is a class, as white in a mask, --colours FILE with the lines {lines}; if it is unlabelled, '
-                     '--void 255')
+    remedy = f'--colours FILE with the lines {lines}' if white == UNLABELLED else 'save the maps with 8 bits, 0 to 255'
+    raise InputError(f'--labels {arguments.labels}: the maps hold {listed}, and 255 means unlabelled: if {white} is a class, as '
+                     f'white in a mask, {remedy}; if it is unlabelled, --void {white}')
 
 
 def _make(job, table, instances, link, void=(), classes=None, fit='none', span=None):

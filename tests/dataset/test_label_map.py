@@ -68,6 +68,8 @@ FORMS = {   # name -> (highest id that it can hold, file of the ids)
     'P foreign tiff': (255, lambda ids, draw: saved(with_palette(ids, FOREIGN), 'TIFF')),
     'P foreign gif': (255, lambda ids, draw: saved(with_palette(ids, FOREIGN), 'GIF', optimize=False)),
     'P transparent': (255, lambda ids, draw: saved(with_palette(ids, FOREIGN), 'PNG', transparency=0)),
+    'gif': (255, lambda ids, draw: saved(grey(ids), 'GIF')),
+    'gif trimmed': (255, lambda ids, draw: saved(grey(ids), 'GIF', optimize=True)),
     'P 4 bits': (15, lambda ids, draw: saved(with_palette(ids, FOREIGN[:16]), 'PNG', bits=4)),
     'I;16 png': (65535, lambda ids, draw: saved(Image.fromarray(ids.astype(np.uint16)), 'PNG')),
     'I;16 tiff': (65535, lambda ids, draw: saved(Image.fromarray(ids.astype(np.uint16)), 'TIFF')),
@@ -91,6 +93,7 @@ FORMS = {   # name -> (highest id that it can hold, file of the ids)
     'LA': (255, lambda ids, draw: saved(Image.merge('LA', [grey(ids), Image.new('L', ids.shape[::-1], 255)]), 'PNG')),
     'LA tiff': (255, lambda ids, draw: saved(Image.merge('LA', [grey(ids), Image.new('L', ids.shape[::-1], 255)]), 'TIFF')),
     'CARLA': (28, lambda ids, draw: saved(Image.fromarray(np.dstack([ids, ids * 0, ids * 0]).astype(np.uint8)), 'PNG')),
+    'BGR': (28, lambda ids, draw: saved(Image.fromarray(np.dstack([ids * 0, ids * 0, ids]).astype(np.uint8)), 'PNG')),
 }
 
 
@@ -145,7 +148,8 @@ def test_declared_values_stay_ids_and_are_told():
     for image, options in ((with_palette(ids, FOREIGN), dict(transparency=1)), (grey(ids), dict(transparency=1)),
                            (with_palette(ids, FOREIGN), dict(transparency=bytes([255, 9])))):
         found = read_map(saved(image, 'PNG', **options))
-        assert found.ids.tolist() == ids.tolist() and found.notes['with pixels declared transparent, which keep their ids'] == 3
+        assert found.ids.tolist() == ids.tolist() and found.notes['with pixels declared transparent, which keep their '
+                                                                  'ids'] == 3
     found = read_map(saved(grey(ids), 'TIFF', tiffinfo={42113: '7'}))
     assert found.ids.tolist() == ids.tolist() and [(note[:6], pixels) for note, pixels in found.notes.items()] == [('with 7', 1)]
 
@@ -242,6 +246,8 @@ def test_a_palette_whose_greys_may_be_the_ids(tmp_path):
     paths = folder_of(tmp_path, optimized, optimized)
     assert says(message(check_palettes, paths), '0, 1, 7, 11', 'pngquant', '--colours')
     assert says(message(read_map, paths[0], colours={}), 'index 2 is (7, 7, 7)', 'a grey', 'save the ids as grey')
+    padded = with_palette(np.array([[0, 1, 2, 3]]), [*greys, *[(0, 0, 0)] * 4])     # black up to a power of two
+    assert says(message(check_palettes, folder_of(tmp_path, padded)), '0, 1, 7, 11', 'pngquant')
     table = with_palette(np.array([[0, 1, 2]]), greys)
     assert check_palettes(folder_of(tmp_path, optimized, table)) == tuple(map(tuple, greys.tolist()))
     assert palette_in(folder_of(tmp_path, with_palette(SOME, np.arange(256)[:, None].repeat(3, 1)))[0]) is None

@@ -44,7 +44,7 @@ def indexed(ids, colours):
 
 # ---- Values that are data and a sign at once
 
-@pytest.mark.parametrize('levels', [(0, 255), (0, 128, 255), (0, 85, 170, 255)])
+@pytest.mark.parametrize('levels', [(0, 255), (0, 127, 255), (0, 85, 170, 255)])
 def test_greys_to_look_at_need_a_choice(scripts, tmp_path, levels):
     """255 is white, and unlabelled: before, such a set had one class, and every score was 1."""
     arguments, ids = write_own(tmp_path, lambda ids, index: grey(np.array(levels)[ids % len(levels)]))
@@ -61,6 +61,22 @@ def test_white_may_be_unlabelled(scripts, tmp_path):
     arguments, _ = write_own(tmp_path, lambda ids, index: grey(ids % 2 * 255))
     said = scripts.prepared(*arguments, '--void', '255')
     assert says(said, 'classes used: 1 of 1', 'the label maps hold 0 and 255 alone')
+
+
+def test_masks_of_16_bits(scripts, tmp_path):
+    arguments, _ = write_own(tmp_path, lambda ids, index: Image.fromarray((ids % 2 * 65535).astype(np.uint16)))
+    assert says(scripts.prepare_failure(*arguments), '0 and 65535 alone', 'with 8 bits', '--void 65535')
+    assert says(scripts.prepared(*arguments, '--void', '65535'), 'classes used: 1 of 1')
+
+
+def test_a_training_refuses_masks_of_a_set_by_hand(tmp_path):
+    write_set(tmp_path, 3)
+    for path in (tmp_path / 'train_label').iterdir():
+        grey((np.array(Image.open(path)) % 2) * 255).save(path)
+    assert says(message(LabelledImages, small(tmp_path, label_nc=2)), tmp_path / 'train_label', '0 and 255 alone', '--label_nc 1')
+    assert len(LabelledImages(small(tmp_path, label_nc=1))) == 3
+    grey(np.full((40, 48), 1)).save(tmp_path / 'train_label/0001.png')
+    assert len(LabelledImages(small(tmp_path, label_nc=2))) == 3
 
 
 def test_255_among_more_classes_needs_a_choice(scripts, tmp_path):
@@ -100,7 +116,8 @@ def test_a_set_by_hand_with_other_palettes(tmp_path, scripts):
         path = tmp_path / f'train_label/000{index}.png'
         indexed(np.array(Image.open(path)) % 4, np.random.default_rng(index).integers(0, 256, (4, 3))).save(path)
     text = message(LabelledImages, small(tmp_path))
-    assert says(text, '2 of 3 files have another palette', tmp_path / 'train_label/0001.png', 'dataset.prepare folder --colours')
+    assert says(text, '2 of 3 files have another palette', tmp_path / 'train_label/0001.png', 'dataset.prepare folder '
+                                                                                              '--colours')
     process = scripts.run('-m', 'dataset.check', '--dataroot', tmp_path, '--crop_size', 32, '--load_size', 40)
     assert process.returncode == 1 and says(process.stdout, 'different palettes (1)', '2 of 3 files', 'problems: 1 x different palettes')
     assert len(ValidationImages(small(tmp_path))) == 1
@@ -145,7 +162,8 @@ def test_instance_maps_in_colours(scripts, tmp_path):
     (tmp_path / 'objects').mkdir()
     for index, each in enumerate(ids):
         Image.fromarray(palette(9)[each + 3]).save(tmp_path / f'objects/{index}.png')
-    assert says(scripts.prepared(*arguments, '--instances', tmp_path / 'objects', '--link'), '3 instance maps in colours')
+    assert says(scripts.prepared(*arguments, '--instances', tmp_path / 'objects', '--link'), '3 instance maps in '
+                                                                                             'colours')
     for index, each in enumerate(ids):
         instance = load_instance(tmp_path / f'set/train_inst/{index}.png')
         assert len({*zip(instance.ravel().tolist(), each.ravel().tolist())}) == len(np.unique(each)) == len(np.unique(instance))
@@ -159,7 +177,8 @@ def test_jpeg_maps_by_a_table(scripts, tmp_path):
     assert says(scripts.prepare_failure(*arguments), 'JPEG', 'changes ids', '--colours')
     (tmp_path / 'table.txt').write_text(''.join(f'{" ".join(map(str, palette(9)[index]))} class {index}\n' for index in range(4)))
     shutil.rmtree(tmp_path / 'set', ignore_errors=True)
-    assert says(scripts.prepared(*arguments, '--colours', tmp_path / 'table.txt'), '3 label maps in colours a little off', 'pixels)')
+    assert says(scripts.prepared(*arguments, '--colours', tmp_path / 'table.txt'), '3 label maps in colours a little '
+                                                                                   'off', 'pixels)')
     assert np.mean([load_ids(tmp_path / f'set/train_label/{index}.png', '') == each for index, each in enumerate(ids)]) > 0.99
     assert classes.read(str(tmp_path / 'set'))['names'] == [f'class {index}' for index in range(4)]
 
