@@ -18,7 +18,7 @@ from paint.turns import Busy
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PROCESSES = 2               # at once
 MOST_WAITING = 16           # files, those that are decoded among them
-DECODE_SECONDS = 20         # for one file
+DECODE_SECONDS = 30         # of a processor, for one file
 DECODE_MEMORY = 3 << 30     # bytes of one process
 REFUSED, COSTLY = 3, 4      # exit statuses
 ONE_THREAD = {'OMP_NUM_THREADS': '1', 'OPENBLAS_NUM_THREADS': '1'}     # each takes memory
@@ -53,9 +53,9 @@ async def _decoded(request):
             process.kill()
     if process.returncode == REFUSED:
         raise Refused(**json.loads(answer))
-    if process.returncode in (COSTLY, -signal.SIGALRM):
-        raise Refused('costly', f'reading this file takes more than {DECODE_SECONDS} s or {DECODE_MEMORY >> 30} GB: save it anew, '
-                      'smaller and not progressive')
+    if process.returncode in (COSTLY, -signal.SIGXCPU):
+        raise Refused('costly', f'reading this file takes more than {DECODE_SECONDS} s of a processor or {DECODE_MEMORY >> 30} GB: save it '
+                      'anew, smaller and not progressive')
     if process.returncode:
         raise RuntimeError(f'a decoder ended with status {process.returncode}')
     return answer
@@ -63,7 +63,7 @@ async def _decoded(request):
 
 def main():
     seconds, memory, function, arguments = pickle.load(sys.stdin.buffer)
-    signal.alarm(seconds)   # ends the process, whatever it is doing, also where its parent has ended
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))     # ends the process, also where its parent has ended
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     os.nice(10)     # painting goes first
     status = 0

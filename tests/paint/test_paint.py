@@ -21,6 +21,7 @@ from dataset.labelled_images import ValidationImages, prediction_inputs
 from model import styles
 from model.painter import load_painter
 from model.semantics import SemanticMap, instance_edges
+from model.weights import read_weights, save_weights
 from output import pictures
 from output.draw import style_noise
 from paint.__main__ import bound
@@ -226,6 +227,14 @@ def test_a_damaged_epoch_is_said(scripts, styled, tmp_path, content):
     (tmp_path / 'output/current_epoch.npy').write_bytes(content)
     said = scripts.failure('-m', 'paint', '--lastoutput', tmp_path / 'output', '--port', 0)
     assert says(said, 'current_epoch.npy', 'epoch', 'remove it')
+
+
+def test_weights_that_are_no_numbers_are_said(scripts, styled, tmp_path):
+    shutil.copytree(styled / 'output', tmp_path / 'output')
+    state = read_weights(tmp_path / 'output/n_g.pdparams')
+    save_weights({**state, 'fc.weight': state['fc.weight'] * np.float32('nan')}, tmp_path / 'output/n_g.pdparams')
+    said = scripts.failure('-m', 'paint', '--lastoutput', tmp_path / 'output', '--port', 0)
+    assert says(said, 'n_g.pdparams', 'NaN', 'fc.weight')
 
 
 def test_help_and_one_line_without_what_serves_the_page(scripts, styled):
