@@ -9,7 +9,7 @@ from runtime.writing import refuse_existing, writing
 
 
 def deeplab(words):
-    """deeplabv2_resnet101_msc-cocostuff164k-100000.pth of kazuto1011/deeplab-pytorch -> result/deeplabv2_cocostuff.pdparams"""
+    """deeplabv2_resnet101_msc-cocostuff164k-100000.pth of kazuto1011/deeplab-pytorch -> deeplabv2_cocostuff.pdparams"""
     _convert('deeplab', deeplab.__doc__, words, ('FILE.pth',))
 
 
@@ -19,7 +19,7 @@ def drn(words):
 
 
 def upernet(words):
-    """encoder_epoch_50.pth, decoder_epoch_50.pth of CSAILVision's resnet101-upernet -> result/upernet_ade20k.pdparams"""
+    """encoder_epoch_50.pth, decoder_epoch_50.pth of CSAILVision's resnet101-upernet -> upernet_ade20k.pdparams"""
     _convert('upernet', upernet.__doc__, words, ('ENCODER.pth', 'DECODER.pth'), ('encoder.', 'decoder.'))
 
 

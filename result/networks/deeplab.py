@@ -1,4 +1,4 @@
-"""DeepLabV2 on ResNet-101 with multi-scale inputs (Chen et al., arXiv 1606.00915): what segments pictures of COCO-Stuff.
+"""DeepLabV2 on ResNet-101 with multi-scale inputs (Chen et al., arXiv 1606.00915): for COCO-Stuff.
 
 As in kazuto1011/deeplab-pytorch, whose deeplabv2_resnet101_msc-cocostuff164k-100000.pth SPADE's authors scored with.
 """
@@ -15,7 +15,7 @@ RATES = (6, 12, 18, 24)                  # dilations of the last layer (atrous s
 
 
 class Bottleneck(nn.Layer):
-    """(N, in_channels, H, W) -> (N, 4 channels, H / stride, W / stride); the stride is in the first 1x1, as in Caffe's ResNet."""
+    """(N, in_channels, H, W) -> (N, 4 channels, H / stride, W / stride); stride in the first 1x1, as in Caffe."""
 
     def __init__(self, in_channels, channels, stride, dilation, projects):
         super().__init__()
@@ -30,7 +30,7 @@ class Bottleneck(nn.Layer):
 
 
 class DeepLabV2(nn.Layer):
-    """bgr float32 (N, 3, H, W), 0 .. 255 less MEAN_BGR -> logits (N, n_classes, ceil(H / 8), ceil(W / 8)): the maximum over scales.
+    """bgr float32 (N, 3, H, W), 0 .. 255 less MEAN_BGR -> logits (N, n_classes, ceil(H / 8), ceil(W / 8)), a maximum.
 
     Inference only. Names of the weights as in the source: base.layer1.conv1.conv.weight ... base.aspp.c3.bias.
     """
@@ -45,7 +45,8 @@ class DeepLabV2(nn.Layer):
             layer = nn.Sequential()
             for block in range(count):
                 first = block == 0
-                layer.add_sublayer(f'block{block + 1}', Bottleneck(in_channels, channels, stride if first else 1, dilation, first))
+                bottleneck = Bottleneck(in_channels, channels, stride if first else 1, dilation, first)
+                layer.add_sublayer(f'block{block + 1}', bottleneck)
                 in_channels = 4 * channels
             self.base.add_sublayer(f'layer{number}', layer)
         self.base.aspp = nn.Sequential(*((f'c{index}', nn.Conv2D(in_channels, n_classes, 3, 1, rate, rate))

@@ -24,9 +24,10 @@ class DRN(nn.Layer):
             nn.Sequential(*convolution_and_norm(16, 32, 3, 2)),
             bottlenecks(32, 64, 3, 2), bottlenecks(256, 128, 4, 2),
             bottlenecks(512, 256, 23, dilation=2), bottlenecks(1024, 512, 3, dilation=4),
-            nn.Sequential(*convolution_and_norm(2048, 512, 3, dilation=2)), nn.Sequential(*convolution_and_norm(512, 512, 3)))
+            nn.Sequential(*convolution_and_norm(2048, 512, 3, dilation=2)),
+            nn.Sequential(*convolution_and_norm(512, 512, 3)))
         self.seg = nn.Conv2D(512, n_classes, 1)
-        self.up = nn.Conv2DTranspose(n_classes, n_classes, 16, 8, 4, groups=n_classes, bias_attr=False)   # holds bilinear weights
+        self.up = nn.Conv2DTranspose(n_classes, n_classes, 16, 8, 4, groups=n_classes, bias_attr=False)   # bilinear
         self.eval()
 
     @paddle.no_grad()

@@ -1,7 +1,7 @@
 """The Inception-v3 whose features FID compares: TensorFlow's network of 2015-12-05, as in mseitzer/pytorch-fid.
 
-It differs from torchvision's in its weights, in average pooling that leaves padding out, and in a maximum where the last
-block should have a mean, a slip of that network which every published FID shares.
+It differs from torchvision's in its weights, in average pooling that leaves padding out, and in a maximum where the
+last block should have a mean, a slip of that network which every published FID shares.
 """
 import paddle
 import paddle.nn.functional as F
@@ -120,14 +120,15 @@ class InceptionE(nn.Layer):
     def forward(self, x):
         once = self.branch3x3_1(x)
         twice = self.branch3x3dbl_2(self.branch3x3dbl_1(x))
-        return paddle.concat([self.branch1x1(x), self.branch3x3_2a(once), self.branch3x3_2b(once), self.branch3x3dbl_3a(twice),
-                              self.branch3x3dbl_3b(twice), self.branch_pool(self.pool(x))], 1)
+        return paddle.concat([self.branch1x1(x), self.branch3x3_2a(once), self.branch3x3_2b(once),
+                              self.branch3x3dbl_3a(twice), self.branch3x3dbl_3b(twice),
+                              self.branch_pool(self.pool(x))], 1)
 
 
 class FIDInception(nn.Layer):
     """image float32 (N, 3, H, W) in [0, 1] -> (N, 2048): the features behind the last pooling (pool3).
 
-    Inference only. Names of the weights as in pt_inception-2015-12-05-6726825d.pth: Conv2d_1a_3x3.conv.weight ... fc.bias.
+    Inference only. Names as in pt_inception-2015-12-05-6726825d.pth: Conv2d_1a_3x3.conv.weight ... fc.bias.
     """
 
     def __init__(self):

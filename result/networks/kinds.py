@@ -20,42 +20,39 @@ class ScoringNetwork:
     features: number of the features that a Frechet distance compares, and describe(network, rgb) -> (N, features).
     """
 
-    def __init__(self, title, make, file, published, classes_in, multiple=1, prepare=None, scales='one', features=0, describe=None):
+    def __init__(self, title, make, file, published, classes_in, multiple=1, prepare=None, scales='one', features=0,
+                 describe=None):
         self.title, self.make, self.file, self.published, self.classes_in = title, make, file, published, classes_in
         self.multiple, self.prepare, self.scales = multiple, prepare, scales
         self.features, self.describe = features, describe
 
     def filled(self, state, source):
-        """The network with the weights `state` (name -> array) of the file `source`; InputError for another network's."""
+        """The network with the weights `state` (name -> array) of the file `source`; InputError for other weights."""
         if self.classes_in and getattr(state.get(self.classes_in), 'ndim', 0) != 4:
-            raise InputError(f'{source}: no {self.title}: there is no {self.classes_in} among its {len(state)} tensors, the first '
-                             f'{", ".join(list(state)[:2])}; expected what was published as {self.published}')
-        for name, array in state.items():
-            if not numpy.isfinite(array).all():
-                raise InputError(f'{source}: {name} holds NaN or infinity: the file is damaged; make it again from what was '
-                                 f'published as {self.published}')
+            raise InputError(f'{source}: no {self.title}: there is no {self.classes_in} among its {len(state)} '
+                             f'tensors, the first {", ".join(list(state)[:2])}; expected what was published as {self.published}')
         classes = state[self.classes_in].shape[0] if self.classes_in else None
         network = self.make(classes) if classes else self.make()
         try:
             set_weights(network, state, source)
         except InputError as error:
-            raise InputError(f'{str(error).rsplit(". Use the options", 1)[0]}: no {self.title}; expected what was published as '
-                             f'{self.published}') from None
+            raise InputError(f'{str(error).rsplit(". Use the options", 1)[0]}: no {self.title}; expected what was '
+                             f'published as {self.published}') from None
         network.classes = classes
         network.eval()
         return network
 
     def load(self, folder, classes=None):
-        """The network from folder/file; InputError if it is missing, of another network or of another number of classes."""
+        """The network from folder/file; InputError if it is missing, or has other weights or classes."""
         path = os.path.join(folder, self.file)
         if not os.path.exists(path):
             name = next(name for name, network in NETWORKS.items() if network is self)
-            raise InputError(f'{path}: the weights of {self.title} are missing; make them with `python -m model.convert {name} '
-                             f'{self.published} {path}`, or name their folder with --scoring')
+            raise InputError(f'{path}: the weights of {self.title} are missing; make them with `python -m '
+                             f'model.convert {name} {self.published} {path}`, or name their folder with --scoring')
         network = self.filled(read_weights(path), path)
         if network.classes != classes:
-            raise InputError(f'{path}: a network of {network.classes} classes, but this data set has {classes}: convert '
-                             f'{self.published}, or name another --dataset')
+            raise InputError(f'{path}: a network of {network.classes} classes, but this data set has {classes}: '
+                             f'convert {self.published}, or name another --dataset')
         return network
 
 
@@ -109,15 +106,16 @@ NETWORKS = {
                               'deeplabv2_resnet101_msc-cocostuff164k-100000.pth', 'base.aspp.c0.weight',
                               prepare=_for_deeplab, scales='1, 0.75, 0.5 (maximum)'),
     # The stride is 8, and its transposed convolution gives back only multiples of it.
-    'drn': ScoringNetwork('DRN-D-105', drn.DRN, 'drn_d_105_cityscapes.pdparams', 'drn-d-105_ms_cityscapes.pth', 'seg.weight',
-                          8, _for_drn),
+    'drn': ScoringNetwork('DRN-D-105', drn.DRN, 'drn_d_105_cityscapes.pdparams', 'drn-d-105_ms_cityscapes.pth',
+                          'seg.weight', 8, _for_drn),
     'upernet': ScoringNetwork('ResNet101-UPerNet', upernet.UPerNet, 'upernet_ade20k.pdparams',
                               'encoder_epoch_50.pth decoder_epoch_50.pth', 'decoder.conv_last.1.weight', 32,
                               _for_upernet),
-    'inception': ScoringNetwork('FID Inception-v3', FIDInception, 'inception_fid.pdparams', 'pt_inception-2015-12-05-6726825d.pth',
-                                None, features=2048, describe=_inception_features),
+    'inception': ScoringNetwork('FID Inception-v3', FIDInception, 'inception_fid.pdparams',
+                                'pt_inception-2015-12-05-6726825d.pth', None, features=2048,
+                                describe=_inception_features),
     # One's own: result.train_segmenter makes it, result.own finds it.
     'segmenter': ScoringNetwork('U-Net of result.train_segmenter', Segmenter, 'segmenter.pdparams',
-                                'what result.train_segmenter kept', 'classify.weight', prepare=_for_segmenter, features=WIDTHS[-1],
-                                describe=_segmenter_features),
+                                'what result.train_segmenter kept', 'classify.weight', prepare=_for_segmenter,
+                                features=WIDTHS[-1], describe=_segmenter_features),
 }

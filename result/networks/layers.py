@@ -1,4 +1,4 @@
-"""What the scoring networks share: a convolution with its batch norm folded in, on the CPU kernels where there are any."""
+"""What the scoring networks share: a convolution with its batch norm folded in, on the CPU kernels if there are any."""
 import paddle.nn.functional as F
 from paddle import nn
 
@@ -11,7 +11,7 @@ def convolve(x, convolution, norm=None, relu=True):
     if norm is not None:   # which is one more factor and one more summand of each channel of the convolution
         scale = norm.weight / (norm._variance + norm._epsilon).sqrt()
         weight, bias = weight * scale.reshape([-1, 1, 1, 1]), norm.bias - norm._mean * scale
-    stride, padding, dilation = (_pair(value) for value in (convolution._stride, convolution._padding, convolution._dilation))
+    stride, padding, dilation = map(_pair, (convolution._stride, convolution._padding, convolution._dilation))
     if in_use(None, x):
         y = operators.convolved(x, weight, bias, stride[0], padding, dilation[0])
     else:
@@ -26,7 +26,8 @@ def _pair(value):
 class NormalizedConvolution(nn.Layer):
     """Convolution without bias, batch norm, and a ReLU unless relu is False; weights conv.* and bn.*."""
 
-    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, epsilon=1e-5, relu=True):
+    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, epsilon=1e-5,
+                 relu=True):
         super().__init__()
         self.conv = nn.Conv2D(in_channels, out_channels, kernel_size, stride, padding, dilation, bias_attr=False)
         self.bn = nn.BatchNorm2D(out_channels, epsilon=epsilon)
@@ -44,8 +45,9 @@ class Bottleneck(nn.Layer):
         self.conv1, self.bn1 = convolution_and_norm(in_channels, channels, 1)
         self.conv2, self.bn2 = convolution_and_norm(channels, channels, 3, stride, dilation)
         self.conv3, self.bn3 = convolution_and_norm(channels, 4 * channels, 1)
-        projects = stride != 1 or in_channels != 4 * channels
-        self.downsample = nn.Sequential(*convolution_and_norm(in_channels, 4 * channels, 1, stride)) if projects else None
+        self.downsample = None
+        if stride != 1 or in_channels != 4 * channels:
+            self.downsample = nn.Sequential(*convolution_and_norm(in_channels, 4 * channels, 1, stride))
 
     def forward(self, x):
         y = convolve(convolve(x, self.conv1, self.bn1), self.conv2, self.bn2)
@@ -55,11 +57,12 @@ class Bottleneck(nn.Layer):
 
 def bottlenecks(in_channels, channels, count, stride=1, dilation=1):
     """nn.Sequential of `count` Bottlenecks, the first with the stride."""
-    return nn.Sequential(*(Bottleneck(in_channels if block == 0 else 4 * channels, channels, stride if block == 0 else 1, dilation)
-                           for block in range(count)))
+    return nn.Sequential(Bottleneck(in_channels, channels, stride, dilation),
+                         *(Bottleneck(4 * channels, channels, 1, dilation) for _ in range(count - 1)))
 
 
 def convolution_and_norm(in_channels, out_channels, kernel_size, stride=1, dilation=1):
     """[nn.Conv2D without bias that keeps the size but for the stride, nn.BatchNorm2D]."""
-    return [nn.Conv2D(in_channels, out_channels, kernel_size, stride, kernel_size // 2 * dilation, dilation, bias_attr=False),
+    padding = kernel_size // 2 * dilation
+    return [nn.Conv2D(in_channels, out_channels, kernel_size, stride, padding, dilation, bias_attr=False),
             nn.BatchNorm2D(out_channels)]

@@ -1,7 +1,7 @@
-"""The scoring network for one's own labels: a U-Net (Ronneberger et al., arXiv 1505.04597) small enough to train on a CPU.
+"""The scoring network for one's own labels: a U-Net (Ronneberger et al., arXiv 1505.04597) small enough for a CPU.
 
-Batch norm after each convolution, strides in place of pooling, the nearest pixel in place of transposed convolutions; what comes
-from below is added to the map beside it, as in LinkNet (Chaurasia and Culurciello, arXiv 1707.03718): a third of the work.
+Batch norm after each convolution, strides in place of pooling, the nearest pixel in place of transposed convolutions;
+maps from below are added, as in LinkNet (Chaurasia and Culurciello, arXiv 1707.03718): a third of the work.
 """
 import numpy as np
 import paddle
@@ -78,7 +78,7 @@ def _doubled(x):
 
 
 def weighted_cross_entropy(logits, label, weights):
-    """Mean over the pixels, by weight. logits (N, C, H, W); label int64 (N, H, W), numpy; weights float32 (256), 0 for VOID."""
+    """Weighted mean over pixels. logits (N, C, H, W); label int64 (N, H, W), numpy; weights float32 (256), VOID: 0."""
     classes = logits.shape[1]
     each = weights[label.ravel()]
     safe = paddle.to_tensor(np.where(each > 0, label.ravel(), 0))

@@ -1,8 +1,8 @@
 """UPerNet on ResNet-101 (Xiao et al., arXiv 1807.10221): what segments pictures of ADE20K.
 
-As in CSAILVision/semantic-segmentation-pytorch, whose baseline-resnet101-upernet SPADE's authors scored with. It was trained on
-BGR values 0 .. 255 less their mean. Since August 2019 (pull request 190 there) the same weights are released for normalized RGB,
-as ade20k-resnet101-upernet, in files of the same names.
+As in CSAILVision/semantic-segmentation-pytorch, whose baseline-resnet101-upernet SPADE's authors scored with. It was
+trained on BGR values 0 .. 255 less their mean. Since August 2019 (pull request 190 there) the same weights are released
+for normalized RGB, as ade20k-resnet101-upernet, in files of the same names.
 """
 import paddle
 import paddle.nn.functional as F
@@ -47,7 +47,8 @@ class Decoder(nn.Layer):
         super().__init__()
         self.ppm_conv = nn.LayerList(nn.Sequential(*convolution_and_norm(CHANNELS[-1], WIDTH, 1)) for _ in POOLS)
         self.ppm_last_conv = nn.Sequential(*convolution_and_norm(CHANNELS[-1] + len(POOLS) * WIDTH, WIDTH, 3))
-        self.fpn_in = nn.LayerList(nn.Sequential(*convolution_and_norm(channels, WIDTH, 1)) for channels in CHANNELS[:-1])
+        self.fpn_in = nn.LayerList(nn.Sequential(*convolution_and_norm(channels, WIDTH, 1))
+                                   for channels in CHANNELS[:-1])
         self.fpn_out = nn.LayerList(nn.Sequential(nn.Sequential(*convolution_and_norm(WIDTH, WIDTH, 3)))
                                     for _ in CHANNELS[:-1])
         self.conv_last = nn.Sequential(nn.Sequential(*convolution_and_norm(len(CHANNELS) * WIDTH, WIDTH, 3)),
@@ -55,7 +56,8 @@ class Decoder(nn.Layer):
 
     def forward(self, levels):
         top = levels[-1]
-        pooled = [convolve(_resized(F.adaptive_avg_pool2d(top, side), top), *layer) for side, layer in zip(POOLS, self.ppm_conv)]
+        pooled = [convolve(_resized(F.adaptive_avg_pool2d(top, side), top), *layer)
+                  for side, layer in zip(POOLS, self.ppm_conv)]
         x = convolve(paddle.concat([top, *pooled], 1), *self.ppm_last_conv)
         pyramid = [x]
         for level, inward, outward in reversed(list(zip(levels, self.fpn_in, self.fpn_out))):
@@ -81,7 +83,7 @@ class UPerNet(nn.Layer):
         self.eval()
 
     def sees_bytes(self):
-        """Whether these weights are for 0 .. 255: in training the first convolution gave what no normalized picture can.
+        """Whether these weights are for 0 .. 255: in training the first convolution gave more than normalized ones can.
 
         A sum of weights w times values up to x varies by sqrt(len(w)) * |w| * x at most.
         """
