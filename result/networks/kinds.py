@@ -29,8 +29,8 @@ class ScoringNetwork:
     def filled(self, state, source):
         """The network with the weights `state` (name -> array) of the file `source`; InputError for other weights."""
         if self.classes_in and getattr(state.get(self.classes_in), 'ndim', 0) != 4:
-            raise InputError(f'{source}: no {self.title}: there is no {self.classes_in} among its {len(state)} tensors, '
-                             f'the first {", ".join(list(state)[:2])}; expected what was published as '
+            raise InputError(f'{source}: no {self.title}: there is no {self.classes_in} among its {len(state)} tensors,'
+                             f' the first {", ".join(list(state)[:2])}; expected what was published as '
                              f'{self.published}')
         classes = state[self.classes_in].shape[0] if self.classes_in else None
         network = self.make(classes) if classes else self.make()
