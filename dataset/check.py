@@ -51,6 +51,8 @@ def examine(sample, opt, crop):
         decoded = read_map(sample.label)
         palette, mask = decoded.palette, bool(((decoded.ids == 0) | (decoded.ids == DONTCARE)).all())
         kept('label map', sample.label, decoded, checked_label(sample.label, decoded.ids, opt))
+        also = int((decoded.ids == opt.label_nc).sum()) if opt.contain_dontcare_label and opt.label_nc != DONTCARE else 0
+        notes.extend([('label map', f'with id {opt.label_nc}, which means unlabelled as 255 does', also)] * bool(also))
     if sample.instance:
         with told():
             decoded = read_instances(sample.instance)
