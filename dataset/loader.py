@@ -12,6 +12,9 @@ from dataset.files import DataError
 from dataset.workers import WorkerKilled, Workers
 
 
+AHEAD = 2   # batches that each process makes before the first is taken: one to be taken and one to come
+
+
 class Loader:
     """with Loader(data, workers) as load: for batch in load(keys): ...; workers 0 reads in this process, when asked.
 
@@ -22,7 +25,7 @@ class Loader:
 
     def __init__(self, data, workers=0, finish=None):
         self.data, self.read, self.held = data, functools.partial(_read, data, finish), contextlib.ExitStack()
-        self.workers = self.held.enter_context(Workers(workers, self.read)) if workers else None
+        self.workers = self.held.enter_context(Workers(workers, self.read, AHEAD)) if workers else None
 
     def __enter__(self):
         return self

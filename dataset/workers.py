@@ -3,17 +3,22 @@
 Python's ProcessPoolExecutor waits for ever when a process is killed while it writes a result, because its processes share
 one pipe (seen with 3.11). Here each has its own, which ends with it.
 """
+import mmap
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import threading
 import time
 from collections import deque
-from itertools import cycle, islice
+from itertools import accumulate, cycle, islice
+from multiprocessing import reduction
 from multiprocessing.pool import ExceptionWithTraceback
 
 AHEAD = 4  # items handed to each process before its first result is read
+LARGE = 1 << 16     # bytes of arrays from which on a result goes through shared memory
+ALIGNED = 64    # bytes, of an array's place there
 
 
 class WorkerKilled(Exception):
@@ -25,9 +30,11 @@ class Workers:
 
     function(item) for each item, in the order of `items`; raises what it raises, and WorkerKilled. Either items or results
     must be small (some KB), or both sides might wait for the other to read. One iteration at a time; it may be left early.
+    ahead: items handed to each process before its first result is read. Large arrays in a result are not copied.
     """
 
-    def __init__(self, count, function):
+    def __init__(self, count, function, ahead=AHEAD):
+        self.ahead = ahead
         # Forked processes start at once and share what function holds; they compute nothing with Paddle.
         method = 'fork' if sys.platform == 'linux' else None
         context, self.processes, self.pipes, self.asked = multiprocessing.get_context(method), [], [], 0
@@ -51,7 +58,7 @@ class Workers:
 
     def __call__(self, items):
         items, pipes, awaited = iter(items), cycle(self.pipes), deque()
-        awaited.extend(map(self._ask, islice(items, AHEAD * len(self.pipes)), pipes))
+        awaited.extend(map(self._ask, islice(items, self.ahead * len(self.pipes)), pipes))
         while awaited:
             result = self._answer(*awaited.popleft())
             awaited.extend(map(self._ask, islice(items, 1), pipes))
@@ -69,7 +76,7 @@ class Workers:
         number = 0
         while number != asked:  # what is left of an iteration that was given up comes first
             try:
-                number, result, error = pipe.recv()
+                number, result, error = _received(pipe)
             except (EOFError, OSError):
                 raise WorkerKilled from None
         if error:
@@ -87,7 +94,63 @@ def _serve(pipe, function, parent):
             answer = number, function(item), None
         except Exception as error:
             answer = number, None, ExceptionWithTraceback(error, error.__traceback__)
-        pipe.send(answer)
+        _send(pipe, answer)
+
+
+# ---- Results with arrays: through memory that both processes see, for a pipe takes 5 ms a megabyte of the training process
+
+def _send(pipe, answer):
+    buffers = []
+    head = pickle.dumps(answer, 5, buffer_callback=buffers.append)
+    arrays = [buffer.raw() for buffer in buffers]
+    memory = _shared(arrays)
+    if memory is None:
+        pipe.send((None, pickle.dumps(answer, 5), []))
+        return
+    try:
+        pipe.send((memory, head, [array.nbytes for array in arrays]))
+        reduction.send_handle(pipe, memory, os.getppid())
+    finally:
+        os.close(memory)
+
+
+def _shared(arrays):
+    """File descriptor of memory that holds the arrays; None where they are small, or the system has no such memory to spare.
+
+    It has no name, so that nothing is left of it however the processes end, and /dev/shm does not limit it.
+    """
+    places = _places([array.nbytes for array in arrays])
+    if places[-1] < LARGE or not hasattr(os, 'memfd_create'):
+        return None
+    memory = None
+    try:
+        memory = os.memfd_create('batch')
+        os.posix_fallocate(memory, 0, places[-1])   # here, where it can be refused: a write beyond what there is would be a SIGBUS
+        with mmap.mmap(memory, places[-1]) as room:
+            for place, array in zip(places, arrays):
+                room[place:place + array.nbytes] = array
+        return memory
+    except OSError:
+        if memory is not None:
+            os.close(memory)
+        return None
+
+
+def _places(sizes):
+    """Where arrays of so many bytes lie, and at the end how much they take."""
+    return [0, *accumulate(-(-size // ALIGNED) * ALIGNED for size in sizes)]
+
+
+def _received(pipe):
+    memory, head, sizes = pipe.recv()
+    if memory is None:
+        return pickle.loads(head)
+    memory, places = reduction.recv_handle(pipe), _places(sizes)
+    try:
+        room = memoryview(mmap.mmap(memory, places[-1]))    # lives as long as an array in it
+    finally:
+        os.close(memory)
+    return pickle.loads(head, buffers=[room[place:place + size] for place, size in zip(places, sizes)])
 
 
 def _end_with(parent):

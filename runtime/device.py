@@ -15,6 +15,7 @@ import warnings
 
 import numpy as np  # noqa: F401
 
+from runtime import streams
 from runtime.cores import cores
 
 GPU_WHEEL = 'pip install paddlepaddle-gpu==3.2.0 -i https://www.paddlepaddle.org.cn/packages/stable/cu126/'
@@ -88,6 +89,7 @@ def _import_paddle():
     return paddle
 
 
+streams.keep_going()    # before Paddle opens files
 paddle = _import_paddle()
 
 

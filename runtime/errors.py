@@ -4,6 +4,7 @@ import re
 import sys
 import unicodedata
 
+from runtime import streams
 from runtime.commands import runnable
 
 ESCAPED = 'Cc', 'Cf', 'Cs', 'Cn', 'Zl', 'Zp'   # Unicode's kinds of characters that steer a terminal, or have no picture
@@ -41,8 +42,10 @@ def _escaped(character):
 def shown_in_one_line():
     """Around a script's main(): an InputError ends it with one line on stderr and exit status 1.
 
-    What an output's encoding lacks is printed as \\u4e2d: a name that cannot be shown must not end a training.
+    What an output's encoding lacks is printed as \\u4e2d: a name that cannot be shown must not end a training. Nor does an output
+    that cannot be written.
     """
+    streams.keep_going()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):   # a stream of a test, or none
             stream.reconfigure(errors='backslashreplace')
