@@ -1,6 +1,7 @@
 """A page in the browser where a label map becomes a picture while you draw: python -m paint [--lastoutput output/]
 
-The page is served on 127.0.0.1, to this machine alone. Nothing is written here: what you save, your browser keeps. Ctrl-C ends it.
+The page is served on 127.0.0.1, to this machine alone. Nothing is written here: what you save, your browser keeps.
+Ctrl-C ends it.
 """
 import ipaddress
 import secrets
@@ -24,7 +25,8 @@ def main():
         package = missing.name.partition('.')[0]
         if package not in ('h11', 'starlette', 'uvicorn'):
             raise
-        raise InputError(f'{package} is not installed, which serves the page: pip install -r paint/requirements.txt') from None
+        raise InputError(f'{package}, which serves the page, is not installed: pip install -r paint/requirements.txt') \
+            from None
     device.use_best_device()
     listening = bound(arguments.host, arguments.port)
     address, port = listening.getsockname()[:2]
@@ -35,8 +37,8 @@ def main():
     print(f'model: {studio.folder}: pictures {width} wide and {height} high, {named}')
     print(f'validation maps: {len(studio.maps.samples) if studio.maps else f"none ({studio.no_maps})"}')
     if token:
-        print(f'--host {arguments.host}: whoever has the address below, with its token, can paint here and see the validation maps; '
-              'there is no encryption')
+        print(f'--host {arguments.host}: whoever has the address below, with its token, can paint here and see the '
+              'validation maps; there is no encryption')
     name = arguments.host if arguments.host not in ('0.0.0.0', '::') else socket.gethostname()
     name = f'[{name}]' if ':' in name else name
     print(f'open http://{name}:{port}/{f"?token={token}" if token else ""}  (Ctrl-C ends it)', flush=True)
@@ -48,24 +50,26 @@ def bound(host, port):
     try:
         if not 0 <= port <= 65535:
             raise ValueError('a port is 0 to 65535')    # -1 would be 65535
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
         listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
         listening.listen(128)   # now: with SO_REUSEADDR, two sockets that do not listen may have the same address
         return listening
     except (OSError, ValueError) as error:
-        raise InputError(f'--host {host} --port {port}: cannot be used: {getattr(error, "strerror", None) or error}: name another '
-                         '--port; 0 takes any free one') from None
+        reason = getattr(error, 'strerror', None) or error
+        raise InputError(f'--host {host} --port {port}: cannot be used: {reason}: name another --port; 0 takes any '
+                         'free one') from None
 
 
 def command_line():
     parser = checkpoint_parser(' '.join(__doc__.split()), more=['dataroot'])
     parser.prog = 'python -m paint'
     parser.add_argument('--port', type=int, default=8000, help='0 takes any free one [8000]')
-    parser.add_argument('--host', default='127.0.0.1', help='address to serve at. Another one than 127.0.0.1 (0.0.0.0: all) is '
-                        'open to other machines: to whoever has the printed address, which holds a token; there is no '
-                        'encryption [127.0.0.1]')
+    parser.add_argument('--host', default='127.0.0.1', help='address to serve at. Another one than 127.0.0.1 (0.0.0.0: '
+                        'all) is open to other machines: to whoever has the printed address, which holds a token; '
+                        'there is no encryption [127.0.0.1]')
     return parser.parse_args()
 
 

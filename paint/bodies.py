@@ -18,7 +18,10 @@ class Bodies:
 
     @contextlib.asynccontextmanager
     async def of(self, request, most):
-        """At most `most` bytes behind the line. Where all would be more than MOST_BODIES, the oldest that still arrives is ended."""
+        """At most `most` bytes behind the line.
+
+        Where all would be more than MOST_BODIES, the oldest one that is still arriving is ended.
+        """
         most += MOST_JSON
         length = request.headers.get('content-length', '0')
         if not length.isascii() or not length.isdecimal() or len(length) > 15 or int(length) > most:

@@ -1,4 +1,4 @@
-"""Connections that no client can hold: uvicorn's own wait without end for the head of a request and for a slow reader."""
+"""Connections that no client can hold: uvicorn's own wait without end for the head of a request and a slow reader."""
 import contextlib
 import os
 
@@ -11,8 +11,8 @@ ANSWER_SECONDS = 60     # for an answer to be read
 
 
 class Connection(H11Protocol):
-    """Aborted when the client lets it wait for too long. Of more than CONNECTIONS, the one that has waited longest for its
-    client is aborted; while all of them are being worked for, uvicorn answers 503.
+    """Aborted when the client lets it wait for too long. Of more than CONNECTIONS, the one that has waited longest for
+    its client is aborted; while all of them are being worked for, uvicorn answers 503.
     """
 
     patience = None     # the timer that aborts
@@ -78,7 +78,7 @@ class Server(uvicorn.Server):
 
 def serve(application, listening):
     """Until Ctrl-C."""
-    configuration = uvicorn.Config(application, http=Connection, ws='none', lifespan='off', log_level='error', access_log=False,
-                                   timeout_keep_alive=HEAD_SECONDS, limit_concurrency=CONNECTIONS + 1, server_header=False,
-                                   proxy_headers=False)
+    configuration = uvicorn.Config(
+        application, http=Connection, ws='none', lifespan='off', log_level='error', access_log=False,
+        server_header=False, proxy_headers=False, timeout_keep_alive=HEAD_SECONDS, limit_concurrency=CONNECTIONS + 1)
     Server(configuration).run(sockets=[listening])

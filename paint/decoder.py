@@ -1,7 +1,7 @@
 """Files that a page sends are decoded in a process of their own, which can be ended: a thread cannot.
 
-    python -m paint.decoder     such a process: the pickled limits, function and arguments on stdin; on stdout the bytes that
-                                it returns, or what it is refused with, as the exit status tells
+    python -m paint.decoder     such a process: the pickled limits, function and arguments on stdin; on stdout the bytes
+                                that it returns, or what it is refused with, as the exit status tells
 """
 import asyncio
 import contextlib
@@ -25,7 +25,10 @@ ONE_THREAD = {'OMP_NUM_THREADS': '1', 'OPENBLAS_NUM_THREADS': '1'}     # each ta
 
 
 class Decoders:
-    """`await decoded(function, *arguments)`: bytes that function(*arguments) returns in another process; Refused. Ended if cancelled."""
+    """`await decoded(function, *arguments)`: bytes that function(*arguments) returns in another process, or Refused.
+
+    If it is cancelled, the process is ended.
+    """
 
     def __init__(self):
         self.waiting, self.free = 0, None
@@ -54,8 +57,8 @@ async def _decoded(request):
     if process.returncode == REFUSED:
         raise Refused(**json.loads(answer))
     if process.returncode in (COSTLY, -signal.SIGXCPU):
-        raise Refused('costly', f'reading this file takes more than {DECODE_SECONDS} s of a processor or {DECODE_MEMORY >> 30} GB: save it '
-                      'anew, smaller and not progressive')
+        raise Refused('costly', f'reading this file takes more than {DECODE_SECONDS} s of a processor or '
+                      f'{DECODE_MEMORY >> 30} GB: save it anew, smaller and not progressive')
     if process.returncode:
         raise RuntimeError(f'a decoder ended with status {process.returncode}')
     return answer
@@ -63,7 +66,7 @@ async def _decoded(request):
 
 def main():
     seconds, memory, function, arguments = pickle.load(sys.stdin.buffer)
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))     # ends the process, also where its parent has ended
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))     # also where its parent has ended
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     os.nice(10)     # painting goes first
     status = 0

@@ -5,7 +5,7 @@ from paint.refusal import Refused
 
 
 def kept(label, instance, label_nc):
-    """bytes of both maps, uint16 (H, W) each: a class's own id is the instance number of what is no object of its own."""
+    """bytes of both maps, uint16 (H, W) each: what is no object of its own has its class's id as instance number."""
     instance = renumbered(label, label if instance is None else instance, label_nc)
     return label.astype('<u2').tobytes() + instance.astype('<u2').tobytes()
 
@@ -13,8 +13,8 @@ def kept(label, instance, label_nc):
 def renumbered(label, instance, label_nc):
     """uint16 (H, W) instance numbers with the same edges: they differ where `instance` does.
 
-    What is all there is of a class takes the class's id, so that the brush goes on with it and no edge comes between; other
-    instances are numbered from label_nc + 1.
+    What is all there is of a class takes the class's id, so that the brush goes on with it and no edge comes between;
+    other instances are numbered from label_nc + 1.
     """
     pairs = np.unique(np.stack([instance.ravel(), label.ravel()]), axis=1)
     numbers, times = np.unique(pairs[0], return_counts=True)

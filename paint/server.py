@@ -1,7 +1,7 @@
 """What a request may ask, and what is refused before it is looked at.
 
-A body is a line of JSON, and then bytes: those of maps, uint16 little-endian, row by row, or of files. So is the answer, but for
-a picture's, which is its pixels, RGB.
+A body is a line of JSON, and then bytes: of maps, uint16 little-endian, row by row, or of files. Answers are JSON, or
+the bytes of maps or of a picture, RGB.
 """
 import asyncio
 import ipaddress
@@ -40,13 +40,13 @@ UNINVITED = """<!doctype html>
 HEADERS = {
     'Content-Security-Policy': "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
                                "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    'X-Content-Type-Options': 'nosniff', 'Referrer-Policy': 'no-referrer', 'Cross-Origin-Resource-Policy': 'same-origin',
-    'Cross-Origin-Opener-Policy': 'same-origin', 'Cache-Control': 'no-store',
+    'X-Content-Type-Options': 'nosniff', 'Referrer-Policy': 'no-referrer', 'Cache-Control': 'no-store',
+    'Cross-Origin-Resource-Policy': 'same-origin', 'Cross-Origin-Opener-Policy': 'same-origin',
 }
 
 
 def application(studio, host, token=None):
-    """The ASGI application for a Studio; host: what it is bound to, for the names that it answers to; token: what Guard asks for."""
+    """The ASGI application for a Studio. host: a name that it answers to; token: what Guard asks for, or None."""
     files = {name: _file(name) for name in os.listdir(STATIC) if os.path.splitext(name)[1] in TYPES}
     height, width = studio.opt.picture_size
     map_bytes = 2 * height * width
@@ -80,7 +80,8 @@ def application(studio, host, token=None):
             raise Refused('no_styles', 'this model has no style encoder', 404)
         async with bodies.of(request, uploads.LARGEST_FILE) as (head, content):
             place = ('photo', *_page(head))
-            notes, pixels = _parted(await _while_heard(request, decoders.decoded(uploads.opened_photo, bytes(content), studio.opt)))
+            decoding = decoders.decoded(uploads.opened_photo, bytes(content), studio.opt)
+            notes, pixels = _parted(await _while_heard(request, decoding))
         image = np.frombuffer(pixels, np.float32).reshape(3, height, width)
         z = await _in_turn(request, place, lambda: studio.style_of_photo(image))
         return JSONResponse({'z': z, 'notes': json.loads(notes)})
@@ -98,7 +99,8 @@ def application(studio, host, token=None):
         style = head.get('style', {'seed': 0})
         if studio.opt.use_vae:
             studio.style_of(style)      # refused before it takes a turn
-        pixels, seconds = await _in_turn(request, ('picture', *_page(head)), lambda: studio.painted(maps[0], maps[-1], style))
+        place = ('picture', *_page(head))
+        pixels, seconds = await _in_turn(request, place, lambda: studio.painted(maps[0], maps[-1], style))
         return _bytes(pixels.tobytes(), {
             'Server-Timing': f'paint;dur={1000 * seconds:.1f}, all;dur={1000 * (time.perf_counter() - arrived):.1f}'})
 
@@ -111,11 +113,11 @@ def application(studio, host, token=None):
         finally:
             studio.turns.forget((kind, name), future)
 
-    routes = [Route('/', page), Route('/static/{name}', page), Route('/model', model), Route('/maps/{index:int}', validation_map),
-              Route('/open', open_maps, methods=['POST']), Route('/style', photo_style, methods=['POST']),
-              Route('/paint', paint, methods=['POST'])]
-    answers = {Refused: _refusal, Superseded: _superseded, Busy: _busy, InputError: _input_error, 404: _not_found, 405: _not_found,
-               ClientDisconnect: _unheard, Exception: _failed}
+    routes = [Route('/', page), Route('/static/{name}', page), Route('/model', model),
+              Route('/maps/{index:int}', validation_map), Route('/open', open_maps, methods=['POST']),
+              Route('/style', photo_style, methods=['POST']), Route('/paint', paint, methods=['POST'])]
+    answers = {Refused: _refusal, Superseded: _superseded, Busy: _busy, InputError: _input_error,
+               404: _not_found, 405: _not_found, ClientDisconnect: _unheard, Exception: _failed}
     return Guard(Starlette(routes=routes, exception_handlers=answers), host, token)
 
 
@@ -139,7 +141,8 @@ class Guard:
 
         async def sending(message):
             if message['type'] == 'http.response.start':
-                message['headers'] = [*message['headers'], *((name.encode(), value.encode()) for name, value in HEADERS.items())]
+                added = ((name.encode(), value.encode()) for name, value in HEADERS.items())
+                message['headers'] = [*message['headers'], *added]
             await send(message)
 
         try:
@@ -152,12 +155,13 @@ class Guard:
         headers = {name: value.decode('latin-1') for name, value in scope['headers']}
         host, origin = headers.get(b'host', ''), headers.get(b'origin')
         if not self._is_known(host):
-            return _refusal(None, Refused('host', 'this address is not one that the server answers to: open the one that it printed', 403))
+            return _refusal(None, Refused('host', 'this address is not one that the server answers to: open the one '
+                                          'that it printed', 403))
         if origin not in (None, f'http://{host}', f'https://{host}'):
             return _refusal(None, Refused('origin', 'requests of other pages are refused', 403))
         if not self.token:
             return None
-        cookie = COOKIE + (host.rpartition(':')[2] if ':' in host else '')  # browsers do not keep those of two ports apart
+        cookie = COOKIE + (host.rpartition(':')[2] if ':' in host else '')  # browsers mix those of two ports
         if self._is_token(''.join(parse_qs(scope['query_string'].decode('latin-1')).get('token', [])[:1])):
             answer = RedirectResponse('./', 303)    # the address that stays in the browser does not hold it
             answer.set_cookie(cookie, self.token, httponly=True, samesite='lax')
@@ -172,8 +176,8 @@ class Guard:
         return secrets.compare_digest(text.encode(), self.token.encode())
 
     def _is_known(self, host):
-        """Whether a Host header is a name of ours, with any port, or, where others may connect, any address: a page that makes
-        its own name point here (DNS rebinding) cannot send either."""
+        """Whether a Host header is a name of ours, with any port, or, where others may connect, any address: a page
+        that makes its own name point here (DNS rebinding) cannot send either."""
         name = host.rsplit(':', 1)[0] if not host.endswith(']') else host
         name = name.strip('[]').lower()
         if name in self.names:

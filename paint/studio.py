@@ -47,7 +47,8 @@ class Studio:
                 'highest': opt.highest_label, 'classes': self.classes,
                 'unlabelled': self.unlabelled, 'instances': not opt.no_instance, 'styles': bool(opt.use_vae),
                 'z_dim': opt.z_dim if opt.use_vae else 0, 'seed': min(opt.seed, MOST_SEED),
-                'maps': [sample.stem for sample in self.maps.samples] if self.maps else [], 'largest_file': uploads.LARGEST_FILE}
+                'maps': [sample.stem for sample in self.maps.samples] if self.maps else [],
+                'largest_file': uploads.LARGEST_FILE}
 
     def painted(self, label, instance, style):
         """(uint8 (H, W, 3), seconds) of one label map and instance map (H, W) and a style as `style_of` takes it.
@@ -61,7 +62,7 @@ class Studio:
         return pixels, time.perf_counter() - began
 
     def style_of(self, style):
-        """z, float32 (z_dim,), of {'seed': n}, {'z': [...]} or {'between': [style, style], 'share': 0 .. 1}; Refused."""
+        """z, float32 (z_dim,), of {'seed': n}, {'z': [...]} or {'between': [style, style], 'share': 0 .. 1}."""
         if isinstance(style, dict) and set(style) == {'between', 'share'}:
             ends, share = style['between'], style['share']
             if isinstance(ends, list) and len(ends) == 2 and _is_number(share) and 0 <= share <= 1:
@@ -74,10 +75,11 @@ class Studio:
                 return styles.of_seed(self.opt, style['seed'])
         elif isinstance(style, dict) and set(style) == {'z'}:
             z = style['z']
-            if isinstance(z, list) and len(z) == self.opt.z_dim and all(_is_number(part) and abs(part) <= MOST_STYLE for part in z):
+            if isinstance(z, list) and len(z) == self.opt.z_dim and all(
+                    _is_number(part) and abs(part) <= MOST_STYLE for part in z):
                 return np.array(z, np.float32)
-        raise Refused('style', f'no style that this model knows: a seed from 0 to {MOST_SEED}, {self.opt.z_dim} numbers, or two of '
-                      'these and a share from 0 to 1', 400)
+        raise Refused('style', f'no style that this model knows: a seed from 0 to {MOST_SEED}, {self.opt.z_dim} '
+                      'numbers, or two of these and a share from 0 to 1', 400)
 
     def style_of_photo(self, image):
         """list of floats: the style of a photo (3, H, W)."""
@@ -91,12 +93,13 @@ class Studio:
             arrays = self.maps[index]
         except InputError as error:
             say_once(str(error))
-            raise Refused('damaged_map', 'this validation map cannot be read; the terminal of the server says why') from None
+            raise Refused('damaged_map', 'this validation map cannot be read; the terminal of the server says why') \
+                from None
         return kept(arrays['label'], arrays.get('instance'), self.opt.label_nc)
 
 
 def _classes(folder, opt):
-    """([{'id', 'name', 'colour', 'thing'}, ...], id of an unlabelled pixel or None); thing is absent where nothing tells."""
+    """([{'id', 'name', 'colour', 'thing'}, ...], id of an unlabelled pixel or None); thing where classes.json tells."""
     found = classes.of_checkpoint(folder, opt) or classes.content([str(index) for index in range(opt.label_nc)])
     things = found.get('things')
     listed = [{'id': index, 'name': name, 'colour': colour, **({} if things is None else {'thing': index in things})}
@@ -114,8 +117,8 @@ def _epoch(folder):
     try:
         return int(np.load(path))
     except Exception as error:   # damaged files make numpy raise nearly anything
-        raise InputError(f'{path}: not the number of an epoch ({" ".join(str(error).split())}): copy it again from where the run was '
-                         'trained, or remove it: the page then shows none') from None
+        raise InputError(f'{path}: not the number of an epoch ({" ".join(str(error).split())}): copy it again from '
+                         'where the run was trained, or remove it: the page then shows none') from None
 
 
 def _is_number(value):

@@ -17,9 +17,10 @@ class Busy(Exception):
 
 
 class Turns:
-    """submit(page, number, work) -> Future of work(). A page that asks again while it waits keeps its place, with the newer work.
+    """submit(page, number, work) -> Future of work().
 
-    The older one's Future raises Superseded. Nothing of a page is kept once its work is done or forgotten.
+    A page that asks again while it waits keeps its place, with the newer work. The older one's Future raises
+    Superseded. Nothing of a page is kept once its work is done or forgotten.
     """
 
     def __init__(self):

@@ -19,7 +19,8 @@ MOST_SIDE = 1 << 15                          # pixels: Pillow keeps a pointer fo
 MAP_PIXELS, PHOTO_PIXELS = 1 << 24, 1 << 26  # a photo of 64 million pixels takes 200 MB once decoded
 SHOWN = 8                                    # unknown colours and values that are listed
 NAMES = {'label': 'label map', 'instance': 'instance map', 'photo': 'photo'}
-CODES = {'unreadable image': 'unreadable', 'several pictures': 'animated', 'transparent map': 'transparent', 'lossy map': 'lossy'}
+CODES = {'unreadable image': 'unreadable', 'several pictures': 'animated', 'transparent map': 'transparent',
+         'lossy map': 'lossy'}
 
 
 def sent_maps(content, instance_content, opt, classes):
@@ -30,10 +31,10 @@ def sent_maps(content, instance_content, opt, classes):
 
 
 def opened_maps(content, instance_content, opt, classes, notes=None):
-    """(label, instance) int32 (H, W) at the size of the picture, as predict.py reads them; instance None without a file.
+    """(label, instance) int32 (H, W) at the size of the picture, as predict.py reads them; instance None without file.
 
-    The label map may hold ids, or colours of `classes` (dicts with id and colour). Refused says what is wrong. notes: as for
-    dataset.files.load_images.
+    The label map may hold ids, or colours of `classes` (dicts with id and colour). Refused says what is wrong.
+    notes: as for dataset.files.load_images.
     """
     label = _map(content, {tuple(entry['colour']): entry['id'] for entry in reversed(classes)})
     ids = _checked(label.ids.astype(np.int32), opt)
@@ -42,9 +43,9 @@ def opened_maps(content, instance_content, opt, classes, notes=None):
         read['instance'] = _decoded(read_instances, instance_content, 'instance', MAP_PIXELS)
         instance = read['instance'].ids.astype(np.int32)
         if instance.shape != ids.shape:
-            raise Refused('other_size', f'the instance map is {instance.shape[1]} x {instance.shape[0]} pixels, the label map '
-                          f'{ids.shape[1]} x {ids.shape[0]}: they must have the same size',
-                          found=f'{instance.shape[1]} x {instance.shape[0]}', expected=f'{ids.shape[1]} x {ids.shape[0]}')
+            found, expected = (f'{width} x {height}' for height, width in (instance.shape, ids.shape))
+            raise Refused('other_size', f'the instance map is {found} pixels, the label map {expected}: they must have '
+                          'the same size', found=found, expected=expected)
         images['instance'] = Image.fromarray(instance)
     for what, decoded in read.items() if notes else ():
         notes.add(noted(NAMES[what], decoded))
@@ -73,8 +74,8 @@ def _map(content, colours):
             raise
     _, unknown = _decoded(read_colours, content, 'label', MAP_PIXELS, ids=colours, near=0)
     listed = ['#{:02x}{:02x}{:02x} ({})'.format(*colour, count) for count, colour in unknown[:SHOWN]]
-    raise Refused('colours', f'{len(unknown)} colours are not in the palette: {", ".join(listed)} (pixels of each); none is guessed: '
-                  'smoothed borders are no labels', colours=listed, count=len(unknown))
+    raise Refused('colours', f'{len(unknown)} colours are not in the palette: {", ".join(listed)} (pixels of each); '
+                  'none is guessed: smoothed borders are no labels', colours=listed, count=len(unknown))
 
 
 def _checked(ids, opt):
@@ -83,14 +84,14 @@ def _checked(ids, opt):
     wrong, counts = np.unique(ids[(ids < 0) | (ids > opt.highest_label)], return_counts=True)
     if len(wrong):
         listed = [f'{value} ({count})' for value, count in zip(wrong.tolist()[:SHOWN], counts.tolist())]
-        raise Refused('ids', f'the label map holds values that are no class here: {", ".join(listed)} (pixels of each); allowed: 0 '
-                      f'to {opt.highest_label}{" and 255" if opt.contain_dontcare_label else ""}',
+        raise Refused('ids', f'the label map holds values that are no class here: {", ".join(listed)} (pixels of '
+                      f'each); allowed: 0 to {opt.highest_label}{" and 255" if opt.contain_dontcare_label else ""}',
                       values=listed, highest=opt.highest_label)
     return ids
 
 
 def _decoded(read, content, what, most, **settings):
-    """What a decoder of dataset/ makes of a file of at most so many pixels, else Refused in the page's words or in the decoder's."""
+    """What a decoder of dataset/ makes of a file of at most so many pixels; Refused in the page's words or its own."""
     _check_header(content, what, most)
     try:
         return read(NamedBytes(content, f'the {NAMES[what]}'), **settings)
@@ -101,20 +102,21 @@ def _decoded(read, content, what, most, **settings):
 
 
 def _check_header(content, what, most):
+    named, facts, found = f'the {NAMES[what]}', {'what': what}, None
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             width, height = image.size
     except Image.DecompressionBombError:    # Pillow's own limit, which lies above ours
-        raise Refused('pixels', f'the {NAMES[what]} has more than {most >> 20} million pixels, the most that are read', 413,
-                      found=f'> {most}', most=most >> 20, what=what) from None
+        found = f'more than {most}'
     except UnidentifiedImageError:
-        raise Refused('not_picture', f'the {NAMES[what]} is no picture that can be read; {", ".join(FORMATS)} can', what=what,
+        raise Refused('not_picture', f'{named} is no picture that can be read; {", ".join(FORMATS)} can', **facts,
                       formats=', '.join(FORMATS)) from None
     except Exception as error:  # broken files make Pillow raise nearly anything
-        raise Refused('unreadable', f'the {NAMES[what]} is damaged or cut off ({error})', what=what) from None
-    if not 0 < width * height <= most:
-        raise Refused('pixels', f'the {NAMES[what]} has {width} x {height} pixels; at most {most >> 20} million are read', 413,
-                      found=f'{width} x {height}', most=most >> 20, what=what)
+        raise Refused('unreadable', f'{named} is damaged or cut off ({error})', **facts) from None
+    if found or not 0 < width * height <= most:
+        found = found or f'{width} x {height}'
+        raise Refused('pixels', f'{named} has {found} pixels; at most {most >> 20} million are read', 413, **facts,
+                      found=found, most=most >> 20)
     if max(width, height) > MOST_SIDE:
-        raise Refused('side', f'the {NAMES[what]} has {width} x {height} pixels; at most {MOST_SIDE} in a row or column are read', 413,
-                      found=f'{width} x {height}', most=MOST_SIDE, what=what)
+        raise Refused('side', f'{named} has {width} x {height} pixels; at most {MOST_SIDE} in a row or column are read',
+                      413, **facts, found=f'{width} x {height}', most=MOST_SIDE)

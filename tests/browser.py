@@ -1,4 +1,4 @@
-"""The page in a real browser: Debian's chromium, driven by Playwright. Tests that need one are skipped where there is none."""
+"""The page in a real browser: Debian's chromium, driven by Playwright. Tests are skipped where there is none."""
 import base64
 import io
 import os

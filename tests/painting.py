@@ -59,10 +59,11 @@ class Served:
 
     def painted(self, label, instance, style=None, page='page', number=1):
         """uint8 (H, W, 3); what is refused raises."""
-        status, content, headers = self.ask('POST', '/paint', body(dict(page=page, number=number, style=style or {'seed': 0}),
-                                                                   maps_of(label, instance)))
+        head = dict(page=page, number=number, style=style or {'seed': 0})
+        status, content, headers = self.ask('POST', '/paint', body(head, maps_of(label, instance)))
         assert status == 200, content
-        self.seconds = float(re.search(r'paint;dur=([\d.]+)', headers['server-timing'])[1]) / 1000   # of painting, as it says
+        milliseconds = re.search(r'paint;dur=([\d.]+)', headers['server-timing'])[1]   # of painting, as it says
+        self.seconds = float(milliseconds) / 1000
         return np.frombuffer(content, np.uint8).reshape(self.model['height'], self.model['width'], 3)
 
     def refused(self, path, content, status, code, headers=()):
@@ -120,6 +121,7 @@ def server(scripts, styled):
 def plain_model(tmp_path_factory):
     """A model, not trained, that knows label maps of five classes and nothing else."""
     folder = tmp_path_factory.mktemp('plain')
-    opt = OPT(label_nc=5, no_instance=True, contain_dontcare_label=False, use_vae=False, crop_size=32, ngf=2, dataroot='nowhere/')
+    opt = OPT(label_nc=5, no_instance=True, contain_dontcare_label=False, use_vae=False, crop_size=32, ngf=2,
+              dataroot='nowhere/')
     write_model(folder / 'output/model', opt, {'n_g.pdparams': as_arrays(SPADEGenerator(opt).state_dict())})
     return folder

@@ -138,9 +138,12 @@ TURNED[274] = 6     # orientation: a quarter turn
 
 
 @pytest.mark.parametrize('content, note', [
-    (saved_as(IDS, 'PNG'), None), (saved_as(IDS.astype(np.uint16), 'PNG'), None), (saved_as(IDS, 'TIFF', compression='tiff_lzw'), None),
-    (saved_as(IDS, 'PPM'), None), (saved_as(IDS, 'BMP'), None), (saved_as(IDS, 'GIF'), None), (saved_as(np.stack(3 * [IDS], 2), 'PNG'), 'three equal'),
-    (saved_as(np.stack([IDS, np.full_like(IDS, 255)], 2), 'PNG'), None), (saved_as(np.rot90(IDS).copy(), 'PNG', exif=TURNED), 'turned')])
+    (saved_as(IDS, 'PNG'), None), (saved_as(IDS, 'PPM'), None), (saved_as(IDS, 'BMP'), None),
+    (saved_as(IDS, 'GIF'), None),
+    (saved_as(IDS.astype(np.uint16), 'PNG'), None), (saved_as(IDS, 'TIFF', compression='tiff_lzw'), None),
+    (saved_as(np.stack(3 * [IDS], 2), 'PNG'), 'three equal'),
+    (saved_as(np.stack([IDS, np.full_like(IDS, 255)], 2), 'PNG'), None),
+    (saved_as(np.rot90(IDS).copy(), 'PNG', exif=TURNED), 'turned')])
 def test_maps_are_read_as_predict_reads_them(server, tmp_path, content, note):
     """In every form, and the page hears what was done for that."""
     (tmp_path / 'map').write_bytes(content)
@@ -154,8 +157,9 @@ def test_maps_are_read_as_predict_reads_them(server, tmp_path, content, note):
 def test_a_photo_is_turned_as_its_camera_says(server, scripts):
     """Its style is that of the upright photo, and the page hears of it."""
     pixels = np.asarray(Image.open(scripts.data / 'val_img/002.png').convert('RGB'))
+    photos = saved_as(pixels, 'PNG'), saved_as(np.rot90(pixels).copy(), 'PNG', exif=TURNED)
     z, notes = zip(*(json.loads(server.ask('POST', '/style', body(dict(page='p', number=number), content))[1]).values()
-                     for number, content in enumerate((saved_as(pixels, 'PNG'), saved_as(np.rot90(pixels).copy(), 'PNG', exif=TURNED)))))
+                     for number, content in enumerate(photos)))
     assert z[0] == z[1] and notes[0] == [] and says(notes[1][0], '1 photo turned')
 
 
@@ -182,16 +186,17 @@ def test_a_host_that_others_reach_asks_for_a_token(scripts, styled):
         assert says(server.said, '--host 0.0.0.0', 'token', 'no encryption') and len(server.token) == 32
         label, instance = server.maps(0)
         assert server.painted(label, instance).shape == (32, 32, 3)
-        for host, status in (('192.168.7.7:1', 403), (f'192.168.7.7:{server.port}', 200), (f'{socket.gethostname()}:{server.port}', 200),
-                             ('evil.example', 403)):    # the cookie is named for the port
+        for host, status in (('192.168.7.7:1', 403), (f'192.168.7.7:{server.port}', 200), ('evil.example', 403),
+                             (f'{socket.gethostname()}:{server.port}', 200)):   # the cookie is named for the port
             assert server.ask('GET', '/model', headers={'Host': host})[0] == status
         status, content, headers = server.ask('GET', f'/?token={server.token}', headers={'Cookie': ''})
         assert (status, headers['location'], content) == (303, './', b'')
         cookie = headers['set-cookie']
         assert says(cookie, f'spade-paint-{server.port}={server.token}', 'HttpOnly', 'SameSite=lax')
         assert server.ask('GET', '/', headers={'Cookie': cookie.partition(';')[0]})[0] == 200
-        for wrong in ('', 'spade-paint-=', f'spade-paint-{server.port}=', f'spade-paint-{server.port}={server.token[:-1]}',
-                      f'spade-paint-{server.port}="\xff', f'other={server.token}', '=;,"'):
+        named = f'spade-paint-{server.port}'
+        for wrong in ('', 'spade-paint-=', f'{named}=', f'{named}={server.token[:-1]}', f'{named}="\xff',
+                      f'other={server.token}', '=;,"'):
             for method, path in (('GET', '/model'), ('GET', '/maps/0'), ('GET', '/static/main.js'), ('POST', '/paint'),
                                  ('POST', '/open'), ('GET', '/model?token='), ('GET', f'/model?token={server.token}0'),
                                  ('GET', '/model?token=%ff&token=' + server.token)):
@@ -217,8 +222,9 @@ def test_a_port_that_is_taken(scripts, styled, server):
     said = scripts.failure('-m', 'paint', '--lastoutput', styled / 'none', '--port', server.port)
     assert says(said, f'--port {server.port}', 'cannot be used', 'name another --port')
     assert says(scripts.failure('-m', 'paint', '--lastoutput', styled / 'none', '--port', 0), 'none', 'n_g.pdparams')
-    for wrong in ('--port', -1), ('--port', 70000), ('--host', 'no.such.host.example'), ('--host', '192.0.2.1'), ('--host', 'a\0b'):
-        assert says(scripts.failure('-m', 'paint', *wrong), wrong[0], 'cannot be used')
+    for flag, wrong in (('--port', -1), ('--port', 70000), ('--host', 'no.such.host.example'), ('--host', '192.0.2.1'),
+                        ('--host', 'a\0b')):
+        assert says(scripts.failure('-m', 'paint', flag, wrong), flag, 'cannot be used')
 
 
 @pytest.mark.parametrize('content', [b'', b'\x93NUMPY\x01\0', b'7', npy([1, 2]), npy('seven'), npy(np.nan)])
@@ -240,9 +246,11 @@ def test_weights_that_are_no_numbers_are_said(scripts, styled, tmp_path):
 def test_help_and_one_line_without_what_serves_the_page(scripts, styled):
     """uvicorn, starlette or h11 not installed."""
     for absent in ('uvicorn', 'starlette', 'h11'):
-        begin = f"import sys, runpy; sys.modules['{absent}'] = None; sys.argv[0] = 'paint'; runpy.run_module('paint', run_name='__main__')"
-        assert '--port' in scripts.run('-c', begin, '--help', fresh=True).stdout
-        assert says(scripts.failure('-c', begin, '--lastoutput', styled / 'output', fresh=True), absent, 'paint/requirements.txt')
+        begin = ['-c', f'import sys, runpy; sys.modules["{absent}"] = None; sys.argv[0] = "paint"; '
+                 'runpy.run_module("paint", run_name="__main__")']
+        assert '--port' in scripts.run(*begin, '--help', fresh=True).stdout
+        said = scripts.failure(*begin, '--lastoutput', styled / 'output', fresh=True)
+        assert says(said, absent, 'paint/requirements.txt')
 
 
 def test_without_styles(scripts, trained):
@@ -251,11 +259,13 @@ def test_without_styles(scripts, trained):
         assert server.model['styles'] is False and server.model['instances'] is True
         server.refused('/style', body(dict(page='p', number=1)), 404, 'no_styles')
         label, instance = server.maps(1)
-        assert np.array_equal(server.painted(label, instance, {'seed': 1}), server.painted(label, instance, {'seed': 2}))
-        process = scripts.run('predict.py', '--lastoutput', trained / 'output', '--label', scripts.data / 'val_label/001.png',
-                              '--instance', scripts.data / 'val_inst/001.png', '--out', trained / 'page.png')
+        one, other = (server.painted(label, instance, {'seed': seed}) for seed in (1, 2))
+        assert np.array_equal(one, other)
+        process = scripts.run('predict.py', '--lastoutput', trained / 'output', '--out', trained / 'page.png',
+                              '--label', scripts.data / 'val_label/001.png', '--instance',
+                              scripts.data / 'val_inst/001.png')
         assert process.returncode == 0, process.stderr
-        assert np.array_equal(np.asarray(Image.open(trained / 'page.png')), server.painted(label, instance))
+        assert np.array_equal(np.asarray(Image.open(trained / 'page.png')), one)
 
 
 def test_without_instances_unlabelled_pixels_or_maps(plain_model, scripts):

@@ -23,7 +23,8 @@ def test_a_stroke_changes_map_and_picture_and_undo_gives_them_back(page, server)
 
 @pytest.mark.thorough
 @pytest.mark.parametrize('tool, inside, outside', [
-    ('line', (16, 16), (8, 24)), ('rectangle', (10, 22), (2, 2)), ('ellipse', (16, 16), (8, 8)), ('polygon', (10, 16), (24, 4))])
+    ('line', (16, 16), (8, 24)), ('rectangle', (10, 22), (2, 2)), ('ellipse', (16, 16), (8, 8)),
+    ('polygon', (10, 16), (24, 4))])
 def test_shapes(page, server, tool, inside, outside):
     """Each covers what it must and nothing else."""
     page.tool('fill')

@@ -1,4 +1,4 @@
-"""What a stranger can hold of the page's server, and for how long: connections, bodies, decoders, threads (the table in docs/paint.md).
+"""What a stranger can hold of the page's server, and for how long: the table in docs/paint.md.
 
 Limits in seconds are tried in this process with shorter ones, the rest at a server as it is.
 """
@@ -62,10 +62,11 @@ def hears(found, expected):
 
 @contextlib.contextmanager
 def serving(application):
-    """(port, set of open connections) of the ASGI application, served in this process with connections as the page has them."""
+    """(port, set of open connections) of the ASGI application, served in this process as the page is."""
     listening = socket.create_server(('127.0.0.1', 0))
-    server = uvicorn.Server(uvicorn.Config(application, http=connection.Connection, ws='none', lifespan='off', log_level='error',
-                                           timeout_keep_alive=60, limit_concurrency=connection.CONNECTIONS + 1))
+    server = uvicorn.Server(uvicorn.Config(application, http=connection.Connection, ws='none', lifespan='off',
+                                           log_level='error', timeout_keep_alive=60,
+                                           limit_concurrency=connection.CONNECTIONS + 1))
     thread = threading.Thread(target=server.run, kwargs=dict(sockets=[listening]))
     thread.start()
     until(lambda: server.started)
@@ -99,10 +100,11 @@ def test_a_head_that_does_not_arrive(monkeypatch, content):
 
 def test_a_head_that_trickles(monkeypatch):
     monkeypatch.setattr(connection, 'HEAD_SECONDS', 0.3)
-    with serving(answering) as (port, _), contextlib.closing(open_to(port, HEAD)) as found, pytest.raises(ConnectionError):
-        for _ in range(600):    # each byte alone is in time
-            found.sendall(b'G')
-            time.sleep(0.1)
+    with serving(answering) as (port, _), contextlib.closing(open_to(port, HEAD)) as found:
+        with pytest.raises(ConnectionError):
+            for _ in range(600):    # each byte alone is in time
+                found.sendall(b'G')
+                time.sleep(0.1)
 
 
 @pytest.mark.parametrize('requests', [1, 3])
@@ -123,8 +125,8 @@ def test_the_one_that_waited_longest_makes_room(monkeypatch):
             return closed.enter_context(contextlib.closing(open_to(port, content)))
         held = opened(HEAD.replace(b'/', b'/held', 1))
         until(lambda: answering.begun == 1)
-        idle = [opened((b'', HEAD[:20], HEAD.replace(b'GET', b'POST').replace(b'\r\n\r\n', b'\r\nContent-Length: 9\r\n\r\n'))[n % 3])
-                for n in range(300)]
+        unfinished = b'', HEAD[:20], b'POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n'
+        idle = [opened(unfinished[n % 3]) for n in range(300)]
         assert hears(opened(HEAD), b'answer')
         assert all(map(has_ended, idle[:-20]))
         answering.go = True
@@ -281,9 +283,11 @@ def test_photos_that_take_minutes_hold_nothing(server):
     photo = body(dict(page='endless', number=1), endless_jpeg())
     request = b'POST /style HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n' % len(photo) + photo
     with contextlib.ExitStack() as closed:
-        held = [closed.enter_context(contextlib.closing(open_to(server.port, request))) for _ in range(decoder.PROCESSES)]
+        held = [closed.enter_context(contextlib.closing(open_to(server.port, request)))
+                for _ in range(decoder.PROCESSES)]
         assert server.ask('GET', '/maps/0', timeout=60)[0] == 200
-        status, answer, _ = server.ask('POST', '/style', body(dict(page='p', number=1), png(np.zeros((9, 9, 3), np.uint8))))
+        other = png(np.zeros((9, 9, 3), np.uint8))
+        status, answer, _ = server.ask('POST', '/style', body(dict(page='p', number=1), other))
         assert status == 200 and len(json.loads(answer)['z']) == server.model['z_dim']
         for found in held:
             assert hears(found, b'costly')
@@ -304,8 +308,9 @@ def test_the_largest_files_are_read(server):
     map_, photo = io.BytesIO(), io.BytesIO()
     Image.fromarray(np.tile(colours[:2], (4096, 2048, 1))).save(map_, 'PNG', compress_level=1)
     Image.new('RGB', (8192, 8192), (1, 2, 3)).save(photo, 'JPEG')
-    label, instance = server.unpacked(server.ask('POST', '/open', body(dict(label=len(map_.getvalue())), map_.getvalue()))[1])
-    assert set(np.unique(label)) <= {0, 1}
+    content = map_.getvalue()
+    status, answer, _ = server.ask('POST', '/open', body(dict(label=len(content)), content))
+    assert status == 200 and set(np.unique(server.unpacked(answer)[0])) <= {0, 1}
     assert server.ask('POST', '/style', body(dict(page='p', number=1), photo.getvalue()))[0] == 200
 
 

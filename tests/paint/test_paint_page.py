@@ -50,7 +50,7 @@ NAMED = "[...document.querySelectorAll('.slot:not([hidden]) .what')].map((elemen
 
 @pytest.mark.parametrize('one_by_one', [True, False])
 def test_two_dropped_photos_are_the_two_styles(page, scripts, one_by_one):
-    """The second does not take the place of the first while that is loading: not on the page, and not in the server's queue."""
+    """The second does not replace the first while that is loading: not on the page, and not in the server's queue."""
     photos = [scripts.data / f'val_img/00{index}.png' for index in (0, 2)]
     page.tab.evaluate("""() => {
         const fetched = window.fetch;
@@ -174,12 +174,14 @@ LAYOUT = """() => {
     const wrong = [];
     const shown = (element) => element.checkVisibility() && element.getBoundingClientRect().width > 1;
     const wanted = 'header button, header summary, #dock button, #dock input, .frame, #styles button';
-    const controls = [...document.querySelectorAll(wanted)].filter((element) => shown(element) && !element.closest('#class-list'));
+    const controls = [...document.querySelectorAll(wanted)].filter(
+        (element) => shown(element) && !element.closest('#class-list'));
     const inStage = (element) => Boolean(element.closest('#stage'));    // which scrolls
     for (const element of controls) {
         const box = element.getBoundingClientRect(), name = element.id || element.dataset.tool || element.className;
         if (box.left < -0.5 || box.right > innerWidth + 0.5) wrong.push(name + ' leaves the window');
-        if (!inStage(element) && (box.top < -0.5 || box.bottom > innerHeight + 0.5)) wrong.push(name + ' leaves the window');
+        const below = box.top < -0.5 || box.bottom > innerHeight + 0.5;
+        if (below && !inStage(element)) wrong.push(name + ' leaves the window');
         const isCut = element.matches('button, summary') && element.scrollWidth > element.clientWidth + 1;
         if (isCut && element.id !== 'current') wrong.push(name + ' is cut off');
         for (const other of controls) {

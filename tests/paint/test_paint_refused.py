@@ -1,4 +1,4 @@
-"""What the page's server refuses: foreign hosts, paths, hostile maps and photos, malformed bodies; none of it ends it."""
+"""What the page's server refuses: foreign hosts, paths, hostile maps and photos, malformed bodies; none ends it."""
 import contextlib
 import io
 import json
@@ -53,8 +53,8 @@ def test_foreign_hosts_and_origins(server, headers, status):
 
 @pytest.mark.parametrize('path', ['/static/../__main__.py', '/static/..%2f__main__.py', '/static/%2e%2e/server.py',
                                   '/static//etc/passwd', '/../../etc/passwd', '/maps/../model', '/maps/-1', '/maps/3',
-                                  '/maps/99999999999999999999', '/maps/x', '/static/', '/static/none.js', '/model/', '/paint',
-                                  '/open'])
+                                  '/maps/99999999999999999999', '/maps/x', '/static/', '/static/none.js', '/model/',
+                                  '/paint', '/open'])
 def test_no_path_can_be_named(server, path):
     status, content, _ = server.get(path)
     assert status in (404, 405) or (status, path) == (307, '/model/'), (status, content[:80])
@@ -70,14 +70,16 @@ REFUSED_MAPS = {
     'colour-coded map': [raw_png(2, 2, 16, 2, bytes(2 * 13))],
     'animated': [pages('PNG'), pages('GIF'), pages('TIFF')],
     'unreadable': [png(NOISE)[:-999], raw_png(64, 64, 8, 0, bytes(5)),
-                   raw_png(8, 8, 8, 0, bytes(72), chunk(b'zTXt', BOMB)), raw_png(2, 2, 8, 0, bytes(6), chunk(b'iCCP', BOMB))],
+                   raw_png(8, 8, 8, 0, bytes(72), chunk(b'zTXt', BOMB)),
+                   raw_png(2, 2, 8, 0, bytes(6), chunk(b'iCCP', BOMB))],
     'ids': [png(np.full((4, 4), 11, np.uint8)), png(np.full((4, 4), 300, np.uint16))],
     'transparent': [png(np.zeros((4, 4, 4), np.uint8))],
     'lossy': [encoded(NOISE, 'JPEG'), encoded(NOISE, 'WEBP')],
 }
 
 
-@pytest.mark.parametrize('code, number', [(code, number) for code in REFUSED_MAPS for number in range(len(REFUSED_MAPS[code]))])
+@pytest.mark.parametrize('code, number', [(code, number) for code, maps in REFUSED_MAPS.items()
+                                          for number in range(len(maps))])
 def test_hostile_maps(server, code, number):
     content, expected = REFUSED_MAPS[code][number], 413 if code == 'pixels' else 422
     if not content:
@@ -91,7 +93,8 @@ def test_hostile_maps(server, code, number):
 
 def test_instance_maps_must_fit(server):
     good = png(np.zeros((4, 4), np.uint8))
-    facts = server.refused('/open', body(dict(label=len(good)), good, png(np.zeros((5, 4), np.uint16))), 422, 'other_size')
+    other = png(np.zeros((5, 4), np.uint16))
+    facts = server.refused('/open', body(dict(label=len(good)), good, other), 422, 'other_size')
     assert facts['found'] == '4 x 5'
 
 
@@ -103,8 +106,8 @@ def test_hostile_photos(server):
 
 @pytest.mark.parametrize('style', [
     None, 3, [], {}, {'seed': -1}, {'seed': 2 ** 53}, {'seed': 1.0}, {'seed': True}, {'z': [0.0] * 7}, {'z': [0.0] * 9},
-    {'z': [1e9] * 8}, {'z': [float('nan')] * 8}, {'z': ['0'] * 8}, {'z': [[]] * 8}, {'between': [{'seed': 0}], 'share': 0},
-    {'between': [{'seed': 0}] * 2, 'share': 1.5}, {'between': [{'between': [], 'share': 0}] * 2, 'share': 0.5},
+    {'z': [1e9] * 8}, {'z': [float('nan')] * 8}, {'z': ['0'] * 8}, {'z': [[]] * 8},
+    {'between': [{'seed': 0}], 'share': 0}, {'between': [{'seed': 0}] * 2, 'share': 1.5}, {'between': [{'between': [], 'share': 0}] * 2, 'share': 0.5},
     {'seed': 0, 'z': []}])
 def test_styles_that_are_none(server, style):
     server.refused('/paint', body(dict(page='p', number=1, style=style), maps_of(LABEL, LABEL)), 400, 'style')
@@ -113,7 +116,8 @@ def test_styles_that_are_none(server, style):
 @pytest.mark.parametrize('content', [
     b'', b'{}', b'{}\n', b'[]\n', b'\xff\n', b'[' * 60000 + b'\n', body(dict(page='', number=1), maps_of(LABEL, LABEL)),
     body(dict(page='p'), maps_of(LABEL, LABEL)), body(dict(page='p', number=-1), maps_of(LABEL, LABEL)),
-    body(dict(page='p', number=1), maps_of(LABEL, LABEL)[:-1]), body(dict(page='p', number=1), maps_of(LABEL, LABEL)[:-2]),
+    body(dict(page='p', number=1), maps_of(LABEL, LABEL)[:-1]),
+    body(dict(page='p', number=1), maps_of(LABEL, LABEL)[:-2]),
     body(dict(page='p' * 65, number=1), maps_of(LABEL, LABEL))])
 def test_malformed_bodies(server, content):
     server.refused('/paint', content, 400, 'malformed')
@@ -124,7 +128,8 @@ def test_sizes_are_limited_before_anything_is_read(server):
     server.refused('/paint', bytes(80000), 413, 'body')
     server.refused('/open', b'', 413, 'body', {'Content-Length': str(10 ** 12)})
     server.refused('/style', b'', 413, 'body', {'Content-Length': str(10 ** 12)})
-    with contextlib.closing(socket.create_connection(('127.0.0.1', server.port), timeout=60)) as connection:   # of unknown length
+    with contextlib.closing(socket.create_connection(('127.0.0.1', server.port), timeout=60)) as connection:
+        # a body of unknown length
         connection.sendall(b'POST /paint HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n')
         with contextlib.suppress(OSError):
             for _ in range(10):
@@ -133,11 +138,12 @@ def test_sizes_are_limited_before_anything_is_read(server):
 
 
 @given(st.sampled_from(['/paint', '/open', '/style', '/model', '/maps/0']),
-       st.one_of(st.binary(max_size=300), st.binary(max_size=200).map(lambda tail: body(dict(page='p', number=1, label=9), tail)),
+       st.one_of(st.binary(max_size=300),
+                 st.binary(max_size=200).map(lambda tail: body(dict(page='p', number=1, label=9), tail)),
                  st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=9) | st.integers(),
                               lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-                                  st.sampled_from(['page', 'number', 'style', 'seed', 'z', 'label']), inner, max_size=4)).map(
-                                      lambda head: body(head, maps_of(LABEL, LABEL)))))
+                                  st.sampled_from(['page', 'number', 'style', 'seed', 'z', 'label']), inner,
+                                  max_size=4)).map(lambda head: body(head, maps_of(LABEL, LABEL)))))
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 def test_random_bodies_leave_it_alive(server, path, content):
     status, answer, _ = server.ask('POST', path, content)

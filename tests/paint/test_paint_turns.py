@@ -83,6 +83,7 @@ def test_a_client_that_hangs_up_is_not_painted_for(server):
     for n in range(10):
         connection = socket.create_connection(('127.0.0.1', server.port))
         content = body(dict(page=f'gone {n}', number=1, style={'seed': 0}), maps_of(label, instance))
-        connection.sendall(b'POST /paint HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n' % len(content) + content)
+        head = b'POST /paint HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n' % len(content)
+        connection.sendall(head + content)
         connection.close()
     assert server.painted(label, instance).shape == (32, 32, 3)
