@@ -107,8 +107,8 @@ def test_hostile_photos(server):
 @pytest.mark.parametrize('style', [
     None, 3, [], {}, {'seed': -1}, {'seed': 2 ** 53}, {'seed': 1.0}, {'seed': True}, {'z': [0.0] * 7}, {'z': [0.0] * 9},
     {'z': [1e9] * 8}, {'z': [float('nan')] * 8}, {'z': ['0'] * 8}, {'z': [[]] * 8},
-    {'between': [{'seed': 0}], 'share': 0}, {'between': [{'seed': 0}] * 2, 'share': 1.5}, {'between': [{'between': [], 'share': 0}] * 2, 'share': 0.5},
-    {'seed': 0, 'z': []}])
+    {'between': [{'seed': 0}], 'share': 0}, {'between': [{'seed': 0}] * 2, 'share': 1.5},
+    {'between': [{'between': [], 'share': 0}] * 2, 'share': 0.5}, {'seed': 0, 'z': []}])
 def test_styles_that_are_none(server, style):
     server.refused('/paint', body(dict(page='p', number=1, style=style), maps_of(LABEL, LABEL)), 400, 'style')
 
