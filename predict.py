@@ -14,8 +14,9 @@ from runtime import device  # first: sets the threads, then imports Paddle
 
 
 from dataset import classes
+from dataset.agreement import check_palettes
 from dataset.files import load_photo
-from dataset.label_map import SAVE_OTHERWISE, check_palettes
+from dataset.label_map import SAVE_OTHERWISE
 from dataset.labelled_images import check_style, prediction_inputs, whole_picture
 from dataset.picture_file import Notes
 from model import styles

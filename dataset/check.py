@@ -11,8 +11,9 @@ from collections import defaultdict, namedtuple
 import numpy as np
 
 from dataset import classes, contents
+from dataset.agreement import MASKS, Palettes
 from dataset.files import DataError, check_same_size, checked_label, pair_files, split_folders
-from dataset.label_map import MASKS, Palettes, read_instances, read_map
+from dataset.label_map import read_instances, read_map
 from dataset.labelled_images import check_sizes, draw_geometry, global_batch
 from dataset.photo import flaws, is_grey, read_photo
 from dataset.picture_file import Notes, noted
@@ -27,7 +28,7 @@ SETTINGS = ('label_nc', 'contain_dontcare_label', 'no_instance', 'output_nc', 'c
 SHOWN = 20  # problems of each kind on the screen; --report FILE has all
 
 # problems [(kind, line)]; size (width, height); counts: pixels of each id; grey: a photo without colour; None if unreadable;
-# notes: [(what kind of file, note, pixels)] of its decoders; label, palette: as dataset.label_map.Palettes.add takes them; mask: a
+# notes: [(what kind of file, note, pixels)] of its decoders; label, palette: as dataset.agreement.Palettes.add takes them; mask: a
 # label map of nothing but 0 and 255
 Found = namedtuple('Found', 'problems size counts grey notes label palette mask')
 

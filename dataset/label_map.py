@@ -10,7 +10,7 @@ from PIL import Image
 
 from dataset.palette import NEAR, of_colours
 from dataset.photo import TURNS, is_deep
-from dataset.picture_file import DataError, decoded, header, notes_of
+from dataset.picture_file import DataError, decoded, notes_of
 
 # ids (H, W), integers; palette: the Palette whose indices are the ids, else None; notes: dict: what was done,
 # or left aside -> pixels, 0 for all
@@ -21,17 +21,9 @@ Palette = namedtuple('Palette', 'colours grey all_used')
 
 STRETCH = {'L;2': 85, 'L;4': 17}    # Pillow spreads the values of 2-bit and 4-bit grey over 0 .. 255
 CARLA = 31                          # tags of the simulator CARLA, in one channel, are below; colours are brighter
-NO_GREY = 'GIF', 'BMP'             # formats that store grey as a palette
-COMPARED = 64                       # files whose palettes are compared where a run starts: enough, and no wait
+NO_GREY = 'GIF', 'BMP'              # formats that store grey as a palette
 OWN_PALETTE = ('the colours must be mapped to ids: python -m dataset.prepare folder --colours FILE does it, FILE a '
-               'table of lines '
-               '"id red green blue name"')
-# more levels are rather ids
-WHITE_RAMPS = (0, 255), (0, 128, 255), (0, 85, 170, 255), (0, 64, 128, 191, 255), (0, 65535)
-MASKS = ('the label maps hold 0 and 255 alone, and 255 means unlabelled: if it is white, a class of its own, python -m '
-         'dataset.prepare folder --colours FILE makes it one, FILE two lines: "0 0 0 0 ground" and "1 255 255 255 '
-         'object"; if '
-         'it is unlabelled, there is one class to learn: --label_nc 1')
+               'table of lines "id red green blue name"')
 SAVE_OTHERWISE = 'save the ids as grey, or the map as RGB in the colours of the set'
 
 
@@ -39,7 +31,7 @@ def read_map(file, what='label map', colours=None):
     """LabelMap of a path or io.BytesIO; `what` is the kind of map, for messages; DataError.
 
     `colours`, a dict: colour -> id, of the set that a map alone belongs to: a map in these, or whose palette has them,
-    is read by colour. None: a folder's maps, of which Palettes compares the palettes.
+    is read by colour. None: a folder's maps, whose palettes dataset.agreement compares.
     """
     opened = _lossless(file, what)
     image, notes = opened.image, notes_of(opened)
@@ -87,21 +79,20 @@ def _lossless(file, what):
     opened = decoded(file)
     if opened.lossy:
         raise DataError(f'{file}: {what} stored as {opened.lossy}, which changes ids, expected a lossless file: make '
-                        'PNG files of the '
-                        'original maps, or, of a map in colours, python -m dataset.prepare folder --colours', 'lossy map')
+                        'PNG files of the original maps, or, of a map in colours, python -m dataset.prepare folder '
+                        '--colours', 'lossy map')
     if opened.inverted and opened.image.mode != '1':
         raise DataError(f'{file}: {what} that stores white as 0 (TIFF, WhiteIsZero), so that programs disagree about '
-                        'its ids: save it '
-                        'as PNG', 'inverted map')
+                        'its ids: save it as PNG', 'inverted map')
     return opened
 
 
 def _channel(file, what, opened, notes, colours):
     """(H, W) numbers of a picture without palette; a LabelMap where it is in `colours`."""
     image = opened.image
-    if image.mode in ('1', 'L', 'F') or image.mode.startswith('I'):
+    if image.mode in ('1', 'L') or is_deep(image.mode):
         return np.array(image)
-    if ';16' in opened.raw_mode:
+    if _cut(opened):
         raise DataError(f'{file}: {what} of 16 bits and several channels, of which 8 bits would be read: save it with '
                         'one channel',
                         'colour-coded map')
@@ -126,32 +117,34 @@ def _channel(file, what, opened, notes, colours):
     return pixels[..., filled.argmax()]
 
 
+def _cut(opened):
+    """Whether Pillow has cut 16 bits a channel down to 8."""
+    return not is_deep(opened.image.mode) and (';16' in opened.raw_mode or (opened.maximum or 0) > 255)
+
+
 def _colour_coded(file, what, mode):
     return DataError(f'{file}: {what} coded in colours (mode {mode}), expected one number per pixel (8-bit, 16-bit or '
-                     'palette PNG): '
-                     f'{OWN_PALETTE}', 'colour-coded map')
+                     f'palette PNG): {OWN_PALETTE}', 'colour-coded map')
 
 
 def _colours(file, what, opened):
     """uint8 (H, W, 3) of a picture without transparency; grey of more than 8 bits that uses no more is grey of 8."""
     _check_opaque(file, what, opened.image)
-    if ';16' in opened.raw_mode and not opened.image.mode.startswith('I'):
+    if _cut(opened):
         raise DataError(f'{file}: {what} in colours of 16 bits a channel: save it with 8', 'colour-coded map')
     if is_deep(opened.image.mode):
         values = np.asarray(opened.image)
         if not (0 <= values.min() and values.max() <= 255):
             raise DataError(f'{file}: {what} with values from {values.min():g} to {values.max():g}, which are no '
-                            'colours: save it '
-                            'with 8 bits a channel', 'colour-coded map')
+                            'colours: save it with 8 bits a channel', 'colour-coded map')
         return np.repeat(values[..., None].astype(np.uint8), 3, 2)
     return np.array(opened.image.convert('RGB'))
 
 
 def _check_opaque(file, what, image):
     if image.mode in ('LA', 'RGBA', 'PA', 'La', 'RGBa') and image.getchannel(image.mode[-1]).getextrema()[0] < 255:
-        raise DataError(f'{file}: {what} that is transparent in places: fill them with an id or a colour of their '
-                        'own, and save it '
-                        'without transparency', 'transparent map')
+        raise DataError(f'{file}: {what} that is transparent in places: fill them with an id or a colour of their own, '
+                        'and save it without transparency', 'transparent map')
 
 
 def _whole(file, what, opened, values, notes):
@@ -160,10 +153,13 @@ def _whole(file, what, opened, values, notes):
     if mode == 'F':
         if not (np.isfinite(values) & (values == np.rint(values))).all():
             raise DataError(f'{file}: {what} with fractions or values that are no number, expected whole numbers', 'label value')
+        if np.abs(values).max() >= 1 << 31:
+            raise DataError(f'{file}: {what} with values of 2147483648 and more, allowed: whole numbers of 32 bits',
+                            'label value')
         values = values.astype(np.int64)
         notes['stored as fractions, all of them whole numbers'] = 0
     elif opened.maximum:    # of PGM, by which Pillow has scaled
-        scale = 255 if mode == 'L' else 65535
+        scale = 65535 if is_deep(mode) else 255
         values = (values.astype(np.int64) * opened.maximum * 2 + scale) // (2 * scale)
     elif mode == 'L' and opened.raw_mode[:3] in STRETCH:
         values = values // STRETCH[opened.raw_mode[:3]]
@@ -204,7 +200,7 @@ def _upright(opened, ids, notes):
 # ---- Palettes
 
 def _of_palette(file, what, opened, colours, notes):
-    index, table = np.array(opened.image), _table(*opened.palette)
+    index, table = np.array(opened.image), table_of(*opened.palette)
     used = {number: table[number] if number < len(table) else (0, 0, 0) for number in np.unique(index).tolist()}
     _note_declared(opened, index, notes)
     if all(colour == (number,) * 3 for number, colour in used.items()):
@@ -238,92 +234,8 @@ def _by_the_set(file, what, index, used, palette, by_colour, notes):
     return np.array([by_colour.get(used.get(number), 0) for number in range(max(used) + 1)], np.int32)[index], None
 
 
-def _table(raw, mode):
+def table_of(raw, mode):
     """tuple of the colours (red, green, blue) in the bytes of a palette of that raw mode."""
     four = mode in ('RGBA', 'BGRX')
     row = Image.frombytes('RGBA' if mode == 'RGBA' else 'RGB', (len(raw) // (3 + four), 1), raw, 'raw', mode)
     return tuple(map(tuple, np.asarray(row)[0, :, :3].tolist()))
-
-
-def palette_in(file, colours=None):
-    """Palette of a label map whose indices are its ids, else None; mostly its header tells. colours: see read_map."""
-    mode, palette = header(file)
-    if mode != 'P':
-        return None
-    table = _table(*palette)
-    if colours is None and any(len(set(colour)) > 1 for colour in table):
-        return Palette(table, False, False)
-    try:
-        return read_map(file, colours=colours).palette
-    except DataError:   # whoever reads it says so
-        return None
-
-
-def masks(files, most=None):
-    """list of the values, where all the label maps, paths, hold greys from 0 to white to look at alone, such as 0 and
-    255; else [].
-
-    255 is white there, and unlabelled in a label map. most: as for check_palettes.
-    """
-    found = set()
-    for file in _spaced(files, most):
-        try:
-            found |= set(np.unique(read_map(file).ids).tolist())
-        except DataError:   # whoever reads the map says so
-            continue
-        if not any(all(any(abs(value - level) <= 1 for level in ramp) for value in found) for ramp in WHITE_RAMPS):
-            return []
-    values = sorted(found)
-    whole = [ramp for ramp in WHITE_RAMPS if len(ramp) == len(values) and np.abs(np.subtract(ramp, values)).max() <= 1]
-    return values if whole and values[0] == 0 and values[-1] == whole[0][-1] else []
-
-
-def _spaced(files, most):
-    """So many of the files, evenly spaced, or all."""
-    chosen = np.linspace(0, len(files) - 1, min(most or len(files), len(files))).round().astype(int)
-    return [files[index] for index in np.unique(chosen)]
-
-
-class Palettes:
-    """The palettes of a folder's label maps: the index is the id only where all files agree on what it means."""
-
-    def __init__(self):
-        self.first = self.colours = None
-        self.others, self.count, self.grey = [], 0, True
-
-    def add(self, file, palette):
-        """`palette`: that of the LabelMap of `file`, or None."""
-        if palette is None:
-            return
-        self.count += 1
-        self.first = self.first or str(file)
-        self.grey &= palette.grey and palette.all_used
-        shorter, longer = sorted((palette.colours, self.colours or ()), key=len)
-        if longer[:len(shorter)] != shorter:
-            self.others.append(str(file))
-        else:
-            self.colours = longer
-
-    def check(self, remedy=OWN_PALETTE):
-        """DataError if indices are no ids."""
-        if self.others:
-            raise DataError(f'palette: the index is taken as the id, but {len(self.others)} of {self.count} files '
-                            'have another palette '
-                            f'than {self.first}, such as {self.others[0]}: {remedy}', 'different palettes')
-        if self.count and self.grey:
-            greys = ', '.join(str(colour[0]) for colour in self.colours[:8])
-            raise DataError(f'{self.first}: a palette of the greys {greys}, none of them unused: they may be the ids, '
-                            'not their indices, '
-                            f'as pngquant and optipng store grey pictures: {remedy}', 'grey palette')
-
-
-def check_palettes(files, remedy=OWN_PALETTE, most=None, colours=None):
-    """The colours of the palette of all label maps, paths, or None; DataError if palettes differ.
-
-    most: of so many files, evenly spaced, not of all; colours: as for read_map.
-    """
-    palettes = Palettes()
-    for file in _spaced(files, most):
-        palettes.add(file, palette_in(file, colours))
-    palettes.check(remedy)
-    return palettes.colours

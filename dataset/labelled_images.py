@@ -11,6 +11,7 @@ from collections import namedtuple
 import numpy as np
 from PIL import Image
 
+from dataset.agreement import COMPARED, MASKS, check_palettes, masks
 from dataset.files import (  # noqa: F401
     DataError,
     Sample,
@@ -21,7 +22,6 @@ from dataset.files import (  # noqa: F401
     load_photo,
     split_folders,
 )
-from dataset.label_map import COMPARED, MASKS, check_palettes, masks
 from model import sizes
 
 Geometry = namedtuple('Geometry', 'width height left top flip')  # size after resizing, then corner of the crop, in pixels

@@ -100,8 +100,7 @@ def read_names(path):
         return [names.get(index) or str(index) for index in range(max(names) + 1)]
     if not found or '' in found:
         raise ValueError(f'line {found.index("") + 1 if found else 1} is empty, expected a name for each id, in the '
-                         'order of the ids, '
-                         'one a line')
+                         'order of the ids, one a line')
     return found
 
 

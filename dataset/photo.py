@@ -18,8 +18,7 @@ TOO_FEW = 12                # bits: of 16, so many in use would be shown as less
 DARK, FLAT = 32, 8          # of 255: the brightest 1 % of a dark photo is below; 98 % of a flat one lie within
 UNTURNED = 'not turned as their EXIF tag says, for their maps fit them as they are stored'
 BY_PREPARE = ('python -m dataset.prepare folder makes 8-bit photos by the range of all of them; a single one: save it '
-              'with 8 bits '
-              'a channel')
+              'with 8 bits a channel')
 BY_HAND = 'save all photos with 8 bits a channel, multiplied by the same factor'
 
 

@@ -94,8 +94,7 @@ def check_size(file, width, height):
 
 def _too_large(file, found):
     return DataError(f'{file}: {found}, allowed: {MOST_PIXELS // 10 ** 6} million pixels and sides of {LONGEST_SIDE}: '
-                     'make the picture '
-                     'smaller, or cut it into tiles', 'too large')
+                     'make the picture smaller, or cut it into tiles', 'too large')
 
 
 def _begins(file):
@@ -158,8 +157,7 @@ def _check_pages(file, image):
         count = pages
     if count > 1:
         raise DataError(f'{file}: {count} pictures in one file ({image.format}), expected one: save the one that is '
-                        'meant as a file '
-                        'of its own', 'several pictures')
+                        'meant as a file of its own', 'several pictures')
 
 
 def notes_of(opened):

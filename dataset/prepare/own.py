@@ -7,8 +7,9 @@ import numpy as np
 from PIL import Image
 
 from dataset import classes
+from dataset.agreement import check_palettes, masks
 from dataset.files import DataError
-from dataset.label_map import check_palettes, masks, read_colours, read_instances, read_map
+from dataset.label_map import read_colours, read_instances, read_map
 from dataset.palette import UNLABELLED, read_names, read_table
 from dataset.photo import load_photo
 from dataset.picture_file import noted

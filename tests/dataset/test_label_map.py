@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import AppendingTiffWriter
 
-from dataset.label_map import check_palettes, palette_in, read_colours, read_instances, read_map
+from dataset.agreement import check_palettes, palette_in
+from dataset.label_map import read_colours, read_instances, read_map
 from dataset.prepare.archive import NamedBytes
 from tests.dataset.test_labelled_images import chunked, packed
 from tests.runner import message, says
@@ -24,6 +25,11 @@ def pgm(ids, maximum):
     """Binary PGM as netpbm writes it, the ids as they are, whatever the maximum."""
     height, width = ids.shape
     return f'P5 {width} {height} {maximum}\n'.encode() + ids.astype('>u2' if maximum > 255 else 'u1').tobytes()
+
+
+def ppm(ids, maximum):
+    height, width = ids.shape
+    return f'P6 {width} {height} {maximum}\n'.encode() + np.repeat(ids.astype('u1')[..., None], 3, 2).tobytes()
 
 
 def plain_pgm(ids, maximum):
@@ -92,6 +98,7 @@ FORMS = {   # name -> (highest id that it can hold, file of the ids)
     'RGBA equal': (255, lambda ids, draw: saved(Image.merge('RGBA', [grey(ids)] * 3 + [Image.new('L', ids.shape[::-1], 255)]), 'PNG')),
     'LA': (255, lambda ids, draw: saved(Image.merge('LA', [grey(ids), Image.new('L', ids.shape[::-1], 255)]), 'PNG')),
     'LA tiff': (255, lambda ids, draw: saved(Image.merge('LA', [grey(ids), Image.new('L', ids.shape[::-1], 255)]), 'TIFF')),
+    'ppm equal': (255, lambda ids, draw: NamedBytes(ppm(ids, draw(st.integers(max(1, int(ids.max())), 255))), 'm.ppm')),
     'CARLA': (28, lambda ids, draw: saved(Image.fromarray(np.dstack([ids, ids * 0, ids * 0]).astype(np.uint8)), 'PNG')),
     'BGR': (28, lambda ids, draw: saved(Image.fromarray(np.dstack([ids * 0, ids * 0, ids]).astype(np.uint8)), 'PNG')),
 }
@@ -184,6 +191,8 @@ REFUSED = {
     'red as a colour': (lambda: saved(Image.merge('RGB', [grey(SOME * 9)] + [grey(SOME * 0)] * 2), 'PNG'), ['--colours']),
     'fractions': (lambda: saved(Image.fromarray(np.float32(SOME) / 2), 'TIFF'), ['fractions', 'whole numbers']),
     'no number': (lambda: saved(Image.fromarray(np.where(SOME, SOME, np.nan).astype(np.float32)), 'TIFF'), ['no number']),
+    'beyond 32 bits': (lambda: saved(Image.fromarray(np.float32(SOME * 1e9)), 'TIFF'), ['2147483648', '32 bits']),
+    '16 bits in PPM': (lambda: NamedBytes(b'P6 1 1 999\n' + bytes(6), 'map.ppm'), ['16 bits']),
     'pages': (lambda: saved(grey(SOME), 'TIFF', save_all=True, append_images=[grey(SOME)]), ['2 pictures', 'TIFF']),
     'frames': (lambda: saved(grey(SOME), 'GIF', save_all=True, append_images=[grey(SOME + 1)]), ['2 pictures', 'GIF']),
     'frames of PNG': (lambda: saved(grey(SOME), 'PNG', save_all=True, append_images=[grey(SOME + 1)]), ['2 pictures', 'PNG']),
