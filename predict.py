@@ -1,10 +1,12 @@
 """Paint label maps: python predict.py --label FILE_OR_FOLDER [--instance ...] [--style_photo ...] [--out ...]
 
-    python predict.py --label map.png --instance inst.png                                     one picture
-    python predict.py --label maps/ --instance insts/ --style_photo photos/ --out painted/    a folder, matched by name; the same
-                                                                                              command goes on after a kill
-    python predict.py --label map.png --instance inst.png --styles 8                          a sheet: seed, seed + 1, ...
-    python predict.py --label map.png --instance inst.png --between a.jpg b.jpg --steps 7     from one style to another
+    python predict.py --label map.png --instance inst.png
+    python predict.py --label maps/ --instance insts/ --style_photo photos/ --out painted/
+    python predict.py --label map.png --instance inst.png --styles 8
+    python predict.py --label map.png --instance inst.png --between a.jpg b.jpg --steps 7
+
+One picture; a folder, matched by name, where the same command resumes after a kill; a sheet of styles: seed,
+seed + 1, ...; and from one style to another.
 """
 import os
 
@@ -50,7 +52,8 @@ def main():
             sizes = [paint(opt, painter, arguments, identity, colours, notes, *job)[1]
                      for job in counted(left, len(jobs), 'predict', done=len(jobs) - len(left))]
         print(f'{out_folder(arguments)}: {len(jobs)} pictures' + (f', {len(jobs) - len(left)} of them there already'
-                                                                  if len(left) < len(jobs) else '') + resized(opt, sizes))
+                                                                  if len(left) < len(jobs) else '') +
+              resized(opt, sizes))
     else:
         (height, width), size = paint(opt, painter, arguments, identity, colours, notes, *jobs[0])
         print(f'{jobs[0][-1]}: {width} wide and {height} high{resized(opt, [size])}')
@@ -61,8 +64,8 @@ def main():
 def paint(opt, painter, arguments, identity, colours, notes, label, instance, photo, out):
     """Write one picture, or a sheet of several styles; -> (height, width) of it, and of the label map.
 
-    One map at a time: batches change the last bits. colours: by which the label map may be coded, dict: colour -> id; notes: gains
-    what was done to the files.
+    One map at a time: batches change the last bits. colours: by which the label map may be coded, dict: colour -> id;
+    notes: gains what was done to the files.
     """
     arrays, size = prediction_inputs(opt, label, instance, photo, colours, notes)
     semantics = SemanticMap(arrays['label'][None], None if opt.no_instance else arrays['instance'][None], opt)
@@ -75,14 +78,17 @@ def paint(opt, painter, arguments, identity, colours, notes, label, instance, ph
 
 
 def resized(opt, sizes):
-    """What to say of label maps of `sizes`, (height, width), that do not have the size of this model's pictures; '' if all do."""
+    """What to say of label maps of `sizes`, (height, width), that do not have the size of this model's pictures;
+    '' if all do.
+    """
     height, width = opt.picture_size
     others = sorted({size for size in sizes if size != opt.picture_size}, key=lambda size: (size[0] * size[1], size))
     if not others:
         return ''
     shapes = [size for size in others if abs(size[1] * height / (size[0] * width) - 1) > 0.01]
     maps = ' to '.join(f'{wide} wide and {high} high' for high, wide in dict.fromkeys((others[0], others[-1])))
-    count = 'the label map was' if len(sizes) == 1 else f'{sum(size != opt.picture_size for size in sizes)} label maps were'
+    count = 'the label map was' if len(sizes) == 1 \
+        else f'{sum(size != opt.picture_size for size in sizes)} label maps were'
     return (f'; {count} {maps}, resized to the size of this model, {width} wide and {height} high'
             f'{", which changes the shape of what is in it" if shapes else ""}')
 
@@ -92,7 +98,8 @@ def wanted_styles(opt, painter, arguments, photo):
     if not opt.use_vae:
         return [None]
     if arguments.between:
-        ends = [styles.of_photo(painter, whole_picture({'image': load_photo(path)}, opt)['image']) for path in arguments.between]
+        ends = [styles.of_photo(painter, whole_picture({'image': load_photo(path)}, opt)['image'])
+                for path in arguments.between]
         return [styles.between(*ends, step / (arguments.steps - 1)) for step in range(arguments.steps)]
     if photo is not None:
         return [styles.of_photo(painter, photo)]
@@ -109,7 +116,8 @@ def check_styles(opt, arguments):
     if arguments.style_photo or arguments.between:
         check_style(opt)
     if arguments.styles is not None and arguments.styles < 1 or arguments.steps < 2:
-        raise InputError(f'--styles {arguments.styles} --steps {arguments.steps}: allowed: at least 1 style and 2 steps')
+        raise InputError(f'--styles {arguments.styles} --steps {arguments.steps}: allowed: at least 1 style and 2 '
+                         'steps')
 
 
 def single_job(arguments):
@@ -128,18 +136,23 @@ def single_job(arguments):
 
 def command_line():
     parser = checkpoint_parser(__doc__)
-    parser.add_argument('--label', required=True, metavar='PATH', help='label map, PNG of class ids, or a folder of them')
+    parser.add_argument('--label', required=True, metavar='PATH',
+                        help='label map, PNG of class ids, or a folder of them')
     parser.add_argument('--instance', metavar='PATH', default=None,
                         help='instance map, PNG, or a folder of them; needed unless no_instance is true')
     parser.add_argument('--style_photo', metavar='PATH', default=None,
-                        help='photo whose style is taken, or a folder with one for each label map; else --seed draws one')
-    parser.add_argument('--styles', type=int, metavar='N', default=None, help='a sheet of N styles, drawn by seed, seed + 1, ...')
-    parser.add_argument('--between', nargs=2, metavar=('A', 'B'), default=None, help='a row of pictures, from the style of '
+                        help='photo whose style is taken, or a folder with one for each label map; else --seed draws '
+                        'one')
+    parser.add_argument('--styles', type=int, metavar='N', default=None,
+                        help='a sheet of N styles, drawn by seed, seed + 1, ...')
+    parser.add_argument('--between', nargs=2, metavar=('A', 'B'), default=None,
+                        help='a row of pictures, from the style of '
                         'photo A to that of photo B')
     parser.add_argument('--steps', type=int, metavar='N', default=7, help='pictures of --between [7]')
     parser.add_argument('--out', metavar='PATH', default=None,
                         help='the picture, .jpg or .png, or the folder for them [<label>_painted, .jpg]')
-    parser.add_argument('--png', action='store_true', default=False, help='without --out, or in a folder: lossless PNG files')
+    parser.add_argument('--png', action='store_true', default=False,
+                        help='without --out, or in a folder: lossless PNG files')
     return parser.parse_args()
 
 

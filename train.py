@@ -55,12 +55,13 @@ def train(opt, arguments):
     distributed.barrier()
     resume.check_same_options(opt)
     data = LabelledImages(opt, ranks=distributed.ranks())
-    print(f'data: {len(data)} samples in {opt.dataroot}; pictures {opt.picture_size[1]} wide and {opt.picture_size[0]} high')
+    print(f'data: {len(data)} samples in {opt.dataroot}; pictures {opt.picture_size[1]} wide and {opt.picture_size[0]} '
+          'high')
     run = resume.Run(opt, data, arguments.restart)
     paint = runnable(shlex.join(['python', 'val.py', '--lastoutput', opt.output]))
     if run.is_complete() and not distributed.gathered(score_is_due(opt, opt.epochs))[0]:
-        print(f'training is already complete: {opt.epochs} epochs in {opt.output}. To go on, raise --niter or --niter_decay; '
-              f'to begin anew, --restart; to paint the validation set: {paint}')
+        print(f'training is already complete: {opt.epochs} epochs in {opt.output}. To go on, raise --niter or '
+              f'--niter_decay; to begin anew, --restart; to paint the validation set: {paint}')
         return
     best = Best(opt) if opt.score_epoch_freq and distributed.is_main() else None
     train_step = TrainStep(opt)
@@ -73,22 +74,25 @@ def train(opt, arguments):
             Training(opt, train_step, loader, run, best, dashboard).run()
     seconds = timedelta(seconds=round(time.monotonic() - begun))
     plot = runnable(shlex.join(['python', '-m', 'log.plot', '--log', opt.log]))
-    print(f'done: {opt.epochs} epochs; {seconds} since this start. Pictures: {os.path.join(opt.output, "pics")}; losses: {plot}; '
-          f'validation set: {paint}')
+    print(f'done: {opt.epochs} epochs; {seconds} since this start. Pictures: {os.path.join(opt.output, "pics")}; '
+          f'losses: {plot}; validation set: {paint}')
 
 
 def options():
     """(OPT, other arguments) of the command line; a run without any data becomes the demo."""
     parser = OPT.parser(__doc__)
-    parser.add_argument('--preset', choices=PRESETS, default=None, help='start from these settings; other flags change them')
-    parser.add_argument('--restart', action='store_true', default=False, help='begin anew; replaces the run in --output and --log')
+    parser.add_argument('--preset', choices=PRESETS, default=None,
+                        help='start from these settings; other flags change them')
+    parser.add_argument('--restart', action='store_true', default=False,
+                        help='begin anew; replaces the run in --output and --log')
     parser.add_argument('--init_from', metavar='DIR', default=None,
                         help='begin a new run with these weights (D\'s only if they are there)')
     arguments = parser.parse_args()
     preset = arguments.preset
     folders = [os.path.join(OPT().dataroot, f'train_{part}') for part in ('label', 'inst', 'img')]
     if preset is None and 'dataroot' not in arguments and not any(map(os.path.isdir, folders)):
-        print(f'no data set in {OPT().dataroot} and none named with --dataroot: trains on generated scenes (--preset demo)')
+        print(f'no data set in {OPT().dataroot} and none named with --dataroot: trains on generated scenes (--preset '
+              'demo)')
         preset = 'demo'
     saved = os.path.join(OPT().update(arguments).output, 'model', 'opt.json')
     before = OPT.load(saved) if os.path.exists(saved) and not arguments.restart else None
@@ -123,7 +127,8 @@ class Training:
             self.train_step.set_epoch(epoch)
             for batch in self.report.timed(self._batches(epoch)):
                 distributed.barrier()   # rank 0 may have drawn and saved, and any rank waited for its data
-                losses = self.train_step.update([(piece['semantics'], None, piece['image']) for piece in batch], stop=self._asked)
+                losses = self.train_step.update([(piece['semantics'], None, piece['image']) for piece in batch],
+                                                stop=self._asked)
                 self.progress['seen'] += self.whole
                 self.report.done(epoch, losses)
                 if distributed.is_main():
@@ -138,7 +143,8 @@ class Training:
 
     def _batches(self, epoch):
         """What is left of an epoch: for each step this rank's pieces, a list of opt.accumulate dicts of arrays."""
-        keys = batches(self.opt, len(self.loader.data), epoch, self.progress['seen'], distributed.rank(), distributed.ranks())
+        keys = batches(self.opt, len(self.loader.data), epoch, self.progress['seen'], distributed.rank(),
+                       distributed.ranks())
         pieces = self.loader(keys)
         while step := list(islice(pieces, self.opt.accumulate)):
             yield step
@@ -148,7 +154,8 @@ class Training:
         self.log.append([losses[name] for name in LOG_COLUMNS])
         self.dashboard.step(self.train_step, losses, self.report.speed)
         if self.train_step.steps % trouble.EVERY == 0:
-            self.trouble.after_step(dict(zip(LOG_COLUMNS, self.log.last(2 * trouble.WINDOW).T)), self.train_step.loss_scales)
+            self.trouble.after_step(dict(zip(LOG_COLUMNS, self.log.last(2 * trouble.WINDOW).T)),
+                                    self.train_step.loss_scales)
         if self.train_step.steps % self.opt.display_freq == 0:
             self.pictures.of_batch(epoch, batch)
         if self.train_step.steps % self.opt.save_latest_freq == 0:
@@ -167,7 +174,8 @@ class Training:
                 self.dashboard.scores(self.train_step.steps, self.best.scores)
 
     def _asked(self):
-        """Whether this process is to stop: after a signal, and when launch was killed, which may leave its processes."""
+        """Whether this process is to stop: after a signal, and when launch was killed, which may leave its processes.
+        """
         return bool(stopping.asked()) or distributed.ranks() > 1 and os.getppid() != self.parent
 
     def _stop_if_asked(self):

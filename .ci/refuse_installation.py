@@ -1,8 +1,9 @@
 """What pip finds as this project's build backend: it refuses, for there is nothing that would work when installed."""
 import sys
 
-SAID = ('this project runs from its checkout and is not installed: its folders (model, dataset, log, ...) would become packages of '
-        'those names. Install what it needs, pip install -r requirements.txt, and run python train.py in the checkout.')
+SAID = ('this project runs from its checkout and is not installed: its folders (model, dataset, log, ...) would become '
+        'packages of those names. Install what it needs, pip install -r requirements.txt, and run python train.py in '
+        'the checkout.')
 
 
 def refuse(*arguments, **settings):

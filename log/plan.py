@@ -1,4 +1,6 @@
-"""What a run says before it trains: its settings, what a step is made of, and what validation sees otherwise than training."""
+"""What a run says before it trains: its settings, what a step is made of,
+and what validation sees otherwise than training.
+"""
 import math
 import shutil
 from pathlib import Path
@@ -19,7 +21,8 @@ APART = 1.5     # times larger in training than in validation, or smaller: from 
 def print_settings(opt, preset=None):
     """One line: what the `preset` sets, if one was named, and what differs from it, else from the defaults."""
     differences = opt.differences(OPT.preset(preset) if preset else OPT())
-    listed = ', '.join(f'{name} {own} ({"preset" if preset else "default"}: {other})' for name, (own, other) in differences.items())
+    listed = ', '.join(f'{name} {own} ({"preset" if preset else "default"}: {other})'
+                       for name, (own, other) in differences.items())
     if preset:
         named = ', '.join(f'{name} {value}' for name, value in PRESETS[preset].items())
         print(f'settings: preset {preset} ({named}); {"different here: " + listed if listed else "nothing changed"}')
@@ -31,26 +34,30 @@ def print_plan(opt, samples, train_step):
     """What a step is made of, how many there are, and the learning rates."""
     ranks = distributed.ranks()
     whole = global_batch(opt, ranks)
-    factors = [f'{ranks} processes'] * (ranks > 1) + [f'batchSize {opt.batchSize}'] + [f'accumulate {opt.accumulate}'] * (
-        opt.accumulate > 1)
-    left_out = f' {samples % whole} samples left out of each epoch (the last incomplete batch);' if samples % whole else ''
-    print(f'plan: {opt.epochs} epochs of {samples // whole} steps, batch {whole} ({" x ".join(factors)});{left_out} learning rates '
-          f'G {train_step.optimizer_g.get_lr():g}, D {train_step.optimizer_d.get_lr():g}')
+    factors = [(f'{ranks} processes', ranks > 1), (f'batchSize {opt.batchSize}', True),
+               (f'accumulate {opt.accumulate}', opt.accumulate > 1)]
+    product = ' x '.join(text for text, counts in factors if counts)
+    left = samples % whole
+    left_out = f' {left} samples left out of each epoch (the last incomplete batch);' if left else ''
+    print(f'plan: {opt.epochs} epochs of {samples // whole} steps, batch {whole} ({product});{left_out} '
+          f'learning rates G {train_step.optimizer_g.get_lr():g}, D {train_step.optimizer_d.get_lr():g}')
     print(f'space: {_space(opt, train_step)}')
     if ranks > 1 and opt.generator_norm.kind == 'batch':
-        print(f'norm_G {opt.norm_G}: every process normalizes by its own {opt.batchSize} samples; the paper by those of all: '
-              f'--norm_G {opt.norm_G.replace("batch", "syncbatch")}')
+        print(f'norm_G {opt.norm_G}: every process normalizes by its own {opt.batchSize} samples; the paper by those '
+              f'of all: --norm_G {opt.norm_G.replace("batch", "syncbatch")}')
 
 
 def _space(opt, train_step):
     """What checkpoints take on the disk, in words: Adam has two moments of every weight that is trained."""
     networks = [getattr(train_step, name) for name in NETWORKS.values() if getattr(train_step, name, None) is not None]
     weights = sum(4 * math.prod(value.shape) for network in networks for value in network.state_dict().values())
-    trained = sum(4 * math.prod(value.shape) for network in networks if network is not train_step.averaged for value in network.parameters())
+    trained = sum(4 * math.prod(value.shape) for network in networks if network is not train_step.averaged
+                  for value in network.parameters())
     place = Path(opt.output).resolve()
     free = shutil.disk_usage(next(folder for folder in (place, *place.parents) if folder.is_dir())).free
-    return (f'a checkpoint in {opt.output} takes {_size(weights + 2 * trained)}, {_size(weights)} of it weights; two are kept, '
-            f'and the weights of every {opt.save_epoch_freq} epochs (--save_epoch_freq); {_size(free)} are free')
+    return (f'a checkpoint in {opt.output} takes {_size(weights + 2 * trained)}, {_size(weights)} of it weights; two '
+            f'are kept, and the weights of every {opt.save_epoch_freq} epochs (--save_epoch_freq); {_size(free)} are '
+            'free')
 
 
 def _size(count):
@@ -66,7 +73,7 @@ def print_scales(opt, samples):
     if not opt.preprocess_mode.endswith('crop') or max(across, down, 1 / across, 1 / down) < APART:
         return
     height, width = opt.picture_size
-    print(f'another scale: training cuts {width} x {height} out of photos resized by {opt.preprocess_mode} with load_size '
-          f'{opt.load_size}; val.py, scores and validation pictures resize whole maps to {width} x {height}: things there are '
-          f'{across:.1f} times smaller across and {down:.1f} times down. Choose a --load_size nearer to --crop_size '
-          f'{opt.crop_size}, or read the scores with that in mind')
+    print(f'another scale: training cuts {width} x {height} out of photos resized by {opt.preprocess_mode} with '
+          f'load_size {opt.load_size}; val.py, scores and validation pictures resize whole maps to {width} x {height}: '
+          f'things there are {across:.1f} times smaller across and {down:.1f} times down. Choose a --load_size nearer '
+          f'to --crop_size {opt.crop_size}, or read the scores with that in mind')

@@ -1,6 +1,6 @@
 """python -m log.plot [--log log/]: the seven losses of log.npy, raw and smoothed, as log.png beside it.
 
-    python -m log.plot --compare runs/a/log runs/b/log     several runs' smoothed losses over each other, as log/compare.png
+    python -m log.plot --compare runs/a/log runs/b/log     smoothed losses of several runs, as log/compare.png
 """
 import argparse
 import os
@@ -27,7 +27,8 @@ CURVES = {
 }
 SMOOTH_PARTS = 50     # the smoothing window is this part of the run
 BINS = 600            # intervals of the raw envelope, about one per two pixels of a panel
-RUNS = '#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#000000'   # Okabe and Ito: told apart by all eyes
+# Okabe and Ito: told apart by all eyes
+RUNS = '#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#000000'
 STYLES = '-', '--', ':'   # of the lines, where there are more runs than colours
 GENERATOR, DISCRIMINATOR, INK, FAINT = '#1f5fa8', '#b8432f', '#333333', '#8a8a8a'
 
@@ -65,8 +66,8 @@ def compare(runs, path):
             mean = smooth(rows[:, column], window)
             if rows[:, column].any():
                 drawn = numpy.unique(numpy.linspace(0, len(mean) - 1, 2 * BINS).astype(int))
-                axis.plot(drawn + 1, mean[drawn], STYLES[number // len(RUNS) % len(STYLES)], color=RUNS[number % len(RUNS)],
-                          linewidth=1.6, marker='.' if len(rows) < 30 else None)
+                axis.plot(drawn + 1, mean[drawn], STYLES[number // len(RUNS) % len(STYLES)],
+                          color=RUNS[number % len(RUNS)], linewidth=1.6, marker='.' if len(rows) < 30 else None)
                 shown.append(mean[drawn])
         if shown:
             _limit(axis, numpy.concatenate(shown))
@@ -111,7 +112,8 @@ def smooth(column, window):
 
 
 def envelope(column, bins=BINS):
-    """(steps, lowest, tenth, ninetieth, highest), each (bins,): what `column` spans in `bins` equal intervals of its length.
+    """(steps, lowest, tenth, ninetieth, highest), each (bins,):
+    what `column` spans in `bins` equal intervals of its length.
 
     steps are the middles, counted from 1; tenth and ninetieth are percentiles.
     """
@@ -170,7 +172,8 @@ def _limit(axis, shown):
 def _summary(axis, rows, smoothed, window):
     """What the eighth panel says: how to read the others, and the last smoothed value of each."""
     axis.axis('off')
-    axis.text(0, 1.0, f'{len(rows):,} steps', fontsize=15, fontweight='bold', color=INK, va='top', transform=axis.transAxes)
+    axis.text(0, 1.0, f'{len(rows):,} steps', fontsize=15, fontweight='bold', color=INK, va='top',
+              transform=axis.transAxes)
     lines = [f'line: mean over {window:,} step{"s" * (window > 1)}',
              'bands: 80 % of the steps; all steps' if len(rows) > 2 * BINS else 'faint: single steps',
              'axes leave out the extreme 1 % of values']
@@ -179,8 +182,8 @@ def _summary(axis, rows, smoothed, window):
     for row, (name, column, mean) in enumerate(zip(CURVES, rows.T, smoothed)):
         height, colour = 0.47 - 0.067 * row, GENERATOR if name.startswith('g_') else DISCRIMINATOR
         axis.text(0, height, name, fontsize=9.5, color=colour, va='top', transform=axis.transAxes)
-        axis.text(0.6, height, f'{mean[-1]:.4g}' if column.any() else 'off', fontsize=9.5, color=INK, va='top', ha='right',
-                  transform=axis.transAxes)
+        axis.text(0.6, height, f'{mean[-1]:.4g}' if column.any() else 'off', fontsize=9.5, color=INK, va='top',
+                  ha='right', transform=axis.transAxes)
 
 
 def _legend(axis, runs, window):
@@ -202,7 +205,8 @@ def read(folder):
     except FileNotFoundError:
         inside = os.path.join(folder, 'log')
         where = f'it is in {inside}' if os.path.exists(os.path.join(inside, 'log.npy')) else 'train.py writes it'
-        raise InputError(f'{source}: no such file: name the folder that holds it, --log of its training; {where}') from None
+        raise InputError(f'{source}: no such file: name the folder that holds it, --log of its training; '
+                         f'{where}') from None
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f'{source}: cannot read the log: {error}') from None
 
@@ -210,8 +214,10 @@ def read(folder):
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog='python -m log.plot', description='Draw log.npy as log.png beside it.')
     parser.add_argument('--log', default='log/', help='folder of log.npy [log/]')
-    parser.add_argument('--compare', nargs='+', metavar='DIR', help='folders of log.npy of several runs, drawn over each other')
-    parser.add_argument('--out', metavar='FILE.png', default='log/compare.png', help='picture of --compare [log/compare.png]')
+    parser.add_argument('--compare', nargs='+', metavar='DIR',
+                        help='folders of log.npy of several runs, drawn over each other')
+    parser.add_argument('--out', metavar='FILE.png', default='log/compare.png',
+                        help='picture of --compare [log/compare.png]')
     given = parser.parse_args(arguments)
     if given.compare:
         runs = {}

@@ -32,7 +32,8 @@ def parser_of(fields, description, names=None, defaults=None):
 
 
 class Help(argparse.HelpFormatter):
-    """Keeps the lines of a description, whose examples are one a line; the usage names what is needed, not sixty flags."""
+    """Keeps the lines of a description, whose examples are one a line; the usage names what is needed, not sixty flags.
+    """
 
     def add_usage(self, usage, actions, groups, prefix=None):
         needed = [action for action in actions if action.required]
@@ -82,7 +83,9 @@ def nearest(name, known):
         [word for word in plain if asked and (word.startswith(asked) or len(asked) > 2 and word.endswith(asked))]
     if spelled:
         return plain[spelled[0]]
-    words = [word.rstrip('s') for word in re.split('[_-]', name.lower()) if len(word) > 2 and word not in ('num', 'size', 'dir')]
-    places = {option: [re.search(rf'\b{re.escape(word)}', help.lower()) for word in words] for option, help in known.items()}
+    words = [word.rstrip('s')
+             for word in re.split('[_-]', name.lower()) if len(word) > 2 and word not in ('num', 'size', 'dir')]
+    places = {option: [re.search(rf'\b{re.escape(word)}', help.lower()) for word in words]
+              for option, help in known.items()}
     found = {option: sum(place.start() for place in there) for option, there in places.items() if words and all(there)}
     return min(found, key=found.get, default=None)

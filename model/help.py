@@ -9,7 +9,8 @@ def options():
     for name, option in OPT.fields().items():
         if option.group != group:
             group = option.group
-            lines += ['', f'**{group}**', '', row('option', 'default', 'meaning', 'source and differences'), row(*['---'] * 4)]
+            lines += ['', f'**{group}**', '', row('option', 'default', 'meaning', 'source and differences'),
+                      row(*['---'] * 4)]
         lines.append(row(f'`{name}`', f'`{_default(name, getattr(defaults, name))}`', option.help, option.differs))
     return '\n'.join(lines[1:])
 

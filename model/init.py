@@ -1,4 +1,5 @@
-"""OPT: every setting of SPADE, with its unit, its source and where paper, official code and ctkindle/SPADE-Paddle differ.
+"""OPT: every setting of SPADE, with its unit, its source and where paper,
+official code and ctkindle/SPADE-Paddle differ.
 
 `python -m model.help` prints all of it; --help of a script the flags alone.
 
@@ -22,7 +23,8 @@ LayerNorm = namedtuple('LayerNorm', 'spectral kind')              # kind: 'none'
 UPSAMPLINGS = {'normal': 5, 'more': 6, 'most': 7}  # times the generator doubles the size of its first feature map
 DONTCARE = 255                                     # the value of an unlabelled pixel in a label file
 
-# What another value of an option does to a run that has begun. Processes of one training must agree on all but the last.
+# What another value of an option does to a run that has begun.
+# Processes of one training must agree on all but the last.
 EFFECTS = {
     'networks': 'shapes the networks: a run cannot go on with another value',
     'order': 'another order of samples: refused in the middle of an epoch, where samples would repeat or be lost',
@@ -50,14 +52,15 @@ class OPT:
     crop_size = _n(256, 'width of the picture, in pixels', minimum=1)
     aspect_ratio = _n(1.0, 'width / height of the picture (Cityscapes: 2.0)', minimum=1e-3)
     ngf = _n(64, 'channels of the generator before its last layer, and of the style encoder\'s first', minimum=1)
-    num_upsampling_layers = _n('normal', 'doublings of the size in the generator: normal 5, more 6, most 7 (and a block)',
+    num_upsampling_layers = _n('normal',
+                               'doublings of the size in the generator: normal 5, more 6, most 7 (and a block)',
                                choices=tuple(UPSAMPLINGS))
     norm_G = _n('spectralspadesyncbatch3x3', '[spectral]spade(batch|syncbatch|instance)(3x3|5x5)', pattern=SPADE_NORM,
-                differs='Paper and official code: synchronized batch norm, which in a single process is plain batch norm. '
-                'ctkindle: spectralspadebatch3x3. With spectral, convolutions of the residual blocks start uniform in '
-                '+-1/sqrt(fan_in): official GPU training leaves them so, because its Xavier initialization fills a detached copy '
-                'of the weight there (measured standard deviation 0.0120 against 0.0004). All other weights start Xavier-normal '
-                'with gain 0.02.')
+                differs='Paper and official code: synchronized batch norm, which in a single process is plain batch '
+                'norm. ctkindle: spectralspadebatch3x3. With spectral, convolutions of the residual blocks start '
+                'uniform in +-1/sqrt(fan_in): official GPU training leaves them so, because its Xavier initialization '
+                'fills a detached copy of the weight there (measured standard deviation 0.0120 against 0.0004). All '
+                'other weights start Xavier-normal with gain 0.02.')
     ndf = _n(64, 'channels of the discriminator\'s first layer', minimum=1)
     num_D = _n(2, 'number of discriminators, each at half the scale of the one before', minimum=1)
     n_layers_D = _n(4, 'layers of each discriminator before its prediction', minimum=1)
@@ -68,8 +71,8 @@ class OPT:
     norm_E = _n('spectralinstance', '[spectral](none|batch|syncbatch|sync_batch|instance)', pattern=LAYER_NORM)
     activation = _n('leaky_relu', 'leaky ReLU (ReLU inside SPADE), or gelu', choices=('leaky_relu', 'gelu'),
                     differs='For weights of ctkindle: gelu, except before the last convolution.')
-    attention = _n('none', 'attention without parameters after SPADE, residual blocks and layers of D', choices=('none', 'simam'),
-                   differs='For weights of ctkindle: simam.')
+    attention = _n('none', 'attention without parameters after SPADE, residual blocks and layers of D',
+                   choices=('none', 'simam'), differs='For weights of ctkindle: simam.')
 
     # ---- Losses (paper, appendix A; official models/pix2pix_model.py)
     _l = group('losses', 'learned')
@@ -78,13 +81,14 @@ class OPT:
     no_ganFeat_loss = _l(False, 'no feature-matching loss')
     lambda_feat = _l(10.0, 'weight of the feature-matching loss', minimum=0)
     no_vgg_loss = _l(True, 'no perceptual loss; false switches it on and needs vggwpath',
-                     differs='Off here because it needs a weights file; on in the paper and in the official code. ctkindle: '
-                     'lambda_vgg 0.4 in its first version, read but not defined in its last.')
+                     differs='Off here because it needs a weights file; on in the paper and in the official code. '
+                     'ctkindle: lambda_vgg 0.4 in its first version, read but not defined in its last.')
     lambda_vgg = _l(10.0, 'weight of the perceptual loss', minimum=0)
     vggwpath = _l('vgg/vgg19pretrain.pdparams', 'VGG19 weights; python -m vgg.fetch downloads them',
                   effect='free')
-    vgg_taps = _l('paper', 'what the perceptual loss compares: relu1_1 to relu5_1 weighted 1/32 to 1 (paper), or as ctkindle',
-                  choices=('paper', 'ctkindle'), differs='ctkindle: the image and the pooled maps of four blocks, of a central '
+    vgg_taps = _l('paper', 'what the perceptual loss compares: relu1_1 to relu5_1 weighted 1/32 to 1 (paper), or as '
+                  'ctkindle', choices=('paper', 'ctkindle'),
+                  differs='ctkindle: the image and the pooled maps of four blocks, of a central '
                   'crop of 224, without weights.')
     lambda_kld = _l(0.05, 'weight of the KL divergence of the style encoder', minimum=0)
 
@@ -92,47 +96,54 @@ class OPT:
     _o = group('optimization', 'learned')
     batchSize = _o(1, 'samples per update, in each process', minimum=1,
                    differs='Paper: 32 in all, Cityscapes 16. The official flag is the total over all GPUs.')
-    accumulate = _o(1, 'micro-batches of batchSize samples per update: a large batch in little memory; batch norm and KL see '
-                    'one micro-batch at a time', minimum=1)
+    accumulate = _o(1, 'micro-batches of batchSize samples per update: a large batch in little memory; batch norm and '
+                    'KL see one micro-batch at a time', minimum=1)
     niter = _o(50, 'epochs at the full learning rate', minimum=0,
-               differs='Paper: COCO-Stuff 100 epochs; ADE20K and Cityscapes 100 and then 100 with decay. Official default: 50.')
+               differs='Paper: COCO-Stuff 100 epochs; ADE20K and Cityscapes 100 and then 100 with decay. Official '
+               'default: 50.')
     niter_decay = _o(0, 'epochs after those, over which the learning rate falls linearly to zero', minimum=0)
     lr = _o(0.0002, 'learning rate; with TTUR G takes half of it and D twice', minimum=0, differs='ctkindle: 0.0001.')
     no_TTUR = _o(False, 'same learning rate for G and D; turns the betas\' defaults into 0.5 and 0.999')
     beta1 = _o(lambda opt: 0.5 if opt.no_TTUR else 0.0, 'Adam: decay of the first moment (0 with TTUR, else 0.5)',
                kind=float, minimum=0)
-    beta2 = _o(lambda opt: 0.999 if opt.no_TTUR else 0.9, 'Adam: decay of the second moment (0.9 with TTUR, else 0.999)',
-               kind=float, minimum=0, differs='Official code: 0.9 with TTUR, as behind the published numbers. Paper (in print) and '
-               'ctkindle: 0.999.')
-    ema_decay = _o(0.0, 'decay of an exponential moving average of the generator\'s weights, over about 1 / (1 - this) updates, say '
-                   '0.999; painting, scores and exports use the average, unless --weights last; 0: off', minimum=0, maximum=1,
-                   differs='Neither the paper nor the official code has one.')
+    beta2 = _o(lambda opt: 0.999 if opt.no_TTUR else 0.9,
+               'Adam: decay of the second moment (0.9 with TTUR, else 0.999)',
+               kind=float, minimum=0, differs='Official code: 0.9 with TTUR, as behind the published numbers. Paper '
+               '(in print) and ctkindle: 0.999.')
+    ema_decay = _o(0.0, 'decay of an exponential moving average of the generator\'s weights, over about 1 / (1 - this) '
+                   'updates, say 0.999; painting, scores and exports use the average, unless --weights last; 0: off',
+                   minimum=0, maximum=1, differs='Neither the paper nor the official code has one.')
     D_steps_per_G = _o(1, 'D updates for every G update', minimum=1)
     seed = _o(0, 'decides initial weights, order, crops, flips and style noise', minimum=0, effect='order')
 
     # ---- Where and how it is computed: the same result, to rounding
     _s = group('device, precision and speed', 'bits')
     cpu_kernels = _s(True, 'compiled convolutions and SPADE on the CPU; false: Paddle\'s own operators')
-    cpu_precision = _s('float32', 'multiplications of the compiled convolutions: float32, or bfloat16 where the processor has it',
+    cpu_precision = _s('float32',
+                       'multiplications of the compiled convolutions: float32, or bfloat16 where the processor has it',
                        choices=('float32', 'bfloat16'))
-    amp = _s('none', 'mixed precision on a GPU: convolutions in bfloat16 or float16 (with loss scaling); not yet measured',
-             choices=('none', 'bfloat16', 'float16'))
+    amp = _s('none', 'mixed precision on a GPU: convolutions in bfloat16 or float16 (with loss scaling); not yet '
+             'measured', choices=('none', 'bfloat16', 'float16'))
     cudnn = _s('fast', 'algorithms on a GPU: fast, or deterministic: slower, sums in the same order in every run '
                '(FLAGS_cudnn_deterministic)',
                choices=('fast', 'deterministic'))
-    modulation = _s('auto', 'how SPADE finds gamma and beta: windows (each distinct label window once), dense (the plain '
-                    'convolutions), auto (windows where the CPU kernels compute, save on maps too varied; else dense)',
-                    choices=('auto', 'windows', 'dense'))
-    recompute = _s(False, 'compute SPADE again in backward, which halves the memory kept for it (the CPU kernels always do)')
-    watch_port = _s(0, 'with many processes: the port of rank 0 for noticing that one has died; 0: any free one', minimum=0,
-                    effect='free')
+    modulation = _s('auto', 'how SPADE finds gamma and beta: windows (each distinct label window once), dense (the '
+                    'plain convolutions), auto (windows where the CPU kernels compute, save on maps too varied; else '
+                    'dense)', choices=('auto', 'windows', 'dense'))
+    recompute = _s(False, 'compute SPADE again in backward, which halves the memory kept for it (the CPU kernels '
+                   'always do)')
+    watch_port = _s(0, 'with many processes: the port of rank 0 for noticing that one has died; 0: any free one',
+                    minimum=0, effect='free')
 
     # ---- Data
     _d = group('data', 'learned')
-    dataroot = _d('dataset/coco_stuff/', 'folder that holds train_label, train_inst, train_img, val_label, ...', effect='free')
-    preprocess_mode = _d('resize_and_crop', 'how a training sample gets its size: resize_and_crop (both sides to load_size), '
+    dataroot = _d('dataset/coco_stuff/', 'folder that holds train_label, train_inst, train_img, val_label, ...',
+                  effect='free')
+    preprocess_mode = _d('resize_and_crop',
+                         'how a training sample gets its size: resize_and_crop (both sides to load_size), '
                          'scale_width_and_crop, scale_shortside_and_crop, fixed (to the picture size), none',
-                         choices=('resize_and_crop', 'scale_width_and_crop', 'scale_shortside_and_crop', 'fixed', 'none'),
+                         choices=('resize_and_crop', 'scale_width_and_crop', 'scale_shortside_and_crop', 'fixed',
+                                  'none'),
                          differs='ctkindle: short-side crops.')
     load_size = _d(286, 'size before the crop, in pixels', minimum=1)
     no_flip = _d(False, 'no random horizontal flip in training')
@@ -142,20 +153,23 @@ class OPT:
     # ---- Files and reports
     _f = group('files and reports', 'free')
     output = _f('output/', 'folder for checkpoints (model/) and training pictures (pics/)')
-    lastoutput = _f(lambda opt: opt.output, 'where val.py and predict.py read the checkpoint; default: output', kind=str)
+    lastoutput = _f(lambda opt: opt.output, 'where val.py and predict.py read the checkpoint; default: output',
+                    kind=str)
     log = _f('log/', 'folder of log.npy')
     visualdl = _f('', 'folder for records of losses, pictures and scores, which VisualDL\'s page shows; empty: none')
     print_freq = _f(100, 'steps between two printed lines, where output is no terminal', minimum=1)
     display_freq = _f(100, 'steps between two training pictures', minimum=1)
     save_latest_freq = _f(5000, 'steps between two checkpoints within an epoch', minimum=1)
     save_epoch_freq = _f(10, 'epochs between two copies that are kept, in output/epoch_<n>/', minimum=1)
-    score_epoch_freq = _f(0, 'epochs between two scorings of the validation set; the best is kept in output/best/; 0: never',
-                          minimum=0)
-    score_by = _f('mean_iou', 'the score that decides which epoch is best; only scores of its kind are computed: segmentation or a Frechet distance '
-                  '(segmenter_frechet: by the network of result.train_segmenter)', choices=(
-                      'pixel_accuracy', 'mean_accuracy', 'mean_iou', 'frequency_weighted_iou', 'fid', 'segmenter_frechet'))
-    dataset = _f('', 'segmentation network for scores, where the set does not tell: coco_stuff, ade20k, cityscapes; own: that '
-                 'of result.train_segmenter')
+    score_epoch_freq = _f(0, 'epochs between two scorings of the validation set; the best is kept in output/best/; 0: '
+                          'never', minimum=0)
+    score_by = _f('mean_iou', 'the score that decides which epoch is best; only scores of its kind are computed: '
+                  'segmentation or a Frechet distance (segmenter_frechet: by the network of result.train_segmenter)',
+                  choices=(
+                      'pixel_accuracy', 'mean_accuracy', 'mean_iou', 'frequency_weighted_iou', 'fid',
+                      'segmenter_frechet'))
+    dataset = _f('', 'segmentation network for scores, where the set does not tell: coco_stuff, ade20k, cityscapes; '
+                 'own: that of result.train_segmenter')
     scoring = _f('result/', 'folder of the scoring networks\' weights')
 
     def __init__(self, **settings):
@@ -168,8 +182,8 @@ class OPT:
     def __setattr__(self, name, value):
         if name == 'semantic_nc':
             if value != self.semantic_nc:
-                raise OptionError(f'option semantic_nc: found {value}, but label_nc, contain_dontcare_label and no_instance '
-                                  f'give {self.semantic_nc}; it is derived: leave it out')
+                raise OptionError(f'option semantic_nc: found {value}, but label_nc, contain_dontcare_label and '
+                                  f'no_instance give {self.semantic_nc}; it is derived: leave it out')
         elif name not in self.fields():
             raise OptionError(unknown(name, {known: option.help for known, option in self.fields().items()}))
         else:
@@ -198,7 +212,9 @@ class OPT:
 
     @property
     def highest_label(self):
-        """Highest id that a label map holds: the last class, or with contain_dontcare_label the id of unlabelled pixels."""
+        """Highest id that a label map holds: the last class,
+        or with contain_dontcare_label the id of unlabelled pixels.
+        """
         return self.label_nc - (not self.contain_dontcare_label)
 
     @property
@@ -265,16 +281,18 @@ class OPT:
             with open(path) as file:
                 return cls(**json.load(file))
         except FileNotFoundError:
-            raise InputError(f'{path}: the options of the checkpoint are missing; they are saved beside its weights') from None
+            raise InputError(f'{path}: the options of the checkpoint are missing; they are saved beside its '
+                             'weights') from None
         except (OSError, json.JSONDecodeError, TypeError, UnicodeDecodeError) as error:
             raise InputError(f'{path}: cannot read the options of the checkpoint: {error}') from None
 
     @classmethod
     def parser(cls, description, names=None, defaults=None):
-        """Command-line parser with a flag for each setting in `names` (all of them by default); scripts add flags of their own.
+        """Command-line parser with a flag for each setting in `names` (all of them by default);
+        scripts add flags of their own.
 
-        `update` takes the settings from its namespace; `defaults` says where those come from that are not given, if not from
-        here. A flag of another setting ends it with a line that says so.
+        `update` takes the settings from its namespace; `defaults` says where those come from that are not given, if not
+        from here. A flag of another setting ends it with a line that says so.
         """
         return parser_of(cls.fields(), description, names, defaults)
 

@@ -13,7 +13,8 @@ class Option:
                  effect=None, differs=''):
         self.default, self.help, self.choices, self.pattern = default, help, choices, pattern
         self.minimum, self.maximum, self.kind = minimum, maximum, kind or type(default)
-        self.group, self.effect, self.differs = group, effect, differs   # differs: from paper, official code or ctkindle
+        # differs: from paper, official code or ctkindle
+        self.group, self.effect, self.differs = group, effect, differs
 
     def __set_name__(self, owner, name):
         self.name = name
@@ -59,7 +60,9 @@ class Option:
 
 
 def group(title, effect):
-    """`Option` with its heading in --help filled in, and the effect (a key of model.init.EFFECTS) of those that name no other."""
+    """`Option` with its heading in --help filled in,
+    and the effect (a key of model.init.EFFECTS) of those that name no other.
+    """
     def option(default, help, **rules):
         return Option(default, help, **{'group': title, 'effect': effect, **rules})
     return option

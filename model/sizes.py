@@ -5,7 +5,9 @@ ROOM = 286 / 256   # load_size / crop_size of the official defaults: what the ra
 
 
 def wrong(opt, load_size=True):
-    """What is wrong with the sizes of `opt`, all at once, with flags that work; '' if nothing is. Without load_size: as painting."""
+    """What is wrong with the sizes of `opt`, all at once, with flags that work; '' if nothing is.
+    Without load_size: as painting.
+    """
     (height, width), multiple, problems = opt.picture_size, opt.size_multiple, []
     if height % multiple or width % multiple or not height:
         problems.append(f'num_upsampling_layers {opt.num_upsampling_layers!r} needs both to be multiples of {multiple}')
@@ -14,18 +16,22 @@ def wrong(opt, load_size=True):
         problems.append(f'load_size {opt.load_size} is too small for them with preprocess_mode {opt.preprocess_mode}')
     if not problems:
         return ''
-    return (f'crop_size {opt.crop_size} with aspect_ratio {opt.aspect_ratio:g} makes pictures {width} wide and {height} high; '
-            f'{" and ".join(problems)}: nearest that works: {flags(opt, *nearest(width, max(1, height), multiple), load_size)}')
+    return (f'crop_size {opt.crop_size} with aspect_ratio {opt.aspect_ratio:g} makes pictures {width} wide and '
+            f'{height} high; {" and ".join(problems)}: nearest that works: '
+            f'{flags(opt, *nearest(width, max(1, height), multiple), load_size)}')
 
 
 def nearest(width, height, multiple):
-    """(width, height) nearest to these, both multiples of `multiple`; a change of shape counts twice as much as one of size."""
+    """(width, height) nearest to these, both multiples of `multiple`;
+    a change of shape counts twice as much as one of size.
+    """
     def distance(size):
         return abs(math.log(size[0] / width)) + 2 * abs(math.log(size[0] * height / (size[1] * width)))
 
     wide = range(multiple, 2 * max(width, multiple) + 1, multiple)
     high = {w: w * height / width / multiple for w in wide}
-    return min(((w, multiple * max(1, round_(high[w]))) for round_ in (math.floor, math.ceil) for w in wide), key=distance)
+    return min(((w, multiple * max(1, round_(high[w]))) for round_ in (math.floor, math.ceil)
+                for w in wide), key=distance)
 
 
 def flags(opt, width, height, load_size=True):
@@ -42,6 +48,7 @@ def short_ratio(width, height):
 
 
 def least_load_size(opt, width, height):
-    """load_size below which no photo of any shape could fill a crop width x height; 0 where the mode does not read it."""
+    """load_size below which no photo of any shape could fill a crop width x height; 0 where the mode does not read it.
+    """
     return {'resize_and_crop': max(height, width), 'scale_width_and_crop': width,
             'scale_shortside_and_crop': min(height, width)}.get(opt.preprocess_mode, 0)

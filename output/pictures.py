@@ -13,13 +13,16 @@ def to_uint8(images):
     """Tensor or array (N, 1 or 3, H, W) in [-1, 1] -> uint8 (N, H, W, 3); InputError for another number of channels."""
     values = np.asarray(images, np.float32).transpose(0, 2, 3, 1)
     if values.shape[3] not in (1, 3):
-        raise InputError(f'output_nc {values.shape[3]}: a picture file has 1 channel or 3; this network paints something else')
+        raise InputError(f'output_nc {values.shape[3]}: a picture file has 1 channel or 3; this network paints '
+                         'something else')
     pixels = np.clip(np.rint((values + 1) * 127.5), 0, 255).astype(np.uint8)
     return np.broadcast_to(pixels, (*pixels.shape[:3], 3))
 
 
 def rows(label, fake, photo, colours):
-    """uint8 picture with a row per sample: label map in `colours`, uint8 (label_nc, 3), generated, photo (left out if None)."""
+    """uint8 picture with a row per sample:
+    label map in `colours`, uint8 (label_nc, 3), generated, photo (left out if None).
+    """
     columns = [colourize(label, len(colours), colours), to_uint8(fake)] + ([] if photo is None else [to_uint8(photo)])
     return _joined([_joined(pictures, 1) for pictures in zip(*columns)], 0)
 
@@ -37,7 +40,8 @@ def _joined(pictures, axis):
 
 
 def is_training_picture(path, size):
-    """Whether a file in output/pics is ours: it has our mark, or, of earlier versions, is a JPEG with three columns of `size`.
+    """Whether a file in output/pics is ours:
+    it has our mark, or, of earlier versions, is a JPEG with three columns of `size`.
 
     size: (height, width) of the run's pictures; None: the mark alone counts.
     """
@@ -52,7 +56,8 @@ def is_training_picture(path, size):
 
 
 def save(pixels, path, painter=''):
-    """Write uint8 (H, W, 3) as JPEG or PNG, by the ending of `path`; the file is whole or not there, and carries our mark.
+    """Write uint8 (H, W, 3) as JPEG or PNG, by the ending of `path`;
+    the file is whole or not there, and carries our mark.
 
     painter: what identifies the networks (output/folder.py). InputError if there is a file without the mark.
     """

@@ -1,4 +1,6 @@
-"""Pictures drawn while training, in output/pics: of the batch in hand, and of the same validation maps after every epoch."""
+"""Pictures drawn while training, in output/pics:
+of the batch in hand, and of the same validation maps after every epoch.
+"""
 import os
 
 import numpy as np

@@ -7,7 +7,9 @@ CHECKOUT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def runnable(text):
-    """`text` with the scripts and modules of its commands named by the checkout's path, unless this folder is the checkout."""
+    """`text` with the scripts and modules of its commands named by the checkout's path,
+    unless this folder is the checkout.
+    """
     if os.path.realpath(os.curdir) == os.path.realpath(CHECKOUT):
         return text
     here = shlex.quote(CHECKOUT)

@@ -18,7 +18,8 @@ def test_pip_is_refused_with_what_to_do(tmp_path, command):
     process = subprocess.run([sys.executable, '-m', 'pip', command[0], '--no-deps', '--no-index', *place, *command[1:],
                               str(REPOSITORY)], capture_output=True, text=True, timeout=240)
     assert process.returncode and not list(tmp_path.iterdir())
-    assert says(process.stdout + process.stderr, 'runs from its checkout and is not installed', 'pip install -r requirements.txt')
+    assert says(process.stdout + process.stderr, 'runs from its checkout and is not installed',
+                'pip install -r requirements.txt')
 
 
 def test_versions_agree():

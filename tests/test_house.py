@@ -17,7 +17,8 @@ BELOW_ALL = {'model/presets.py': set(), 'model/option.py': {'runtime.errors'},
              'model/losses.py': set(), 'result/scores.py': set(),
              'model/init.py': {'runtime.errors', 'model.presets', 'model.option', 'model.command_line', 'model.sizes'}}
 # Nothing but their own commands, and for copied foreign weights model/weights.py, leans on them.
-LEAVES = {'model.convert': {'model.weights', 'model.painter', 'vgg.convert', 'result.networks.convert'}, 'model.export': set()}
+LEAVES = {'model.convert': {'model.weights', 'model.painter', 'vgg.convert', 'result.networks.convert'},
+          'model.export': set()}
 
 
 @functools.cache
@@ -45,8 +46,8 @@ def test_imports_run_one_way():
             if other == 'tests' or HEIGHT[other] > HEIGHT[room] or (other in ENTRIES and other != room):
                 wrong.append(f'{name} imports {other}')
     assert not wrong, wrong
-    assert {('runtime', 'runtime'), ('train', 'result'), ('result', 'output'), ('output', 'log'), ('log', 'dataset'), ('dataset', 'model'),
-            ('model', 'runtime')} <= seen
+    assert {('runtime', 'runtime'), ('train', 'result'), ('result', 'output'), ('output', 'log'), ('log', 'dataset'),
+            ('dataset', 'model'), ('model', 'runtime')} <= seen
 
 
 def graph():

@@ -1,4 +1,6 @@
-"""README and docs: every command in them runs, tables that a command prints are those printed, both languages are in step."""
+"""README and docs: every command in them runs, tables that a command prints are those printed,
+both languages are in step.
+"""
 import os
 import re
 import shlex
@@ -21,14 +23,16 @@ PAGES = ['README.md', 'README_cn.md', 'CONTRIBUTING.md', 'output/README.md', 're
 
 LIMIT = 300  # seconds for one command
 
-# Flags that make a command short. What a run shares with another that goes on from it, or draws with it, stays the same.
+# Flags that make a command short. What a run shares with another that goes on from it, or draws with it,
+# stays the same.
 TINY = '--ngf 4 --ndf 4 --max_dataset_size 2'
 DEMO = f'{TINY} --niter 1 --niter_decay 0 --save_epoch_freq 1'
 SMALL = f'{TINY} --niter 1 --dataroot dataset/demo --crop_size 32 --load_size 36 --no_vgg_loss true'
 OWN = f'{TINY} --niter 1 --crop_size 32 --load_size 36 --label_nc {len(COCO_STUFF)} --use_vae false'
 FOUR = '--max_dataset_size 4'   # samples: for a batch of them, or all that a set has for validation
 
-# command -> flags added to it. Each list runs in its order, the two side by side, on the demo and the stand-ins of `folder`.
+# command -> flags added to it. Each list runs in its order, the two side by side,
+# on the demo and the stand-ins of `folder`.
 DEMO_RUN = {
     'python train.py': DEMO,
     'python predict.py --label dataset/demo/val_label/scene_00000.png --instance dataset/demo/val_inst/scene_00000.png '
@@ -39,9 +43,9 @@ DEMO_RUN = {
     'python train.py --nThreads 4': f'{SMALL} --output runs/threads --log runs/threads/log',
     'python train.py --restart': f'{SMALL} --output runs/threads --log runs/threads/log',
     'OMP_NUM_THREADS=2 python train.py': f'{SMALL} --output runs/omp --log runs/omp/log',
-    'python train.py --preset coco_stuff_paper --batchSize 4': f'{SMALL} {FOUR} --output runs/paper --log runs/paper/log',
-    'python train.py --preset coco_stuff_paper': f'{SMALL} --batchSize 2 --output runs/paper2 --log runs/paper2/log',
-    'python train.py --preset ade20k_paper --output runs/ade20k --log runs/ade20k/log':
+    'python train.py --preset coco_stuff_paper --batchSize 4': f'{SMALL} {FOUR} --output runs/paper --log '
+    'runs/paper/log', 'python train.py --preset coco_stuff_paper': f'{SMALL} --batchSize 2 --output runs/paper2 --log '
+    'runs/paper2/log', 'python train.py --preset ade20k_paper --output runs/ade20k --log runs/ade20k/log':
         f'{SMALL} --batchSize 2 --niter_decay 0 --label_nc 182',
     'python train.py --preset ade20k_outdoor_paper --output runs/outdoor --log runs/outdoor/log':
         f'{SMALL} --batchSize 2 --niter_decay 0 --label_nc 182',
@@ -61,21 +65,22 @@ DEMO_RUN = {
     'python val.py --lastoutput output/best': '--lastoutput output/epoch_1',
     'python val.py --style random --results painted/': '--lastoutput runs/a',
     'python predict.py --label label.png --instance inst.png --out picture.png': '',
-    'python predict.py --label label.png --instance inst.png --style_photo sunset.jpg --out sunset.png': '--lastoutput runs/a',
-    'python predict.py --label maps/ --instance insts/ --style_photo photos/ --out painted/': '--lastoutput runs/a',
-    'python predict.py --label label.png --instance inst.png --styles 8 --out styles.jpg': '--lastoutput runs/a',
-    'python predict.py --label maps/ --instance insts/ --out painted/ --png': '--lastoutput runs/a --out painted_png/',
-    'python predict.py --label maps/ --instance insts/ --style_photo photos/': '--lastoutput runs/a --out painted_photos/',
-    'python predict.py --label map.png --instance inst.png --styles 8': '--lastoutput runs/a',
-    'python predict.py --label map.png --instance inst.png --between a.jpg b.jpg --steps 7': '--lastoutput runs/a --out a_to_b.jpg',
-    'python predict.py --label label.png --instance inst.png --between sunset.jpg rain.jpg --steps 7 --out between.jpg':
+    'python predict.py --label label.png --instance inst.png --style_photo sunset.jpg --out sunset.png': '--lastoutput '
+    'runs/a', 'python predict.py --label maps/ --instance insts/ --style_photo photos/ --out painted/': '--lastoutput '
+    'runs/a', 'python predict.py --label label.png --instance inst.png --styles 8 --out styles.jpg': '--lastoutput '
+    'runs/a', 'python predict.py --label maps/ --instance insts/ --out painted/ --png': '--lastoutput runs/a --out '
+    'painted_png/', 'python predict.py --label maps/ --instance insts/ --style_photo photos/': '--lastoutput runs/a '
+    '--out painted_photos/', 'python predict.py --label map.png --instance inst.png --styles 8': '--lastoutput runs/a',
+    'python predict.py --label map.png --instance inst.png --between a.jpg b.jpg --steps 7': '--lastoutput runs/a '
+    '--out a_to_b.jpg', 'python predict.py --label label.png --instance inst.png --between sunset.jpg rain.jpg --steps '
+    '7 --out between.jpg':
         '--lastoutput runs/a',
     'python -m dataset.check': '--dataroot dataset/demo',
     'python -m model.convert export nvlabs output/ checkpoints/mine': '',
     'cp -r checkpoints/mine checkpoints/coco_pretrained': '',   # a stand-in for the download
     'python -m model.convert nvlabs checkpoints/coco_pretrained converted/coco': '--crop_size 64',
-    'python val.py --lastoutput converted/coco --results converted/coco_val': '--dataroot dataset/demo --max_dataset_size 2',
-    'python train.py --preset coco_stuff_paper --init_from converted/coco':
+    'python val.py --lastoutput converted/coco --results converted/coco_val': '--dataroot dataset/demo '
+    '--max_dataset_size 2', 'python train.py --preset coco_stuff_paper --init_from converted/coco':
         f'{SMALL} --crop_size 64 --load_size 72 --batchSize 2 --output runs/init --log runs/init/log',
     'python -m model.export onnx --lastoutput output/ --out spade.onnx --describe': '',
     'python -m model.export onnx --out spade.onnx': '--force',
@@ -87,15 +92,17 @@ DEMO_RUN = {
 }
 BESIDE_IT = {
     'python -m dataset.prepare folder --images photos --labels maps --output mine': '',
-    'python -m dataset.prepare folder --images photos --labels maps --colours table.txt --instances components --output coloured':
+    'python -m dataset.prepare folder --images photos --labels maps --colours table.txt --instances components '
+    '--output coloured':
         '--labels colours',
     'python -m dataset.prepare folder --images photos --labels maps --colours table.txt --output coloured':
         '--labels colours --output coloured_too',
     'python train.py --dataroot mine --crop_size 128 --ngf 16 --ndf 16 --use_vae false':
         f'{OWN} --output runs/small --log runs/small/log',
     'python -m dataset.check --dataroot mine --label_nc 12 --no_instance true': f'--label_nc {len(COCO_STUFF)}',
-    'python train.py --dataroot mine --output runs/mine --log runs/mine/log': f'{TINY} --niter 1 --crop_size 32 --load_size 36',
-    'python train.py --dataroot mine --label_nc 12 --no_instance true --output runs/mine --log runs/mine/log':
+    'python train.py --dataroot mine --output runs/mine --log runs/mine/log': f'{TINY} --niter 1 --crop_size 32 '
+    '--load_size 36', 'python train.py --dataroot mine --label_nc 12 --no_instance true --output runs/mine --log '
+    'runs/mine/log':
         f'{OWN} --output runs/flags --log runs/flags/log',
     'python val.py --lastoutput runs/mine --results runs/mine/val --png': '',
     'python train.py --dataroot mine --output runs/wide --log runs/wide/log --crop_size 128 '
@@ -127,27 +134,32 @@ STAND_INS = ['cp -r checkpoints/mine checkpoints/coco_pretrained']
 
 NOT_RUN = {
     'downloads from a package index': [
-        'pip install -r requirements.txt', 'pip install -r requirements-cpu.txt', 'pip install -r paint/requirements.txt',
-        'pip install -r requirements.txt -r tests/requirements.txt',
+        'pip install -r requirements.txt', 'pip install -r requirements-cpu.txt',
+        'pip install -r paint/requirements.txt', 'pip install -r requirements.txt -r tests/requirements.txt',
         'pip install -r requirements-cpu.txt -r tests/requirements.txt',
         'pip install -r model/export/requirements.txt', 'pip install visualdl==2.5.3', 'pip uninstall -y paddlepaddle',
         'pip install paddlepaddle-gpu==3.2.0 -i https://www.paddlepaddle.org.cn/packages/stable/cu126/',
         'python3 -m venv .venv', 'source .venv/bin/activate', 'pip install pre-commit', 'pre-commit install'],
     'downloads data': [
         'mkdir -p archives', 'cd archives', 'cd ..',
-        'curl -LO http://images.cocodataset.org/zips/train2017.zip', 'curl -LO http://images.cocodataset.org/zips/val2017.zip',
+        'curl -LO http://images.cocodataset.org/zips/train2017.zip',
+        'curl -LO http://images.cocodataset.org/zips/val2017.zip',
         'curl -LO http://images.cocodataset.org/annotations/annotations_trainval2017.zip',
         'curl -LO http://calvin.inf.ed.ac.uk/wp-content/uploads/data/cocostuffdataset/stuffthingmaps_trainval2017.zip'],
-    'needs archives that are downloads: tests/dataset/test_prepare_coco.py and test_prepare_folders.py run it on imitations': [
+    'needs archives that are downloads: tests/dataset/test_prepare_coco.py and test_prepare_folders.py run it on '
+    'imitations': [
         'python -m dataset.prepare coco_stuff --archives archives', 'python -m dataset.prepare ade20k',
         'python -m dataset.prepare ade20k_outdoor', 'python -m dataset.prepare cityscapes'],
-    'needs weights that are downloads: tests/model/test_convert_*.py, test_vgg19.py and test_weights.py convert imitations': [
+    'needs weights that are downloads: tests/model/test_convert_*.py, test_vgg19.py and test_weights.py convert '
+    'imitations': [
         'tar xf checkpoints.tar.gz', 'python -m vgg.fetch',
         'python -m model.convert vgg19 vgg19-dcbb9e9d.pth vgg/vgg19pretrain.pdparams',
         'python -m model.convert vgg19 vgg19.pdparams vgg/vgg19pretrain.pdparams',
         'python -m model.convert vgg19 vgg19pretrain.pdparams vgg/vgg19pretrain.pdparams',
-        'python -m model.convert ctkindle THEIR_OUTPUT/model converted/ctkindle', 'python val.py --lastoutput THEIR_OUTPUT',
-        'python -m model.convert deeplab deeplabv2_resnet101_msc-cocostuff164k-100000.pth result/deeplabv2_cocostuff.pdparams',
+        'python -m model.convert ctkindle THEIR_OUTPUT/model converted/ctkindle',
+        'python val.py --lastoutput THEIR_OUTPUT',
+        'python -m model.convert deeplab deeplabv2_resnet101_msc-cocostuff164k-100000.pth '
+        'result/deeplabv2_cocostuff.pdparams',
         'python -m model.convert upernet encoder_epoch_50.pth decoder_epoch_50.pth result/upernet_ade20k.pdparams',
         'python -m model.convert drn drn-d-105_ms_cityscapes.pth result/drn_d_105_cityscapes.pdparams',
         'python -m model.convert inception pt_inception-2015-12-05-6726825d.pth result/inception_fid.pdparams'],
@@ -173,28 +185,32 @@ NOT_RUN = {
     'serves until it is stopped; tests/log/test_dashboard.py reads what it shows': ['visualdl --logdir runs/seen'],
     'takes many minutes; tests/model/test_alignment.py measures the same': ['python -m tests.alignment'],
     'takes many minutes': [
-        'python -m tests.benchmark', 'SPADE_COCO_SAMPLE=FOLDER python -m tests.benchmark', 'python -m tests.benchmark --export',
+        'python -m tests.benchmark', 'SPADE_COCO_SAMPLE=FOLDER python -m tests.benchmark',
+        'python -m tests.benchmark --export',
         'python -m tests.benchmark --paint', 'SPADE_COCO_SAMPLE=FOLDER python -m tests.benchmark --export',
         'SPADE_COCO_SAMPLE=FOLDER python -m tests.benchmark --export --lastoutput output/', '.ci/run'],
     'needs CamVid, and hours: tests/result/test_segmenter.py does the same where SPADE_CAMVID names it': [
-        'python -m dataset.prepare folder --images train_img --labels train_label --val_images val_img --val_labels val_label '
-        '--void 11 --names names.txt --output camvid',
+        'python -m dataset.prepare folder --images train_img --labels train_label --val_images val_img --val_labels '
+        'val_label --void 11 --names names.txt --output camvid',
         'python -m result.train_segmenter --dataroot camvid --size 128x96 --epochs 30',
-        'python train.py --dataroot camvid --label_nc 11 --no_instance true --crop_size 128 --aspect_ratio 1.3333333333333333 '
-        '--preprocess_mode scale_width_and_crop --load_size 142 --use_vae false --ngf 16 --ndf 32 --batchSize 2 --lr 0.0004 '
-        '--niter 12 --niter_decay 6 --ema_decay 0.998 --save_epoch_freq 3 --score_epoch_freq 3 --output runs/camvid '
-        '--log runs/camvid/log',
+        'python train.py --dataroot camvid --label_nc 11 --no_instance true --crop_size 128 --aspect_ratio '
+        '1.3333333333333333 --preprocess_mode scale_width_and_crop --load_size 142 --use_vae false --ngf 16 --ndf 32 '
+        '--batchSize 2 --lr 0.0004 --niter 12 --niter_decay 6 --ema_decay 0.998 --save_epoch_freq 3 --score_epoch_freq '
+        '3 --output runs/camvid --log runs/camvid/log',
         'python val.py --lastoutput runs/camvid --which_epoch 15 --score',
         'python val.py --lastoutput runs/camvid --which_epoch 15 --weights last --score'],
     'a stage of .ci/run': ['ruff check'],
-    'runs the tests': ['python -m pytest', 'python -m pytest --thorough', 'python -m pytest tests/result/test_scores.py -k counts'],
+    'runs the tests': ['python -m pytest', 'python -m pytest --thorough',
+                       'python -m pytest tests/result/test_scores.py -k counts'],
 }
 
 PROGRAMS = r'(?:[A-Z_]+=\S+ )?(?:python3?|pip|curl|tar|mkdir|cd|source|git|bash|ruff|\.ci/run)(?: |$)'
 
 
 def code_and_text(page):
-    """([commands of the code blocks], text without them): indented blocks, and fences of sh; other fences hold no commands."""
+    """([commands of the code blocks], text without them): indented blocks, and fences of sh;
+    other fences hold no commands.
+    """
     code, text, fence, indented, before = [], [], None, False, ''
     for number, line in enumerate((REPOSITORY / page).read_text().splitlines(), 1):
         mark = re.fullmatch(r'\s*```(\w*)', line)
@@ -217,7 +233,8 @@ def commands_of(page):
     commands, text = code_and_text(page)
     inline = [' '.join(code.split()) for code in re.findall(r'`([^`]+)`', text) if re.match(PROGRAMS, code)]
     known = [*RUN, *(command for commands in NOT_RUN.values() for command in commands)]
-    return commands + [code for code in inline if code in known or not any(command.startswith(code) for command in known)]
+    return commands + [code for code in inline
+                       if code in known or not any(command.startswith(code) for command in known)]
 
 
 # ---- The commands
@@ -228,7 +245,7 @@ def test_every_command_is_run_or_is_an_exception():
     known = [*(command for command in RUN if command not in STAND_INS), *excepted]
     assert len(known) == len(set(known))
     unknown = {command: page for command, page in found.items() if command not in known}
-    assert not unknown, f'new commands: run them, with flags that make them short (RUN), or say why not (NOT_RUN): {unknown}'
+    assert not unknown, f'new commands: run them, with short flags (RUN), or say why not (NOT_RUN): {unknown}'
     assert not set(known) - set(found), f'in no page any more: {set(known) - set(found)}'
 
 
@@ -257,7 +274,8 @@ def folder(tmp_path):
     for name in ('label.png', 'map.png', 'dataset/coco_stuff/val_label/000000000139.png'):
         Image.fromarray(label).save(folder / name)
     Image.fromarray(instance).save(folder / 'inst.png')
-    rows = [f'{index} {red} {green} {blue} {name}' for index, ((red, green, blue), name) in enumerate(zip(colours, COCO_STUFF))]
+    rows = [f'{index} {red} {green} {blue} {name}'
+            for index, ((red, green, blue), name) in enumerate(zip(colours, COCO_STUFF))]
     (folder / 'names.txt').write_text('\n'.join(COCO_STUFF))
     (folder / 'table.txt').write_text('\n'.join([*rows, '255 0 0 0 unlabelled']))
     return folder
@@ -301,12 +319,14 @@ def test_the_commands_run(folder):
     said = {command: said for command, (_, said) in results.items()}
 
     assert 'training is already complete' not in ''.join(said.values())
-    for path in ('output/pics', 'output_val/pics', 'painted/pics', 'log/log.png', 'picture.png', 'sunset.png', 'mine/sheet.jpg',
+    for path in ('output/pics', 'output_val/pics', 'painted/pics', 'log/log.png', 'picture.png', 'sunset.png',
+                 'mine/sheet.jpg',
                  'coloured/train_inst', 'checkpoints/mine/latest_net_G.pth', 'converted/coco_val/pics', 'spade.onnx',
                  'spade_inference', 'runs/gloo/model/n_g.pdparams'):
         assert (folder / path).exists(), path
     page = (REPOSITORY / 'docs' / 'gpu.md').read_text()
-    missing = [line for line in said['python -m tests.scaling'].splitlines() if line.startswith('|') and line not in page]
+    missing = [line for line in said['python -m tests.scaling'].splitlines()
+               if line.startswith('|') and line not in page]
     assert not missing, f'docs/gpu.md: put in what python -m tests.scaling prints: {missing}'
 
 
@@ -314,7 +334,8 @@ def test_the_commands_run(folder):
 
 def test_tables_of_options_and_presets():
     page = (REPOSITORY / 'docs' / 'training.md').read_text()
-    assert help.options() in page and help.presets() in page, 'docs/training.md: put in what python -m model.help prints'
+    assert help.options() in page and \
+        help.presets() in page, 'docs/training.md: put in what python -m model.help prints'
 
 
 # ---- Two languages

@@ -19,7 +19,6 @@ from model.weights import load_networks, read_weights, save_weights
 from tests.runner import REPOSITORY, contents, says
 from vgg.vgg19 import VGG19Features
 
-
 OPENING = (REPOSITORY / 'train.py').read_text().splitlines()[0].strip('"')
 
 
@@ -38,8 +37,9 @@ def test_what_a_run_prints(trained, scripts):
     assert says(lines[1], 'device: ', 'threads', 'Paddle')
     assert says(lines[2], f'data: 13 samples in {scripts.data}; pictures 32 wide and 32 high')
     assert says(lines[3], 'plan: 2 epochs of 6 steps, batch 2 (batchSize 2); 1 samples left out of each epoch')
-    whole, weights = map(float, re.match(rf'space: a checkpoint in {re.escape(str(trained))}/output takes (\S+) MB, (\S+) MB of it '
-                                         r'weights; two are kept, and the weights of every 1 epochs', lines[4]).groups())
+    space = re.match(rf'space: a checkpoint in {re.escape(str(trained))}/output takes (\S+) MB, (\S+) MB of it '
+                     'weights; two are kept, and the weights of every 1 epochs', lines[4])
+    whole, weights = map(float, space.groups())
     sizes = {path.suffix: 0 for path in (trained / 'output/model').iterdir()}
     for path in (trained / 'output/model').iterdir():
         sizes[path.suffix] += path.stat().st_size / 1e6
@@ -51,12 +51,15 @@ def test_what_a_run_prints(trained, scripts):
     losses = ', '.join(f'{name}: {number}' for name in LOG_COLUMNS)
     assert re.fullmatch(rf'epoch 2, step 12/12, {losses}, avg_reader_cost: {number} sec, avg_batch_cost: {number} sec, '
                         rf'avg_ips: {number} images/sec, left: 0:00:00', steps[-1])
-    assert says(lines[-1], 'done: 2 epochs; 0:', ' since this start', trained / 'output/pics', 'python -m log.plot', 'python val.py')
+    assert says(lines[-1], 'done: 2 epochs; 0:', ' since this start', trained / 'output/pics', 'python -m log.plot',
+                'python val.py')
     assert [line for line in lines if not line.startswith('epoch ')] == lines[:5] + lines[-1:]    # and nothing else
 
 
 def test_printed_commands_run_where_they_are_printed(scripts, tmp_path):
-    """In another folder than the checkout, with a data set, an output and a log that are named from there; val.py from a third."""
+    """In another folder than the checkout, with a data set, an output and a log that are named from there;
+    val.py from a third.
+    """
     shutil.copytree(scripts.data, tmp_path / 'here/my set')
     training = scripts.training('.', dataroot='my set', output='my run', log='my log', niter=1, max_dataset_size=2)
     said = scripts.run(scripts.REPOSITORY / training[0], *training[1:], cwd=tmp_path / 'here')
@@ -68,7 +71,8 @@ def test_printed_commands_run_where_they_are_printed(scripts, tmp_path):
     (tmp_path / 'there').mkdir()
     said = scripts.run(scripts.REPOSITORY / 'val.py', '--lastoutput', '../here/my run', cwd=tmp_path / 'there')
     assert said.returncode == 0 and says(said.stdout, tmp_path / 'here/my set', 'not in this folder'), said.stderr
-    refused = scripts.run(scripts.REPOSITORY / 'train.py', '--no_vgg_loss', 'false', '--dataroot', '../here/my set', cwd=tmp_path / 'there')
+    refused = scripts.run(scripts.REPOSITORY / 'train.py', '--no_vgg_loss', 'false', '--dataroot', '../here/my set',
+                          cwd=tmp_path / 'there')
     assert says(refused.stderr, f'`PYTHONPATH={shlex.quote(str(scripts.REPOSITORY))} python -m vgg.fetch`')
 
 
@@ -90,7 +94,8 @@ def test_slow_steps_are_told_of_every_minute(monkeypatch, capsys):
 
 def test_what_a_run_leaves(trained):
     output = trained / 'output'
-    assert sorted(os.listdir(output)) == ['.lock', 'checkpoints', 'current_epoch.npy', 'epoch_1', 'epoch_2', 'model', 'pics']
+    assert sorted(os.listdir(output)) == ['.lock', 'checkpoints', 'current_epoch.npy', 'epoch_1', 'epoch_2', 'model',
+                                          'pics']
     assert sorted(os.listdir(output / 'pics')) == ['1_5.jpg', '2_10.jpg', 'val_0001.jpg', 'val_0002.jpg']
     # label map, generated, photo: three columns with gaps of 4 pixels; a row for each sample
     assert Image.open(output / 'pics/1_5.jpg').size == (3 * 32 + 2 * 4, 2 * 32 + 4)
@@ -130,17 +135,19 @@ def test_perceptual_loss(scripts, tmp_path):
 def test_presets_are_named(scripts, tmp_path):
     said = scripts.train_refusal(tmp_path, '--preset', 'coco_stuff_papr')
     assert says(said, '--preset', 'coco_stuff_papr', 'coco_stuff_paper', 'demo')
-    process = scripts.run('train.py', '--preset', 'coco_stuff_paper', '--dataroot', tmp_path / 'nowhere', '--output', tmp_path,
-                          '--log', tmp_path)
+    process = scripts.run('train.py', '--preset', 'coco_stuff_paper', '--dataroot', tmp_path / 'nowhere', '--output',
+                          tmp_path, '--log', tmp_path)
     assert says(process.stdout, 'settings: preset coco_stuff_paper (', 'beta2 0.9', 'batchSize 32', 'nothing changed')
-    process = scripts.run('train.py', '--preset', 'coco_stuff_paper', '--lr', '1e-3', '--dataroot', tmp_path / 'nowhere')
+    process = scripts.run('train.py', '--preset', 'coco_stuff_paper', '--lr', '1e-3', '--dataroot',
+                          tmp_path / 'nowhere')
     assert says(process.stdout, 'preset coco_stuff_paper', 'different here: lr 0.001 (preset: 0.0002)')
     assert process.returncode == 1 and not os.listdir(tmp_path)
 
 
 def test_help_explains_every_setting(scripts):
     process = scripts.run('train.py', '--help', fresh=True)
-    assert process.returncode == 0 and says(process.stdout, *(f'--{name} ' for name in OPT.fields()), '--restart', '--preset',
+    assert process.returncode == 0 and \
+        says(process.stdout, *(f'--{name} ' for name in OPT.fields()), '--restart', '--preset',
                                             '--init_from', '--gan_mode {hinge,ls,original,w}', 'SPADE-Paddle 0.')
     examples = [line for line in process.stdout.splitlines() if line.startswith('    python ')]
     assert len(examples) == 3, 'an example a line'
@@ -158,8 +165,8 @@ def test_training_at_another_scale_than_validation_is_said(scripts, tmp_path):
     """Crops in native size: val.py and scores squeeze the whole map. The photos are 48 wide and 40 high."""
     crops = dict(preprocess_mode='scale_width_and_crop', load_size=96, niter=1, max_dataset_size=2)
     said = scripts.trained(tmp_path / 'crops', **crops)
-    assert says(said, 'another scale: training cuts 32 x 32 out of photos resized by scale_width_and_crop with load_size 96',
-                '3.0 times smaller across and 2.5 times down')
+    assert says(said, 'another scale: training cuts 32 x 32 out of photos resized by scale_width_and_crop with '
+                'load_size 96', '3.0 times smaller across and 2.5 times down')
     process = scripts.run('val.py', '--lastoutput', tmp_path / 'crops/output', '--results', tmp_path / 'val')
     assert process.returncode == 0 and says(process.stdout, 'another scale: ', '3.0 times smaller across')
 
@@ -169,7 +176,8 @@ def test_a_copy_without_data_trains_on_demo_scenes(scripts, tmp_path):
     """python train.py in a fresh clone: says so, makes the scenes, trains the small preset; a second run makes none."""
     for name in ('runtime', 'model', 'dataset', 'log', 'vgg', 'result'):
         shutil.copytree(scripts.REPOSITORY / name, tmp_path / name,
-                        ignore=lambda folder, names: [name for name in names if not name.endswith(('.py', '.cpp', '.h', '.txt'))
+                        ignore=lambda folder, names: [name for name in names
+                                                      if not name.endswith(('.py', '.cpp', '.h', '.txt'))
                                                       and not os.path.isdir(os.path.join(folder, name))
                                                       or name in ('demo', '__pycache__')])
     (tmp_path / 'output').mkdir()
@@ -240,7 +248,8 @@ SETTINGS = [
     (dict(load_size=30), ('load_size 30 is too small', '32 wide', 'nearest that works: --crop_size 32 --load_size 36')),
     (dict(crop_size=40, load_size=44), ('crop_size 40', 'multiples of 32', "'normal'", 'that works: --crop_size ')),
     (dict(crop_size=256, aspect_ratio=1.5, load_size=200),
-     ('256 wide and 171 high', 'multiples of 32', 'load_size 200 is too small', '--crop_size 288 --aspect_ratio 1.5 --load_size 322')),
+     ('256 wide and 171 high', 'multiples of 32', 'load_size 200 is too small',
+      '--crop_size 288 --aspect_ratio 1.5 --load_size 322')),
     (dict(num_epochs=3), ("unknown option 'num_epochs'; did you mean 'niter'?",)),
     (dict(num_upsampling_layers='most'), ('crop_size 32', 'multiples of 128')),
     (dict(aspect_ratio=2), ('aspect_ratio 2.0', '32 wide and 16 high')),
@@ -256,7 +265,8 @@ SETTINGS = [
     (dict(batchSize=14), ('13 samples', 'batchSize 14', 'train_label')),
     (dict(gan_mode='hing'), ('gan_mode', "'hing'", 'hinge, ls, original, w')),
     (dict(no_vgg_loss='false', vggwpath='nowhere/vgg.pdparams'),
-     ('nowhere/vgg.pdparams', '`python -m vgg.fetch nowhere/vgg.pdparams`', 'model.convert vgg19', '--no_vgg_loss true')),
+     ('nowhere/vgg.pdparams', '`python -m vgg.fetch nowhere/vgg.pdparams`', 'model.convert vgg19',
+      '--no_vgg_loss true')),
 ]
 
 
@@ -281,11 +291,13 @@ def test_a_folder_that_is_a_file(scripts, tmp_path):
 
 
 @pytest.mark.parametrize('settings', [dict(save_latest_freq=1), *(
-    pytest.param(more, marks=pytest.mark.thorough) for more in (dict(save_latest_freq=1000, beta1=0.5), dict(gan_mode='w')))])
+    pytest.param(more, marks=pytest.mark.thorough)
+    for more in (dict(save_latest_freq=1000, beta1=0.5), dict(gan_mode='w')))])
 def test_a_run_that_diverges(scripts, tmp_path, settings):
     """The loss or the weight is named, and the step; every row is finite; the checkpoint loads and is finite."""
     said = scripts.train_failure(tmp_path, lr='1e30', **settings)
-    step = int(re.search(r'(?:_loss_\w+ is (?:nan|inf|-inf) in|d_loss is \S+ in|not finite after) step (\d+)', said).group(1))
+    step = int(re.search(r'(?:_loss_\w+ is (?:nan|inf|-inf) in|d_loss is \S+ in|not finite after) step (\d+)',
+                         said).group(1))
     assert says(said, 'diverged', 'the last checkpoint stays', '--lr', '--restart')
     log = np.load(tmp_path / 'log/log.npy')
     assert len(log) in (step, step - 1) and np.isfinite(log).all()

@@ -21,7 +21,8 @@ def pixels(path):
 
 def drawn(scripts, model, results, *flags, fresh=False):
     """dict: name -> pixels of the PNG files that val.py writes."""
-    process = scripts.run('val.py', '--lastoutput', model / 'output', '--results', results, '--png', *flags, fresh=fresh)
+    process = scripts.run('val.py', '--lastoutput', model / 'output', '--results', results, '--png', *flags,
+                          fresh=fresh)
     assert process.returncode == 0, process.stderr
     assert f'3 pictures in {results}/pics' in process.stdout
     return {name: pixels(Path(results, 'pics', f'{name}.png')) for name in NAMES}
@@ -85,7 +86,8 @@ def without_photos(scripts, tmp_path):
 def test_styles(scripts, styled, tmp_path):
     """Of the photo or random, each the same every time and another with another seed; alone or in a batch."""
     runs = {'photo': (), 'again': ('--style', 'photo'), 'random': ('--style', 'random'),
-            'seed': ('--style', 'random', '--seed', 1, '--batchSize', 3), 'batch': ('--style', 'random', '--batchSize', 3)}
+            'seed': ('--style', 'random', '--seed', 1, '--batchSize', 3),
+            'batch': ('--style', 'random', '--batchSize', 3)}
     pictures = {name: drawn(scripts, styled, tmp_path / name, *flags) for name, flags in runs.items()}
     assert equal(pictures['photo'], pictures['again'])
     for one, other in (('photo', 'random'), ('random', 'seed')):
@@ -115,9 +117,11 @@ def test_a_checkpoint_that_is_not_there(scripts, tmp_path):
     (('--no_instance', 'true', '--label_nc', 3), ('--no_instance is an option of train.py',)),
     (('--ngf', 2), ('--ngf is an option of train.py and changes nothing here: leave it out',)),
     (('--lr=0.1', '--niter', 3), ('--lr is an option of train.py', 'leave it out')),
-    (('--output', 'output/'), ('--output is', 'was --lastoutput meant?')), (('--batchSize', 0), ('batchSize', 'at least 1')),
+    (('--output', 'output/'), ('--output is', 'was --lastoutput meant?')),
+    (('--batchSize', 0), ('batchSize', 'at least 1')),
     (('--style', 'sketch'), ('--style', "'sketch'", 'random')), (('--stile', 'photo'), ("'stile'", "'style'")),
-    (('--which_epoch', 'last'), ('--which_epoch', "'last'")), (('--which_epoch', 7), ('--which_epoch 7', 'epoch_7 is not there', 'has those of epochs 1, 2')),
+    (('--which_epoch', 'last'), ('--which_epoch', "'last'")),
+    (('--which_epoch', 7), ('--which_epoch 7', 'epoch_7 is not there', 'has those of epochs 1, 2')),
     (('--dataroot', '/nowhere'), ('/nowhere/val_label', 'missing folder'))])
 def test_contradictions_are_refused(scripts, trained, tmp_path, flags, said):
     results = tmp_path / 'results'
@@ -139,7 +143,8 @@ def test_spoilt_weights_are_named(scripts, trained, tmp_path):
     path = tmp_path / 'weights/n_g.pdparams'
     whole = path.read_bytes()
     path.write_bytes(whole[:1000])
-    assert says(scripts.refusal('val.py', '--lastoutput', tmp_path / 'weights', '--results', tmp_path), path, 'cannot be read')
+    assert says(scripts.refusal('val.py', '--lastoutput', tmp_path / 'weights', '--results', tmp_path), path,
+                'cannot be read')
     path.write_bytes(whole)
     (tmp_path / 'weights/opt.json').unlink()
     assert says(scripts.refusal('val.py', '--lastoutput', tmp_path / 'weights', '--results', tmp_path),
@@ -163,9 +168,10 @@ def random_maps(folder, size):
 
 
 @pytest.mark.parametrize('size, said', [
-    ((32, 32), ''), ((64, 64), '; the label map was 64 wide and 64 high, resized to the size of this model, 32 wide and 32 high'),
-    ((200, 31), '; the label map was 200 wide and 31 high, resized to the size of this model, 32 wide and 32 high, which changes '
-     'the shape of what is in it')])
+    ((32, 32), ''), ((64, 64),
+                     '; the label map was 64 wide and 64 high, resized to the size of this model, 32 wide and 32 high'),
+    ((200, 31), '; the label map was 200 wide and 31 high, resized to the size of this model, 32 wide and 32 high, '
+     'which changes the shape of what is in it')])
 def test_label_maps_of_any_size(scripts, trained, tmp_path, size, said):
     process = scripts.run('predict.py', '--lastoutput', trained / 'output', *random_maps(tmp_path, size), '--out',
                           tmp_path / 'out.png')
@@ -174,8 +180,10 @@ def test_label_maps_of_any_size(scripts, trained, tmp_path, size, said):
 
 
 @pytest.mark.parametrize('sizes, said', [
-    ([(32, 32)] * 3, ''), ([(32, 32), (64, 64), (16, 16)], '; 2 label maps were 16 wide and 16 high to 64 wide and 64 high, resized'),
-    ([(64, 96)] * 2, '; 2 label maps were 96 wide and 64 high, resized'), ([(64, 96)], 'which changes the shape'), ([], '')])
+    ([(32, 32)] * 3, ''), ([(32, 32), (64, 64), (16, 16)],
+                           '; 2 label maps were 16 wide and 16 high to 64 wide and 64 high, resized'),
+    ([(64, 96)] * 2, '; 2 label maps were 96 wide and 64 high, resized'), ([(64, 96)], 'which changes the shape'),
+    ([], '')])
 def test_a_folder_of_maps_says_what_was_resized(sizes, said):
     found = resized(OPT(crop_size=32), sizes)
     assert says(found, said) and bool(found) == bool(said)
@@ -198,7 +206,8 @@ def test_default_name(scripts, trained, tmp_path):
         shutil.copytree(scripts.REPOSITORY / room, tmp_path / room, ignore=lambda folder, names: [
             name for name in names if not name.endswith(('.py', '.txt'))])
     shutil.copy(scripts.REPOSITORY / 'predict.py', tmp_path)
-    process = scripts.run('predict.py', '--lastoutput', trained / 'output', '--label', scripts.data / 'val_label/001.png',
+    process = scripts.run('predict.py', '--lastoutput', trained / 'output', '--label',
+                          scripts.data / 'val_label/001.png',
                           '--instance', scripts.data / 'val_inst/001.png', cwd=tmp_path)
     assert process.returncode == 0, process.stderr
     assert (tmp_path / '001_painted.jpg').exists() and '001_painted.jpg: 32 wide' in process.stdout
@@ -222,7 +231,8 @@ def test_bad_predictions(scripts, trained, tmp_path, changes, said):
     Image.fromarray(np.zeros((4, 5), np.uint8)).save(data / 'other.png')
     before = contents(tmp_path)
     arguments = {'label': 'val_label/001.png', 'instance': 'val_inst/001.png', 'out': 'out.png', **changes}
-    flags = [f'--{name}={value if value == "picture.gif" else data / value}' for name, value in arguments.items() if value]
+    flags = [f'--{name}={value if value == "picture.gif" else data / value}'
+             for name, value in arguments.items() if value]
     assert says(scripts.refusal('predict.py', '--lastoutput', trained / 'output', *flags), *said)
     assert contents(tmp_path) == before
 
@@ -233,7 +243,8 @@ def test_a_label_is_needed(scripts):
 
 def test_a_picture_that_cannot_be_written(scripts, trained, tmp_path):
     (tmp_path / 'file').write_text('')
-    said = scripts.refusal('predict.py', '--lastoutput', trained / 'output', '--label', scripts.data / 'val_label/001.png',
+    said = scripts.refusal('predict.py', '--lastoutput', trained / 'output', '--label',
+                           scripts.data / 'val_label/001.png',
                            '--instance', scripts.data / 'val_inst/001.png', '--out', tmp_path / 'file' / 'out.png')
     assert says(said, tmp_path / 'file', 'cannot be written')
     said = scripts.refusal('val.py', '--lastoutput', trained / 'output', '--results', tmp_path / 'file')
@@ -242,6 +253,6 @@ def test_a_picture_that_cannot_be_written(scripts, trained, tmp_path):
 
 def test_instance_maps_are_ignored_by_a_model_without(scripts, plain_model, tmp_path):
     Image.fromarray(np.zeros((32, 32), np.uint8)).save(tmp_path / 'map.png')
-    process = scripts.run('predict.py', '--lastoutput', plain_model / 'output', '--label', tmp_path / 'map.png', '--instance',
-                          tmp_path / 'map.png', '--out', tmp_path / 'out.png')
+    process = scripts.run('predict.py', '--lastoutput', plain_model / 'output', '--label', tmp_path / 'map.png',
+                          '--instance', tmp_path / 'map.png', '--out', tmp_path / 'out.png')
     assert process.returncode == 0 and says(process.stdout, '--instance ignored', tmp_path / 'out.png'), process.stderr

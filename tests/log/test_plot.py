@@ -50,7 +50,8 @@ def test_a_long_run_draws_no_more_points_than_a_short_one(tmp_path, monkeypatch,
     assert len(drawn) == 6
     for axis in drawn:
         assert sum(len(line.get_xdata()) for line in axis.lines) <= 4 * plot_module.BINS
-        assert sum(len(path.vertices) for band in axis.collections for path in band.get_paths()) <= 2 * (2 * plot_module.BINS + 3)
+        assert sum(len(path.vertices) for band in axis.collections
+                   for path in band.get_paths()) <= 2 * (2 * plot_module.BINS + 3)
     monkeypatch.undo()
     plot_module.plt.close(figures[0])
 

@@ -1,4 +1,5 @@
-"""OPT: names, types, derived values, files, presets and the command line; and the learning rate that follows from it."""
+"""OPT: names, types, derived values, files, presets and the command line; and the learning rate that follows from it.
+"""
 import argparse
 
 import numpy
@@ -26,10 +27,11 @@ def test_defaults_are_the_official_ones():
                     crop_size=256, load_size=286, batchSize=1,
                     n_layers_D=4, num_D=2, niter=50, niter_decay=0, label_nc=182, z_dim=256,
                     contain_dontcare_label=True, no_instance=False, aspect_ratio=1, num_upsampling_layers='normal',
-                    norm_G='spectralspadesyncbatch3x3', norm_D='spectralinstance', norm_E='spectralinstance', gan_mode='hinge',
+                    norm_G='spectralspadesyncbatch3x3', norm_D='spectralinstance', norm_E='spectralinstance',
+                    gan_mode='hinge',
                     no_TTUR=False, no_flip=False, no_ganFeat_loss=False, preprocess_mode='resize_and_crop', output_nc=3,
-                    use_vae=True, no_vgg_loss=True, seed=0, dataroot='dataset/coco_stuff/', log='log/', output='output/',
-                    vggwpath='vgg/vgg19pretrain.pdparams', lastoutput='output/')
+                    use_vae=True, no_vgg_loss=True, seed=0, dataroot='dataset/coco_stuff/', log='log/',
+                    output='output/', vggwpath='vgg/vgg19pretrain.pdparams', lastoutput='output/')
     assert {name: getattr(opt, name) for name in expected} == expected
     assert opt.semantic_nc == 184 and opt.picture_size == (256, 256) and opt.latent_size == (8, 8)
 
@@ -37,7 +39,8 @@ def test_defaults_are_the_official_ones():
 @pytest.mark.parametrize('name, near', [('crop_sise', 'crop_size'), ('batchsize', 'batchSize'), ('norm_g', 'norm_G'),
                                         ('lambda_vg', 'lambda_vgg'), ('iter', 'niter'),
                                         ('num_epochs', 'niter'), ('learning_rate', 'lr'), ('width', 'crop_size'),
-                                        ('num_workers', 'nThreads'), ('batch_size', 'batchSize'), ('num_classes', 'label_nc'),
+                                        ('num_workers', 'nThreads'), ('batch_size', 'batchSize'),
+                                        ('num_classes', 'label_nc'),
                                         ('data', 'dataroot'), ('ema', 'ema_decay'), ('n_epoch', 'niter')])
 def test_unknown_names_name_the_nearest(name, near):
     for call in (lambda: OPT(**{name: 1}), lambda: setattr(OPT(), name, 1)):
@@ -49,8 +52,8 @@ def test_unknown_names_name_the_nearest(name, near):
 
 
 @pytest.mark.parametrize('settings', [
-    dict(crop_size='128'), dict(crop_size=128.0), dict(crop_size=True), dict(lr='0.1'), dict(use_vae=1), dict(use_vae='true'),
-    dict(norm_G=3), dict(dataroot=None), dict(niter=None), dict(lr=1j)])
+    dict(crop_size='128'), dict(crop_size=128.0), dict(crop_size=True), dict(lr='0.1'), dict(use_vae=1),
+    dict(use_vae='true'), dict(norm_G=3), dict(dataroot=None), dict(niter=None), dict(lr=1j)])
 def test_wrong_types(settings):
     (name, value), = settings.items()
     assert says(message(OPT, **settings), f'option {name}: found {value!r} ({type(value).__name__}), expected ')
@@ -64,7 +67,8 @@ def test_wrong_types(settings):
 
 @pytest.mark.parametrize('settings, said', [
     (dict(crop_size=0), 'at least 1'), (dict(niter=-1), 'at least 0'), (dict(lr=float('inf')), 'finite'),
-    (dict(lr=float('nan')), 'nan'), (dict(gan_mode='wgan'), 'hinge, ls, original, w'), (dict(aspect_ratio=0), 'at least'),
+    (dict(lr=float('nan')), 'nan'), (dict(gan_mode='wgan'), 'hinge, ls, original, w'),
+    (dict(aspect_ratio=0), 'at least'),
     (dict(num_upsampling_layers='less'), 'normal, more, most'), (dict(norm_G='spade'), "unknown norm 'spade'"),
     (dict(norm_G='spectralspadesyncbatch3x5'), 'unknown norm'), (dict(norm_D='group'), "unknown norm 'group'")])
 def test_wrong_values(settings, said):
@@ -183,13 +187,15 @@ def test_presets(name):
 
 def test_the_paper_s_preset():
     opt = OPT.preset('coco_stuff_paper')
-    assert (opt.niter, opt.batchSize, opt.beta1, opt.beta2, opt.use_vae, opt.no_vgg_loss) == (100, 32, 0, 0.9, False, False)
+    assert (opt.niter, opt.batchSize, opt.beta1, opt.beta2, opt.use_vae,
+            opt.no_vgg_loss) == (100, 32, 0, 0.9, False, False)
     assert says(message(OPT.preset, 'coco'), "'coco'", 'coco_stuff_paper', 'demo')
 
 
 @pytest.mark.parametrize('name', [name for name in PRESETS if name.endswith('_paper')])
 def test_presets_hold_what_published_numbers_answer_to(name):
-    """beta2 0.9 (an author, NVlabs/SPADE issue 50, quoted in 88) and batch 32 (paper, appendix A), for every data set."""
+    """beta2 0.9 (an author, NVlabs/SPADE issue 50, quoted in 88) and batch 32 (paper, appendix A), for every data set.
+    """
     opt = OPT.preset(name)
     assert (opt.beta1, opt.beta2, opt.batchSize, opt.lr, opt.no_TTUR) == (0, 0.9, 32, 0.0002, False)
 
@@ -203,13 +209,16 @@ def test_differences_leave_out_what_changes_nothing_learned():
 def test_every_option_has_an_effect():
     """A new option has to say what another value of it does to a run that has begun, and to be entered here."""
     expected = {
-        'networks': 'label_nc contain_dontcare_label no_instance output_nc crop_size aspect_ratio ngf num_upsampling_layers norm_G '
+        'networks': 'label_nc contain_dontcare_label no_instance output_nc crop_size aspect_ratio ngf '
+        'num_upsampling_layers norm_G '
                     'ndf num_D n_layers_D norm_D use_vae z_dim norm_E activation attention',
         'order': 'seed',
-        'learned': 'gan_mode no_ganFeat_loss lambda_feat no_vgg_loss lambda_vgg vgg_taps lambda_kld batchSize accumulate niter '
+        'learned': 'gan_mode no_ganFeat_loss lambda_feat no_vgg_loss lambda_vgg vgg_taps lambda_kld batchSize '
+        'accumulate niter '
                    'niter_decay lr no_TTUR beta1 beta2 ema_decay D_steps_per_G preprocess_mode load_size no_flip',
         'bits': 'modulation cpu_kernels cpu_precision amp cudnn recompute',
-        'free': 'vggwpath dataroot nThreads max_dataset_size output lastoutput log print_freq display_freq save_latest_freq '
+        'free': 'vggwpath dataroot nThreads max_dataset_size output lastoutput log print_freq display_freq '
+        'save_latest_freq '
                 'save_epoch_freq score_epoch_freq score_by dataset watch_port scoring visualdl',
     }
     assert expected.keys() == EFFECTS.keys()
@@ -236,7 +245,8 @@ def test_a_script_offers_what_changes_something_there(capsys):
     assert not any(f'--{name} ' in text for name in OPT.fields() if name not in ('crop_size', 'use_vae', 'lastoutput'))
     assert parser.parse_args(['--crop_size', '64', '--use_vae']).crop_size == '64'
     for words, said in ((['--lr', '0.1'], '--lr is an option of train.py and changes nothing here: leave it out;'),
-                        (['--output=x'], '(or was --lastoutput meant?)'), (['--crop_sise', '3'], "did you mean 'crop_size'?")):
+                        (['--output=x'], '(or was --lastoutput meant?)'),
+                        (['--crop_sise', '3'], "did you mean 'crop_size'?")):
         with pytest.raises(SystemExit) as caught:
             parser.parse_args(words)
         error = capsys.readouterr().err
@@ -249,8 +259,8 @@ def test_help_has_the_flags_of_the_device_in_one_place():
 
 
 @pytest.mark.parametrize('words, value', [
-    (['--use_vae', 'false'], False), (['--use_vae', 'No'], False), (['--use_vae', '0'], False), (['--use_vae', 'TRUE'], True),
-    (['--use_vae'], True), (['--use_vae=yes'], True), ([], True)])
+    (['--use_vae', 'false'], False), (['--use_vae', 'No'], False), (['--use_vae', '0'], False),
+    (['--use_vae', 'TRUE'], True), (['--use_vae'], True), (['--use_vae=yes'], True), ([], True)])
 def test_booleans(words, value):
     assert parsed(*words).use_vae is value
 
