@@ -10,6 +10,7 @@ result/scores.jsonl. Interrupted, the same command goes on where it stopped.
 import argparse
 import dataclasses
 import datetime
+import functools
 import os
 
 from runtime import device  # first: sets the threads, then imports Paddle
@@ -79,7 +80,6 @@ class Evaluation:
                        dataroot=settings.dataroot or self.dataset.dataroot)
         if settings.first is not None:
             self.opt.max_dataset_size = settings.first
-        self.samples = find_samples(self.opt, 'val', photos=False)
         self.segmentation = self.features = None
         if settings.segmentation:
             self.segmentation = Segmentation(self.dataset, self.protocol, folder, settings.cache, settings.batch,
@@ -88,11 +88,12 @@ class Evaluation:
             network, classes = ('segmenter', self.dataset.label_nc) if self.trained else ('inception', None)
             self.features = Features(folder, settings.cache, settings.batch, self.size, network, classes)
         self.distance = 'segmenter_frechet' if self.trained else 'fid'
+        photos = self.trained and settings.segmentation or settings.distance and settings.statistics == 'val'
+        self.samples = find_samples(self.opt, 'val', photos)
         for part in (self.segmentation, self.features):
             if part is not None and not part.checksum:
                 part.kind.load(folder)   # which says how to make the file
-        self.statistics, self.real = None, {}
-        self.scored = {}   # folder -> [(matching.Picture, pixel accuracy or NaN)] of its last score
+        self.scored, self.real = {}, {}   # folder -> [(matching.Picture, pixel accuracy or NaN)] of its last score
 
     def refuse_extra(self, folder):
         """InputError if `folder` already holds pictures that would be refused after hours of painting."""
@@ -118,7 +119,7 @@ class Evaluation:
                 more.update(real=_finite(real), real_class_iou=real_iou, part_of_ceiling=_finite(
                     {name: scores[name] / real[name] if real[name] else None for name in OF_THE_CEILING}))
         if self.features:
-            known = self.reference_statistics()
+            known = self.reference
             found = reference.moments(self.features, [(picture.path,) for picture in pictures], 'features')
             scores[self.distance] = frechet_distance(found.mean, found.covariance, known['mu'], known['sigma'])
         prune(self.settings.cache)
@@ -130,12 +131,10 @@ class Evaluation:
 
     def ceiling(self, pictures):
         """_segmentation_scores of the real photos of these pictures, by the same network and protocol."""
-        stems = tuple(picture.stem for picture in pictures)
-        if stems not in self.real:
-            photos = {sample.stem: sample.photo for sample in find_samples(self.opt, 'val')}
-            self.real[stems] = self._segmentation_scores(
-                [(photos[picture.stem], picture.label) for picture in pictures], 'real photos')
-        return self.real[stems]
+        pairs = tuple((picture.photo, picture.label) for picture in pictures)
+        if pairs not in self.real:
+            self.real[pairs] = self._segmentation_scores(pairs, 'real photos')
+        return self.real[pairs]
 
     def _segmentation_scores(self, pairs, title):
         """(scores, IoU of each class or None, pixel accuracy of each pair) of pairs (picture path, label path)."""
@@ -167,19 +166,17 @@ class Evaluation:
         if self.features:
             found.update({f'{self.distance}_network': self.features.kind.title,
                           f'{self.distance}_network_sha256': self.features.checksum,
-                          f'{self.distance}_reference': self.reference_statistics()['what']})
+                          f'{self.distance}_reference': self.reference['what']})
         return found
 
-    def reference_statistics(self):
-        """dict as reference.read gives it: statistics that are stored, or computed now and stored."""
-        if self.statistics is None:
-            split = self.settings.statistics
-            if split in ('val', 'train'):
-                samples = find_samples(self.opt, split)
-                self.statistics = reference.of_photos(self.features, samples, split, self.settings.dataset)
-            else:
-                self.statistics = reference.read(split, self.features.kind.features)
-        return self.statistics
+    @functools.cached_property
+    def reference(self):
+        """dict as reference.read gives it: what a Frechet distance compares with."""
+        split = self.settings.statistics
+        if split not in ('val', 'train'):
+            return reference.read(split, self.features.kind.features)
+        samples = self.samples if split == 'val' else find_samples(self.opt, split)
+        return reference.of_photos(self.features, samples, split, self.settings.dataset)
 
 
 def _finite(scores):

@@ -11,7 +11,7 @@ from runtime.writing import painter_of
 
 LISTED = 5  # names that an error lists
 
-Picture = namedtuple('Picture', 'stem path label')
+Picture = namedtuple('Picture', 'stem path label photo')   # photo: the real one, None where nothing needs it
 
 
 def images(folder):
@@ -72,7 +72,7 @@ def matched(folder, samples, size, allow_missing):
                 found_size = f'{found_size[0]}x{found_size[1]}'
                 raise InputError(f'{path}: {found_size} pixels, but pictures of this data set have '
                                  f'{size[0]}x{size[1]}: paint at that size, or say --size {found_size}')
-            found.append(Picture(sample.stem, path, sample.label))
+            found.append(Picture(sample.stem, path, sample.label, sample.photo))
     if problems:
         kinds = [kind for _, kind in problems]
         counted = ', '.join(f'{kinds.count(kind)} {kind}' for kind in dict.fromkeys(kinds))

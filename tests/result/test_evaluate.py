@@ -165,10 +165,10 @@ def test_statistics_are_stored_and_taken_again(tiny_set, photos, weights, tmp_pa
     def statistics(*which):
         return evaluation(photos, tiny_set, weights, tmp_path, '--no_segmentation', '--statistics', *which)[0]
 
-    made = statistics('train').reference_statistics()
+    made = statistics('train').reference
     stored, = (weights / 'statistics').glob('coco_stuff_train_32x32_*.npz')
     shutil.rmtree(tmp_path / 'cache')
-    again = statistics('train').reference_statistics()
+    again = statistics('train').reference
     assert '13 photos of train_img' in made['what'] and not (tmp_path / 'cache').exists()
     assert again['what'] == made['what'] and np.array_equal(again['sigma'], made['sigma'])
     np.savez(tmp_path / 'theirs.npz', mu=made['mu'], sigma=made['sigma'])
