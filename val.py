@@ -5,6 +5,7 @@ from runtime import device  # first: sets the threads, then imports Paddle
 
 # isort: split
 
+from dataset.contents import labels_identity
 from dataset.files import find_samples
 from log import plan, score_log
 from model.init import OPT
@@ -27,7 +28,8 @@ def main():
 def validate(arguments):
     """Paint the validation set; of several processes of a launch each its share. Then score it if wanted."""
     opt, painter = load_painter(arguments)
-    plan.print_scales(opt, find_samples(opt, 'val', photos=False))
+    samples = find_samples(opt, 'val', photos=False)
+    plan.print_scales(opt, samples)
     folder, evaluation = os.path.join(arguments.results, 'pics'), None
     if arguments.score:   # what is missing for it is found before hours of painting
         evaluation = Evaluation(Settings.of(opt, **chosen(arguments)))
@@ -36,7 +38,7 @@ def validate(arguments):
     endings = ['.jpg'] + ['.png'] * (arguments.png or arguments.score)
     made_by = painted.made_by(opt, painter.folder)
     record = {'painter': painted.identity(made_by, painter.weights), 'generator': painter.weights, **made_by,
-              'style': style, 'dataroot': opt.dataroot}
+              'style': style, 'dataroot': opt.dataroot, 'labels': labels_identity(samples)}
     count = draw(opt, painter, folder, endings, style, opt.batchSize, distributed.rank(), distributed.ranks(), record)
     print(f'{count} pictures in {folder}' + (f' (max_dataset_size {count})' if count == opt.max_dataset_size else '') +
           (', by the averaged weights (--weights last takes the others)' if painter.weights == 'averaged' else ''))

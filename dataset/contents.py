@@ -48,6 +48,12 @@ def identity(samples, dataroot, before=''):
     return fingerprint(samples) if len(before) == 16 else Contents.of_samples(samples, dataroot).summary['contents']
 
 
+def labels_identity(samples):
+    """Hex string of the contents of the samples' label maps alone."""
+    dataroot = os.path.dirname(os.path.dirname(samples[0].label))
+    return identity([sample._replace(instance=None, photo=None) for sample in samples], dataroot)
+
+
 class Contents:
     """Files of a set. DataError for one that is gone. Some seconds for 300,000 of them; `digests` reads them all."""
 

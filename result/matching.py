@@ -2,6 +2,7 @@
 import os
 from collections import namedtuple
 
+from dataset.contents import labels_identity
 from dataset.photo import load_photo
 from dataset.picture_file import ENDINGS, DataError
 from output import painted
@@ -82,14 +83,17 @@ def matched(folder, samples, size, allow_missing):
             raise InputError(f'{folder} and {os.path.dirname(samples[0].label)} do not match: {counted} ({listed}): '
                              f'{remedy if found else "name the right folder"}')
         print(f'{folder}: left out: {counted} ({listed})')
-    _refuse_mixture(folder, [picture.path for picture in found])
+    record = painted.read(folder) or {}
+    _refuse_mixture(folder, [picture.path for picture in found], record.get('painter'))
+    if not problems and 'labels' in record and record['labels'] != labels_identity(samples):
+        raise InputError(f'{folder}: was painted from other label maps than {os.path.dirname(samples[0].label)} holds '
+                         f'now ({painted.RECORD}): paint the set again')
     return found
 
 
-def _refuse_mixture(folder, paths):
-    """InputError if the pictures `paths` of `folder` are of two models, or not of the one that its record names."""
+def _refuse_mixture(folder, paths, named):
+    """InputError if the pictures `paths` of `folder` are of two models, or not of the one `named` in its record."""
     one_of = {painter_of(path): path for path in reversed(paths)}   # None: by another program
-    named = (painted.read(folder) or {}).get('painter')
     if len(one_of) > 1:
         first, other, *_ = sorted(map(os.path.basename, one_of.values()))
         raise InputError(f'{folder}: mixes pictures of {len(one_of)} models, such as {first} and {other}: their scores '

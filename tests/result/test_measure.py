@@ -3,6 +3,7 @@ import collections
 import contextlib
 import json
 import os
+import shutil
 import time
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from dataset.contents import labels_identity
 from dataset.files import Sample
 from output import pictures
 from result import measure
@@ -112,6 +114,26 @@ def test_a_folder_of_two_models_is_refused(tmp_path_factory, painters, named):
             assert says(str(error), f'mixes pictures of {len(set(painters))} models', 'a.png')
         else:
             assert named and named != painters[0] and says(str(error), 'was not painted by the model that painted.json')
+
+
+def test_pictures_of_label_maps_that_were_changed_since_are_refused(tmp_path):
+    """Wherever the set lies now; without a word where nothing is known of what was painted from."""
+    for stem in 'ab':
+        (tmp_path / 'set/val_label').mkdir(parents=True, exist_ok=True)
+        (tmp_path / 'pics').mkdir(exist_ok=True)
+        Image.new('L', (8, 4)).save(tmp_path / f'set/val_label/{stem}.png')
+        Image.new('RGB', (8, 4)).save(tmp_path / f'pics/{stem}.png')
+
+    def samples(place):
+        return [Sample(stem, str(tmp_path / f'{place}/val_label/{stem}.png'), None, None) for stem in 'ab']
+    (tmp_path / 'pics/painted.json').write_text(json.dumps({'weights': '0' * 64, 'labels': labels_identity(samples('set'))}))
+    shutil.copytree(tmp_path / 'set', tmp_path / 'moved')
+    assert len(matched(str(tmp_path / 'pics'), samples('moved'), (8, 4), False)) == 2
+    Image.new('L', (8, 4), 3).save(tmp_path / 'set/val_label/b.png')
+    with pytest.raises(InputError, match='was painted from other label maps than .*val_label holds now'):
+        matched(str(tmp_path / 'pics'), samples('set'), (8, 4), False)
+    (tmp_path / 'pics/painted.json').unlink()
+    assert len(matched(str(tmp_path / 'pics'), samples('set'), (8, 4), False)) == 2
 
 
 def test_two_pictures_of_one_name_are_refused(tmp_path):
