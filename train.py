@@ -163,8 +163,7 @@ class Training:
 
     def _save(self, keep_epoch=None):
         self.log.sync()
-        self.dashboard.flush()
-        self.progress.update(log_rows=self.log.rows, log_checksum=self.log.checksum)
+        self.progress.update(self.dashboard.flush(), log_rows=self.log.rows, log_checksum=self.log.checksum)
         self.checkpoint.save(self.train_step, self.opt, self.progress, keep_epoch)
 
     def _score(self, epoch):

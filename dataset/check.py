@@ -22,6 +22,7 @@ from model.init import DONTCARE, OPT
 from runtime.bar import counted
 from runtime.cores import cores
 from runtime.errors import InputError, shown_in_one_line
+from runtime.writing import is_marked, mark, refuse_existing
 
 SETTINGS = ('label_nc', 'contain_dontcare_label', 'no_instance', 'output_nc', 'crop_size', 'aspect_ratio', 'batchSize',
             'accumulate', 'dataroot', 'preprocess_mode', 'load_size', 'max_dataset_size')
@@ -161,7 +162,7 @@ def show(problems, report=None):
     if report:
         try:
             with open(report, 'w', encoding='utf-8') as file:
-                file.writelines(f'{kind}: {line}\n' for kind, lines in kinds.items() for line in lines)
+                file.writelines([f'{mark()}\n', *(f'{kind}: {line}\n' for kind, lines in kinds.items() for line in lines)])
         except OSError as error:
             raise InputError(f'--report {report}: cannot write it: {error.strerror}') from None
     print('\nproblems: ' + (', '.join(f'{len(lines)} x {kind}' for kind, lines in kinds.items()) or 'none'))
@@ -195,6 +196,8 @@ def main():
     opt, of_the_set = classes.settled(arguments, refuse=False)
     if of_the_set:
         print(of_the_set)
+    if arguments.report:
+        refuse_existing(arguments.report, is_marked)
     wrong = check(opt, arguments.report)
     if os.path.exists(os.path.join(opt.dataroot, contents.FILE)):   # a set that dataset.prepare made
         contents.keep(opt.dataroot)

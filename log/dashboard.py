@@ -2,6 +2,7 @@
 import contextlib
 import os
 import struct
+import zlib
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from runtime.locking import locked
 INSTALL = 'pip install visualdl==2.5.3'
 # One file, which a run that goes on adds to: of several in a folder VisualDL's page shows only one. The name must hold the word.
 FILE = 'vdlrecords.spade.log'
+TAIL = 1 << 16  # bytes
 
 
 class Dashboard:
@@ -27,7 +29,7 @@ class Dashboard:
 
     def __init__(self, opt, progress=None, replace=False):
         self.folder, self.every = opt.visualdl if distributed.is_main() else '', opt.print_freq
-        self.new, self.replace = progress is None, replace
+        self.new, self.replace, self.known = progress is None, replace, (progress or {}).get('visualdl')
         self.path = os.path.join(self.folder, FILE)
         self.writer, self.steps = None, {}     # steps: tag -> the last step recorded of it
 
@@ -50,8 +52,13 @@ class Dashboard:
 
         losses: dict of arrays, what the log has of each step; InputError if the records are of another run by them.
         """
-        kept = 0
-        for end, record in [] if self.new else _records(self.path):
+        kept, known = 0, self.known and os.path.getsize(self.path)   # an empty file: of a folder named just now
+        if known:
+            kept, self.steps = self.known['bytes'], dict(self.known['steps'])
+            if _checksum(self.path, kept) != self.known['checksum']:
+                raise InputError(f'{self.path} holds the records of another run: they do not end as at the checkpoint: name another '
+                                 '--visualdl')
+        for end, record in [] if self.new or known else _records(self.path):    # checkpoints of earlier versions do not know
             if record.id > step:
                 break
             group, _, name = record.tag.partition('/')
@@ -88,9 +95,12 @@ class Dashboard:
             self.flush()
 
     def flush(self):
-        """Wait until all is in the file, so that a checkpoint is never ahead of it."""
-        if self.writer:
-            self.writer.flush()
+        """Wait until all is in the file, so that a checkpoint is never ahead of it -> what the checkpoint keeps of that, a dict."""
+        if not self.writer:
+            return {}
+        self.writer.flush()
+        size = os.path.getsize(self.path)
+        return {'visualdl': {'bytes': size, 'checksum': _checksum(self.path, size), 'steps': dict(self.steps)}}
 
     def _scalars(self, step, group, values):
         for name, value in values.items():
@@ -117,9 +127,19 @@ class Dashboard:
                 size = file.tell()
         except OSError as error:
             raise InputError(f'{self.path}: cannot be written: {error.strerror or error}: name another --visualdl') from None
+        if size and next(_records(self.path), None) is None:
+            raise InputError(f'{self.path}: holds no records of VisualDL, and is left as it is: name another --visualdl')
         if self.new and size and not self.replace:
             raise InputError(f'{self.path} holds the records of another run: name another --visualdl, or begin anew with '
                              '--restart, which replaces them')
+
+
+def _checksum(path, end):
+    """CRC32 of the last bytes before `end`: enough to tell one run from another without reading all; None of a shorter file."""
+    with open(path, 'rb') as file:
+        file.seek(max(0, end - TAIL))
+        tail = file.read(min(end, TAIL))
+    return zlib.crc32(tail) if len(tail) == min(end, TAIL) else None
 
 
 def _records(path):

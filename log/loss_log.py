@@ -31,6 +31,8 @@ class LossLog:
         With 0 rows whatever the log held is dropped, and a missing file is created, with its folder.
         """
         self.close()
+        if rows < 0:
+            self._refuse(f'the checkpoint was saved after {rows} rows of it')
         with _disk_errors(self.path):
             if rows == 0 and not os.path.exists(self.path):
                 self._create()

@@ -23,7 +23,7 @@ from log import plot, score_log
 from log.score_log import SHOWN, html_table
 from model.init import OPT
 from runtime.errors import InputError, shown_in_one_line
-from runtime.writing import writing
+from runtime.writing import is_marked, mark, refuse_existing, writing
 
 FRAMES = 16               # epochs on the film strip: the first, the last, and evenly between
 GAP = 4                   # pixels between the pictures of a row in output/pics (output/pictures.py)
@@ -146,7 +146,7 @@ def listed(entries):
 
 def document(title, style, body, subtitle=''):
     """A whole page as HTML: `body` is HTML, title and subtitle are text."""
-    return (f'<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width">'
+    return (f'<!doctype html><html lang=en><meta charset=utf-8><meta name=generator content="{mark()}"><meta name=viewport content="width=device-width">'
             f'<title>{html.escape(title)}</title><style>{style}</style><h1>{html.escape(title)}</h1>'
             f'<p class=faint>{html.escape(subtitle)}</p>' + '\n'.join(body) + '</html>')
 
@@ -178,6 +178,7 @@ def main(arguments=None):
     parser.add_argument('--page', metavar='FILE.html', help='file to write [page.html in the folder of the run]')
     given = parser.parse_args(arguments)
     path = given.page or os.path.join(given.output, 'page.html')
+    refuse_existing(path, is_marked)
     text = page(given.output, given.log or log_of(given.output))
     with writing(path) as unfinished, open(unfinished, 'w', encoding='utf-8') as file:
         file.write(text)

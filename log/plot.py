@@ -13,7 +13,7 @@ import numpy
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from runtime.errors import InputError, shown_in_one_line
-from runtime.writing import writing
+from runtime.writing import is_marked, mark, refuse_existing, writing
 
 # The columns of log.npy (model.train_step.LOG_COLUMNS, not imported: drawing needs no Paddle) and what they are.
 CURVES = {
@@ -89,8 +89,9 @@ def _checked(rows):
 
 def _save(figure, path):
     try:
+        refuse_existing(path, is_marked)
         with writing(path) as unfinished:
-            figure.savefig(unfinished, dpi=110)
+            figure.savefig(unfinished, dpi=110, metadata={'Comment': mark()} if str(path).lower().endswith('.png') else None)
     finally:
         plt.close(figure)
 

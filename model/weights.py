@@ -1,5 +1,6 @@
 """Our weights: .pdparams and .pdopt files, which paddle.load reads too and which cannot run code here; and the folder of a run:
 n_[gde].pdparams, n_g_ema.pdparams, opt.json."""
+import io
 import os
 import pickle
 import re
@@ -12,6 +13,7 @@ from runtime.errors import InputError
 from runtime.writing import writing
 
 AVERAGED = 'n_g_ema.pdparams'
+EPOCH_LARGEST = 1024     # bytes of a current_epoch.npy
 # file -> name of the network that it holds
 NETWORKS = {'n_g.pdparams': 'generator', 'n_d.pdparams': 'discriminator', 'n_e.pdparams': 'encoder', AVERAGED: 'averaged'}
 
@@ -103,6 +105,22 @@ def folder_of(path, which_epoch=None, option='--lastoutput'):
                          '--save_epoch_freq epochs); without --which_epoch the newest weights are taken')
     raise InputError(f'{candidates[0]}: no n_g.pdparams there; train first (python train.py), or name the folder of the run '
                      f'with {option}')
+
+
+def epoch_of(folder):
+    """The epoch that current_epoch.npy in `folder` holds, None without one; InputError if it holds anything else."""
+    path = os.path.join(folder, 'current_epoch.npy')
+    try:
+        with open(path, 'rb') as file:
+            found = np.load(io.BytesIO(file.read(EPOCH_LARGEST)), allow_pickle=False)
+        if found.shape in ((), (1,)) and found.dtype.kind in 'iu':
+            return int(found.reshape(()))
+        reason = f'an array of {found.dtype}, shape {found.shape}'
+    except FileNotFoundError:
+        return None
+    except Exception as error:   # damaged files make numpy raise nearly anything
+        reason = ' '.join(str(error).split())[:200]
+    raise InputError(f'{path}: not the number of an epoch ({reason}): copy it again from where the run was trained, or remove it')
 
 
 def load_networks(owner, folder, optional=(), files=NETWORKS):

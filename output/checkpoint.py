@@ -15,14 +15,18 @@ import shutil
 from contextlib import contextmanager
 
 import numpy as np
-import paddle
 
 from dataset import classes, contents
+from dataset.contents import SUMMARY
 from log import score_log
 from model.init import OPT
-from model.weights import NETWORKS, as_arrays, load_training, read_weights, save_weights
+from model.optimizer_state import parameters_of, set_state, state_of
+from model.train_step import SCALING
+from model.weights import NETWORKS, epoch_of, as_arrays, load_training, read_weights, save_weights
 from output.pictures import is_training_picture
+from runtime import json_file
 from runtime.errors import InputError
+from runtime.json_file import anything, listing, mapping, number, record, text, whole
 from runtime.writing import remove, staged, sweep
 
 COPY = r'epoch_\d+|best'  # names of the copies that are kept
@@ -31,8 +35,13 @@ RESUMED = RECORD | {'n_d.pdparams', 'n_g.pdopt', 'n_d.pdopt', 'progress.json'}  
 # All that this and earlier versions write into one, and converters: a folder that holds anything else is not removed.
 FILES = RESUMED | {'n_e.pdparams', 'n_g_ema.pdparams', 'current_epoch.npy', 'classes.json', 'modulation.json', 'score.json',
                    'licence.txt'}
+WAYS_OUT = 'begin anew with --restart, which replaces that run, or keep it and name another --output and --log'
 FOREIGN = 'training has not written it, and replaces nothing else: move it away, or name another --output'
-ADAM_STATE = re.compile(r'(.+)_(moment1|moment2|beta1_pow_acc|beta2_pow_acc)_0')
+# progress.json. Checkpoints of earlier versions have what is optional here not, and other entries beside.
+PROGRESS = record(dict(epoch=whole(1), seen=whole(), log_rows=whole(), log_checksum=whole(), dataset=text(), samples=whole(),
+                       step=whole(), g_losses=mapping(number(finite=False))),
+                  dict(loss_scales=listing(record(dict.fromkeys(SCALING, number())), longest=2), files=SUMMARY, said=listing(text()),
+                       visualdl=record(dict(bytes=whole(), checksum=whole(), steps=mapping(whole())))), anything)
 
 
 class Checkpoint:
@@ -51,14 +60,10 @@ class Checkpoint:
             return None
         path = os.path.join(self.link, 'progress.json')
         try:
-            with open(path) as file:
-                return json.load(file)
+            return json_file.read(path, PROGRESS, WAYS_OUT)
         except FileNotFoundError:
             raise InputError(f'{self.link} holds weights without a training state: start from them with --init_from '
                              f'{self.output} and another --output and --log, or replace them with --restart') from None
-        except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise InputError(f'{path}: cannot be read: {error}; begin anew with --restart, or name another --output and '
-                             '--log') from None
 
     def refuse_foreign(self, opt, restart=False):
         """InputError if anything lies where a run with `opt` writes that no training has written, --restart or not."""
@@ -81,17 +86,9 @@ class Checkpoint:
     def load(self, train_step):
         """Set networks, optimizers and counters of `train_step`."""
         load_training(train_step, os.path.realpath(self.link))
-        for file, optimizer, names in _optimizers(train_step):
-            arrays = read_weights(os.path.join(self.link, file))
-            internal = {structured: name for name, structured in names.items()}
-            state = {}
-            for key, value in arrays.items():
-                structured, kind = key.rsplit('/', 1)
-                if structured not in internal:
-                    raise InputError(f'{os.path.join(self.link, file)}: state of an unknown weight {structured}')
-                state[f'{internal[structured]}_{kind}_0'] = paddle.to_tensor(value)
-            optimizer.set_state_dict(state)
-            optimizer.loaded_state = arrays     # Paddle's own state_dict() leaves it out until the next step
+        for file, optimizer, parameters in _optimizers(train_step):
+            path = os.path.join(self.link, file)
+            set_state(optimizer, read_weights(path), parameters, path)
         progress = self.progress()
         train_step.steps, train_step.g_losses = progress['step'], progress['g_losses']
         train_step.loss_scales = progress.get('loss_scales', [])
@@ -176,13 +173,8 @@ class Checkpoint:
                 arrays = as_arrays(network.state_dict())
                 _check_finite(arrays, name, train_step.steps)
                 save_weights(arrays, os.path.join(folder, file))
-        for file, optimizer, names in _optimizers(train_step):
-            state = {}
-            for key, value in optimizer.state_dict().items():
-                match = ADAM_STATE.fullmatch(key)
-                if match:
-                    state[f'{names[match[1]]}/{match[2]}'] = value
-            save_weights(state or getattr(optimizer, 'loaded_state', {}), os.path.join(folder, file))
+        for file, optimizer, parameters in _optimizers(train_step):
+            save_weights(state_of(optimizer, parameters), os.path.join(folder, file))
         opt.save(os.path.join(folder, 'opt.json'))
         if self.classes is None:    # once: who edits the set's file in the middle of a run must not end it
             self.classes = classes.of_set(opt) or {}
@@ -320,9 +312,8 @@ def _is_own_epoch(path):
     if os.path.islink(path):
         return os.readlink(path) == os.path.join('model', 'current_epoch.npy')
     try:
-        found = np.load(path, allow_pickle=False)
-        return found.shape == () and found.dtype.kind == 'i'
-    except (OSError, ValueError, EOFError, AttributeError):
+        return epoch_of(os.path.dirname(path)) is not None
+    except InputError:
         return False
 
 
@@ -335,12 +326,9 @@ def _check_finite(arrays, network, step):
 
 
 def _optimizers(train_step):
-    """(file, optimizer, dict of Paddle's counted parameter name -> structured name) for G with E, and for D."""
-    def names(**networks):
-        return {parameter.name: f'{network}.{name}' for network, layer in networks.items() if layer is not None
-                for name, parameter in layer.named_parameters()}
-    return (('n_g.pdopt', train_step.optimizer_g, names(generator=train_step.generator, encoder=train_step.encoder)),
-            ('n_d.pdopt', train_step.optimizer_d, names(discriminator=train_step.discriminator)))
+    """(file, optimizer, dict of name -> parameter) for G with E, and for D."""
+    return (('n_g.pdopt', train_step.optimizer_g, parameters_of(generator=train_step.generator, encoder=train_step.encoder)),
+            ('n_d.pdopt', train_step.optimizer_d, parameters_of(discriminator=train_step.discriminator)))
 
 
 @contextmanager

@@ -13,12 +13,11 @@ from model import fast
 from model.convolution import bfloat16
 from model.init import OPT
 from model.weights import NETWORKS, folder_of, load_training
-from output.checkpoint import Checkpoint
+from output.checkpoint import WAYS_OUT, Checkpoint
 from runtime import distributed
 from runtime.errors import InputError
 from runtime.locking import locked
 
-WAYS_OUT = 'begin anew with --restart, which replaces that run, or keep it and name another --output and --log'
 
 
 class Run:
@@ -217,9 +216,9 @@ def _name_other_networks(opt, init_from, folder):
 
 def go_on(opt, log, train_step, progress):
     """Load the checkpoint that `progress` was read from, and cut the log to its rows. Every rank calls this; rank 0 cuts."""
+    Checkpoint(opt.output).load(train_step)
     if distributed.is_main():
         log.open(progress['log_rows'], progress['log_checksum'])
-    Checkpoint(opt.output).load(train_step)
     steps = distributed.gathered(train_step.steps)
     if len(set(steps)) > 1:
         raise InputError(f'{opt.output}: the ranks find checkpoints of steps {steps} there: it must be one folder for all of them')

@@ -9,7 +9,7 @@ from dataset.labelled_images import ValidationImages
 from model import styles
 from model.painter import load_painter
 from model.semantics import SemanticMap
-from model.weights import folder_of
+from model.weights import epoch_of, folder_of
 from output import pictures
 from paint import uploads
 from paint.maps import kept
@@ -28,7 +28,7 @@ class Studio:
     def __init__(self, arguments):
         self.opt, self.painter = load_painter(arguments)
         self.folder = folder_of(self.opt.lastoutput, arguments.which_epoch)
-        self.epoch = _epoch(self.folder)
+        self.epoch = epoch_of(self.folder)
         self.classes, self.unlabelled = _classes(self.folder, self.opt)
         self.turns = Turns()
         try:
@@ -108,17 +108,6 @@ def _classes(folder, opt):
     if opt.contain_dontcare_label and len(listed) == opt.label_nc:
         return listed, opt.label_nc
     return listed, next((entry['id'] for entry in listed if entry['name'].lower() in UNLABELLED_NAMES), None)
-
-
-def _epoch(folder):
-    path = os.path.join(folder, 'current_epoch.npy')
-    if not os.path.exists(path):
-        return None
-    try:
-        return int(np.load(path))
-    except Exception as error:   # damaged files make numpy raise nearly anything
-        raise InputError(f'{path}: not the number of an epoch ({" ".join(str(error).split())}): copy it again from '
-                         'where the run was trained, or remove it: the page then shows none') from None
 
 
 def _is_number(value):

@@ -30,6 +30,7 @@ from result.evaluate import command_line, scored
 from result.measure import resized
 from runtime.bar import bar
 from runtime.errors import InputError, shown_in_one_line
+from runtime.writing import is_marked, refuse_existing, writing
 
 ROWS, GAP, TITLE = 10, 4, 28     # rows of a sheet; pixels between pictures, and of the line of titles
 WIDTH = 192                      # least width of a column in pixels, nearly: the titles must fit
@@ -92,9 +93,13 @@ def write_sheets(folder, titles, found):
     """Write `found` (stem, pictures), ten a sheet, as folder/1.jpg, 2.jpg, ...; returns the paths."""
     paths = []
     for start in range(0, len(found), ROWS):
-        paths.append(os.path.join(folder, f'{start // ROWS + 1}.jpg'))
+        paths.append(_sheet_path(folder, start))
         pictures.save(sheet(titles, [cells for _, cells in found[start:start + ROWS]]), paths[-1])
     return paths
+
+
+def _sheet_path(folder, start):
+    return os.path.join(folder, f'{start // ROWS + 1}.jpg')
 
 
 # ---- The page
@@ -156,6 +161,9 @@ def main():
     if settings.rows < 1 or not settings.segmentation:
         raise InputError('the sheet shows one row at least, and its segmentation: leave --no_segmentation out, and '
                          '--rows above 0')
+    path = os.path.join(settings.output, 'index.html')
+    for file in [path] + [_sheet_path(settings.output, start) for start in range(0, settings.rows, ROWS)]:
+        refuse_existing(file, is_marked)
     device.use_best_device()
     evaluation, scores = scored(settings)
     systems = {'ours': settings.pictures}
@@ -164,13 +172,9 @@ def main():
     names = [*systems, 'photo']
     found = list(rows(evaluation, systems, settings.rows))
     sheets = write_sheets(settings.output, names + [f'{name}: segmented' for name in names], found)
-    path = os.path.join(settings.output, 'index.html')
     log = losses(settings.log)[0] if os.path.exists(os.path.join(settings.log, 'log.npy')) else None
-    try:
-        with open(path, 'w', encoding='utf-8') as file:
-            file.write(page(evaluation, systems, scores, sheets, log, settings))
-    except OSError as error:
-        raise InputError(f'{path}: cannot be written: {error.strerror or error}') from None
+    with writing(path) as unfinished, open(unfinished, 'w', encoding='utf-8') as file:
+        file.write(page(evaluation, systems, scores, sheets, log, settings))
     print(f'{len(found)} rows: {", ".join(sheets)}; page: {path}')
 
 

@@ -29,8 +29,8 @@ from dataset.labelled_images import epoch_order
 from dataset.loader import Loader
 from log.score_log import warning
 from model.init import OPT
+from model.optimizer_state import set_state, state_of
 from model.weights import as_arrays, read_weights, save_weights, set_weights
-from output.checkpoint import ADAM_STATE
 from result import own
 from result.evaluate import size_of
 from result.measure import file_digest
@@ -201,22 +201,16 @@ class Training:
                  for part in ('network', 'best', 'optimizer')}
         set_weights(self.network, parts['network'], path)
         self.best = parts['best']
-        internal = {structured: parameter.name for structured, parameter in self.network.named_parameters()}
-        optimizer = {name.rpartition('/'): value for name, value in parts['optimizer'].items()}
-        self.optimizer.set_state_dict({f'{internal[parameter]}_{part}_0': paddle.to_tensor(value)
-                                       for (parameter, _, part), value in optimizer.items()})
+        set_state(self.optimizer, parts['optimizer'], dict(self.network.named_parameters()), path)
         print(f'goes on after epoch {len(self.history)} of {self.settings.epochs} in {self.output}')
 
     def save(self):
         """One file holds all that the next epoch depends on: it is whole, or the one before it stays."""
-        structured = {parameter.name: name for name, parameter in self.network.named_parameters()}
         state = {'about': numpy.array(json.dumps(self.about)), 'history': numpy.array(self.history)}
         state.update({f'network/{name}': value for name, value in self.network.state_dict().items()})
         state.update({f'best/{name}': value for name, value in self.best.items()})
-        for key, value in self.optimizer.state_dict().items():
-            match = ADAM_STATE.fullmatch(key)
-            if match:
-                state[f'optimizer/{structured[match[1]]}/{match[2]}'] = value
+        state.update({f'optimizer/{name}': value for name, value in
+                      state_of(self.optimizer, dict(self.network.named_parameters())).items()})
         with writing(os.path.join(self.output, STATE), left='the epoch before it stays') as unfinished:
             save_weights(state, unfinished)
 

@@ -52,7 +52,7 @@ def parsed(content, schema, source, remedy, largest=LARGEST):
         if len(content) > largest:
             raise Unfit(f'more than {largest} bytes')
         text = content.decode('utf-8-sig') if isinstance(content, bytes) else content
-        value = json.loads(text, parse_int=_whole, parse_float=_number, parse_constant=_number)
+        value = json.loads(text, parse_int=_whole, parse_float=float, parse_constant=float)
         schema(value, '')
     except RecursionError:
         raise InputError(f'{source}: cannot be read: lists or objects nested too deep; {remedy}') from None
@@ -75,13 +75,6 @@ def _whole(text):
     return int(text)
 
 
-def _number(text):
-    value = float(text)
-    if not math.isfinite(value):
-        raise Unfit(f'found {text:.40}, expected finite numbers')
-    return value
-
-
 # ---- Schemas
 
 def whole(least=0, most=2 ** 63 - 1):
@@ -90,9 +83,10 @@ def whole(least=0, most=2 ** 63 - 1):
     return check
 
 
-def number(least=-math.inf, most=math.inf):
+def number(least=-math.inf, most=math.inf, finite=True):
+    """Not finite: NaN and infinities too, as Python writes them."""
     def check(value, field):
-        _expect(type(value) in (int, float) and least <= value <= most and math.isfinite(value), value, field,
+        _expect(type(value) in (int, float) and (not finite or least <= value <= most and math.isfinite(value)), value, field,
                 'a number' if least == -most == -math.inf else f'a number from {least} to {most}')
     return check
 
@@ -174,6 +168,8 @@ def _anything(value, field, depth):
         raise Unfit(f'{field.split("[")[0].split(".")[0] or "content"}: lists or objects nested more than {DEEPEST} deep')
     if type(value) is str:
         text(LARGEST)(value, field)
+    if type(value) is float:
+        number()(value, field)
     for inner in value.values() if type(value) is dict else value if type(value) is list else ():
         _anything(inner, field, depth + 1)
 

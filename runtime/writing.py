@@ -58,7 +58,7 @@ def _checksum(name):
 
 
 def mark(painter=''):
-    """The line that pictures and pages carry; painter: what identifies the networks that painted a picture."""
+    """The line that pictures and pages carry; painter: 16 hex digits that identify the networks of a picture (output/painted.py)."""
     return f'{MARK}; painter {painter}' if painter else MARK
 
 
@@ -73,7 +73,7 @@ def painter_of(path):
         return None
     try:
         with open(path, 'rb') as file:
-            match = re.search(rf'{MARK}(?:; painter (\w+))?'.encode(), file.read(HEAD))
+            match = re.search(rf'{MARK}(?:; painter ([0-9a-f]{{16}}))?'.encode(), file.read(HEAD))
     except OSError:
         return None
     return match and (match[1] or b'').decode()

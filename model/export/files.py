@@ -10,7 +10,7 @@ import numpy as np
 
 from model.export import inference, verify
 from runtime.errors import InputError
-from runtime.writing import writing
+from runtime.writing import remove, writing
 
 # What check and describe read in an export's metadata.
 WRITTEN = ('project', 'version', 'network', 'float', 'half', 'options', 'epoch', 'licence', 'weights_sha256')
@@ -24,16 +24,23 @@ def paths_of(parts, out):
 
 def refuse_existing(paths, force, as_folder):
     """InputError if one of the paths exists, without `force`; with it, if it is no file or no exported folder."""
-    for path in paths:
-        if os.path.lexists(path) and not force:
+    for path in filter(os.path.lexists, paths):
+        if not force:
             raise InputError(f'{path} exists and is left as it is: add --force to replace it, or name another --out')
-        if os.path.lexists(path) and os.path.isdir(path) != as_folder:
-            raise InputError(f'{path} is {"a folder" if os.path.isdir(path) else "a file"}: name another --out')
-        if as_folder and os.path.isdir(path) and os.listdir(path):
-            try:
-                read(path)
-            except InputError:
-                raise InputError(f'{path} holds other files than an export (no metadata.json of one): name another --out') from None
+        if os.path.islink(path) or os.path.isdir(path) != as_folder:
+            kind = 'link' if os.path.islink(path) else 'folder' if os.path.isdir(path) else 'file'
+            raise InputError(f'{path} is a {kind}, which --force does not replace: name another --out')
+        if as_folder and not os.listdir(path):
+            continue
+        try:
+            networks, _ = read(path)
+        except InputError:
+            raise InputError(f'{path} holds other files than an export (no metadata.json of one): name another --out' if as_folder
+                             else f'{path} is no export, which is all that --force replaces: name another --out') from None
+        own = {'metadata.json', *(name + ending for name in networks for ending in inference.ENDINGS)}
+        others = sorted(name for name in os.listdir(path) if name not in own) if as_folder else []
+        if others:
+            raise InputError(f'{path} holds other files than an export, {others[0]}: move them away, or name another --out')
 
 
 # ---- Writing: parts is a dict of network -> Exported
@@ -61,6 +68,8 @@ def write_paddle(parts, out):
             part.metadata['files_sha256'] = json.dumps(inference.digests(folder, name))
         with open(os.path.join(folder, 'metadata.json'), 'w', encoding='utf-8') as file:
             json.dump({name: part.metadata for name, part in parts.items()}, file, indent=2)
+        refuse_existing([out], True, as_folder=True)    # once more, before what --force allows to replace
+        remove(out)
     print(f'written: {out}, {sum(os.path.getsize(os.path.join(out, name)) for name in os.listdir(out)) / 1e6:.1f} MB')
 
 

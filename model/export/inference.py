@@ -157,6 +157,9 @@ def save(interface, opt, constants, folder):
         raise OSError('Paddle has written only a part: is the disk full?')
 
 
+ENDINGS = '.json', '.pdmodel', '.pdiparams', '.pdiparams.info'    # of the files that paddle.jit.save writes, by version
+
+
 def program_of(folder, network):
     """Path of the program that `save` wrote."""
     for ending in ('.json', '.pdmodel'):

@@ -2,10 +2,10 @@
 import json
 import os
 
-import numpy as np
 
 from model.export.folding import digest
 from model.version import __version__
+from model.weights import epoch_of
 from runtime.errors import InputError
 
 LICENCE_FILE = 'licence.txt'    # model/weights.py writes it beside converted weights that have one
@@ -40,8 +40,8 @@ def _read(path):
 
 
 def _epoch(folder):
-    path = os.path.join(folder, 'current_epoch.npy')
-    return str(int(np.load(path))) if os.path.exists(path) else 'unknown: not trained here'
+    epoch = epoch_of(folder)
+    return 'unknown: not trained here' if epoch is None else str(epoch)
 
 
 def _licence(folder):

@@ -293,7 +293,7 @@ def test_check_finds_every_problem(tmp_path):
     assert says(out, 'train: 29 samples', 'grey photos: 1 of 28', 'val: absent', 'label value (22)', 'and 2 more',
                 '1 x unreadable image', '1 x different sizes', '1 x colour-coded map', '1 x unpaired files', '22 x label value')
     report = (tmp_path / 'report.txt').read_text().splitlines()
-    assert len(report) == 26 and sum(line.startswith('label value: ') for line in report) == 22
+    assert 'written by spade-paddle' in report.pop(0) and len(report) == 26 and sum(line.startswith('label value: ') for line in report) == 22
 
 
 def test_check_without_any_data(tmp_path):

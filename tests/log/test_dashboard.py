@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import log.dashboard
 from log.dashboard import FILE, Dashboard
 from log.loss_log import rows_on_disk
 from model.init import OPT
@@ -179,6 +180,45 @@ def test_records_of_another_run_are_not_cut(seen, tmp_path):
         before = path.read_bytes()
         assert says(message(dashboard.begin, 12, losses), path, 'd_loss of step 7 is not that of the log', 'another --visualdl')
     assert path.read_bytes() == before
+
+
+def test_a_resume_reads_the_end_alone(seen, tmp_path, monkeypatch):
+    """However many records there are; what came after the checkpoint is cut off, and its last steps are known."""
+    shutil.copytree(seen / 'seen', tmp_path / 'seen')
+    path = tmp_path / 'seen' / FILE
+    progress = json.loads((seen / 'output/model/progress.json').read_text())
+    whole = path.read_bytes()
+    assert progress['visualdl']['bytes'] == len(whole)
+    path.write_bytes(whole + whole[:400])    # of steps that a kill has cut off
+    parsed = []
+    monkeypatch.setattr(log.dashboard, '_records', lambda path: iter(parsed or parsed.append(path) or ['the first, to see what it is']))
+    with Dashboard(OPT(visualdl=tmp_path / 'seen'), progress) as dashboard:
+        dashboard.begin(STEPS, {})
+        assert path.read_bytes() == whole and parsed == [str(path)]
+        dashboard.picture(STEPS, 'validation', np.zeros((4, 4, 3), np.uint8))    # drawn again after a kill: it is there
+        dashboard.scores(STEPS, {'mean_iou': 0.5})
+    found = records(tmp_path / 'seen')
+    assert steps(found, 'pictures/validation') == [6, 12, 18] and found['scores/mean_iou'] == [(STEPS, 0.5)]
+
+
+def test_records_that_do_not_end_as_at_the_checkpoint_stay(seen, tmp_path):
+    progress = json.loads((seen / 'output/model/progress.json').read_text())
+    shutil.copytree(seen / 'seen', tmp_path / 'seen')
+    path = tmp_path / 'seen' / FILE
+    for content in (path.read_bytes()[:-1], path.read_bytes()[:-1] + b'x'):
+        path.write_bytes(content)
+        with Dashboard(OPT(visualdl=tmp_path / 'seen'), progress) as dashboard:
+            assert says(message(dashboard.begin, STEPS, {}), path, 'records of another run', 'name another --visualdl')
+        assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize('progress', [None, {}])
+def test_a_foreign_file_of_that_name_stays(tmp_path, progress):
+    path = tmp_path / FILE
+    path.write_text('mine, and longer than the head of a record')
+    said = message(Dashboard(OPT(visualdl=tmp_path), progress, replace=True).__enter__)
+    assert says(said, path, 'holds no records', 'name another --visualdl')
+    assert path.read_text() == 'mine, and longer than the head of a record'
 
 
 def test_a_folder_that_cannot_be_written(scripts, tmp_path):

@@ -15,6 +15,7 @@ from dataset import classes
 from model.init import OPT
 from model.weights import read_weights
 from output.checkpoint import Checkpoint
+from output.resume import new_progress
 from tests.runner import contents, message, says
 
 
@@ -33,7 +34,7 @@ class Stub:
 
 
 def stub_save(output, steps, keep_epoch=None):
-    Checkpoint(output).save(Stub(steps), OPT(output=output), {'epoch': steps}, keep_epoch)
+    Checkpoint(output).save(Stub(steps), OPT(output=output), {**new_progress('set', 2), 'epoch': steps}, keep_epoch)
 
 
 def generation(output):
@@ -140,7 +141,7 @@ def test_every_file_is_synced_before_it_gets_its_name(tmp_path, monkeypatch):
     monkeypatch.setattr(os, 'rename', renamed)
     checkpoint = Checkpoint(tmp_path)
     checkpoint.classes = own
-    checkpoint.save(Stub(1), OPT(output=tmp_path), {'epoch': 1})
+    checkpoint.save(Stub(1), OPT(output=tmp_path), new_progress('set', 2))
     assert generation(tmp_path) == 1 and classes.read(tmp_path / 'model') == own
 
 

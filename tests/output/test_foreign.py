@@ -17,10 +17,10 @@ from model.init import OPT
 from output import checkpoint as checkpoints
 from output import painted, pictures
 from output.checkpoint import RECORD, Checkpoint
-from output.resume import stored_progress
+from output.resume import new_progress, stored_progress
 from runtime.errors import InputError
 from runtime.locking import locked
-from runtime.writing import is_marked, staged
+from runtime.writing import is_marked, painter_of, staged
 from tests.runner import message, says
 from tests.output.test_checkpoint_whole import Stub
 
@@ -77,7 +77,7 @@ def run(output, restart, steps, first=1):
         if restart:
             checkpoint.clear()
         for step in range(first, first + steps):
-            checkpoint.save(Stub(step), opt, {'epoch': step, 'dataset': 'set', 'seen': 0, 'samples': 2}, keep_epoch=step)
+            checkpoint.save(Stub(step), opt, {**new_progress('set', 2), 'epoch': step}, keep_epoch=step)
             checkpoint.keep('best', {'score.json': {}})
         log.open(0, 0)
         log.close()
@@ -102,3 +102,199 @@ def test_a_run_keeps_every_foreign_byte_or_refuses_before_it_touches_anything(be
         except InputError as error:
             assert '\n' not in str(error)
         assert not still_there(output, laid)
+
+
+# ---- Single cases, as they were found
+
+def begun(output, **settings):
+    opt = OPT(output=output, **settings)
+    Checkpoint(output).save(Stub(1), opt, {**new_progress('set', 2), 'epoch': 1})
+    return opt
+
+
+@pytest.mark.parametrize('restart', [False, True])
+@pytest.mark.parametrize('path', ['model/thesis.txt', 'best/photo.txt', 'epoch_2/photo.txt', 'best.replaced/photo.txt',
+                                  'model/n_g.pdparams', 'current_epoch.npy', 'scores.jsonl'])
+def test_a_foreign_folder_of_our_name_is_named_and_kept(tmp_path, path, restart):
+    """model/n_g.pdparams: weights of ctkindle/SPADE-Paddle, which a user has copied there for val.py."""
+    laid = lay(tmp_path, [path])
+    said = message(run, tmp_path, restart, 2)
+    assert says(said, tmp_path / path.split('/')[0], 'training has not written it', 'move it away, or name another --output')
+    assert tree(tmp_path) == laid
+
+
+def test_copies_that_the_run_does_not_write_are_nobodys_business(tmp_path):
+    laid = lay(tmp_path, ['epoch_7/photo.txt', 'epoch_x/photo.txt', 'scoring/own.pdparams', 'checkpoints/mine/photo.txt'])
+    run(tmp_path, True, 3)
+    assert not still_there(tmp_path, laid)
+
+
+def test_a_link_that_training_has_not_made_is_kept(tmp_path):
+    begun(tmp_path / 'other')
+    (tmp_path / 'run').mkdir()
+    (tmp_path / 'run/model').symlink_to('../other/model')
+    assert says(message(run, tmp_path / 'run', True, 1), tmp_path / 'run/model', 'is a link to ../other/model')
+    assert os.readlink(tmp_path / 'run/model') == '../other/model' and len(os.listdir(tmp_path / 'run')) == 1
+
+
+def test_a_dangling_link_falls_back_to_the_checkpoint_before(tmp_path, capsys):
+    begun(tmp_path)
+    Checkpoint(tmp_path).save(Stub(2), OPT(output=tmp_path), {**new_progress('set', 2), 'epoch': 2})
+    shutil.rmtree(tmp_path / 'checkpoints/000002')
+    assert Checkpoint(tmp_path).progress()['step'] == 1
+    assert says(capsys.readouterr().out, 'checkpoints/000002', 'is not there', 'takes the newest checkpoint that is, 000001')
+    assert os.readlink(tmp_path / 'model') == 'checkpoints/000001'
+    shutil.rmtree(tmp_path / 'checkpoints/000001')
+    assert says(message(Checkpoint(tmp_path).progress), tmp_path / 'model', 'checkpoints/000001', 'is not there')
+
+
+def test_the_folder_of_checkpoints_is_synced_after_the_rename(tmp_path, monkeypatch):
+    """Else a power cut may leave the link to a checkpoint that has no name yet."""
+    acts, fsync, rename, replace = [], os.fsync, os.rename, os.replace
+
+    def synced(descriptor):
+        acts.append(('sync', os.path.realpath(f'/proc/self/fd/{descriptor}')))
+        fsync(descriptor)
+    monkeypatch.setattr(os, 'fsync', synced)
+    monkeypatch.setattr(os, 'rename', lambda source, target: (acts.append(('rename', os.fspath(target))), rename(source, target)))
+    monkeypatch.setattr(os, 'replace', lambda source, target: (acts.append(('replace', os.fspath(target))), replace(source, target)))
+    begun(tmp_path)
+    named, linked = (acts.index(act) for act in (('rename', f'{tmp_path}/checkpoints/000001'), ('replace', f'{tmp_path}/model')))
+    assert ('sync', f'{tmp_path}/checkpoints') in acts[named:linked]
+
+
+def test_the_scoring_network_in_the_run_stays(tmp_path):
+    """--scoring OUTPUT/scoring."""
+    laid = lay(tmp_path, ['scoring/own.pdparams', 'scoring/pics/000.png'])
+    folder = Path(staged(tmp_path / 'scoring'))
+    assert folder.name != 'scoring' and folder.parent == tmp_path
+    run(tmp_path, False, 2)
+    run(tmp_path, True, 2)
+    assert not still_there(tmp_path, laid)
+
+
+def test_training_pictures_by_their_mark_or_their_size(tmp_path):
+    """Those of earlier versions have no mark: three columns of the run's size are one, a photo of that name is none."""
+    opt = OPT(output=tmp_path, crop_size=32, load_size=36)
+    begun(tmp_path, crop_size=32, load_size=36)
+    cells = np.zeros((2 * 32 + pictures.GAP, 3 * 32 + 2 * pictures.GAP, 3), np.uint8)
+    (tmp_path / 'pics').mkdir()
+    Image.fromarray(cells).save(tmp_path / 'pics/1_1.jpg')
+    pictures.save(cells[:9], str(tmp_path / 'pics/1_2.jpg'))
+    Image.fromarray(cells[:9]).save(tmp_path / 'pics/mine.jpg')
+    checkpoint = Checkpoint(tmp_path)
+    checkpoint.refuse_foreign(opt, restart=True)
+    Image.fromarray(cells[:9]).save(tmp_path / 'pics/val_0001.jpg')
+    assert says(message(checkpoint.refuse_foreign, opt, restart=True), tmp_path / 'pics/val_0001.jpg', 'has not written it')
+    checkpoint.refuse_foreign(opt)      # one that goes on removes none
+    checkpoint.clear()
+    assert sorted(os.listdir(tmp_path / 'pics')) == ['mine.jpg', 'val_0001.jpg']
+
+
+# ---- Folders of pictures
+
+def record(painter='0123456789abcdef', **more):
+    return {'painter': painter, 'weights': 64 * 'a', **more}
+
+
+def paint(folder, made_by, names, **how):
+    with painted.claimed(folder, made_by, names, '--results', **how):
+        for name in names:
+            pictures.save(np.full((8, 8, 3), len(name), np.uint8), os.path.join(folder, name), made_by['painter'])
+
+
+def test_pictures_of_another_painter_are_replaced_and_nothing_else(tmp_path):
+    folder = str(tmp_path)
+    paint(folder, record(), ['a.jpg', 'a.png', 'b.jpg', 'b.png'])
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / 'holiday.png')
+    pictures.save(np.zeros((8, 8, 3), np.uint8), str(tmp_path / 'kept.png'), 'fedcba9876543210')     # of a third painter
+    paint(folder, record(), ['a.jpg', 'a.png'])     # the same goes on: nothing is removed
+    assert len(os.listdir(folder)) == 8
+    paint(folder, record('1' * 16), ['a.jpg'])
+    assert sorted(os.listdir(folder)) == ['.lock', 'a.jpg', 'holiday.png', 'kept.png', 'painted.json']
+    assert painted.read(folder)['painter'] == painter_of(tmp_path / 'a.jpg') == '1' * 16
+    before = tree(folder)
+    for name in ('holiday.png', 'kept.png'):
+        assert says(message(paint, folder, record('2' * 16), ['a.jpg', name]), tmp_path / name, 'is there already', 'another --results')
+        assert tree(folder) == before
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.sampled_from(['a.jpg', 'a.png', 'b.jpg', 'mine.jpg', 'painted.json', '.lock', 'notes.txt', 'a.jpg/x', '.unfinished_a.jpg']),
+                max_size=4), st.booleans(), st.booleans())
+def test_a_folder_of_pictures_keeps_every_foreign_byte(names, begun, goes_on):
+    with tempfile.TemporaryDirectory() as folder:
+        if begun:
+            paint(folder, record(), ['b.jpg', 'a.png'])
+        laid = lay(folder, names)
+        before = tree(folder)
+        try:
+            paint(folder, record('1' * 16), ['a.jpg', 'b.jpg'], goes_on=goes_on)
+        except InputError as error:
+            assert '\n' not in str(error)
+            assert {**tree(folder), '.lock': ''} == {**before, '.lock': ''}
+        assert not still_there(folder, laid)
+
+
+def test_two_painters_of_one_folder_at_once(tmp_path):
+    with painted.claimed(str(tmp_path), record(), ['a.jpg'], '--results'):
+        child = os.fork()
+        if not child:
+            said = message(paint, str(tmp_path), record(), ['a.jpg'])
+            os._exit(0 if 'another program writes there' in said and 'name another --results' in said else 1)
+        assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_single_picture_replaces_marked_ones_alone(tmp_path):
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    for name in ('a.jpg', 'a.png'):
+        path = str(tmp_path / name)
+        for _ in range(2):
+            pictures.save(pixels, path, '0123456789abcdef')
+            assert is_marked(path) and painter_of(path) == '0123456789abcdef'
+        Image.fromarray(pixels).save(path)
+        before = Path(path).read_bytes()
+        assert says(message(pictures.save, pixels, path), path, 'exists and is left as it is') and Path(path).read_bytes() == before
+
+
+# ---- progress.json
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_a_damaged_progress_is_told_in_one_line(data):
+    """Any field of any other type, or gone; and no file at all that is not what we write."""
+    with tempfile.TemporaryDirectory() as output:
+        begun(output)
+        path = Path(output, 'model/progress.json')
+        content = json.loads(path.read_text())
+        wrong = st.one_of(st.none(), st.booleans(), st.just(-5), st.floats(), st.text(max_size=3), st.just([]), st.just({}), st.just([{}]))
+        name = data.draw(st.sampled_from(['epoch', 'seen', 'log_rows', 'log_checksum', 'dataset', 'samples', 'step', 'g_losses',
+                                          'loss_scales', 'files', 'said', 'visualdl', None]))
+        if name is None:
+            content = data.draw(wrong)
+        elif data.draw(st.booleans()) and name in ('epoch', 'seen', 'log_rows', 'log_checksum', 'dataset', 'samples', 'step', 'g_losses'):
+            del content[name]
+        else:
+            content[name] = data.draw(wrong)
+        path.write_text(json.dumps(content))
+        try:
+            found = Checkpoint(output).progress()
+        except InputError as error:
+            assert says(str(error), path, '--restart') and '\n' not in str(error)
+        else:   # what was drawn is allowed there
+            assert found['log_rows'] >= 0 and found['epoch'] >= 1 and isinstance(found['g_losses'], dict)
+
+
+@pytest.mark.parametrize('content', ['{}', '[]', '{"epoch": ' + '1' * 5000 + '}', '[' * 100000, ''])
+def test_progress_of_no_run(tmp_path, content):
+    begun(tmp_path)
+    (tmp_path / 'model/progress.json').write_text(content)
+    assert says(message(Checkpoint(tmp_path).progress), tmp_path / 'model/progress.json', 'cannot be read', '--restart')
+
+
+def test_losses_that_are_not_finite_are_read_back(tmp_path):
+    """They are the last ones, and no weight need be spoilt by them."""
+    step = Stub(1)
+    step.g_losses = {'g_loss_gan': float('nan'), 'g_loss_feat': float('inf')}
+    Checkpoint(tmp_path).save(step, OPT(output=tmp_path), new_progress('set', 2))
+    assert str(Checkpoint(tmp_path).progress()['g_losses']) == "{'g_loss_gan': nan, 'g_loss_feat': inf}"

@@ -14,6 +14,7 @@ from log.score_log import Score, read
 from model.init import OPT
 from model.weights import read_weights
 from output.checkpoint import Checkpoint
+from output.resume import new_progress
 from result import best
 from result.best import Best, score_is_due
 from runtime.writing import staged
@@ -53,7 +54,7 @@ def scored(output, epoch, score, found=None):
 
 
 def save(output, epoch):
-    Checkpoint(output).save(Stub(epoch), OPT(output=output), {'epoch': epoch})
+    Checkpoint(output).save(Stub(epoch), OPT(output=output), {**new_progress('set', 2), 'epoch': epoch})
 
 
 @pytest.fixture(autouse=True)
@@ -127,7 +128,7 @@ def test_a_kill_while_an_epoch_is_kept_again_loses_no_copy(tmp_path):
         output = tmp_path / str(moment)
 
         def again(output=output):
-            Checkpoint(output).save(Stub(1), OPT(output=output), {'epoch': 1}, keep_epoch=1)
+            Checkpoint(output).save(Stub(1), OPT(output=output), new_progress('set', 2), keep_epoch=1)
         again()
         died = dies(moment, again)
         Checkpoint(output).mend_copies()

@@ -52,7 +52,7 @@ def test_what_does_not_fit_is_named(path, change, words):
 
 @pytest.mark.parametrize('content, words', [
     (b'', 'Expecting value'), (b'{}', 'epoch: missing'), (b'[]', 'content: found a list'), (b'null', 'found null'),
-    (b'{"epoch": 1e999, "losses": []}', 'finite'), (b'{"epoch": 3', 'delimiter'), (b'\xff{}', "can't decode"),
+    (b'{"epoch": 1e999, "losses": []}', 'Infinity'), (b'{"epoch": 3', 'delimiter'), (b'\xff{}', "can't decode"),
     (b'{"epoch": %s, "losses": []}' % (b'9' * 5000), '5000 digits'), (b'[' * 200000, 'nested too deep'),
     (b'{"epoch": 1, "losses": [], "more": %s}' % (b'[' * 100 + b']' * 100), 'more: lists or objects nested'),
     (b' ' * (json_file.LARGEST + 1), 'more than')])
