@@ -15,6 +15,7 @@ from model.command_line import parser_of, unknown
 from model.option import Option, group
 from model.presets import PRESETS
 from model.sizes import wrong as wrong_sizes
+from runtime import json_file
 from runtime.errors import InputError, OptionError
 
 SpadeNorm = namedtuple('SpadeNorm', 'spectral kind kernel_size')  # kind: 'batch', 'syncbatch' or 'instance'
@@ -45,13 +46,14 @@ class OPT:
     """
     # ---- What shapes the networks. A checkpoint can only go on with the same values.
     _n = group('networks', 'networks')
-    label_nc = _n(182, 'number of label classes; ids 0 .. label_nc - 1 in the label files', minimum=1)
+    label_nc = _n(182, 'number of label classes; ids 0 .. label_nc - 1 in the label files', minimum=1, maximum=65536)
     contain_dontcare_label = _n(True, 'one class more, label_nc, for unlabelled pixels (255 in the label files)')
     no_instance = _n(False, 'no instance maps: the generator then gets no instance-edge channel')
-    output_nc = _n(3, 'channels of the picture', minimum=1)
-    crop_size = _n(256, 'width of the picture, in pixels', minimum=1)
-    aspect_ratio = _n(1.0, 'width / height of the picture (Cityscapes: 2.0)', minimum=1e-3)
-    ngf = _n(64, 'channels of the generator before its last layer, and of the style encoder\'s first', minimum=1)
+    output_nc = _n(3, 'channels of the picture', minimum=1, maximum=64)
+    crop_size = _n(256, 'width of the picture, in pixels', minimum=1, maximum=16384)
+    aspect_ratio = _n(1.0, 'width / height of the picture (Cityscapes: 2.0)', minimum=1e-3, maximum=1e3)
+    ngf = _n(64, 'channels of the generator before its last layer, and of the style encoder\'s first',
+             minimum=1, maximum=1024)
     num_upsampling_layers = _n('normal',
                                'doublings of the size in the generator: normal 5, more 6, most 7 (and a block)',
                                choices=tuple(UPSAMPLINGS))
@@ -61,13 +63,13 @@ class OPT:
                 'uniform in +-1/sqrt(fan_in): official GPU training leaves them so, because its Xavier initialization '
                 'fills a detached copy of the weight there (measured standard deviation 0.0120 against 0.0004). All '
                 'other weights start Xavier-normal with gain 0.02.')
-    ndf = _n(64, 'channels of the discriminator\'s first layer', minimum=1)
-    num_D = _n(2, 'number of discriminators, each at half the scale of the one before', minimum=1)
-    n_layers_D = _n(4, 'layers of each discriminator before its prediction', minimum=1)
+    ndf = _n(64, 'channels of the discriminator\'s first layer', minimum=1, maximum=1024)
+    num_D = _n(2, 'number of discriminators, each at half the scale of the one before', minimum=1, maximum=16)
+    n_layers_D = _n(4, 'layers of each discriminator before its prediction', minimum=1, maximum=16)
     norm_D = _n('spectralinstance', '[spectral](none|batch|syncbatch|sync_batch|instance)', pattern=LAYER_NORM)
     use_vae = _n(True, 'style encoder: the generator starts from a style vector instead of the label map',
                  differs='Paper and official default: no style encoder. On here, as in ctkindle.')
-    z_dim = _n(256, 'length of the style vector', minimum=1)
+    z_dim = _n(256, 'length of the style vector', minimum=1, maximum=65536)
     norm_E = _n('spectralinstance', '[spectral](none|batch|syncbatch|sync_batch|instance)', pattern=LAYER_NORM)
     activation = _n('leaky_relu', 'leaky ReLU (ReLU inside SPADE), or gelu', choices=('leaky_relu', 'gelu'),
                     differs='For weights of ctkindle: gelu, except before the last convolution.')
@@ -94,7 +96,7 @@ class OPT:
 
     # ---- Optimization
     _o = group('optimization', 'learned')
-    batchSize = _o(1, 'samples per update, in each process', minimum=1,
+    batchSize = _o(1, 'samples per update, in each process', minimum=1, maximum=65536,
                    differs='Paper: 32 in all, Cityscapes 16. The official flag is the total over all GPUs.')
     accumulate = _o(1, 'micro-batches of batchSize samples per update: a large batch in little memory; batch norm and '
                     'KL see one micro-batch at a time', minimum=1)
@@ -114,7 +116,8 @@ class OPT:
                    'updates, say 0.999; painting, scores and exports use the average, unless --weights last; 0: off',
                    minimum=0, maximum=1, differs='Neither the paper nor the official code has one.')
     D_steps_per_G = _o(1, 'D updates for every G update', minimum=1)
-    seed = _o(0, 'decides initial weights, order, crops, flips and style noise', minimum=0, effect='order')
+    seed = _o(0, 'decides initial weights, order, crops, flips and style noise',
+              minimum=0, maximum=2 ** 63 - 1, effect='order')
 
     # ---- Where and how it is computed: the same result, to rounding
     _s = group('device, precision and speed', 'bits')
@@ -133,7 +136,7 @@ class OPT:
     recompute = _s(False, 'compute SPADE again in backward, which halves the memory kept for it (the CPU kernels '
                    'always do)')
     watch_port = _s(0, 'with many processes: the port of rank 0 for noticing that one has died; 0: any free one',
-                    minimum=0, effect='free')
+                    minimum=0, maximum=65535, effect='free')
 
     # ---- Data
     _d = group('data', 'learned')
@@ -145,9 +148,10 @@ class OPT:
                          choices=('resize_and_crop', 'scale_width_and_crop', 'scale_shortside_and_crop', 'fixed',
                                   'none'),
                          differs='ctkindle: short-side crops.')
-    load_size = _d(286, 'size before the crop, in pixels', minimum=1)
+    load_size = _d(286, 'size before the crop, in pixels', minimum=1, maximum=65536)
     no_flip = _d(False, 'no random horizontal flip in training')
-    nThreads = _d(0, 'worker processes that load data; 0 loads in the training process', minimum=0, effect='free')
+    nThreads = _d(0, 'worker processes that load data; 0 loads in the training process',
+                  minimum=0, maximum=1024, effect='free')
     max_dataset_size = _d(2 ** 63 - 1, 'use at most this many samples, the first by name', minimum=1, effect='free')
 
     # ---- Files and reports
@@ -278,13 +282,13 @@ class OPT:
     def load(cls, path):
         """OPT from the JSON file that `save` wrote; InputError if it is missing or not such a file."""
         try:
-            with open(path) as file:
-                return cls(**json.load(file))
+            return cls(**json_file.read(path, json_file.mapping(json_file.plain),
+                                        'it holds the options of the weights there'))
         except FileNotFoundError:
             raise InputError(f'{path}: the options of the checkpoint are missing; they are saved beside its '
                              'weights') from None
-        except (OSError, json.JSONDecodeError, TypeError, UnicodeDecodeError) as error:
-            raise InputError(f'{path}: cannot read the options of the checkpoint: {error}') from None
+        except (OptionError, TypeError) as error:   # TypeError: a name twice, such as self
+            raise InputError(f'{path}: {error}') from None
 
     @classmethod
     def parser(cls, description, names=None, defaults=None):

@@ -35,6 +35,8 @@ class Option:
             raise OptionError(f'option {self.name}: found {value!r} ({type(value).__name__}), '
                               f'expected {self.kind.__name__}: {self.help}')
         value = os.fspath(value) if self.kind is str else self.kind(value)
+        if self.kind is str and '\0' in value:
+            raise OptionError(f'option {self.name}: found {value!r:.100}, which holds a NUL, as no file name can')
         if self.choices and value not in self.choices:
             raise OptionError(f'option {self.name}: found {value!r}, allowed: {", ".join(self.choices)}')
         if self.minimum is not None and not value >= self.minimum:

@@ -78,6 +78,7 @@ def load_painter(arguments):
         return _painter_of_ctkindle(folder, arguments)
     opt = OPT.load(os.path.join(folder, 'opt.json')).update(arguments)
     opt.lastoutput = place  # the saved one is the training's
+    opt.nThreads = OPT().update(arguments).nThreads     # and so are its machine's cores
     if 'dataroot' not in arguments:
         opt.dataroot = _found_from(place, opt.dataroot)
     painter = Painter(opt, SPADEGenerator(opt), VAEEncoder(opt) if opt.use_vae else None, weights, folder)

@@ -115,6 +115,14 @@ def one_of(*values):
     return check
 
 
+def plain(value, field):
+    """A number, a text, true or false."""
+    if type(value) is str:
+        text()(value, field)
+    else:
+        _expect(type(value) in (int, float, bool), value, field, 'a number, a text, true or false')
+
+
 def nullable(schema):
     """`schema`, or null."""
     def check(value, field):

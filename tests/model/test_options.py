@@ -1,6 +1,7 @@
 """OPT: names, types, derived values, files, presets and the command line; and the learning rate that follows from it.
 """
 import argparse
+import json
 
 import numpy
 import pytest
@@ -166,11 +167,29 @@ def test_saved_and_loaded(tmp_path):
     assert list(opt.as_dict()) == list(OPT.fields())
 
 
-@pytest.mark.parametrize('content', ['', '{', '[]', '3', '{"crop_size": "wide"}', '{"crop_sise": 3}', '\ud800'])
+@pytest.mark.parametrize('content', ['', '{', '[]', '3', '{"crop_size": "wide"}', '{"crop_sise": 3}', '\ud800', '{"self": 1}',
+                                     '[' * 100000, '{"crop_size": %s}' % ('9' * 5000), '{"crop_size": 1e9}',
+                                     '{"crop_size": 1000000000}', '{"nThreads": 1000000}', '{"dataroot": "a\\u0000b"}',
+                                     '{"dataroot": "\\ud800"}', '{"lr": NaN}', '{"lr": 1e999}', '{"lr": null}', '{"lr": [[1]]}',
+                                     '{"label_nc": 1000000000}', '{"semantic_nc": "x"}', '{"semantic_nc": 6, "label_nc": 3}'])
 def test_files_that_are_no_options(tmp_path, content):
     path = tmp_path / 'opt.json'
     path.write_bytes(content.encode('utf8', 'surrogatepass'))
-    assert says(message(OPT.load, path), path)
+    said = message(OPT.load, path)
+    assert said.startswith(f'{path}: ') and len(said) < 500
+
+
+@given(st.dictionaries(st.sampled_from([*OPT.fields(), 'semantic_nc', 'other']), st.none() | st.booleans() |
+                               st.integers() | st.floats() | st.text() | st.just([])))
+def test_any_options_in_a_file_are_options_or_one_line(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / 'opt.json'
+    path.write_text(json.dumps(content))
+    try:
+        opt = OPT.load(path)
+    except InputError as error:
+        assert str(error).startswith(f'{path}: ') and '\n' not in str(error)
+    else:
+        assert {name: getattr(opt, name) for name in content} == content
 
 
 def test_no_file(tmp_path):

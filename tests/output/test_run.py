@@ -151,7 +151,7 @@ def test_weights_without_training_state_are_not_replaced(scripts, copied):
     (lambda model: (model / 'progress.json').write_text('{'), 'progress.json: cannot be read', 'no run can go on from'),
     pytest.param(lambda model: (model / 'progress.json').unlink(), 'weights without a training state', 'no run can go on from',
                  marks=pytest.mark.thorough),
-    pytest.param(lambda model: (model / 'opt.json').write_text('{'), 'opt.json: cannot read', 'epoch 2, step 12',
+    pytest.param(lambda model: (model / 'opt.json').write_text('{'), 'opt.json: cannot be read', 'epoch 2, step 12',
                  marks=pytest.mark.thorough)])
 def test_restart_replaces_even_what_cannot_go_on(scripts, copied, spoil, said, replaced):
     """It is the way out of every refusal, so it works where nothing else does."""
