@@ -6,15 +6,13 @@ from pathlib import Path
 import numpy as np
 import paddle
 
-from model.convert import ctkindle
 from model.convolution import hold_constant
 from model.generator import SPADEGenerator
 from model.init import OPT
 from model.vae_encoder import VAEEncoder, reparameterize
-from model.weights import AVERAGED, NETWORKS, folder_of, load_networks, set_weights
+from model.weights import WEIGHTS, folder_of, foreign_model, generator_weights, load_networks
 from runtime.errors import InputError
 
-WEIGHTS = 'averaged', 'last'    # of the generator: the average that --ema_decay keeps, or the last step's
 
 
 class Painter:
@@ -73,17 +71,15 @@ def load_painter(arguments):
     """(OPT, Painter) of the checkpoint that command-line `arguments` name: its saved options, then the flags given."""
     place = OPT().update(arguments).lastoutput
     folder = folder_of(place, arguments.which_epoch)
-    weights = _weights(folder, getattr(arguments, 'weights', None))
-    if ctkindle.is_ctkindle(folder):
-        return _painter_of_ctkindle(folder, arguments)
-    opt = OPT.load(os.path.join(folder, 'opt.json')).update(arguments)
+    weights = generator_weights(folder, getattr(arguments, 'weights', None))
+    opt, states = foreign_model(folder) or (OPT.load(os.path.join(folder, 'opt.json')), None)
+    opt.update(arguments)
     opt.lastoutput = place  # the saved one is the training's
     opt.nThreads = OPT().update(arguments).nThreads     # and so are its machine's cores
     if 'dataroot' not in arguments:
         opt.dataroot = _found_from(place, opt.dataroot)
     painter = Painter(opt, SPADEGenerator(opt), VAEEncoder(opt) if opt.use_vae else None, weights, folder)
-    of_generator = AVERAGED if weights == 'averaged' else 'n_g.pdparams'
-    load_networks(painter, folder, files={of_generator: 'generator', 'n_e.pdparams': 'encoder'})
+    load_networks(painter, folder, files={WEIGHTS[weights]: 'generator', 'n_e.pdparams': 'encoder'}, states=states)
     return opt, _held(painter)
 
 
@@ -96,16 +92,6 @@ def _found_from(place, dataroot):
             print(f'data set: {folder / dataroot} (the run saved it as {dataroot}, which is not in this folder)')
             return os.path.join(folder, dataroot)
     return dataroot
-
-
-def _weights(folder, wanted):
-    """One of WEIGHTS, averaged where they are there; InputError if they are wanted and are not."""
-    if os.path.exists(os.path.join(folder, AVERAGED)):
-        return wanted or 'averaged'
-    if wanted == 'averaged':
-        raise InputError(f'--weights averaged: {folder} has no {AVERAGED}: it was trained without --ema_decay; take '
-                         '--weights last, or leave --weights out')
-    return 'last'
 
 
 def _painter_of_ctkindle(folder, arguments):

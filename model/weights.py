@@ -18,6 +18,9 @@ EPOCH_LARGEST = 1024     # bytes of a current_epoch.npy
 NETWORKS = {'n_g.pdparams': 'generator', 'n_d.pdparams': 'discriminator', 'n_e.pdparams': 'encoder', AVERAGED: 'averaged'}
 
 
+WEIGHTS = {'averaged': AVERAGED, 'last': 'n_g.pdparams'}    # of the generator: the average that --ema_decay keeps, or the last step's
+
+
 # ---- One file
 
 def as_arrays(state):
@@ -123,8 +126,35 @@ def epoch_of(folder):
     raise InputError(f'{path}: not the number of an epoch ({reason}): copy it again from where the run was trained, or remove it')
 
 
-def load_networks(owner, folder, optional=(), files=NETWORKS):
-    """Load each of `files` whose network `owner` has from `folder`; a missing one is an error unless its name is in `optional`.
+def foreign_model(folder):
+    """(OPT, states as `load_networks` takes them) of weights of ctkindle/SPADE-Paddle that lie in `folder` as they are; None of ours.
+
+    They come without options: says what is read off their shapes, and what is assumed.
+    """
+    path = os.path.join(folder, 'n_g.pdparams')
+    if os.path.exists(os.path.join(folder, 'opt.json')) or not any('.spade_0.' in name for name in read_weights(path)):
+        return None
+    from model.convert import ctkindle  # which stands on this file
+    opt, states, lines = ctkindle.read(folder)
+    print('\n'.join([f'{folder} holds weights of ctkindle/SPADE-Paddle, converted on the fly:', *lines,
+                     'where an assumption is wrong, give the right one to python -m model.convert ctkindle']))
+    return opt, states
+
+
+def generator_weights(folder, wanted=None):
+    """One of WEIGHTS, averaged where they are there; InputError if they are wanted and are not."""
+    if os.path.exists(os.path.join(folder, AVERAGED)):
+        return wanted or 'averaged'
+    if wanted == 'averaged':
+        raise InputError(f'--weights averaged: {folder} has no {AVERAGED}: it was trained without --ema_decay; take '
+                         '--weights last, or leave --weights out')
+    return 'last'
+
+
+def load_networks(owner, folder, optional=(), files=NETWORKS, states=None):
+    """Load each of `files` whose network `owner` has from `folder`, or from `states` (dict: file name -> name -> array) instead.
+
+    A missing one is an error unless its name is in `optional`.
 
     Returns the names of the files left out.
     """
@@ -136,8 +166,12 @@ def load_networks(owner, folder, optional=(), files=NETWORKS):
         path = os.path.join(folder, file)
         if file in optional and not os.path.exists(path):
             left_out.append(file)
-        else:
+        elif states is None:
             load_weights(network, path)
+        elif file in states:
+            set_weights(network, states[file], path)
+        else:
+            raise InputError(f'{path}: the weights are missing')
     return left_out
 
 

@@ -18,8 +18,7 @@ BELOW_ALL = {'model/presets.py': set(), 'model/option.py': {'runtime.errors'},
              'model/init.py': {'runtime', 'runtime.errors', 'runtime.json_file', 'model.presets', 'model.option',
                                'model.command_line', 'model.sizes'}}
 # Nothing but their own commands, and for copied foreign weights model/weights.py, leans on them.
-LEAVES = {'model.convert': {'model.weights', 'model.painter', 'vgg.convert', 'result.networks.convert'},
-          'model.export': set()}
+LEAVES = {'model.convert': {'model.weights', 'vgg.convert', 'result.networks.convert'}, 'model.export': set()}
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 Its networks have GELU for ReLU and SimAM attention (model/activation.py). Its convolutions before an instance norm have a
 bias, which that norm takes away again: it is dropped. Its encoder below crop_size 256 lacks a layer that ours has.
 """
+import argparse
 import os
 import re
 
@@ -30,14 +31,7 @@ RENAMED = {
 WITHOUT_EFFECT = {'G': r'(?!)', 'D': r'discriminator_\d\.model[1-9]\.0\.0\.bias', 'E': r'layer\d\.0\.bias'}
 
 
-def is_ctkindle(folder):
-    """Whether the generator in `folder` has that repository's names; without options of ours beside it."""
-    path = os.path.join(folder, FILES['G'])
-    return not os.path.exists(os.path.join(folder, 'opt.json')) and os.path.exists(path) and \
-        any('.spade_0.' in name for name in read_weights(path))
-
-
-def read(folder, arguments, preset=None):
+def read(folder, arguments=argparse.Namespace(), preset=None):
     """(OPT, dict of our file name -> our state dict, lines that tell what was found and dropped).
 
     folder: with n_g.pdparams and, if they are there, n_d.pdparams and n_e.pdparams; arguments: flags for what shapes cannot

@@ -2,7 +2,7 @@
 import argparse
 import os
 
-from model.convert.official_options import READERS, official_options
+from model.convert.official_options import READERS, official_options, written_options
 from model.convert.torch_files import read_state_dict, write_state_dict
 from model.convert.torch_names import dropped, from_torch, to_torch
 from model.discriminator import MultiscaleDiscriminator
@@ -10,7 +10,7 @@ from model.generator import SPADEGenerator
 from model.init import OPT
 from model.presets import PRESETS
 from model.vae_encoder import VAEEncoder
-from model.weights import folder_of, read_weights, set_weights, write_model
+from model.weights import WEIGHTS, folder_of, generator_weights, read_weights, set_weights, write_model
 from runtime.errors import InputError
 from runtime.writing import refuse_existing, writing
 
@@ -21,8 +21,9 @@ LICENCE = 'The weights keep their licence: NVlabs publishes its models under CC 
 
 def convert(words):
     """CHECKPOINT_DIR/<epoch>_net_{G,D,E}.pth of the official code -> OUTPUT_DIR/model/, weights and opt.json."""
-    parser = OPT.parser('Official SPADE checkpoints -> ours. Flags say what the shapes cannot: crop_size, aspect_ratio, '
-                        'num_upsampling_layers, and how label channels split into labels, unlabelled and instance edges.',
+    parser = OPT.parser('Official SPADE checkpoints -> ours. Flags say what neither the shapes nor opt.txt beside the '
+                        'weights do: crop_size, aspect_ratio, num_upsampling_layers, and how label channels split into labels, '
+                        'unlabelled and instance edges.',
                         [*OPT.network_fields(), 'dataroot'], 'the shapes\' or the preset\'s')
     parser.prog = 'python -m model.convert nvlabs'
     parser.add_argument('checkpoint_dir', help='folder of latest_net_G.pth (and latest_net_D.pth, latest_net_E.pth)')
@@ -53,7 +54,7 @@ def convert(words):
         read.update(found)
 
     area = states['G'][1]['fc.weight'].shape[1] // (16 * read['ngf']) if read['use_vae'] else None
-    opt, explained = official_options(read, area, arguments, arguments.preset)
+    opt, explained = official_options(read, area, arguments, arguments.preset, *written_options(arguments.checkpoint_dir))
     for network, (source, state) in states.items():
         set_weights(NETWORKS[network][1](opt), state, source)
         lines.append(f'converted: {source}, {len(state)} tensors, all accounted for{left_out[network]}')
@@ -69,12 +70,15 @@ def export(words):
     parser = argparse.ArgumentParser(prog='python -m model.convert export nvlabs', description=export.__doc__)
     parser.add_argument('output_dir', help='folder of the run: --output of train.py')
     parser.add_argument('checkpoint_dir', help='folder for the .pth files: checkpoints/<name> of the official code')
+    parser.add_argument('--weights', choices=tuple(WEIGHTS), default=None, help='of the generator: the average that training with '
+                        '--ema_decay keeps, or the last step\'s [averaged, where there is one]')
     arguments = parser.parse_args(words[1:] if words[:1] == ['nvlabs'] and len(words) > 2 else words)
     folder = folder_of(arguments.output_dir)
     opt = OPT.load(os.path.join(folder, 'opt.json'))
     if (opt.activation, opt.attention) != ('leaky_relu', 'none'):
         raise InputError(f'{folder}: activation {opt.activation}, attention {opt.attention}: the official networks have neither')
-    files = {network: os.path.join(folder, file) for network, (file, _) in NETWORKS.items()}
+    weights = generator_weights(folder, arguments.weights)
+    files = {network: os.path.join(folder, WEIGHTS[weights] if network == 'G' else file) for network, (file, _) in NETWORKS.items()}
     files = {network: path for network, path in files.items() if os.path.exists(path)}
     targets = {network: os.path.join(arguments.checkpoint_dir, f'latest_net_{network}.pth') for network in files}
     for target in targets.values():
@@ -83,7 +87,8 @@ def export(words):
         state = to_torch(read_weights(path))
         with writing(targets[network]) as unfinished:
             write_state_dict(state, unfinished)
-        print(f'written: {targets[network]}, {len(state)} tensors')
+        which = f', the {weights} ones ({os.path.basename(path)})' if network == 'G' else ''
+        print(f'written: {targets[network]}, {len(state)} tensors{which}')
     spatial = f'--crop_size {opt.crop_size} --aspect_ratio {opt.aspect_ratio:g} --num_upsampling_layers {opt.num_upsampling_layers}'
     widths = ''.join(f' --{name} {getattr(opt, name)}' for name in ('ndf', 'num_D', 'n_layers_D', 'norm_D', 'norm_E', 'z_dim',
                                                                     'output_nc') if getattr(opt, name) != getattr(OPT(), name))

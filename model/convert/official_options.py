@@ -1,10 +1,12 @@
 """The options of official SPADE weights: read off the shapes, completed by a preset or flags, every assumption told."""
 import math
+import os
 import re
 
 from model.init import OPT, UPSAMPLINGS
 from model.presets import PRESETS
-from runtime.errors import InputError
+from runtime import pickle_file
+from runtime.errors import InputError, OptionError
 
 OFFICIAL_CHANNELS = {184: 'coco_stuff_paper', 151: 'ade20k_paper', 36: 'cityscapes_paper'}   # semantic_nc -> preset
 UNSEEN = ('crop_size', 'aspect_ratio', 'num_upsampling_layers', 'label_nc', 'contain_dontcare_label', 'no_instance')
@@ -80,34 +82,36 @@ READERS = {'G': _reader('generator', generator_settings), 'D': _reader('discrimi
            'E': _reader('style encoder', encoder_settings)}
 
 
-def official_options(read, area, arguments, named=None):
+def official_options(read, area, arguments, named=None, written=None, source=None):
     """(OPT, list of lines that say where each setting comes from) for official networks.
 
     read: settings read off the shapes; area: pixels of the first feature map with a style encoder, else None; arguments:
-    the command line's namespace; named: a preset, else that of the number of label channels. Flags come first, then shapes,
-    then the preset; InputError for flags that contradict the shapes, and for a preset or flags that make another number of
-    label channels.
+    the command line's namespace; named: a preset, else that of the number of label channels; written: settings that the training
+    wrote into the file `source`. Flags come first, then shapes, then those, then the preset; InputError for flags or written
+    settings that contradict the shapes, and for a preset or flags that make another number of label channels.
     """
-    read = dict(read)
+    read, written = dict(read), written or {}
     channels = read.pop('semantic_nc')
     flags = {name: getattr(OPT().update(arguments), name) for name in OPT.fields() if name in arguments}
-    preset = named or OFFICIAL_CHANNELS.get(channels)
+    preset = named or (None if written else OFFICIAL_CHANNELS.get(channels))
     opt = OPT.preset(preset) if preset else OPT()
-    for name, value in {**read, **flags}.items():
+    for name, value in {**read, **written, **flags}.items():
         if name in read and _plain(value) != _plain(read[name]):
-            raise InputError(f'--{name} {value} contradicts the weights, whose shapes say {read[name]}')
+            raise InputError(f'--{name} {value} contradicts the weights, whose shapes say {read[name]}' if name in flags else
+                             f'{source}: {name} {value} contradicts the weights, whose shapes say {read[name]}: it was written by '
+                             'another training: move it away')
         setattr(opt, name, value)
     if opt.num_upsampling_layers == 'most' and 'num_upsampling_layers' not in read:
         raise InputError('num_upsampling_layers most contradicts the weights, which have no up_4: normal or more')
 
-    sources = {name: 'given' if name in flags else f'assumed, preset {preset}' if name in PRESETS.get(preset, ()) else
+    sources = {name: 'given' if name in flags else f'from {source}' if name in written else f'assumed, preset {preset}' if name in PRESETS.get(preset, ()) else
                'assumed, default' for name in UNSEEN if name not in read}
     if opt.semantic_nc != channels:
-        _split_channels(opt, channels, fixed='label_nc' in flags or named is not None)
+        _split_channels(opt, channels, fixed='label_nc' in {**flags, **written} or named is not None)
         sources['label_nc'] = f'assumed, what is left of {channels} label channels'
     if area is not None:
-        _fit_latent_size(opt, area, fixed='crop_size' in flags)
-        if 'crop_size' not in flags:
+        _fit_latent_size(opt, area, fixed='crop_size' in {**flags, **written})
+        if 'crop_size' not in {**flags, **written}:
             sources['crop_size'] = f'assumed, fits the {area} pixels of the first feature map'
     opt.latent_size   # raises for sizes that do not fit together
 
@@ -115,9 +119,65 @@ def official_options(read, area, arguments, named=None):
     if preset and not named:
         lines.append(f'assumed: preset {preset}, since {channels} label channels are those of that data set')
     lines += [f'{source}: {name} {getattr(opt, name)}' for name, source in sources.items()]
+    others = [f'{name} {value}' for name, value in written.items() if name not in {**sources, **read, **flags}]
+    lines += [f'from {source}: {", ".join(others)}'] if others else []
     lines += [f'assumed: syncbatch in {name}, which shapes cannot tell from batch; the pictures are the same'
-              for name in ('norm_G', 'norm_D', 'norm_E') if 'sync' in read.get(name, '') and name not in flags]
+              for name in ('norm_G', 'norm_D', 'norm_E') if 'sync' in read.get(name, '') and name not in {**flags, **written}]
     return opt, lines
+
+
+def written_options(folder):
+    """(dict of settings, path) of what official training wrote beside its weights, opt.txt or else opt.pkl; ({}, None) without.
+
+    Settings that shape networks or training. Other names, and values of training that nothing here takes, are the official code's
+    own. InputError for a value that no network here has.
+    """
+    for name, reader in (('opt.txt', _text_options), ('opt.pkl', _pickled_options)):
+        path = os.path.join(folder, name)
+        if os.path.exists(path):
+            found = reader(path)
+            settings = {}
+            for field, option in OPT.fields().items():
+                if field in found and option.effect in ('networks', 'learned'):
+                    try:
+                        value = found[field]
+                        settings[field] = option.parsed(value) if isinstance(value, str) else option.checked(value)
+                    except OptionError as error:
+                        if option.effect == 'networks':
+                            raise InputError(f'{path}: {error}; move it away and give flags') from None
+            return settings, path
+    return {}, None
+
+
+def _text_options(path):
+    """dict: name -> text of a file with lines such as `    crop_size: 64    [default: 256]`."""
+    try:
+        with open(path, encoding='utf-8', errors='replace') as file:
+            text = file.read(1 << 20)
+    except OSError as error:
+        raise InputError(f'{path}: cannot be read: {error.strerror or error}') from None
+    return dict(re.findall(r'^ *(\w+): (.*?)[ \t]*(?:\t\[default: .*\])?$', text, re.M))
+
+
+class _Namespace:
+    """What stands for the argparse.Namespace in opt.pkl."""
+    settings = None
+
+    def build(self, state):
+        self.settings = state
+
+
+def _pickled_options(path):
+    """dict: name -> number, text or truth value of the official code's pickled options."""
+    try:
+        with open(path, 'rb') as file:
+            found = pickle_file.load(pickle_file.Source(file, os.fstat(file.fileno()).st_size), {('argparse', 'Namespace'): _Namespace})
+    except (OSError, pickle_file.Refused) as error:
+        raise InputError(f'{path}: cannot be read: {error}; move it away and give flags') from None
+    settings = getattr(found, 'settings', None)
+    if type(settings) is not dict:
+        raise InputError(f'{path}: no options of the official code; move it away and give flags')
+    return {name: value for name, value in settings.items() if type(value) in (bool, int, float, str)}
 
 
 def _plain(value):

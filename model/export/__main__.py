@@ -41,6 +41,7 @@ def export(kind, words):
     paths = files.paths_of(['generator', 'encoder'], out).values() if kind == 'onnx' else [out]
     files.refuse_existing(paths, arguments.force, as_folder=kind == 'paddle')
     opt, painter, folder = checkpoint(arguments)
+    print(f'weights: the {painter.weights} ones of {folder}')
     names = ['generator'] + ['encoder'] * (painter.encoder is not None)
     parts = {name: Exported(name, opt, painter, folder, getattr(arguments, 'float'), arguments.half) for name in names}
     {'onnx': files.write_onnx, 'paddle': files.write_paddle}[kind](parts, out)

@@ -12,7 +12,7 @@ LICENCE_FILE = 'licence.txt'    # model/weights.py writes it beside converted we
 
 
 def metadata_of(interface, opt, folder, constants, half, weights):
-    """dict of strings; folder: of the checkpoint; weights: one of model.painter.WEIGHTS.
+    """dict of strings; folder: of the checkpoint; weights: one of model.weights.WEIGHTS.
 
     class_names and class_colours only if the folder holds classes.json.
     """

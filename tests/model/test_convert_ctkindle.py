@@ -4,6 +4,7 @@ import json
 import numpy
 import paddle
 import pytest
+from PIL import Image
 
 from model.convert.__main__ import main
 from model.discriminator import MultiscaleDiscriminator
@@ -12,10 +13,11 @@ from model.init import OPT
 from model.painter import checkpoint_parser, load_painter
 from model.semantics import SemanticMap
 from model.vae_encoder import VAEEncoder
-from model.weights import load_weights, save_weights
+from model.weights import as_arrays, load_weights, save_weights, set_weights
 from runtime.errors import InputError
 from tests.forked import GOLDEN
 from tests.golden.fixture import inputs, seeded_weight
+from tests.runner import says
 
 
 @pytest.fixture(scope='module')
@@ -71,11 +73,28 @@ def test_ctkindle_paints_its_pictures(tmp_path, capsys, of_ctkindle, speed):
 
 def test_ctkindle_dropped_into_output(capsys, of_ctkindle):
     golden, folder = of_ctkindle
-    arguments = checkpoint_parser('').parse_args(['--lastoutput', str(folder)])
-    arguments.crop_size = '64'     # of the stored pictures; no shape tells it
-    opt, painter = load_painter(arguments)
-    assert 'converted on the fly' in capsys.readouterr().out
-    assert_golden(golden, opt, painter.generator)
+    opt, painter = load_painter(checkpoint_parser('').parse_args(['--lastoutput', str(folder), '--seed', '3']))
+    assert says(capsys.readouterr().out, 'converted on the fly', 'assumed', 'crop_size 256', 'python -m model.convert ctkindle')
+    assert (opt.seed, opt.lastoutput, opt.crop_size) == (3, str(folder), 256)
+    opt.crop_size = 64      # of the stored pictures; no shape tells it
+    generator = SPADEGenerator(opt)
+    set_weights(generator, as_arrays(painter.generator.state_dict()), folder)
+    assert_golden(golden, opt, generator)
+
+
+def test_val_paints_with_weights_copied_into_output_model(scripts, of_ctkindle, tmp_path):
+    """As that repository's own README has it: weights into output/model, then val.py."""
+    golden, folder = of_ctkindle
+    label_nc, data = int(json.loads(str(golden['opt']))['label_nc']), tmp_path / 'set'
+    draw = numpy.random.default_rng(0)
+    for part, shape in (('label', (40, 48)), ('inst', (40, 48)), ('img', (40, 48, 3))):
+        (data / f'val_{part}').mkdir(parents=True)
+        Image.fromarray(draw.integers(0, label_nc, shape).astype('uint8')).save(data / f'val_{part}/a.png')
+    process = scripts.run('val.py', '--lastoutput', folder, '--dataroot', data, '--results', tmp_path / 'painted', '--png')
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert says(process.stdout, 'converted on the fly', '1 pictures')
+    assert Image.open(tmp_path / 'painted/pics/a.png').size == (256, 256)
+    assert scripts.refusal('val.py', '--lastoutput', folder, '--crop_size', '64').startswith('--crop_size')
 
 
 def test_ctkindle_encoder_names(tmp_path, capsys):

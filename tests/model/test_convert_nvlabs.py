@@ -1,6 +1,8 @@
 """python -m model.convert nvlabs and export: official checkpoints become ours and ours theirs, every tensor accounted for."""
+import argparse
 import json
 import os
+import pickle
 
 import numpy
 import paddle
@@ -8,15 +10,17 @@ import pytest
 
 from model.convert.__main__ import main
 from model.convert.torch_files import read_state_dict
+from model.convert.torch_names import from_torch
 from model.discriminator import MultiscaleDiscriminator
 from model.generator import SPADEGenerator
 from model.init import OPT
 from model.semantics import SemanticMap
 from model.vae_encoder import VAEEncoder
-from model.weights import load_weights, read_weights
+from model.weights import load_weights, read_weights, save_weights
 from runtime.errors import InputError
 from tests.forked import GOLDEN
 from tests.golden.fixture import inputs, seeded_weight
+from tests.runner import message, says
 from tests.torch_writer import write_arrays
 
 NETWORKS = {'G': SPADEGenerator, 'D': MultiscaleDiscriminator, 'E': VAEEncoder}
@@ -197,7 +201,81 @@ def test_command_line(scripts, tmp_path):
         main(['torch'])
 
 
+# ---- What the training wrote beside its weights
+
+OWN = dict(label_nc=12, contain_dontcare_label=False, no_instance=True, crop_size=64, norm_D='spectralbatch')
+OFFICIAL = {**OWN, 'name': 'mine', 'gpu_ids': [], 'checkpoints_dir': './checkpoints', 'preprocess_mode': 'scale_width', 'lr': 0.0001,
+            'no_TTUR': False, 'isTrain': True, 'cache_filelist_read': True, 'load_size': 72, 'batchSize': 4, 'norm_E': 'spectralinstance', 'norm_G': 'spectralspadesyncbatch3x3',
+            'nThreads': 0, 'aspect_ratio': 1.0, 'num_upsampling_layers': 'normal', 'use_vae': False, 'z_dim': 256, 'ngf': 2}
+
+
+def as_text(settings):
+    """opt.txt as the official code writes it: names to the right, values to the left, and the default where it is another."""
+    return ''.join(f'{name:>25}: {str(value):<30}' + ('\t[default: other]' if len(name) % 2 else '') + '\n'
+                   for name, value in sorted(settings.items()))
+
+
+def put_text(folder, settings):
+    (folder / 'opt.txt').write_text(as_text(settings))
+
+
+def put_pickle(folder, settings):
+    (folder / 'opt.pkl').write_bytes(pickle.dumps(argparse.Namespace(**settings)))
+
+
+@pytest.mark.parametrize('put', [put_text, put_pickle])
+def test_options_beside_the_weights_are_read(tmp_path, capsys, put):
+    """184 channels or any other say nothing of how they are split: a set of 12 classes alone became one with instance maps."""
+    opt, official = tiny(**OWN)
+    folder = save(tmp_path / 'official', official)
+    put(tmp_path / 'official', OFFICIAL)
+    main(['nvlabs', folder, str(tmp_path / 'ours')])
+    found, said = OPT.load(tmp_path / 'ours/model/opt.json'), capsys.readouterr().out
+    assert {name: getattr(found, name) for name in OPT.network_fields()} == {name: getattr(opt, name) for name in OPT.network_fields()}
+    assert (found.load_size, found.lr, found.batchSize, found.preprocess_mode) == (72, 0.0001, 4, OPT().preprocess_mode)
+    assert says(said, 'read off the shapes: ngf 2', 'opt.txt: label_nc 12' if put is put_text else 'opt.pkl: label_nc 12', 'no_instance True')
+    assert 'assumed' not in said
+    load_weights(SPADEGenerator(found), tmp_path / 'ours/model/n_g.pdparams')
+
+
+def test_flags_win_and_shapes_contradict(tmp_path, capsys):
+    folder = save(tmp_path / 'official', tiny('G', **OWN)[1])
+    put_text(tmp_path / 'official', OFFICIAL)
+    main(['nvlabs', folder, str(tmp_path / 'ours'), '--label_nc', '11', '--contain_dontcare_label', '--crop_size', '32'])
+    found = OPT.load(tmp_path / 'ours/model/opt.json')
+    assert (found.label_nc, found.contain_dontcare_label, found.no_instance, found.crop_size) == (11, True, True, 32)
+    assert says(capsys.readouterr().out, 'given: label_nc 11', 'opt.txt: no_instance True')
+    put_text(tmp_path / 'official', {**OFFICIAL, 'ngf': 64})
+    assert says(message(main, ['nvlabs', folder, str(tmp_path / 'no')]), 'opt.txt: ngf 64 contradicts the weights', 'move it away')
+    put_text(tmp_path / 'official', {**OFFICIAL, 'label_nc': 'many'})
+    assert says(message(main, ['nvlabs', folder, str(tmp_path / 'no')]), 'opt.txt: option --label_nc', "found 'many'")
+
+
+@pytest.mark.parametrize('content', [b'', b'no pickle', pickle.dumps([1]), pickle.dumps(argparse.Namespace()).replace(b'Namespace', b'Filetype_'),
+                                     pickle.dumps({'label_nc': 3}), b'cos\nsystem\n(S"touch ran"\ntR.'])
+def test_options_that_are_none(tmp_path, content):
+    folder = save(tmp_path / 'official', tiny('G', **OWN)[1])
+    (tmp_path / 'official/opt.pkl').write_bytes(content)
+    assert says(message(main, ['nvlabs', folder, str(tmp_path / 'no')]), 'official/opt.pkl: ', 'move it away')
+
+
 # ---- Ours to the official code
+
+def test_export_takes_the_weights_that_paint(tmp_path, capsys):
+    """The average of --ema_decay, as val.py does; --weights last the others."""
+    _, official = tiny()
+    main(['nvlabs', save(tmp_path / 'official', official), str(tmp_path / 'ours'), '--crop_size', '32'])
+    model = tmp_path / 'ours/model'
+    last = read_weights(model / 'n_g.pdparams')
+    assert says(message(main, ['export', 'nvlabs', str(tmp_path / 'ours'), str(tmp_path / 'no'), '--weights', 'averaged']), 'ema_decay')
+    save_weights({name: value + 1 for name, value in last.items()}, model / 'n_g_ema.pdparams')
+    for flags, added, which in (((), 1, 'the averaged ones (n_g_ema.pdparams)'), (('--weights', 'last'), 0, 'the last ones (n_g.pdparams)')):
+        target = tmp_path / which.split()[1]
+        capsys.readouterr()
+        main(['export', 'nvlabs', str(tmp_path / 'ours'), str(target), *flags])
+        assert which in capsys.readouterr().out
+        found = from_torch(read_state_dict(target / 'latest_net_G.pth'))
+        assert found.keys() == last.keys() and all(numpy.array_equal(found[name], last[name] + added) for name in last)
 
 @pytest.mark.parametrize('settings', [dict(), dict(use_vae=True, norm_E='spectralbatch', crop_size=64), dict(norm_D='batch')])
 def test_export_and_back_is_exact(tmp_path, capsys, settings):
