@@ -11,8 +11,6 @@ from model.generator import SPADEGenerator
 from model.init import OPT
 from model.vae_encoder import VAEEncoder, reparameterize
 from model.weights import WEIGHTS, folder_of, foreign_model, generator_weights, load_networks
-from runtime.errors import InputError
-
 
 
 class Painter:
@@ -92,19 +90,6 @@ def _found_from(place, dataroot):
             print(f'data set: {folder / dataroot} (the run saved it as {dataroot}, which is not in this folder)')
             return os.path.join(folder, dataroot)
     return dataroot
-
-
-def _painter_of_ctkindle(folder, arguments):
-    """The same for weights of ctkindle/SPADE-Paddle as they are; says what it has understood."""
-    opt, states, lines = ctkindle.read(folder, arguments)
-    print('\n'.join([f'{folder} holds weights of ctkindle/SPADE-Paddle, converted on the fly:', *lines]))
-    painter = Painter(opt, SPADEGenerator(opt), VAEEncoder(opt) if opt.use_vae else None, folder=folder)
-    for file, name in NETWORKS.items():
-        if getattr(painter, name, None) is not None:
-            if file not in states:
-                raise InputError(f'{os.path.join(folder, file)}: the weights are missing')
-            set_weights(getattr(painter, name), states[file], os.path.join(folder, file))
-    return opt, _held(painter)
 
 
 def _held(painter):

@@ -1,5 +1,6 @@
 """Our weights: .pdparams and .pdopt files, which paddle.load reads too and which cannot run code here; and the folder of a run:
 n_[gde].pdparams, n_g_ema.pdparams, opt.json."""
+import importlib
 import io
 import os
 import pickle
@@ -134,8 +135,7 @@ def foreign_model(folder):
     path = os.path.join(folder, 'n_g.pdparams')
     if os.path.exists(os.path.join(folder, 'opt.json')) or not any('.spade_0.' in name for name in read_weights(path)):
         return None
-    from model.convert import ctkindle  # which stands on this file
-    opt, states, lines = ctkindle.read(folder)
+    opt, states, lines = importlib.import_module('model.convert.ctkindle').read(folder)    # by name: it stands on this file
     print('\n'.join([f'{folder} holds weights of ctkindle/SPADE-Paddle, converted on the fly:', *lines,
                      'where an assumption is wrong, give the right one to python -m model.convert ctkindle']))
     return opt, states

@@ -22,7 +22,6 @@ from model.export import files, inference
 from model.export.exported import Exported, checkpoint
 from model.export.interface import interface_of
 from model.export.metadata import description
-from model.init import OPT
 from model.painter import checkpoint_parser
 from runtime.errors import InputError, OptionError, shown_in_one_line
 
@@ -71,8 +70,9 @@ def describe(words):
     path = os.path.normpath(words[0])
     networks, _ = files.read(path)
     for name, entries in networks.items():
-        interface = interface_of(name, OPT(**json.loads(entries['options'])), json.loads(entries['float']))
-        text = '\n'.join(description(path, interface, entries))
+        opt = files.options_of(path, entries)
+        interface = interface_of(name, opt, json.loads(entries['float']))
+        text = '\n'.join(description(path, interface, entries, opt))
         print(text if path.endswith('.onnx') else text.replace("'PROGRAM'", repr(inference.program_of(path, name))))
 
 

@@ -5,11 +5,16 @@
 import contextlib
 import json
 import os
+import tempfile
 
 import numpy as np
+import paddle
 
 from model.export import inference, verify
-from runtime.errors import InputError
+from model.init import OPT
+from model.weights import WEIGHTS
+from runtime import json_file
+from runtime.errors import InputError, OptionError
 from runtime.writing import remove, writing
 
 # What check and describe read in an export's metadata.
@@ -75,77 +80,128 @@ def write_paddle(parts, out):
 
 # ---- Reading
 
+ENTRIES = json_file.mapping(json_file.text(json_file.LARGEST))     # metadata: texts by name
+OPTIONS = json_file.record(dict.fromkeys((*OPT.network_fields(), 'seed'), json_file.plain), others=json_file.plain)
+AGAIN = 'export again: python -m model.export'
+
+
 def read(path):
     """(dict: network -> its metadata, the onnx.ModelProto or None of a folder)."""
     if os.path.isdir(path):
+        place = os.path.join(path, 'metadata.json')
         try:
-            with open(os.path.join(path, 'metadata.json'), encoding='utf-8') as file:
-                networks = json.load(file)
-        except (OSError, ValueError) as error:
-            raise InputError(f'{path}: no export of Paddle Inference, its metadata.json cannot be read: {error}') from None
-        if not isinstance(networks, dict) or not networks or not all(map(_is_ours, networks, networks.values())):
-            raise InputError(f'{path}: no export of this project: its metadata.json was written by another program, or damaged')
+            networks = json_file.read(place, json_file.mapping(ENTRIES), 'no export of this project')
+        except FileNotFoundError:
+            raise InputError(f'{path}: no export of Paddle Inference: it has no metadata.json') from None
+        if not networks:
+            raise InputError(f'{place}: names no network: no export of this project')
+        for name, entries in networks.items():
+            _check_entries(place, name, entries)
         return networks, None
     import onnx
     try:
-        model = onnx.load(path)
+        model = onnx.load(path, load_external_data=False)   # ours is one file: another would be read from where it says
         entries = {entry.key: entry.value for entry in model.metadata_props}
     except FileNotFoundError:
         raise InputError(f'{path}: no such file or folder; export it first: python -m model.export onnx') from None
     except Exception as error:  # protobuf's, by version
         raise InputError(f'{path}: cannot be read as ONNX: {" ".join(str(error).split())}') from None
-    if not _is_ours(entries.get('network'), entries):
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
+        raise InputError(f'{path}: has weights outside this file, as no export of this project')
+    if len(entries) != len(model.metadata_props) or 'network' not in entries:
         raise InputError(f'{path}: an ONNX file, but none of this project\'s: its metadata names no network')
+    _check_entries(path, entries['network'], entries)
     return {entries['network']: entries}, model
 
 
-def _is_ours(name, entries):
-    """Whether these are the metadata of network `name` that `export` writes (metadata_of)."""
-    if name not in ('generator', 'encoder') or not isinstance(entries, dict) or entries.get('network') != name:
-        return False
-    if not all(isinstance(entries.get(entry), str) for entry in WRITTEN):
-        return False
+def _check_entries(path, name, entries):
+    """InputError unless these are the metadata of network `name` that `export` writes (metadata_of)."""
+    if name not in ('generator', 'encoder') or not set(WRITTEN) <= set(entries) or entries['network'] != name or \
+            not {entries['float'], entries['half']} <= {'true', 'false'} or entries.get('weights', 'last') not in WEIGHTS:
+        raise InputError(f'{path}: its metadata was written by another program, or is damaged: no export of this project')
+    options_of(path, entries)
+
+
+def options_of(path, entries):
+    """OPT of an export's metadata; InputError if it is none."""
+    source, remedy = f'{path}: options in its metadata', 'no export of this project'
+    options = json_file.parsed(entries['options'], OPTIONS, source, remedy)
     try:
-        return isinstance(json.loads(entries['options']), dict) and all(
-            isinstance(json.loads(entries[flag]), bool) for flag in ('float', 'half'))
-    except ValueError:
-        return False
+        return OPT(**options)
+    except (OptionError, TypeError) as error:
+        raise InputError(f'{source}: {error}; {remedy}') from None
 
 
 # ---- Checking
 
 def check(path, part, entries, model):
-    """Hold one network of an existing file, as `read` gave it, against the checkpoint's `part`: every weight, then pictures."""
+    """Hold one network of an existing file, as `read` gave it, against the checkpoint's `part`: all that it says and holds, then
+    pictures."""
     name = part.interface.network
     if entries['weights_sha256'] != part.metadata['weights_sha256']:
-        raise InputError(f'{path}: {name} was exported from other weights than the checkpoint\'s: epoch {entries["epoch"]} there, '
+        raise InputError(f'{path}: {name} was exported from other weights than the checkpoint\'s: epoch {entries["epoch"]:.40} there, '
                          f'{part.metadata["epoch"]} here; export again, or name its checkpoint')
+    _check_metadata(path, part, entries)
     if model is None:
-        _check_digests(path, name, entries)
+        _check_program(path, part, entries)
         part.compare(verify.paddle_runner(inference.program_of(path, name)), path)
     else:
-        _check_weights(path, model, part)
+        _check_model(path, model, part)
         part.compare(verify.onnx_runner(path), path)
 
 
-def _check_weights(path, model, part):
+def _check_metadata(path, part, entries):
+    """Every entry is the checkpoint's, but the version that wrote it and settings that shape no network."""
+    options = options_of(path, entries)
+    differ = [f'{name} {getattr(options, name)}' for name in OPT.network_fields() if getattr(options, name) != getattr(part.opt, name)]
+    expected = {name: value for name, value in part.metadata.items() if name not in ('options', 'version')}
+    found = {name: value for name, value in entries.items() if name not in ('options', 'version', 'files_sha256')}
+    found.setdefault('weights', part.metadata['weights'])   # which earlier versions did not write
+    differ += [f'{name} {found.get(name, "missing"):.60}' for name in sorted({*expected, *found})
+               if found.get(name) != expected.get(name)]
+    if differ:
+        raise InputError(f'{path}: its metadata is not the checkpoint\'s: {ascii(", ".join(differ))[1:-1]:.300}; {AGAIN}')
+
+
+def _check_model(path, model, part):
+    """The nodes, inputs, outputs and weights of an ONNX file are those that this version writes."""
     from model.export.graph import model_of, weights_of
-    expected = weights_of(model_of(part.interface, part.opt, part.constants, part.metadata))
-    found = weights_of(model)
-    if set(found) != set(expected):
-        raise InputError(f'{path}: damaged: {min(set(found) ^ set(expected))} is missing or should not be there; export again')
-    for name, array in expected.items():
+    expected = model_of(part.interface, part.opt, part.constants, part.metadata)
+    weights, found = weights_of(expected), weights_of(model)
+    if set(found) != set(weights) or len(found) != len(model.graph.initializer):
+        named = min(set(found) ^ set(weights), default='a weight given twice')
+        raise InputError(f'{path}: damaged: {ascii(named)[1:-1]} is missing or should not be there; {AGAIN}')
+    for name, array in weights.items():
         if array.shape != found[name].shape or array.dtype != found[name].dtype:
             raise InputError(f'{path}: damaged: {name} is {found[name].dtype} {found[name].shape}, expected {array.dtype} '
                              f'{array.shape}')
         bits = [np.ascontiguousarray(values).reshape(-1).view(np.uint8).reshape(array.size, -1) for values in (array, found[name])]
         different = int((bits[0] != bits[1]).any(1).sum())
         if different:
-            raise InputError(f'{path}: damaged: {name} differs in {different} of {array.size} values; export again')
+            raise InputError(f'{path}: damaged: {name} differs in {different} of {array.size} values; {AGAIN}')
+    nodes = [[node.SerializeToString(deterministic=True) for node in graph.node] for graph in (expected.graph, model.graph)]
+    if nodes[0] != nodes[1]:
+        count = sum(node not in set(nodes[0]) for node in nodes[1])
+        raise InputError(f'{path}: altered, or exported by another version: {count} of its {len(nodes[1])} operators are none of the '
+                         f'{len(nodes[0])} that this version writes; {AGAIN}')
+    for whole in (expected, model):     # what is compared above, and what may differ
+        del whole.graph.node[:], whole.graph.initializer[:], whole.metadata_props[:]
+        whole.producer_version = ''
+    if expected.SerializeToString(deterministic=True) != model.SerializeToString(deterministic=True):
+        raise InputError(f'{path}: altered, or exported by another version: its inputs, outputs or versions are not those that this '
+                         f'version writes; {AGAIN}')
 
 
-def _check_digests(folder, name, entries):
-    found, expected = inference.digests(folder, name), json.loads(entries['files_sha256'])
-    for file in expected:
-        if found.get(file) != expected[file]:
-            raise InputError(f'{os.path.join(folder, file)}: damaged or missing: its SHA-256 is not the one exported; export again')
+def _check_program(path, part, entries):
+    """Weights and program of Paddle Inference are, byte for byte, those that this version and this Paddle write."""
+    name = part.interface.network
+    with tempfile.TemporaryDirectory() as folder:
+        inference.save(part.interface, part.opt, part.constants, folder)
+        expected = inference.digests(folder, name)
+    for file, digest in inference.digests(path, name).items():
+        if digest != expected.get(file):
+            raise InputError(f'{os.path.join(path, file)}: damaged or altered, or exported by another version of this project or of '
+                             f'Paddle than {paddle.__version__}; {AGAIN}')
+    told = json_file.parsed(entries.get('files_sha256', '{}'), ENTRIES, f'{path}: files_sha256 in its metadata', AGAIN)
+    if told != expected:
+        raise InputError(f'{path}: files_sha256 in its metadata is not of its files; {AGAIN}')

@@ -25,6 +25,7 @@ class PaddleOperators(nn.Layer):
         self.interface, self.opt, self.places = interface, opt, {}
         for number, (name, array) in enumerate(constants.items()):
             tensor = paddle.to_tensor(array)
+            tensor.name = f'constant_{number}'     # else a number that counts all tensors of the process
             self.register_buffer(f'constant_{number}', tensor)
             self.places[name] = f'constant_{number}'
 
@@ -142,11 +143,12 @@ def save(interface, opt, constants, folder):
 
     OSError if they are not whole: Paddle writes on a full disk what fits, and says nothing.
     """
-    layer = PaddleOperators(interface, opt, constants)
-    layer.eval()
-    specs = [paddle.static.InputSpec([None, *shape], kind, name) for name, (kind, shape) in interface.inputs.items()]
-    with warnings.catch_warnings():
+    # names are counted anew: the same network gives the same bytes, whatever was built before
+    with warnings.catch_warnings(), paddle.utils.unique_name.guard():
         warnings.simplefilter('ignore')     # what Paddle advises of its own code
+        layer = PaddleOperators(interface, opt, constants)
+        layer.eval()
+        specs = [paddle.static.InputSpec([None, *shape], kind, name) for name, (kind, shape) in interface.inputs.items()]
         paddle.jit.save(paddle.jit.to_static(layer, input_spec=specs, full_graph=True), os.path.join(folder, interface.network))
     program, weights = program_of(folder, interface.network), os.path.join(folder, f'{interface.network}.pdiparams')
     whole = os.path.getsize(weights) >= sum(array.nbytes for array in constants.values())

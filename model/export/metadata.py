@@ -1,13 +1,17 @@
 """What an exported file says of itself, and how it is shown: where its weights come from, inputs, outputs, an example."""
+import contextlib
 import json
 import os
-
 
 from model.export.folding import digest
 from model.version import __version__
 from model.weights import epoch_of
+from runtime import json_file
 from runtime.errors import InputError
+from runtime.json_file import anything, listing, record, text, whole
 
+CLASSES = record({'names': listing(text()), 'colours': listing(listing(whole(0, 255), 3, 3))}, others=anything)
+UNKNOWN = 'unknown: not trained here'
 LICENCE_FILE = 'licence.txt'    # model/weights.py writes it beside converted weights that have one
 
 
@@ -16,16 +20,13 @@ def metadata_of(interface, opt, folder, constants, half, weights):
 
     class_names and class_colours only if the folder holds classes.json.
     """
+    epoch = epoch_of(folder)
     entries = dict(project='SPADE-Paddle', version=__version__, network=interface.network, float=json.dumps(interface.as_float),
-                   half=json.dumps(half), options=json.dumps(opt.as_dict()), epoch=_epoch(folder), licence=_licence(folder),
+                   half=json.dumps(half), options=json.dumps(opt.as_dict()), epoch=UNKNOWN if epoch is None else str(epoch), licence=_licence(folder),
                    weights=weights, weights_sha256=digest(constants))
-    classes = _read(os.path.join(folder, 'classes.json'))
-    if classes:
-        try:
-            found = json.loads(classes)
-            entries.update(class_names=json.dumps(found['names']), class_colours=json.dumps(found['colours']))
-        except (ValueError, TypeError, KeyError) as error:
-            raise InputError(f'{folder}/classes.json: expected {{"names": [...], "colours": [...]}}: {error!r}') from None
+    with contextlib.suppress(FileNotFoundError):
+        found = json_file.read(os.path.join(folder, 'classes.json'), CLASSES, 'mend it or remove it', largest=1 << 26)
+        entries.update(class_names=json.dumps(found['names']), class_colours=json.dumps(found['colours']))
     return entries
 
 
@@ -39,20 +40,14 @@ def _read(path):
         raise InputError(f'{path}: cannot be read: {error}') from None
 
 
-def _epoch(folder):
-    epoch = epoch_of(folder)
-    return 'unknown: not trained here' if epoch is None else str(epoch)
-
-
 def _licence(folder):
     return _read(os.path.join(folder, LICENCE_FILE)) or 'none recorded: ask who trained the weights'
 
 
-def description(path, interface, entries):
+def description(path, interface, entries, opt):
     """Lines of --describe: what the file takes and gives, and an example that runs where label.png is."""
-    opt = json.loads(entries['options'])
     meanings = {
-        'label': f'class ids 0 .. {opt["label_nc"] - 1}' + (', 255 for unlabelled pixels' if opt['contain_dontcare_label'] else '')
+        'label': f'class ids 0 .. {opt.label_nc - 1}' + (', 255 for unlabelled pixels' if opt['contain_dontcare_label'] else '')
                  + '; any other number counts as no class',
         'instance': 'instance ids of any range; only where neighbours differ matters',
         'z': 'style: standard normal numbers, or mu of the style encoder', 'photo': 'RGB, resized to this size',
@@ -63,7 +58,7 @@ def description(path, interface, entries):
     for title, values in (('input', interface.inputs), ('output', interface.outputs)):
         lines += [f'{title} {name}: {kind} (N, {", ".join(map(str, shape))}), {meanings[name]}'
                   for name, (kind, shape) in values.items()]
-    return lines + ['example:', '', *example(path, interface, opt['seed'])]
+    return lines + ['example:', '', *example(path, interface, opt.seed)]
 
 
 def example(path, interface, seed):

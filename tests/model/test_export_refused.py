@@ -1,5 +1,7 @@
 """model.export: damaged files, other weights, bad input, a full disk and missing packages are told, and nothing wrong is left."""
+import json
 import os
+import pickle
 import resource
 import sys
 
@@ -10,6 +12,7 @@ from runtime import device  # noqa: F401  first: sets the threads, then imports 
 import numpy as np
 import pytest
 
+from model.export import inference
 from model.export.__main__ import main
 from model.weights import save_weights
 from runtime.errors import InputError
@@ -120,3 +123,99 @@ def test_missing_packages_are_named(monkeypatch):
     monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
     with pytest.raises(InputError, match='model/export/requirements.txt'):
         main(['onnx'])
+
+
+def altered(path, change):
+    """A copy of an ONNX file with a change to its model."""
+    model = onnx.load(path[1])
+    change(model)
+    with open(path[0], 'wb') as file:   # onnx.save would follow where weights are said to be
+        file.write(model.SerializeToString())
+    return path[0]
+
+
+def set_entry(key, value):
+    def change(model):
+        entries = {entry.key: entry.value for entry in model.metadata_props}
+        entries.update({key: value(entries[key]) if callable(value) else value})
+        onnx.helper.set_model_props(model, entries)
+    return change
+
+
+def option(**changes):
+    return set_entry('options', lambda text: json.dumps({**json.loads(text), **changes}))
+
+
+def add_node(model):
+    """One more operator behind the picture, of which the tried inputs show nothing: it acts from the 200th grey level on."""
+    model.graph.node[-1].output[0] = 'hidden'
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.uint8(255), 'top'))
+    model.graph.node.append(onnx.helper.make_node('Min', ['hidden', 'top'], ['picture']))
+
+
+def dead_node(model):
+    model.graph.node.append(onnx.helper.make_node('Identity', ['label'], ['more']))
+
+
+def other_attribute(model):
+    next(node for node in model.graph.node if node.op_type == 'LeakyRelu').attribute[0].f += 1e-7
+
+
+def external(model):
+    model.graph.initializer[0].data_location = onnx.TensorProto.EXTERNAL
+    model.graph.initializer[0].external_data.add(key='location', value='../../etc/passwd')
+
+
+ALTERATIONS = {
+    'a node': (add_node, 'damaged: top'), 'a dead node': (dead_node, 'operators are none of'),
+    'an attribute': (other_attribute, 'operators are none of'), 'another output': (lambda model: model.graph.output.append(
+        onnx.helper.make_tensor_value_info('label', onnx.TensorProto.INT32, None)), 'inputs, outputs'),
+    'a domain': (lambda model: model.opset_import.append(onnx.helper.make_opsetid('ai.strange', 1)), 'inputs, outputs'),
+    'a description': (lambda model: setattr(model, 'doc_string', 'free to use'), 'inputs, outputs'),
+    'a weight twice': (lambda model: model.graph.initializer.append(model.graph.initializer[0]), 'a weight given twice'),
+    'weights elsewhere': (external, 'outside this file'),
+    'licence': (set_entry('licence', 'CC0'), 'licence CC0'), 'epoch': (set_entry('epoch', '900'), 'epoch 900'),
+    'weights': (set_entry('weights', 'best'), 'no export of this project'), 'an entry': (set_entry('author', 'me'), 'author me'),
+    'class names': (set_entry('class_names', '["a"]'), 'class_names'), 'width': (option(crop_size=64), 'crop_size 64'),
+    'no such option': (option(crop_sise=64), "'crop_sise'"), 'no options': (set_entry('options', '{}'), 'missing'),
+    'deep options': (set_entry('options', '[' * 100000), 'nested'), 'huge options': (option(ngf=10 ** 9), 'at most'),
+    'a flag': (set_entry('float', '[' * 100000), 'no export of this project'),
+    'options of a wrong type': (option(label_nc=[1]), 'label_nc')}
+
+
+@pytest.mark.parametrize('change, said', ALTERATIONS.values(), ids=ALTERATIONS)
+def test_check_vouches_for_nothing_that_was_altered(pair, tmp_path, change, said):
+    file = altered((str(tmp_path / 'altered.onnx'), pair[1]), change)
+    with pytest.raises(InputError, match=said) as caught:
+        main(['check', file, '--lastoutput', str(pair[0])])
+    assert str(caught.value).startswith(file) and '\n' not in str(caught.value) and len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize('content', [{}, {'generator.json': ''}, None])
+def test_digests_do_not_vouch_for_themselves(tmp_path, content):
+    """A folder's list of digests, emptied, or written anew for an altered file."""
+    write_checkpoint(tmp_path)
+    _, out = exported('paddle', tmp_path)
+    place = os.path.join(out, 'metadata.json')
+    with open(place) as file:
+        told = json.load(file)
+    if content is None:
+        program = inference.program_of(out, 'generator')
+        with open(program, 'rb') as file:
+            changed = file.read().replace(b'relu', b'tanh', 1)
+        with open(program, 'wb') as file:
+            file.write(changed)
+        content = inference.digests(out, 'generator')
+    told['generator']['files_sha256'] = json.dumps(content)
+    with open(place, 'w') as file:
+        json.dump(told, file)
+    with pytest.raises(InputError, match='altered|not of its files'):
+        main(['check', out, '--lastoutput', str(tmp_path)])
+
+
+def test_a_damaged_epoch_is_told(pair, tmp_path):
+    write_checkpoint(tmp_path)
+    for content in (b'', b'no epoch', b'\x93NUMPY\1\0', b'PK\3\4', pickle.dumps({})):
+        (tmp_path / 'model/current_epoch.npy').write_bytes(content)
+        with pytest.raises(InputError, match='current_epoch.npy: not the number of an epoch'):
+            exported('onnx', tmp_path)
