@@ -87,13 +87,14 @@ class Evaluation:
         if settings.distance:
             network, classes = ('segmenter', self.dataset.label_nc) if self.trained else ('inception', None)
             self.features = Features(folder, settings.cache, settings.batch, self.size, network, classes)
-        self.distance = 'segmenter_frechet' if self.trained else 'fid'
+        self.frechet = 'segmenter_frechet' if self.trained else 'fid'
         photos = self.trained and settings.segmentation or settings.distance and settings.statistics == 'val'
         self.samples = find_samples(self.opt, 'val', photos)
         for part in (self.segmentation, self.features):
             if part is not None and not part.checksum:
                 part.kind.load(folder)   # which says how to make the file
-        self.scored, self.real = {}, {}   # folder -> [(matching.Picture, pixel accuracy or NaN)] of its last score
+        self.real = {}     # pairs of photos and label maps -> their _segmentation_scores
+        self.scored = {}   # folder -> [(matching.Picture, pixel accuracy or NaN)] of its last score
 
     def refuse_extra(self, folder):
         """InputError if `folder` already holds pictures that would be refused after hours of painting."""
@@ -121,7 +122,7 @@ class Evaluation:
         if self.features:
             known = self.reference
             found = reference.moments(self.features, [(picture.path,) for picture in pictures], 'features')
-            scores[self.distance] = frechet_distance(found.mean, found.covariance, known['mu'], known['sigma'])
+            scores[self.frechet] = frechet_distance(found.mean, found.covariance, known['mu'], known['sigma'])
         prune(self.settings.cache)
         self.scored[folder] = list(zip(pictures, accuracies))
         other = 'fid' if self.trained else 'segmenter_frechet'
@@ -164,9 +165,9 @@ class Evaluation:
             found.update(name='own' if self.settings.protocol == 'spade' else f'own, {self.settings.protocol}',
                          network_trained_on=f'{self.trained["train"]} (validation {self.trained["val"]})')
         if self.features:
-            found.update({f'{self.distance}_network': self.features.kind.title,
-                          f'{self.distance}_network_sha256': self.features.checksum,
-                          f'{self.distance}_reference': self.reference['what']})
+            found.update({f'{self.frechet}_network': self.features.kind.title,
+                          f'{self.frechet}_network_sha256': self.features.checksum,
+                          f'{self.frechet}_reference': self.reference['what']})
         return found
 
     @functools.cached_property
