@@ -58,10 +58,13 @@ def train(opt, arguments):
     print(f'data: {len(data)} samples in {opt.dataroot}; pictures {opt.picture_size[1]} wide and {opt.picture_size[0]} '
           'high')
     run = resume.Run(opt, data, arguments.restart)
-    paint = runnable(shlex.join(['python', 'val.py', '--lastoutput', opt.output]))
+    has_validation = os.path.isdir(os.path.join(opt.dataroot, 'val_label'))
+    paint = 'none in this set'
+    if has_validation:
+        paint = runnable(shlex.join(['python', 'val.py', '--lastoutput', opt.output]))
     if run.is_complete() and not distributed.gathered(score_is_due(opt, opt.epochs))[0]:
         print(f'training is already complete: {opt.epochs} epochs in {opt.output}. To go on, raise --niter or '
-              f'--niter_decay; to begin anew, --restart; to paint the validation set: {paint}')
+              f'--niter_decay; to begin anew, --restart; validation set: {paint}')
         return
     best = Best(opt) if opt.score_epoch_freq and distributed.is_main() else None
     train_step = TrainStep(opt)

@@ -17,7 +17,17 @@ import numpy as np
 from PIL import Image
 
 from dataset.files import load_label
-from dataset.palette import ADE20K, CITYSCAPES, CITYSCAPES_THINGS, COCO_STUFF, COCO_THINGS, UNLABELLED, colourize, palette, shares
+from dataset.palette import (
+    ADE20K,
+    CITYSCAPES,
+    CITYSCAPES_THINGS,
+    COCO_STUFF,
+    COCO_THINGS,
+    UNLABELLED,
+    colourize,
+    palette,
+    shares,
+)
 from model.init import OPT
 from model.presets import PRESETS
 from runtime import json_file

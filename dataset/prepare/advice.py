@@ -1,7 +1,7 @@
 """The commands to train with that dataset.prepare prints, and how long they take.
 
 Rule: a training step at the defaults takes 6.6 s on two cores (docs/speed.md, python -m tests.benchmark), one of the first look
-0.7 s; on n cores 2 / n of that. Old processors take up to three times as long.
+0.6 s (0.85 s of processor time); on n cores 2 / n of that. Old or busy processors take up to three times as long.
 """
 import os
 import shlex
@@ -10,7 +10,7 @@ from model.init import OPT
 from runtime.commands import runnable
 from runtime.cores import cores
 
-FULL_STEP, LOOK_STEP = 6.6, 0.7         # seconds on two cores
+FULL_STEP, LOOK_STEP = 6.6, 0.6         # seconds on two cores
 LOOK = dict(crop_size=128, load_size=144, ngf=16, ndf=16, use_vae='false')
 LOOK_STEPS = 600                        # what a first look is made of: some minutes
 DAY, HOUR, MINUTE = 86400, 3600, 60

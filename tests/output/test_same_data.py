@@ -1,6 +1,5 @@
 """A run that goes on sees the files that it began with: what changed is named, and a copy of the set is the same set."""
 import json
-import os
 import shutil
 
 import numpy as np
