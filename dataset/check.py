@@ -28,14 +28,16 @@ SETTINGS = ('label_nc', 'contain_dontcare_label', 'no_instance', 'output_nc', 'c
             'accumulate', 'dataroot', 'preprocess_mode', 'load_size', 'max_dataset_size')
 SHOWN = 20  # problems of each kind on the screen; --report FILE has all
 
-# problems [(kind, line)]; size (width, height); counts: pixels of each id; grey: a photo without colour; None if unreadable;
-# notes: [(what kind of file, note, pixels)] of its decoders; label, palette: as dataset.agreement.Palettes.add takes them; mask: a
-# label map of nothing but 0 and 255
+# problems [(kind, line)]; size (width, height); counts: pixels of each id; grey: a photo without colour; None if
+# unreadable; notes: [(what kind of file, note, pixels)] of its decoders; label, palette: as
+# dataset.agreement.Palettes.add takes them; mask: a label map of nothing but 0 and 255
 Found = namedtuple('Found', 'problems size counts grey notes label palette mask')
 
 
 def examine(sample, opt, crop):
-    """Found: all that is wrong with the files of one sample (`crop`: with its size for training too), and what is in them."""
+    """Found: all that is wrong with the files of one sample (`crop`: with its size for training too),
+    and what is in them.
+    """
     problems, read, notes, palette, mask = [], {}, [], None, False
 
     def kept(what, path, decoded, pixels):
@@ -53,7 +55,8 @@ def examine(sample, opt, crop):
         decoded = read_map(sample.label)
         palette, mask = decoded.palette, bool(((decoded.ids == 0) | (decoded.ids == DONTCARE)).all())
         kept('label map', sample.label, decoded, checked_label(sample.label, decoded.ids, opt))
-        also = int((decoded.ids == opt.label_nc).sum()) if opt.contain_dontcare_label and opt.label_nc != DONTCARE else 0
+        also = int((decoded.ids == opt.label_nc).sum()) if opt.contain_dontcare_label and \
+            opt.label_nc != DONTCARE else 0
         notes.extend([('label map', f'with id {opt.label_nc}, which means unlabelled as 255 does', also)] * bool(also))
     if sample.instance:
         with told():
@@ -133,7 +136,8 @@ def check_split(opt, split, crop):
     samples, problems = pair_files(opt, split, photos)
     problems = [(error.kind, str(error)) for error in problems]
     if split == 'train' and 0 < len(samples) < global_batch(opt):
-        problems.append(('fewer samples than one batch', f'{folders["label"]}: {len(samples)} complete samples, a batch is '
+        problems.append(('fewer samples than one batch',
+                         f'{folders["label"]}: {len(samples)} complete samples, a batch is '
                          f'{global_batch(opt)} (batchSize x accumulate): add samples or set a smaller --batchSize'))
     work = functools.partial(examine, opt=opt, crop=crop and split == 'train')
     tally = Tally(opt)
@@ -143,10 +147,12 @@ def check_split(opt, split, crop):
                 problems += found.problems
                 tally.add(found)
     except WorkerKilled:
-        raise InputError(f'{opt.dataroot}: a process that checks {split} was killed, perhaps for want of memory') from None
+        raise InputError(f'{opt.dataroot}: a process that checks {split} was killed, perhaps for want of '
+                         'memory') from None
     problems += tally.problems()
     lines = list(tally.lines())
-    return problems, lines if photos else lines + [f'no folder {folders["photo"]}: styles can only be random, no scores']
+    return problems, lines if photos \
+        else lines + [f'no folder {folders["photo"]}: styles can only be random, no scores']
 
 
 def show(problems, report=None):
@@ -179,8 +185,8 @@ def check(opt, report=None):
     for split in ('train', 'val'):
         splits[split] = check_split(opt, split, crop)
     if not any(splits.values()):
-        raise InputError(f'{opt.dataroot}: no data set: neither train_label, train_img, ... nor val_label, val_img, ... exist '
-                         'there: put them there or name another --dataroot')
+        raise InputError(f'{opt.dataroot}: no data set: neither train_label, train_img, ... nor val_label, val_img, '
+                         '... exist there: put them there or name another --dataroot')
     for split, content in splits.items():
         found, lines = content or ([], [f'absent: {opt.dataroot!r} has no {split}_label, {split}_inst, {split}_img'])
         problems += found

@@ -1,7 +1,9 @@
-"""What of a data set a training reads: names, sizes and dates of all its files at every start, their contents where those differ.
+"""What of a data set a training reads: names, sizes and dates of all its files at every start,
+their contents where those differ.
 
-contents.json, in a set that dataset.prepare has made or dataset.check has gone over, and in the folder of a run: columns with a row
-for each file: its name below the set, its size in bytes, when it was last changed (nanoseconds) and a digest of its bytes.
+contents.json, in a set that dataset.prepare has made or dataset.check has gone over, and in the folder of a run:
+columns with a row for each file: its name below the set, its size in bytes, when it was last changed (nanoseconds) and
+a digest of its bytes.
 """
 import contextlib
 import hashlib
@@ -32,7 +34,8 @@ Entry = namedtuple('Entry', 'name path size date')   # name: part folder/file, w
 
 
 def fingerprint(samples):
-    """Short hex string that tells data sets apart in a moment: of all stems and of the bytes of up to 16 label files."""
+    """Short hex string that tells data sets apart in a moment: of all stems and of the bytes of up to 16 label files.
+    """
     digest = hashlib.sha256(b'\0'.join(os.fsencode(sample.stem) for sample in samples))
     for index in np.unique(np.linspace(0, len(samples) - 1, min(16, len(samples))).round().astype(int)):
         try:
@@ -44,7 +47,9 @@ def fingerprint(samples):
 
 
 def identity(samples, dataroot, before=''):
-    """Hex string of the contents of all files of the samples; `before`: such a string to compare with, perhaps an old fingerprint."""
+    """Hex string of the contents of all files of the samples;
+    `before`: such a string to compare with, perhaps an old fingerprint.
+    """
     return fingerprint(samples) if len(before) == 16 else Contents.of_samples(samples, dataroot).summary['contents']
 
 
@@ -69,7 +74,8 @@ class Contents:
 
     @classmethod
     def of_samples(cls, samples, dataroot):
-        return cls((path for sample in samples for path in (sample.label, sample.instance, sample.photo) if path), dataroot)
+        return cls((path for sample in samples for path in (sample.label, sample.instance, sample.photo) if path),
+                   dataroot)
 
     @cached_property
     def sizes(self):
@@ -78,12 +84,16 @@ class Contents:
 
     @cached_property
     def stamps(self):
-        """Hex string of names, sizes and dates: another wherever a file was changed, and in a copy that did not keep the dates."""
+        """Hex string of names, sizes and dates:
+        another wherever a file was changed, and in a copy that did not keep the dates.
+        """
         return _hex(f'{entry.name}\0{entry.size}\0{entry.date}' for entry in self.found)
 
     @cached_property
     def digests(self):
-        """list of a digest of each file's bytes: as the set's own contents.json has it, where size and date fit, else read."""
+        """list of a digest of each file's bytes:
+        as the set's own contents.json has it, where size and date fit, else read.
+        """
         known = read(self.dataroot)
         result = [row[2] if (row := known.get(entry.name)) and row[:2] == (entry.size, entry.date) else None
                   for entry in self.found]
@@ -102,12 +112,15 @@ class Contents:
                                                         zip(self.found, self.digests))}
 
     def changes(self, before, folder):
-        """What differs from `before`, a run's SUMMARY, whose contents.json lies in `folder`; '' if nothing, or the dates alone."""
+        """What differs from `before`, a run's SUMMARY, whose contents.json lies in `folder`;
+        '' if nothing, or the dates alone.
+        """
         if self.stamps == before['stamps'] or self.summary['contents'] == before['contents']:
             return ''
         now, old = {entry.name: digest for entry, digest in zip(self.found, self.digests)}, read(folder)
         kinds = {'changed': [name for name in now if name in old and old[name][2] != now[name]],
-                 'new': [name for name in now if name not in old] if old else [], 'gone': [name for name in old if name not in now]}
+                 'new': [name for name in now if name not in old] if old else [],
+                 'gone': [name for name in old if name not in now]}
         return '; '.join(f'{len(names)} {kind}: {", ".join(names[:NAMED])}{", ..." if len(names) > NAMED else ""}'
                          for kind, names in kinds.items() if names) or 'the contents of its files'
 
@@ -146,7 +159,9 @@ def digest_of(path):
 
 
 def read(folder):
-    """dict: name -> (size, date, digest) as a folder's contents.json has them; empty without one. InputError if it is damaged."""
+    """dict: name -> (size, date, digest) as a folder's contents.json has them; empty without one.
+    InputError if it is damaged.
+    """
     path = os.path.join(folder, FILE)
     try:
         columns = json_file.read(path, COLUMNS, REMEDY, largest=1 << 30)

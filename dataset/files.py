@@ -1,4 +1,5 @@
-"""Files of a data set: found, paired by name, read and checked; an error says in one line which file is wrong and how."""
+"""Files of a data set: found, paired by name, read and checked; an error says in one line which file is wrong and how.
+"""
 import os
 import unicodedata
 from collections import namedtuple
@@ -18,15 +19,18 @@ Sample = namedtuple('Sample', 'stem label instance photo')  # paths; None for wh
 # ---- Finding the files
 
 def letters(name):
-    """A file's name as people see it: accents that macOS takes apart (NFD) are composed; bytes that are no UTF-8 stay."""
+    """A file's name as people see it: accents that macOS takes apart (NFD) are composed; bytes that are no UTF-8 stay.
+    """
     return unicodedata.normalize('NFC', name)
 
 
 def same_but_for_the_ending(folder, name, other):
     """What to say of two files of one folder with one stem."""
     if letters(name) == letters(other):
-        return (f'{folder}: {ascii(name)} and {ascii(other)} are one name, written in two ways (Unicode NFC and NFD): remove one')
-    return f'{folder}: {name} and {other} have the same name but for the ending, and files are paired by name: remove one'
+        return (f'{folder}: {ascii(name)} and {ascii(other)} are one name, written in two ways (Unicode NFC and NFD): '
+                'remove one')
+    return (f'{folder}: {name} and {other} have the same name but for the ending, and files are paired by name: '
+            'remove one')
 
 
 def split_folders(opt, split, photos=True):
@@ -36,7 +40,8 @@ def split_folders(opt, split, photos=True):
 
 
 def find_samples(opt, split, photos=True):
-    """list of Sample, sorted by stem, the first max_dataset_size of them; DataError for the first wrong folder or name."""
+    """list of Sample, sorted by stem, the first max_dataset_size of them; DataError for the first wrong folder or name.
+    """
     samples, problems = pair_files(opt, split, photos)
     if problems:
         raise problems[0]
@@ -53,14 +58,16 @@ def pair_files(opt, split, photos=True):
         except FileNotFoundError:
             problems.append(_missing_folder(opt, folder, part))
         except OSError as error:
-            problems.append(DataError(f'{folder}: cannot list the folder (dataroot): {error.strerror}', 'missing folder'))
+            problems.append(DataError(f'{folder}: cannot list the folder (dataroot): {error.strerror}',
+                                      'missing folder'))
         except DataError as error:
             problems.append(error)
     if len(files) < len(split_folders(opt, split, photos)):
         return [], problems
     problems += _unpaired(opt, split, files)
     paired = set.intersection(*map(set, files.values()))
-    stems = sorted((os.path.splitext(os.path.basename(files['label'][key]))[0], key) for key in paired)[:opt.max_dataset_size]
+    stems = sorted((os.path.splitext(os.path.basename(files['label'][key]))[0], key)
+                   for key in paired)[:opt.max_dataset_size]
     return [Sample(stem, *(files[part][key] if part in files else None for part in Sample._fields[1:]))
             for stem, key in stems], problems
 
@@ -75,19 +82,21 @@ def _listing(folder):
             if entry.name.startswith('.') or ending.lower() not in ENDINGS or not entry.is_file():
                 others += 1
             elif stem in files:
-                twice.append(DataError(same_but_for_the_ending(folder, os.path.basename(files[stem]), entry.name), 'same name twice'))
+                twice.append(DataError(same_but_for_the_ending(folder, os.path.basename(files[stem]), entry.name),
+                                       'same name twice'))
             else:
                 files[stem] = entry.path
     if not files:
-        raise DataError(f'{folder}: no images in this folder (dataroot; {others} other files), expected files that end in '
-                        f'{" ".join(ENDINGS)}: put the images there or name another --dataroot', 'empty folder')
+        raise DataError(f'{folder}: no images in this folder (dataroot; {others} other files), expected files that end '
+                        f'in {" ".join(ENDINGS)}: put the images there or name another --dataroot', 'empty folder')
     return files, twice
 
 
 def by_stem(folder, option):
     """dict: name without ending, in `letters` -> path of the images in a folder, sorted."""
     try:
-        names = sorted(name for name in os.listdir(folder) if name.lower().endswith(ENDINGS) and not name.startswith('.'))
+        names = sorted(name for name in os.listdir(folder)
+                       if name.lower().endswith(ENDINGS) and not name.startswith('.'))
     except OSError as error:
         raise InputError(f'{option} {folder}: cannot list the folder: {error.strerror}') from None
     found = {}
@@ -119,16 +128,17 @@ def _unpaired(opt, split, files):
             if alone:
                 names = ', '.join(alone[:3]) + (', ...' if len(alone) > 3 else '')
                 remedy = ', or train without instance maps: --no_instance true' if other == 'instance' else ''
-                problems.append(DataError(f'{folders[one]}: {len(alone)} {what} in {folders[other]}: {names}; files are paired '
-                                          f'by name without ending: add what is missing or remove these{remedy}',
-                                          'unpaired files'))
+                problems.append(DataError(f'{folders[one]}: {len(alone)} {what} in {folders[other]}: {names}; files '
+                                          f'are paired by name without ending: add what is missing or remove '
+                                          f'these{remedy}', 'unpaired files'))
     return problems
 
 
 # ---- Reading a sample
 
 def load_label(path, opt, colours=None):
-    """(H, W) uint8, or int32 if label_nc > 255: class ids, unlabelled pixels (255) as label_nc; DataError for other values.
+    """(H, W) uint8, or int32 if label_nc > 255: class ids, unlabelled pixels (255) as label_nc;
+    DataError for other values.
 
     With contain_dontcare_label 255 is never a class, however large label_nc is. `colours`: as for label_map.read_map.
     """
@@ -176,12 +186,13 @@ def check_same_size(sizes):
     if len(set(sizes.values())) > 1:
         found = ', '.join(f'{path} is {width} wide and {height} high' for path, (width, height) in sizes.items())
         raise DataError(f'different sizes: {found}; label map, instance map and photo must have the same '
-                        'size: replace the wrong one, or fit the maps with python -m dataset.prepare folder --fit photo',
-                        'different sizes')
+                        'size: replace the wrong one, or fit the maps with python -m dataset.prepare folder --fit '
+                        'photo', 'different sizes')
 
 
 def load_images(sample, opt, colours=None, notes=None):
-    """dict: 'label', 'instance' (without no_instance), 'image' (with a photo) -> Pillow images of one size; else DataError.
+    """dict: 'label', 'instance' (without no_instance), 'image' (with a photo) -> Pillow images of one size;
+    else DataError.
 
     colours: as for label_map.read_map; notes: a picture_file.Notes that gains what was done to the files.
     """

@@ -21,10 +21,11 @@ from runtime.locking import locked
 
 
 class Run:
-    """A training in opt.output and opt.log: afresh, or where the same command stopped. Every rank makes one; rank 0 decides.
+    """A training in opt.output and opt.log: afresh, or where the same command stopped.
+    Every rank makes one; rank 0 decides.
 
-    progress: counters to go on from, None for a new run. InputError if the ranks' data differ, or if what is on disk belongs to
-    another run; with restart that is replaced.
+    progress: counters to go on from, None for a new run. InputError if the ranks' data differ, or if what is on disk
+    belongs to another run; with restart that is replaced.
     """
 
     def __init__(self, opt, data, restart=False):
@@ -32,7 +33,8 @@ class Run:
         self.files = Contents.of_samples(data.samples, opt.dataroot)
         check_same_data(f'{self.dataset} {self.files.sizes}', self.samples, opt)
         self.log = LossLog(os.path.join(opt.log, 'log.npy'))
-        found = stored_progress(opt, self.log.path, self.dataset, self.files, restart) if distributed.is_main() else None
+        found = stored_progress(opt, self.log.path, self.dataset, self.files,
+                                restart) if distributed.is_main() else None
         distributed.barrier()   # rank 0 may have read all files of the set
         self.progress = distributed.gathered(found)[0]
 
@@ -63,11 +65,13 @@ class Run:
     def _check_nobody_was_here(self):
         begun = self.progress is None and rows_on_disk(self.log.path)   # into another --output, perhaps
         if begun or Checkpoint(self.opt.output).progress() != self.progress:
-            raise InputError(f'{self.opt.output}, {self.log.path}: another training has just ended there: give the command again '
-                             'to go on from it')
+            raise InputError(f'{self.opt.output}, {self.log.path}: another training has just ended there: give the '
+                             'command again to go on from it')
 
     def begin(self, train_step, init_from=None):
-        """Load the checkpoint, or write the first one, perhaps with weights from elsewhere; then the ranks compare theirs."""
+        """Load the checkpoint, or write the first one, perhaps with weights from elsewhere;
+        then the ranks compare theirs.
+        """
         unknown = not self.progress or self.progress.get('files', {}).get('stamps') != self.files.stamps
         files = {'files': self.files.summary} if unknown and distributed.is_main() else {}   # reads all of them, once
         distributed.barrier()
@@ -86,16 +90,19 @@ class Run:
 
 
 def check_same_options(opt):
-    """InputError if a rank was started with other options or software than rank 0: gradients of two trainings would be mixed."""
+    """InputError if a rank was started with other options or software than rank 0:
+    gradients of two trainings would be mixed.
+    """
     own = {f'--{name}': getattr(opt, name) for name, option in opt.fields().items() if option.effect != 'free'}
     own.update({'Paddle': paddle.__version__, 'the kernels': surroundings(opt)['kernels'],
                 'the device': paddle.get_device().split(':')[0]})
     found = distributed.gathered((own, socket.gethostname()))
     for rank, (other, host) in enumerate(found):
-        differ = [f'{name} {other.get(name)} (there {value})' for name, value in found[0][0].items() if other.get(name) != value]
+        differ = [f'{name} {other.get(name)} (there {value})'
+                  for name, value in found[0][0].items() if other.get(name) != value]
         if differ:
-            raise InputError(f'rank {rank} on {host} differs from rank 0 on {found[0][1]}: {", ".join(differ)}: start every '
-                             'process with the same command and the same software')
+            raise InputError(f'rank {rank} on {host} differs from rank 0 on {found[0][1]}: {", ".join(differ)}: start '
+                             'every process with the same command and the same software')
 
 
 def check_same_weights(train_step):
@@ -109,9 +116,9 @@ def check_same_weights(train_step):
     found = distributed.gathered((digest.hexdigest(), socket.gethostname()))
     for rank, (other, host) in enumerate(found):
         if other != found[0][0]:
-            raise InputError(f'the weights of rank {rank} on {host} are not those of rank 0 on {found[0][1]}: its device draws '
-                             'other random numbers, or it reads other files: begin with the same weights, --init_from DIR, and '
-                             'one folder --output that all see')
+            raise InputError(f'the weights of rank {rank} on {host} are not those of rank 0 on {found[0][1]}: its '
+                             'device draws other random numbers, or it reads other files: begin with the same weights, '
+                             '--init_from DIR, and one folder --output that all see')
 
 
 def check_same_data(dataset, samples, opt):
@@ -120,7 +127,8 @@ def check_same_data(dataset, samples, opt):
     for rank, (other, count, dataroot, host) in enumerate(found):
         if other != found[0][0]:
             raise InputError(f'{dataroot}: rank {rank} on {host} finds {count} samples there, rank 0 on {found[0][3]} '
-                             f'{found[0][1]}{" others" if count == found[0][1] else ""}: every process must see the same data set')
+                             f'{found[0][1]}{" others" if count == found[0][1] else ""}: every process must see the '
+                             'same data set')
 
 
 def stored_progress(opt, log_path, dataset, files, restart):
@@ -137,24 +145,25 @@ def stored_progress(opt, log_path, dataset, files, restart):
     if progress is None:
         rows = rows_on_disk(log_path)
         if rows:
-            raise InputError(f'{log_path} holds {rows} rows of another run, and {opt.output} no checkpoint to go on from: '
-                             f'{WAYS_OUT}')
+            raise InputError(f'{log_path} holds {rows} rows of another run, and {opt.output} no checkpoint to go on '
+                             f'from: {WAYS_OUT}')
         return None
     before = OPT.load(os.path.join(checkpoint.link, 'opt.json'))
     changed = before.differences(opt, ['networks'])
     if changed:
-        raise InputError(f'{checkpoint.link} was trained with other networks: {_listed(changed)}: give those options again, '
-                         f'{WAYS_OUT}')
-    changes = files.changes(progress['files'], checkpoint.generations) if 'files' in progress else ''   # checkpoints of old have none
+        raise InputError(f'{checkpoint.link} was trained with other networks: {_listed(changed)}: give those options '
+                         f'again, {WAYS_OUT}')
+    # checkpoints of old have none
+    changes = files.changes(progress['files'], checkpoint.generations) if 'files' in progress else ''
     if changes or dataset != progress['dataset']:
         raise InputError(f'{checkpoint.link} was trained on another data set (dataroot {before.dataroot}, '
-                         f'{progress["samples"]} samples; now {opt.dataroot}{": " if changes else ""}{changes}): name that one '
-                         f'again, {WAYS_OUT}')
+                         f'{progress["samples"]} samples; now {opt.dataroot}{": " if changes else ""}{changes}): name '
+                         f'that one again, {WAYS_OUT}')
     changed = before.differences(opt, ['order'])
     if changed and 0 < progress['seen'] <= progress['samples'] - global_batch(opt, distributed.ranks()):
-        raise InputError(f'{checkpoint.link} was saved in the middle of epoch {progress["epoch"]}: {_listed(changed)}: its samples '
-                         'would come in another order, so that some repeat and others are lost: give that option again, '
-                         f'{WAYS_OUT}')
+        raise InputError(f'{checkpoint.link} was saved in the middle of epoch {progress["epoch"]}: {_listed(changed)}: '
+                         'its samples would come in another order, so that some repeat and others are lost: give that '
+                         f'option again, {WAYS_OUT}')
     changed = before.differences(opt, ['order', 'learned'])
     if changed:
         print(f'changed since the checkpoint: {_listed(changed)}')
@@ -164,7 +173,8 @@ def stored_progress(opt, log_path, dataset, files, restart):
     for name, now in surroundings(opt).items():
         of_options = name == 'kernels' and bits
         if progress.get(name) != now and not of_options:
-            print(f'the checkpoint was written with {name} {progress.get(name)}, now {now}: this run goes on, but not bit for bit')
+            print(f'the checkpoint was written with {name} {progress.get(name)}, now {now}: this run goes on, but not '
+                  'bit for bit')
     return progress
 
 
@@ -181,7 +191,8 @@ def surroundings(opt):
 
 
 def start(opt, log, train_step, progress, init_from=None, restart=False):
-    """Begin a new run: other weights if wanted, and a first checkpoint, so that there is one before the first row of the log.
+    """Begin a new run: other weights if wanted, and a first checkpoint,
+    so that there is one before the first row of the log.
 
     Every rank calls this; rank 0 writes.
     """
@@ -192,7 +203,8 @@ def start(opt, log, train_step, progress, init_from=None, restart=False):
         except InputError:
             _name_other_networks(opt, init_from, folder)
             raise
-        print(f'weights from {init_from}' + (f'; not there, so newly initialized: {", ".join(left_out)}' if left_out else ''))
+        print(f'weights from {init_from}' +
+              (f'; not there, so newly initialized: {", ".join(left_out)}' if left_out else ''))
     if not distributed.is_main():
         return
     checkpoint = Checkpoint(opt.output)
@@ -215,13 +227,16 @@ def _name_other_networks(opt, init_from, folder):
 
 
 def go_on(opt, log, train_step, progress):
-    """Load the checkpoint that `progress` was read from, and cut the log to its rows. Every rank calls this; rank 0 cuts."""
+    """Load the checkpoint that `progress` was read from, and cut the log to its rows.
+    Every rank calls this; rank 0 cuts.
+    """
     Checkpoint(opt.output).load(train_step)
     if distributed.is_main():
         log.open(progress['log_rows'], progress['log_checksum'])
     steps = distributed.gathered(train_step.steps)
     if len(set(steps)) > 1:
-        raise InputError(f'{opt.output}: the ranks find checkpoints of steps {steps} there: it must be one folder for all of them')
+        raise InputError(f'{opt.output}: the ranks find checkpoints of steps {steps} there: it must be one folder for '
+                         'all of them')
     print(f'goes on from {opt.output}: epoch {progress["epoch"]}, {progress["seen"]} of its samples seen, step '
           f'{progress["step"]}')
 

@@ -22,7 +22,8 @@ class OptionError(InputError, AttributeError, TypeError):
 
 
 def printable(text):
-    """Text from a file, or a file's name, on one line that any terminal shows as it is: the rest becomes \\x1b, \\u202e, ...
+    """Text from a file, or a file's name, on one line that any terminal shows as it is:
+    the rest becomes \\x1b, \\u202e, ...
 
     Bytes of a name that are no UTF-8 (in Python the surrogates U+DC80 to U+DCFF) become \\x80 to \\xff.
     """

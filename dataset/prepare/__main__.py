@@ -1,8 +1,9 @@
-"""From what people download to a data set: python -m dataset.prepare coco_stuff --archives DIR, and the same for other sets.
+"""From what people download to a data set:
+python -m dataset.prepare coco_stuff --archives DIR, and the same for other sets.
 
-Makes {train,val}_{img,label,inst} on all cores, straight out of the archives. The same command after a kill goes on; after its
-sources were corrected it makes anew what they changed, and says so. At the end the set is checked, sheet.jpg shows samples of it,
-report.txt says what was changed, guessed or left out, and the command to train with is printed.
+Makes {train,val}_{img,label,inst} on all cores, straight out of the archives. The same command after a kill goes on;
+after its sources were corrected it makes anew what they changed, and says so. At the end the set is checked, sheet.jpg
+shows samples of it, report.txt says what was changed, guessed or left out, and the command to train with is printed.
 """
 import argparse
 import os
@@ -31,29 +32,34 @@ RELEASED = {  # command -> (preset, what --archives must hold, label ids in the 
                    'annotations_trainval2017.zip', 182),
     'ade20k': ('ade20k_paper', 'ADEChallengeData2016.zip, or the folder ADEChallengeData2016', 151),
     'ade20k_outdoor': ('ade20k_outdoor_paper', 'ADEChallengeData2016.zip, or the folder ADEChallengeData2016', 151),
-    'cityscapes': ('cityscapes_paper', 'leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip, or the folders leftImg8bit and '
+    'cityscapes': ('cityscapes_paper',
+                   'leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip, or the folders leftImg8bit and '
                    'gtFine', 35),
 }
 
 OFFICIAL_IDS = '''\
-Instance maps. By default every object has a number of its own, which no class and no other object in the picture has, so that
-every border between objects and around them becomes an edge. --official-ids paints objects as 0, 1, 2, ... over the class ids,
-as NVlabs/SPADE's coco_generate_instance_map.py does: an object whose number is that of the class beside it loses its edge there.
-It is not the default for that reason; it is for alignment with the published weights, which have seen such maps.'''
+Instance maps. By default every object has a number of its own, which no class and no other object in the picture has,
+so that every border between objects and around them becomes an edge. --official-ids paints objects as 0, 1, 2, ...
+over the class ids, as NVlabs/SPADE's coco_generate_instance_map.py does: an object whose number is that of the class
+beside it loses its edge there. It is not the default for that reason; it is for alignment with the published weights,
+which have seen such maps.'''
 
 OUTDOOR = '''\
-The paper takes its ADE20K-outdoor from Qi et al., Semi-parametric Image Synthesis (CVPR 2018). No list of its training pictures
-is known to us; later work made its own (issue 23 of boschresearch/OASIS). By default this takes the pictures whose scene in
-sceneCategories.txt is an outdoor one in the list of Places365, or says so in its name (dataset/outdoor_scenes.txt): close in
-kind, but not the paper's selection. With a list of your own: --list FILE, a picture's name in each line.'''
+The paper takes its ADE20K-outdoor from Qi et al., Semi-parametric Image Synthesis (CVPR 2018). No list of its
+training pictures is known to us; later work made its own (issue 23 of boschresearch/OASIS). By default this takes the
+pictures whose scene in sceneCategories.txt is an outdoor one in the list of Places365, or says so in its name
+(dataset/outdoor_scenes.txt): close in kind, but not the paper's selection. With a list of your own: --list FILE, a
+picture's name in each line.'''
 
 OWN = '''\
-Folders are walked with all below them. Photo and maps of a sample have one name, apart from endings, accents, case, and words such
-as _mask, _gt, _labelIds, images/ and masks/; one folder may hold both. A repeated command follows corrected files, tables and flags.
-Colour table: lines "id red green blue name", or JSON {"name": [red, green, blue], ...}; id 255 is unlabelled. Several colours may
-share an id, 255 too. Connected regions have the edges of the label map itself: they cannot part touching objects of one class.
-Names: a class name in each line, for id 0, 1, 2, ...; lines that begin with # are left out. They are kept in the set's
-classes.json, which scores, sheets and pages show.'''
+Folders are walked with all below them. Photo and maps of a sample have one name, apart from endings, accents, case,
+and words such as _mask, _gt, _labelIds, images/ and masks/; one folder may hold both. A repeated command follows
+corrected files, tables and flags.
+Colour table: lines "id red green blue name", or JSON {"name": [red, green, blue], ...}; id 255 is unlabelled. Several
+colours may share an id, 255 too. Connected regions have the edges of the label map itself: they cannot part touching
+objects of one class.
+Names: a class name in each line, for id 0, 1, 2, ...; lines that begin with # are left out. They are kept in the
+set's classes.json, which scores, sheets and pages show.'''
 
 
 def released(arguments):
@@ -61,7 +67,8 @@ def released(arguments):
     output = arguments.output or PRESETS[preset].get('dataroot', OPT().dataroot)
     module = coco if arguments.command == 'coco_stuff' else folders
     opt = OPT.preset(preset, dataroot=output, batchSize=1)
-    settings = {'made by': f'dataset.prepare {arguments.command}', 'link': arguments.link, 'instances': not opt.no_instance,
+    settings = {'made by': f'dataset.prepare {arguments.command}', 'link': arguments.link,
+                'instances': not opt.no_instance,
                 'sources': {'archives': os.path.realpath(arguments.archives)}, 'version': VERSION}
     if arguments.command == 'coco_stuff':
         settings['official ids'] = arguments.official_ids
@@ -94,18 +101,20 @@ def folder(arguments):
     records = [record for record in outcome.records if 'left_out' not in record]
     table_top = [entry.id for entry in table or () if entry.id != UNLABELLED and entry.id not in arguments.void]
     label_nc = max([1 + record['highest'] for record in records] + [1 + index for index in table_top] + [len(given)])
-    if label_nc > UNLABELLED and not table and UNLABELLED not in arguments.void and any(record['unlabelled'] for record in records):
-        raise InputError(f'{arguments.labels}: ids go up to {label_nc - 1}, and 255, which means unlabelled, occurs too, in the map of '
-                         f'{next(record["stem"] for record in records if record["unlabelled"])}: if it is unlabelled, --void 255; if it '
-                         'is a class, give that another id')
+    if label_nc > UNLABELLED and not table and UNLABELLED not in arguments.void and \
+            any(record['unlabelled'] for record in records):
+        raise InputError(f'{arguments.labels}: ids go up to {label_nc - 1}, and 255, which means unlabelled, occurs '
+                         f'too, in the map of {next(record["stem"] for record in records if record["unlabelled"])}: if '
+                         'it is unlabelled, --void 255; if it is a class, give that another id')
     guessed = list(sources.guessed)
     if not given and not table:
         guessed.append(f'{label_nc} classes, since the highest id is {label_nc - 1}, in the map of '
-                       f'{next(record["stem"] for record in records if record["highest"] == label_nc - 1)}; --names says how many')
+                       f'{next(record["stem"] for record in records if record["highest"] == label_nc - 1)}; --names '
+                       'says how many')
     both = sources.trained_on()
     if both:
-        print(printable(f'{len(both)} validation photos are training photos too, {both[0]} the first: scores on them say nothing '
-                        'about new maps: take them out of one folder'))
+        print(printable(f'{len(both)} validation photos are training photos too, {both[0]} the first: scores on them '
+                        'say nothing about new maps: take them out of one folder'))
     if sources.divided:
         print(printable(sources.divided))
     known = {'label_nc': label_nc, 'unlabelled': any(record['unlabelled'] for record in records),
@@ -113,7 +122,8 @@ def folder(arguments):
              **{side: [min(sizes), max(sizes)] for side, sizes in zip(('width', 'height'),
                                                                       zip(*(record['size'] for record in records)))}}
     content = classes.of_table(table, label_nc) if table else classes.content(
-        given or [str(index) for index in range(label_nc)], colours={index: colour for index, colour in of_palette.items()
+        given or [str(index) for index in range(label_nc)],
+        colours={index: colour for index, colour in of_palette.items()
                                                                      if index < label_nc})
     kept = classes.read(output)   # names that were written there by hand
     if not table and not given and kept and len(kept['names']) in (label_nc, label_nc + 1):
@@ -134,12 +144,14 @@ def made(output, settings, jobs, make):
     outcome = prepare(output, settings, jobs, make)
     left_out = [record for record in outcome.records if 'left_out' in record]
     if len(left_out) == len(outcome.records):
-        raise InputError(f'{output}: no sample could be made; the first: {left_out[0]["left_out"] if left_out else "no files"}')
+        raise InputError(f'{output}: no sample could be made; the first: '
+                         f'{left_out[0]["left_out"] if left_out else "no files"}')
     return outcome
 
 
 def finish(opt, shown, report, commands):
-    """Check the set, draw its sheet, say what was done and what to do next; -> whether the check found anything wrong."""
+    """Check the set, draw its sheet, say what was done and what to do next; -> whether the check found anything wrong.
+    """
     root, records = opt.dataroot, report.outcome.records
     left_out = [record for record in records if 'left_out' in record]
     report.write(root)
@@ -148,10 +160,13 @@ def finish(opt, shown, report, commands):
     wrong = check(opt)
     contents.keep(root)
     path = os.path.join(root, SHEET)
-    samples = {split: find_samples(opt, split) for split in ('train', 'val') if os.path.isdir(os.path.join(root, f'{split}_label'))}
-    noted = {(record['split'], record['stem']): [note for kind in ('notes', 'flaws') for _, note, _ in record.get(kind, ())]
+    samples = {split: find_samples(opt, split)
+               for split in ('train', 'val') if os.path.isdir(os.path.join(root, f'{split}_label'))}
+    noted = {(record['split'], record['stem']): [note for kind in ('notes', 'flaws')
+                                                 for _, note, _ in record.get(kind, ())]
              for record in records}
-    sheet = contact_sheet([(sample, noted.get((split, sample.stem), ())) for split, found in samples.items() for sample in found],
+    sheet = contact_sheet([(sample, noted.get((split, sample.stem), ())) for split, found in samples.items()
+                           for sample in found],
                           classes.colours(classes.read(root), shown), report.first_line)
     with writing(path) as unfinished:
         sheet.save(unfinished, quality=95)
@@ -167,33 +182,41 @@ def parser():
     for name, (preset, content, _) in RELEASED.items():
         more = {'coco_stuff': OFFICIAL_IDS, 'ade20k_outdoor': OUTDOOR}.get(name, '')
         command = _command(commands, name, f'{name} from {content}', more)
-        command.add_argument('--archives', metavar='DIR', required=True, help=f'folder that holds {content}; unpacked files do too')
-        command.add_argument('--output', metavar='DIR', help='folder to make; default: where --preset ' + preset + ' looks')
-        command.add_argument('--link', action='store_true', help='symbolic links to files that are unpacked in --archives already')
+        command.add_argument('--archives', metavar='DIR', required=True,
+                             help=f'folder that holds {content}; unpacked files do too')
+        command.add_argument('--output', metavar='DIR',
+                             help='folder to make; default: where --preset ' + preset + ' looks')
+        command.add_argument('--link', action='store_true',
+                             help='symbolic links to files that are unpacked in --archives already')
         command.set_defaults(action=released)
         if name == 'coco_stuff':
-            command.add_argument('--official-ids', action='store_true', help='instance ids of the official script; see below')
+            command.add_argument('--official-ids', action='store_true',
+                                 help='instance ids of the official script; see below')
         if name == 'ade20k_outdoor':
             command.add_argument('--list', metavar='FILE', help='take these pictures instead; see below')
     command = _command(commands, 'folder', 'your own photos and label maps', OWN)
     command.add_argument('--images', metavar='DIR', required=True, help='photos')
     command.add_argument('--labels', metavar='DIR', required=True, help='label maps of the same names: ids, or colours')
     command.add_argument('--colours', metavar='FILE', help='table of the colours in the label maps')
-    command.add_argument('--instances', metavar='DIR|components|none', default='none', help='instance maps: a folder, the '
+    command.add_argument('--instances', metavar='DIR|components|none', default='none',
+                         help='instance maps: a folder, the '
                          'connected regions of each class, or none (default)')
     command.add_argument('--val_images', metavar='DIR', help='photos for validation, where a set has its own split')
     command.add_argument('--val_labels', metavar='DIR', help='their label maps')
     command.add_argument('--val_instances', metavar='DIR', help='their instance maps, where --instances names a folder')
-    command.add_argument('--void', metavar='ID', type=int, nargs='+', default=[], help='ids in the label maps that mean '
+    command.add_argument('--void', metavar='ID', type=int, nargs='+', default=[],
+                         help='ids in the label maps that mean '
                          'unlabelled, beside 255')
     command.add_argument('--names', metavar='FILE', help='names of the classes, one a line, in the order of their ids')
-    command.add_argument('--fit', choices=('none', 'photo'), default='none', help='photo: maps of another size than their photo '
+    command.add_argument('--fit', choices=('none', 'photo'), default='none',
+                         help='photo: maps of another size than their photo '
                          'are resized to it, by nearest pixel; none (default): such samples are left out')
-    command.add_argument('--val', type=float, default=0.1, help='fraction of the samples set aside for validation (default 0.1)')
+    command.add_argument('--val', type=float, default=0.1,
+                         help='fraction of the samples set aside for validation (default 0.1)')
     command.add_argument('--seed', type=int, default=0, help='another seed sets others aside')
     command.add_argument('--group', choices=GROUPS, default='auto', help='auto (default): whole folders, or all tiles '
-                         'NAME_row_column of a photograph, go to one side, so that validation shows nothing of what is trained on; '
-                         'none: samples are drawn one by one')
+                         'NAME_row_column of a photograph, go to one side, so that validation shows nothing of what is '
+                         'trained on; none: samples are drawn one by one')
     command.add_argument('--output', metavar='DIR', required=True, help='folder to make')
     command.add_argument('--link', action='store_true', help='symbolic links to the photos instead of copies')
     command.set_defaults(action=folder)

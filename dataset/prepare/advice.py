@@ -1,7 +1,8 @@
 """The commands to train with that dataset.prepare prints, and how long they take.
 
-Rule: a training step at the defaults takes 6.6 s on two cores (docs/speed.md, python -m tests.benchmark), one of the first look
-0.6 s (0.85 s of processor time); on n cores 2 / n of that. Old or busy processors take up to three times as long.
+Rule: a training step at the defaults takes 6.6 s on two cores (docs/speed.md, python -m tests.benchmark), one of the
+first look 0.6 s (0.85 s of processor time); on n cores 2 / n of that. Old or busy processors take up to three times as
+long.
 """
 import os
 import shlex
@@ -28,13 +29,14 @@ def own(dataroot, samples, validation):
     look = {**LOOK, 'niter': epochs, **({'max_dataset_size': LOOK_STEPS} if samples > LOOK_STEPS else {})}
     place = cores()
     lines = [f'train:   {_command(dataroot, os.path.join("runs", name))}',
-             f'         ({OPT().epochs} epochs at 256x256: about {_duration(OPT().epochs * samples * FULL_STEP * 2 / place)} on '
-             f'{place} CPU cores; meant for a GPU)',
+             f'         ({OPT().epochs} epochs at 256x256: about '
+             f'{_duration(OPT().epochs * samples * FULL_STEP * 2 / place)} on {place} CPU cores; meant for a GPU)',
              f'look:    {_command(dataroot, os.path.join("runs", f"{name}_look"), look)}',
-             f'         (a small first look: about {_duration(epochs * min(samples, LOOK_STEPS) * LOOK_STEP * 2 / place)} on {place} '
-             'CPU cores)']
+             f'         (a small first look: about '
+             f'{_duration(epochs * min(samples, LOOK_STEPS) * LOOK_STEP * 2 / place)} on {place} CPU cores)']
     if not validation:
-        lines.append('no sample was set aside for validation (--val): val.py has nothing to draw, and no score is possible')
+        lines.append('no sample was set aside for validation (--val): val.py has nothing to draw, and no score is '
+                     'possible')
     return lines
 
 

@@ -1,7 +1,8 @@
-"""Downloads as they come: members of a zip archive, or the same files unpacked, read one by one and never unpacked as a whole.
+"""Downloads as they come: members of a zip archive, or the same files unpacked,
+read one by one and never unpacked as a whole.
 
-A member's name never becomes a path: what is written is named by dataset.prepare. Members that would lead out of a folder, and
-links, are left aside all the same, and counted.
+A member's name never becomes a path: what is written is named by dataset.prepare. Members that would lead out of a
+folder, and links, are left aside all the same, and counted.
 """
 import contextlib
 import functools
@@ -34,7 +35,8 @@ class NamedBytes(io.BytesIO):
 def source(directory, archive, folder, unpacked=False, inside=''):
     """Where to read: the zip file directory/archive, else, if directory/folder holds the same files, directory/inside.
 
-    `inside` is where the zip file was unpacked to. With `unpacked` only the folder will do. InputError if nothing is there.
+    `inside` is where the zip file was unpacked to. With `unpacked` only the folder will do. InputError if nothing is
+    there.
     """
     packed, folder = os.path.join(directory, archive), os.path.join(directory, folder)
     if os.path.isfile(packed) and not unpacked:
@@ -42,9 +44,10 @@ def source(directory, archive, folder, unpacked=False, inside=''):
     if os.path.isdir(folder):
         return os.path.join(directory, inside)
     if unpacked:
-        raise InputError(f'{folder}: not there, and --link needs the files unpacked: unpack {archive} or leave --link out')
-    raise InputError(f'{packed}: not there, and neither is the folder {folder} with the same files unpacked: put one of them '
-                     'there or name another --archives')
+        raise InputError(f'{folder}: not there, and --link needs the files unpacked: unpack {archive} or leave --link '
+                         'out')
+    raise InputError(f'{packed}: not there, and neither is the folder {folder} with the same files unpacked: put one '
+                     'of them there or name another --archives')
 
 
 def members(path, prefix):
@@ -84,7 +87,9 @@ def read(member, largest=LARGEST):
 
 @contextlib.contextmanager
 def reading(member, largest):
-    """The binary stream of a member; DataError if it is missing, damaged, encrypted, beyond `largest` bytes, or a zip bomb."""
+    """The binary stream of a member; DataError if it is missing, damaged, encrypted, beyond `largest` bytes,
+    or a zip bomb.
+    """
     named = f'{member.archive}: {member.name}'
     try:
         if os.path.isdir(member.archive):
@@ -95,21 +100,25 @@ def reading(member, largest):
             info = archive.getinfo(member.name)     # zipfile reads no more than it declares
             size, packed, opened = info.file_size, info.compress_size, functools.partial(archive.open, info)
         if size > largest:
-            raise DataError(f'{named}: more than {largest} bytes, which no such file has: download the archive again', 'too large')
-        if packed is not None and size > LARGEST_RATIO * packed + 1000:
-            raise DataError(f'{named}: packed to {packed} of {size} bytes, which no such file can be: download the archive again',
+            raise DataError(f'{named}: more than {largest} bytes, which no such file has: download the archive again',
                             'too large')
+        if packed is not None and size > LARGEST_RATIO * packed + 1000:
+            raise DataError(f'{named}: packed to {packed} of {size} bytes, which no such file can be: download the '
+                            'archive again', 'too large')
         with opened() as file:
             yield file
     except InputError:
         raise
-    except Exception as error:  # damaged archives make zipfile raise nearly anything: zlib.error, EOFError, struct.error, ...
-        raise DataError(f'{named}: cannot read it ({" ".join(str(error).split()) or type(error).__name__}): download the archive '
-                        'again', 'unreadable file') from None
+    # damaged archives make zipfile raise nearly anything: zlib.error, EOFError, struct.error, ...
+    except Exception as error:
+        raise DataError(f'{named}: cannot read it ({" ".join(str(error).split()) or type(error).__name__}): download '
+                        'the archive again', 'unreadable file') from None
 
 
 def stamp(member):
-    """[name, size, date or, in an archive, checksum] of a member: others, once it has changed; [name] if it is not there."""
+    """[name, size, date or, in an archive, checksum] of a member: others, once it has changed;
+    [name] if it is not there.
+    """
     try:
         if os.path.isdir(member.archive):
             status = os.stat(path_of(member))

@@ -17,10 +17,12 @@ MARK = 'orange'  # of samples that were changed
 
 
 def contact_sheet(samples, colours, title):
-    """RGB image: `title`, and a column for each of up to SAMPLES of `samples`, evenly spaced, some of those with notes among them.
+    """RGB image: `title`, and a column for each of up to SAMPLES of `samples`, evenly spaced,
+    some of those with notes among them.
 
-    samples: (dataset.files.Sample, list of what was done to it). Photo, labels (ids as in the files) in `colours`, uint8
-    (classes, 3), and instance edges where there are instance maps; marked, and with the notes above, where there are some.
+    samples: (dataset.files.Sample, list of what was done to it). Photo, labels (ids as in the files) in `colours`,
+    uint8 (classes, 3), and instance edges where there are instance maps; marked, and with the notes above, where there
+    are some.
     """
     noted = _spread([index for index, (_, notes) in enumerate(samples) if notes], SAMPLES // 2)
     plain = _spread([index for index in range(len(samples)) if index not in noted], SAMPLES - len(noted))
@@ -38,7 +40,8 @@ def contact_sheet(samples, colours, title):
         for number, line in enumerate([sample.stem[-MOST_LETTERS:], *_wrapped(notes)], 1):
             _text(draw, (left + 2, LINE * number + 1), line)
         for y, picture in enumerate(column):
-            sheet.paste(picture, (left + (CELL[0] - picture.width) // 2, head + y * (CELL[1] + GAP) + (CELL[1] - picture.height) // 2))
+            sheet.paste(picture, (left + (CELL[0] - picture.width) // 2,
+                                  head + y * (CELL[1] + GAP) + (CELL[1] - picture.height) // 2))
     return sheet
 
 
@@ -55,7 +58,8 @@ def _text(draw, place, text):
 
 
 def _spread(found, most):
-    return [found[index] for index in np.unique(np.linspace(0, len(found) - 1, min(most, len(found))).round().astype(int))]
+    return [found[index]
+            for index in np.unique(np.linspace(0, len(found) - 1, min(most, len(found))).round().astype(int))]
 
 
 def _column(sample, colours):
@@ -65,7 +69,8 @@ def _column(sample, colours):
     size = max(1, round(photo.width * scale)), max(1, round(photo.height * scale))
     label = colourize(_small(ids, size), len(colours), colours)
     pictures = [photo.resize(size, Image.Resampling.BICUBIC), Image.fromarray(label)]
-    return pictures + ([Image.fromarray(edges(_small(load_instance(sample.instance), size)))] if sample.instance else [])
+    return pictures + ([Image.fromarray(edges(_small(load_instance(sample.instance), size)))] if sample.instance
+                       else [])
 
 
 def _small(ids, size):

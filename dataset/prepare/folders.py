@@ -28,19 +28,21 @@ def _ade20k(arguments):
         hostile.update(unsafe_photos + unsafe_labels)
         found += [Job(split, *row) for row in paired(photos, labels)]
     if not found:
-        raise InputError(f'{archive}: no files {ADE20K}/images/training/*.jpg in it: name the folder that holds {ADE20K} or '
-                         f'{ADE20K}.zip with --archives')
+        raise InputError(f'{archive}: no files {ADE20K}/images/training/*.jpg in it: name the folder that holds '
+                         f'{ADE20K} or {ADE20K}.zip with --archives')
     if arguments.command == 'ade20k_outdoor':
-        wanted = _listed(arguments.list) if arguments.list else _outdoor_stems(Member(archive, f'{ADE20K}/sceneCategories.txt'))
+        wanted = _listed(arguments.list) if arguments.list \
+            else _outdoor_stems(Member(archive, f'{ADE20K}/sceneCategories.txt'))
         found = [job for job in found if job.stem in wanted]
         if not found:
-            raise InputError(f'{arguments.list or "sceneCategories.txt"}: none of its pictures is in {archive}: it must list names '
-                             'such as ADE_train_00000001')
+            raise InputError(f'{arguments.list or "sceneCategories.txt"}: none of its pictures is in {archive}: it '
+                             'must list names such as ADE_train_00000001')
     return found, sorted(hostile)
 
 
 def _outdoor_stems(member):
-    """set of the stems whose scene, in lines 'stem scene', is named in outdoor_scenes.txt or says outdoor or exterior."""
+    """set of the stems whose scene, in lines 'stem scene', is named in outdoor_scenes.txt or says outdoor or exterior.
+    """
     with open(OUTDOOR_SCENES) as file:
         known = {line.strip() for line in file if line.strip() and not line.startswith('#')}
     rows = [line.split() for line in read(member).getvalue().decode(errors='replace').splitlines()]
@@ -68,19 +70,21 @@ def _cityscapes(arguments):
         hostile.update(unsafe_photos + unsafe_maps)
         found += [Job(split, *row) for row in paired(photos, labels, instances)]
     if not found:
-        raise InputError(f'{photo_source}: no files leftImg8bit/train/CITY/*_leftImg8bit.png in it: name the folder that holds '
-                         'leftImg8bit and gtFine, or their archives, with --archives')
+        raise InputError(f'{photo_source}: no files leftImg8bit/train/CITY/*_leftImg8bit.png in it: name the folder '
+                         'that holds leftImg8bit and gtFine, or their archives, with --archives')
     return found, sorted(hostile)
 
 
 def _by_key(archive, prefix, ending):
     names, hostile = members(archive, prefix)
-    return {os.path.basename(name)[:-len(ending)]: Member(archive, name) for name in names if name.endswith(ending)}, hostile
+    return {os.path.basename(name)[:-len(ending)]: Member(archive, name)
+            for name in names if name.endswith(ending)}, hostile
 
 
 def maker(arguments):
     """What dataset.prepare.samples.prepare calls for each sample."""
-    return functools.partial(_make_cityscapes if arguments.command == 'cityscapes' else _make_ade20k, link=arguments.link)
+    return functools.partial(_make_cityscapes if arguments.command == 'cityscapes' else _make_ade20k,
+                             link=arguments.link)
 
 
 def _make_ade20k(job, link):
@@ -108,5 +112,5 @@ def _make_cityscapes(job, link):
 def _check_ids(label_file, label, top, allowed):
     wrong = np.unique(label[(label < 0) | (label > top)])
     if len(wrong):
-        raise DataError(f'{label_file}: label value {wrong[0]}, allowed: {allowed}: left out; is this the right archive?',
-                        'label value')
+        raise DataError(f'{label_file}: label value {wrong[0]}, allowed: {allowed}: left out; is this the right '
+                        'archive?', 'label value')

@@ -24,15 +24,17 @@ SHAPES_DIFFER = 0.02   # part by which width / height of map and photo may diffe
 
 
 class Sources:
-    """The folders that --images, --labels, ... name: their files paired, once, and divided into training and validation.
+    """The folders that --images, --labels, ...
+    name: their files paired, once, and divided into training and validation.
 
-    guessed: lines that say which pairs rest on a guess; divided: a sentence on the validation samples. InputError for a folder that
-    cannot be listed, a name with two partners, and flags that contradict each other.
+    guessed: lines that say which pairs rest on a guess; divided: a sentence on the validation samples. InputError for a
+    folder that cannot be listed, a name with two partners, and flags that contradict each other.
     """
 
     def __init__(self, arguments):
         if not 0 <= arguments.val < 1:
-            raise InputError(f'--val {arguments.val}: allowed: 0 to less than 1, the fraction of the samples for validation')
+            raise InputError(f'--val {arguments.val}: allowed: 0 to less than 1, the fraction of the samples for '
+                             'validation')
         self.arguments, self.divided = arguments, ''
         self.with_instances = arguments.instances not in ('none', 'components')
         self.own_split = self._own_split()
@@ -57,15 +59,16 @@ class Sources:
     def folders(self):
         """dict: flag -> the folder it names, as the set's record keeps it."""
         names = ['images', 'labels', 'val_images', 'val_labels', 'val_instances'] + ['instances'] * self.with_instances
-        return {name: os.path.realpath(getattr(self.arguments, name)) for name in names if getattr(self.arguments, name)}
+        return {name: os.path.realpath(getattr(self.arguments, name))
+                for name in names if getattr(self.arguments, name)}
 
     def paths(self, part):
         """Paths of all files of a part: photo, label or instance."""
         return [path_of(getattr(row, part)) for row in self.rows + self.val_rows if getattr(row, part)]
 
     def jobs(self, left_out=()):
-        """Jobs, sorted. Those for validation, where no folders of their own are named, are drawn from what is whole and not
-        among `left_out`, a set of stems.
+        """Jobs, sorted. Those for validation, where no folders of their own are named,
+        are drawn from what is whole and not among `left_out`, a set of stems.
         """
         if self.own_split:
             return sorted([_job('train', row) for row in self.rows] + [_job('val', row) for row in self.val_rows])
@@ -100,7 +103,9 @@ def table_of(path):
 
 
 def names_of(path, void=()):
-    """list of the class names in the file of --names, by id, without those of the last ids if these are void; InputError."""
+    """list of the class names in the file of --names, by id,
+    without those of the last ids if these are void; InputError.
+    """
     try:
         found = read_names(path)
     except OSError as error:
@@ -113,7 +118,9 @@ def names_of(path, void=()):
 
 
 def classes_of(arguments):
-    """(list of dataset.palette.Class of --colours, or None; list of the names of --names); InputError, before anything is made."""
+    """(list of dataset.palette.Class of --colours, or None; list of the names of --names);
+    InputError, before anything is made.
+    """
     if arguments.colours and arguments.names:
         raise InputError('--colours and --names both give names: leave --names out, the names are those of the table')
     table = table_of(arguments.colours) if arguments.colours else None
@@ -139,7 +146,9 @@ def palette_colours(maps):
 
 
 def check_not_masks(maps, arguments):
-    """InputError if all the label maps, paths, hold greys to look at, such as masks of 0 and 255, where 255 means unlabelled."""
+    """InputError if all the label maps, paths, hold greys to look at, such as masks of 0 and 255,
+    where 255 means unlabelled.
+    """
     values = masks(maps)
     if not values or values[-1] in arguments.void:
         return
@@ -147,8 +156,8 @@ def check_not_masks(maps, arguments):
     listed = f'{", ".join(map(str, others))} and {white} alone'
     lines = ', '.join(f'"{step} {value} {value} {value} NAME"' for step, value in enumerate(values))
     remedy = f'--colours FILE with the lines {lines}' if white == UNLABELLED else 'save the maps with 8 bits, 0 to 255'
-    raise InputError(f'--labels {arguments.labels}: the maps hold {listed}, and 255 means unlabelled: if {white} is a class, as '
-                     f'white in a mask, {remedy}; if it is unlabelled, --void {white}')
+    raise InputError(f'--labels {arguments.labels}: the maps hold {listed}, and 255 means unlabelled: if {white} is a '
+                     f'class, as white in a mask, {remedy}; if it is unlabelled, --void {white}')
 
 
 def _make(job, table, instances, link, void=(), classes=None, fit='none', span=None):
@@ -157,7 +166,8 @@ def _make(job, table, instances, link, void=(), classes=None, fit='none', span=N
     label, notes = decoded.ids.astype(np.int32), noted('label map', decoded)
     label = np.where(np.isin(label, void), UNLABELLED, label) if void else label
     if label.min(initial=0) < 0 or label.max(initial=0) > 65535:
-        raise DataError(f'{label_file}: label values {label.min()} .. {label.max()}, allowed: 0 .. 65535: left out', 'label value')
+        raise DataError(f'{label_file}: label values {label.min()} .. {label.max()}, allowed: 0 .. 65535: left out',
+                        'label value')
     known = label[label != UNLABELLED]
     facts = {'highest': int(known.max(initial=0)), 'unlabelled': bool(known.size < label.size)}
     if classes is not None and facts['highest'] >= classes:
@@ -193,38 +203,44 @@ def _make(job, table, instances, link, void=(), classes=None, fit='none', span=N
 
 
 def _fitted(file, ids, job):
-    """(ids (H, W) at the size of the job's photo, by nearest pixel, whether that is another); DataError for another shape."""
+    """(ids (H, W) at the size of the job's photo, by nearest pixel, whether that is another);
+    DataError for another shape.
+    """
     if job.photo is None:
         return ids, False   # which photo_and_sizes says
     width, height = load_photo(read(job.photo), ids.shape[::-1]).size
     if ids.shape == (height, width):
         return ids, False
     if abs(ids.shape[1] * height / (ids.shape[0] * width) - 1) > SHAPES_DIFFER:
-        raise DataError(f'{file}: {ids.shape[1]} wide and {ids.shape[0]} high, its photo {width} and {height}: another shape, '
-                        'which --fit photo would distort: left out; is it turned, or cut?', 'different sizes')
+        raise DataError(f'{file}: {ids.shape[1]} wide and {ids.shape[0]} high, its photo {width} and {height}: another '
+                        'shape, which --fit photo would distort: left out; is it turned, or cut?', 'different sizes')
     return np.asarray(Image.fromarray(ids.astype(np.int32)).resize((width, height), Image.Resampling.NEAREST)), True
 
 
 def ids_of_colours(file, table):
-    """LabelMap of a colour-coded picture; DataError naming the colours that are not in `table` and the nearest known."""
+    """LabelMap of a colour-coded picture; DataError naming the colours that are not in `table` and the nearest known.
+    """
     decoded, unknown = read_colours(file, {entry.colour: entry.id for entry in table})
     if unknown and all(len(set(colour)) == 1 and colour[0] in {entry.id for entry in table} for _, colour in unknown):
-        raise DataError(f'{file}: holds {", ".join(str(colour[0]) for _, colour in unknown[:3])}, which are ids of the table of '
-                        '--colours, not its colours: leave --colours out; --names FILE gives the names', 'unknown colour')
+        raise DataError(f'{file}: holds {", ".join(str(colour[0]) for _, colour in unknown[:3])}, which are ids of the '
+                        'table of --colours, not its colours: leave --colours out; --names FILE gives the names',
+                        'unknown colour')
     if unknown:
         known = np.array([entry.colour for entry in table])
         named = []
         for count, colour in unknown[:3]:
             nearest = table[int(((known - np.array(colour)) ** 2).sum(1).argmin())]
-            named.append(f'{colour} in {count} pixels (nearest known: {nearest.colour}, id {nearest.id}, {nearest.name})')
+            named.append(f'{colour} in {count} pixels (nearest known: {nearest.colour}, id {nearest.id}, '
+                         f'{nearest.name})')
         more = f' and {len(unknown) - 3} more' if len(unknown) > 3 else ''
-        raise DataError(f'{file}: {len(unknown)} unknown colours: {", ".join(named)}{more}: add them to the table of --colours, or '
-                        'mend the picture', 'unknown colour')
+        raise DataError(f'{file}: {len(unknown)} unknown colours: {", ".join(named)}{more}: add them to the table of '
+                        '--colours, or mend the picture', 'unknown colour')
     return decoded
 
 
 def components(label):
-    """int64 (H, W): a number, from 1, for each 4-connected region of one class in `label` (H, W); unlabelled pixels are 0.
+    """int64 (H, W): a number, from 1, for each 4-connected region of one class in `label` (H, W);
+    unlabelled pixels are 0.
 
     Touching objects of one class stay one region: labels alone cannot tell them apart.
     """

@@ -19,10 +19,12 @@ from runtime.errors import InputError, printable
 
 Row = namedtuple('Row', 'stem folder photo label instance')   # stem in the set; folder: without roles; Members or None
 
-MAP = (r'gt_?fine|gt_?coarse|label(?:_?train)?_?ids?|color_?ids|labels?|lbls?|label_images(?:_semantic)?|masks?(?:_machine)?|gts?|'
-       r'ground_?truths?|seg(?:s|map|mask|mentations?)?|segmentation_?(?:class|object)(?:_?(?:png|raw|aug))?|annot(?:s|ation|ations)?|'
-       r'ann|sem(?:antic)?|matte|trimaps?|l|inst(?:ance)?s?(?:_?ids)?')
-PHOTO = r'left_?img_?8bit|jpeg_?images|(?:original_?)?(?:images?|imgs?|photos?|pictures?|pics?)|rgb|sat|orig(?:inals?)?|im|default'
+MAP = (r'gt_?fine|gt_?coarse|label(?:_?train)?_?ids?|color_?ids|labels?|lbls?|label_images(?:_semantic)?|'
+       r'masks?(?:_machine)?|gts?|ground_?truths?|seg(?:s|map|mask|mentations?)?|'
+       r'segmentation_?(?:class|object)(?:_?(?:png|raw|aug))?|annot(?:s|ation|ations)?|ann|sem(?:antic)?|matte|trimaps?|'
+       r'l|inst(?:ance)?s?(?:_?ids)?')
+PHOTO = (r'left_?img_?8bit|jpeg_?images|(?:original_?)?(?:images?|imgs?|photos?|pictures?|pics?)|rgb|sat|'
+         r'orig(?:inals?)?|im|default')
 SEPARATOR = r'[\s_.\-]+'
 ENDS, BEGINS, WHOLE = {}, {}, {}   # kind -> pattern
 for kind, words in (('map', MAP), ('photo', PHOTO), ('any', f'{MAP}|{PHOTO}')):
@@ -53,12 +55,14 @@ def below(folder, option):
         found += [name if inside == '.' else f'{inside}/{name}' for name in files
                   if name.lower().endswith(ENDINGS) and not name.startswith('.')]
     if not found:
-        raise InputError(f'{option} {folder}: no images in it or below it, expected files that end in {" ".join(ENDINGS)}')
+        raise InputError(f'{option} {folder}: no images in it or below it, expected files that end in '
+                         f'{" ".join(ENDINGS)}')
     return sorted(found)
 
 
 def rows(folders, options):
-    """(list of Row, sorted by stem, lines that say what was guessed), of folders: dict 'photo', 'label', perhaps 'instance'.
+    """(list of Row, sorted by stem, lines that say what was guessed), of folders:
+    dict 'photo', 'label', perhaps 'instance'.
 
     options: their flags. A Row lacks what has no partner. InputError where a name has two.
     """
@@ -82,7 +86,8 @@ def rows(folders, options):
 
 def _roles(files, folders, options):
     """(files without what belongs to another role, lines that say what was guessed)."""
-    places = {part: {os.path.realpath(os.path.join(*member)): member for member in members} for part, members in files.items()}
+    places = {part: {os.path.realpath(os.path.join(*member)): member for member in members}
+              for part, members in files.items()}
     guessed = []
     shared = set(places['photo']) & set(places['label'])
     if shared and os.path.realpath(folders['photo']) == os.path.realpath(folders['label']):
@@ -90,11 +95,12 @@ def _roles(files, folders, options):
         by_name = defaultdict(list)
         for path in shared - maps:
             by_name[letters(os.path.splitext(path)[0])].append(path)
-        beside = {path for paths in by_name.values() if len(paths) == 2 and len(_lossless(paths)) == 1 for path in _lossless(paths)}
+        beside = {path for paths in by_name.values() if len(paths) == 2 and len(_lossless(paths)) == 1
+                  for path in _lossless(paths)}
         if not maps | beside:
-            raise InputError(f'{options["photo"]} and {options["label"]} {folders["label"]}: one folder for both, and no name tells '
-                             'label maps from photos (a_mask.png beside a.jpg, or a.png beside a.jpg): move the maps to a folder '
-                             'of their own')
+            raise InputError(f'{options["photo"]} and {options["label"]} {folders["label"]}: one folder for both, and '
+                             'no name tells label maps from photos (a_mask.png beside a.jpg, or a.png beside a.jpg): '
+                             'move the maps to a folder of their own')
         if beside:
             guessed.append(f'{len(beside)} files taken for label maps, since a JPEG of the same name lies beside each: '
                            f'{_example(beside)}')
@@ -105,7 +111,8 @@ def _roles(files, folders, options):
              'label': [member for path, member in places['label'].items() if path not in shared - maps]}
     if 'instance' in files:
         instances = set(places['instance'])
-        files['photo'] = [member for member in files['photo'] if os.path.realpath(os.path.join(*member)) not in instances]
+        files['photo'] = [member for member in files['photo']
+                          if os.path.realpath(os.path.join(*member)) not in instances]
     return files, guessed
 
 
@@ -184,19 +191,22 @@ def _paired(photos, others, part, options):
         if here and number > 1:
             photo = min(here)
             what = {'label': 'label maps', 'instance': 'instance maps'}[part]
-            guessed.append(f'{len(here)} {what} paired by name {how}: {printable(photo.name)} and {printable(here[photo].name)}')
+            guessed.append(f'{len(here)} {what} paired by name {how}: {printable(photo.name)} and '
+                           f'{printable(here[photo].name)}')
     return found, guessed
 
 
 def _only(members, option, kind, number):
-    """The one member; of an image and its JPEG the map is the lossless one; None in the last round, which is a guess."""
+    """The one member; of an image and its JPEG the map is the lossless one; None in the last round, which is a guess.
+    """
     if len(members) > 1 and kind != 'photo' and len(_lossless(member.name for member in members)) == 1:
         members = [member for member in members if _lossless([member.name])]
     if len(members) == 1:
         return members[0]
     if number == len(ROUNDS) - 1:
         return None
-    raise InputError(same_but_for_the_ending(f'{option} {members[0].archive}', members[0].name, members[1].name) if number < 2 else
+    raise InputError(same_but_for_the_ending(f'{option} {members[0].archive}', members[0].name, members[1].name)
+                     if number < 2 else
                      f'{option} {members[0].archive}: {members[0].name} and {members[1].name} both fit one '
                      f'{"map" if kind == "photo" else "photo"} by their names: leave one kind in the folder')
 
@@ -208,7 +218,9 @@ def _folder(member):
 
 
 def _stem(member):
-    """The name in the set: the file's own, after the folders that it lies in; a very long one is cut, and ends in a checksum."""
+    """The name in the set: the file's own, after the folders that it lies in;
+    a very long one is cut, and ends in a checksum.
+    """
     folder, name = _folder(member), letters(os.path.splitext(os.path.basename(member.name))[0])
     if WHOLE['any'].fullmatch(name) and folder:      # labelme's a_json/img.png
         folder, name = os.path.dirname(folder), os.path.basename(folder)

@@ -1,4 +1,6 @@
-"""What dataset.prepare says at its end, on the screen and in report.txt: first of all whether it left everything as it was."""
+"""What dataset.prepare says at its end, on the screen and in report.txt:
+first of all whether it left everything as it was.
+"""
 import os
 from collections import defaultdict
 
@@ -20,7 +22,8 @@ class Report:
         self.unsafe = list(unsafe)
         good = [record for record in records if 'left_out' not in record]
         self.altered = {
-            'left out': [f'{record["split"]} {record["stem"]}: {record["left_out"]}' for record in records if 'left_out' in record]
+            'left out': [f'{record["split"]} {record["stem"]}: {record["left_out"]}'
+                         for record in records if 'left_out' in record]
             + [f'not taken from the archive, its name or kind is not safe: {name!r}' for name in self.unsafe],
             'changed': _noted(good, 'notes'), 'suspicious': _noted(good, 'flaws'), 'guessed': list(guessed)}
         self.grey = [f'{record["split"]} {record["stem"]}' for record in good if record['grey']]
@@ -66,7 +69,8 @@ def _since(outcome):
     kinds = (('made anew, since a source or a setting is another', outcome.anew), ('new', outcome.new),
              ('removed, since its source is gone or it changed sides', outcome.gone))
     lines = [f'settings changed: {", ".join(outcome.changed)}'] * bool(outcome.changed)
-    lines += [f'{len(records)} {kind}: {_named([record["stem"] for record in records])}' for kind, records in kinds if records]
+    lines += [f'{len(records)} {kind}: {_named([record["stem"] for record in records])}'
+              for kind, records in kinds if records]
     return lines or ['all samples are as they were']
 
 

@@ -1,8 +1,9 @@
-"""Samples of a data set, made in parallel and recorded as they are made: a killed command goes on, a repeated one follows its sources.
+"""Samples of a data set, made in parallel and recorded as they are made:
+a killed command goes on, a repeated one follows its sources.
 
-prepared.jsonl in the target says what made it (first line), and of every sample what it was made from, what was written, and what
-was noted on the way, in a fixed order. It is also the mark by which a folder is known as this program's own: only files that it
-lists, and that are as they were written, are ever replaced or removed.
+prepared.jsonl in the target says what made it (first line), and of every sample what it was made from, what was
+written, and what was noted on the way, in a fixed order. It is also the mark by which a folder is known as this
+program's own: only files that it lists, and that are as they were written, are ever replaced or removed.
 """
 import functools
 import hashlib
@@ -39,8 +40,8 @@ OF_ANOTHER_SET = 'made by', 'official ids'              # settings that are refu
 
 # photo, label, instance: dataset.prepare.archive.Member, or None; details: what else the maker needs, of any kind
 Job = namedtuple('Job', 'split stem photo label instance details', defaults=(None, None))
-# records: dicts, one for each job; new, anew: those made for the first time, and made otherwise; gone: those removed; changed:
-# names of the settings that are others than before; before: whether the set was there
+# records: dicts, one for each job; new, anew: those made for the first time, and made otherwise; gone: those removed;
+# changed: names of the settings that are others than before; before: whether the set was there
 class Outcome(namedtuple('Outcome', 'records new anew gone changed before')):
     def after(self, other):
         """Outcome of both, where this one only moved some samples to the other side."""
@@ -50,12 +51,14 @@ class Outcome(namedtuple('Outcome', 'records new anew gone changed before')):
 
 
 def prepare(root, settings, jobs, make):
-    """Outcome of all jobs; a record is a dict with split and stem, then the maker's facts or, without files, left_out: the reason.
+    """Outcome of all jobs; a record is a dict with split and stem, then the maker's facts or, without files,
+    left_out: the reason.
 
-    make(job) -> (files, facts); files: dict 'img', 'label', 'inst' -> (ending, bytes, or Member to link to); facts: dict for the
-    record. Its DataErrors become `left_out`; the same command tries those samples again. A sample is made again if a source has
-    another size or date (in archives: checksum), if `settings` differ, or if a file of it is missing; what is no longer among the
-    jobs is removed. InputError if root holds anything of another origin, or is another set.
+    make(job) -> (files, facts); files: dict 'img', 'label', 'inst' -> (ending, bytes, or Member to link to); facts:
+    dict for the record. Its DataErrors become `left_out`; the same command tries those samples again. A sample is made
+    again if a source has another size or date (in archives: checksum), if `settings` differ, or if a file of it is
+    missing; what is no longer among the jobs is removed. InputError if root holds anything of another origin, or is
+    another set.
     """
     refuse_foreign(root)
     settings = json.loads(json.dumps(settings))   # as the record gives them back
@@ -68,7 +71,8 @@ def prepare(root, settings, jobs, make):
             for folder in sorted({f'{job.split}_{part}' for job in jobs for part in parts(settings)}):
                 os.makedirs(os.path.join(root, folder), exist_ok=True)
             there = _files_there(root)
-            left = [(*task, before.get(task[0][:2])) for task in tasks if not _is_current(task, before.get(task[0][:2]), there)]
+            left = [(*task, before.get(task[0][:2]))
+                    for task in tasks if not _is_current(task, before.get(task[0][:2]), there)]
             records = _make_all(root, before, left, len(jobs), functools.partial(_made, root=root, make=make))
             gone = [record for key, record in before.items() if key not in {job[:2] for job in jobs}]
             for record in gone:
@@ -77,8 +81,8 @@ def prepare(root, settings, jobs, make):
             _write_record(root, settings, records)
             _sweep(root)
     except WorkerKilled:
-        raise InputError(f'{root}: a process that prepares samples was killed, perhaps for want of memory: the same command goes '
-                         'on') from None
+        raise InputError(f'{root}: a process that prepares samples was killed, perhaps for want of memory: the same '
+                         'command goes on') from None
     except OSError as error:
         raise InputError(f'{root}: cannot write there ({error.strerror or error}): {GOES_ON}') from None
     old = {key: record.get('files') for key, record in before.items()}
@@ -96,7 +100,8 @@ def _tasks(settings, jobs):
     """list of (job, what its files are made from: for each part [name, size, date or checksum], and the settings)."""
     by = hashlib.sha256(json.dumps({name: value for name, value in settings.items() if name not in OF_THE_SPLIT},
                                    sort_keys=True).encode()).hexdigest()[:16]
-    return [(job, {**{part: stamp(getattr(job, part)) for part in PARTS if getattr(job, part)}, 'by': by}) for job in jobs]
+    return [(job, {**{part: stamp(getattr(job, part)) for part in PARTS if getattr(job, part)}, 'by': by})
+            for job in jobs]
 
 
 def _is_current(task, record, there):
@@ -137,28 +142,31 @@ def refuse_foreign(root):
         raise InputError(f'{root}: cannot write there: {error.strerror or error}') from None
     foreign = sorted(name for name in names if not name.startswith(UNFINISHED) and name != locking.FILE)
     if foreign and RECORD not in foreign:
-        raise InputError(f'{root}: found {foreign[0]}{" and more" if len(foreign) > 1 else ""}, not made by dataset.prepare, '
-                         'which overwrites nothing: name another --output, or move it away')
+        raise InputError(f'{root}: found {foreign[0]}{" and more" if len(foreign) > 1 else ""}, not made by '
+                         'dataset.prepare, which overwrites nothing: name another --output, or move it away')
 
 
 def _check_same_set(root, head, settings, before, tasks):
-    """Names of the settings that differ from the record's; InputError where they make another set, or other sources do."""
+    """Names of the settings that differ from the record's; InputError where they make another set, or other sources do.
+    """
     if head is None:
         return []
     known = {*head, *settings} if 'version' in head else {*head}
     changed = sorted(name for name in known - {'sources', 'version'} if head.get(name) != settings.get(name))
     if other := [name for name in changed if name in OF_ANOTHER_SET]:
-        raise InputError(f'{root}: made with other settings: {", ".join(f"{name} {head.get(name)}" for name in other)}, now '
-                         f'{", ".join(str(settings.get(name)) for name in other)} ({os.path.join(root, RECORD)}): name another '
-                         f'--output, or {ANEW}')
+        raise InputError(f'{root}: made with other settings: '
+                         f'{", ".join(f"{name} {head.get(name)}" for name in other)}, now '
+                         f'{", ".join(str(settings.get(name)) for name in other)} ({os.path.join(root, RECORD)}): name '
+                         f'another --output, or {ANEW}')
     old, new = head.get('sources'), settings['sources']
     if old is not None and old != new:   # folders that were moved are the same ones
         known = [(record.get('from'), source) for job, source in tasks if (record := before.get(job[:2]))]
         if len(known) < len(before) or any(_of_files(one or {}) != _of_files(source) for one, source in known):
             differ = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-            raise InputError(f'{root}: made from other sources: {", ".join(f"{name} {old.get(name)}" for name in differ)}, now '
-                             f'{", ".join(str(new.get(name)) for name in differ)} ({os.path.join(root, RECORD)}): name another '
-                             f'--output, or {ANEW}')
+            raise InputError(f'{root}: made from other sources: '
+                             f'{", ".join(f"{name} {old.get(name)}" for name in differ)}, now '
+                             f'{", ".join(str(new.get(name)) for name in differ)} ({os.path.join(root, RECORD)}): name '
+                             f'another --output, or {ANEW}')
     return changed
 
 
@@ -169,7 +177,9 @@ def _of_files(source):
 # ---- The record
 
 def read_record(root):
-    """(settings, dict: (split, stem) -> record) that earlier runs left in root, the last word on each; (None, {}) without one."""
+    """(settings, dict: (split, stem) -> record) that earlier runs left in root, the last word on each;
+    (None, {}) without one.
+    """
     path = os.path.join(root, RECORD)
     if not os.path.exists(path):
         return None, {}
@@ -179,7 +189,8 @@ def read_record(root):
     if not lines:
         return None, {}
     head = json_file.parsed(lines[0], HEAD, f'{path}, line 1', remedy)
-    records = [json_file.parsed(line, RECORDED, f'{path}, line {number}', remedy) for number, line in enumerate(lines[1:], 2)]
+    records = [json_file.parsed(line, RECORDED, f'{path}, line {number}', remedy)
+               for number, line in enumerate(lines[1:], 2)]
     return head, {_key(record): record for record in records}
 
 
@@ -196,7 +207,8 @@ def _files(value, field):
 
 
 HEAD = json_file.record({'made by': text()}, others=anything)
-RECORDED = json_file.record(dict(split=one_of('train', 'val'), stem=_stem), optional=dict(files=_files), others=anything)
+RECORDED = json_file.record(dict(split=one_of('train', 'val'), stem=_stem), optional=dict(files=_files),
+                            others=anything)
 
 
 def maker_of(root):
@@ -227,22 +239,25 @@ def _made(task, root, make):
         if before:
             _remove(root, before, {})
         return {**record, 'left_out': str(error)}
-    written = {part: [ending, _written(root, job, part, ending, content, before)] for part, (ending, content) in files.items()}
+    written = {part: [ending, _written(root, job, part, ending, content, before)]
+               for part, (ending, content) in files.items()}
     if before:
         _remove(root, before, written)
     return {**record, 'files': written, **facts}
 
 
 def _written(root, job, part, ending, content, before):
-    """The digest of the file, bytes or a Member to link to, that lies in the set now; InputError where one lies that is not ours."""
+    """The digest of the file, bytes or a Member to link to, that lies in the set now;
+    InputError where one lies that is not ours.
+    """
     path = os.path.join(root, f'{job.split}_{part}', job.stem + ending)
     digest = _digest(content) if isinstance(content, bytes) else f'link to {os.path.abspath(path_of(content))}'
     found = _state(path)
     if found == digest:
         return digest
     if found is not None and not _is_ours(found, before, part):
-        raise InputError(f'{path}: not as dataset.prepare wrote it, which replaces only what it made: take what was done there into '
-                         f'the sources, and move it away: {GOES_ON}')
+        raise InputError(f'{path}: not as dataset.prepare wrote it, which replaces only what it made: take what was '
+                         f'done there into the sources, and move it away: {GOES_ON}')
     with writing(path, GOES_ON, alone=False) as unfinished:
         if isinstance(content, bytes):
             with open(unfinished, 'wb') as file:
@@ -253,7 +268,9 @@ def _written(root, job, part, ending, content, before):
 
 
 def _remove(root, record, but):
-    """Remove the files of a record that are as they were written, but for those in the dict `but`: part -> (ending, digest)."""
+    """Remove the files of a record that are as they were written, but for those in the dict `but`:
+    part -> (ending, digest).
+    """
     for part in FOLDERS:
         folder = os.path.join(root, f'{record["split"]}_{part}')
         kept = but[part][0] if part in but else None
@@ -297,7 +314,8 @@ def _sweep(root):
 # ---- What makers share
 
 def photo_and_facts(job, label, *others, span=None, link=False):
-    """((ending, bytes or Member) of the photo, facts for the record); DataError if it is broken, or another size than the maps (H, W).
+    """((ending, bytes or Member) of the photo, facts for the record);
+    DataError if it is broken, or another size than the maps (H, W).
 
     A photo of more than 8 bits is made an 8-bit PNG by `span` (dataset.photo.Span).
     """
@@ -334,6 +352,8 @@ def png(ids):
 
 
 def paired(photos, labels, instances=None):
-    """Rows (stem, photo, label, instance) over all stems of three dicts stem -> Member, sorted; None for what is missing."""
+    """Rows (stem, photo, label, instance) over all stems of three dicts stem -> Member, sorted;
+    None for what is missing.
+    """
     stems = sorted(set(photos) | set(labels))
     return [(stem, photos.get(stem), labels.get(stem), (instances or {}).get(stem)) for stem in stems]

@@ -1,6 +1,8 @@
-"""Which samples are set aside for validation: whole photographs where they were cut into tiles, whole folders where there are some.
+"""Which samples are set aside for validation:
+whole photographs where they were cut into tiles, whole folders where there are some.
 
-Neighbouring tiles share streets and shadows: a network that has seen one knows half of the other, and scores too well on it.
+Neighbouring tiles share streets and shadows: a network that has seen one knows half of the other, and scores too well
+on it.
 """
 import hashlib
 import re
@@ -9,13 +11,16 @@ from collections import Counter, defaultdict
 AXIS = r'(?:r|row|c|col|x|y)?[_\-]?'
 TILE = re.compile(rf'(?P<of>.+?)[_\-. ]+{AXIS}(?P<row>\d{{1,5}})[_\-. x]+{AXIS}(?P<column>\d{{1,5}})', re.IGNORECASE)
 GROUPS = 'auto', 'none'
-NEAR = 2   # how many times more or fewer samples than wanted whole groups may make; beyond that samples are drawn one by one
+# how many times more or fewer samples than wanted whole groups may make; beyond that samples are drawn one by one
+NEAR = 2
 
 
 def set_aside(stems, folders, fraction, seed, group='auto'):
-    """(set of the stems for validation, a sentence that says how they were chosen) of samples named `stems` in `folders`.
+    """(set of the stems for validation, a sentence that says how they were chosen) of samples named `stems` in
+    `folders`.
 
-    `fraction` of them, at least one of several, drawn by `seed` and by their names alone: a new sample moves few of the others.
+    `fraction` of them, at least one of several, drawn by `seed` and by their names alone: a new sample moves few of the
+    others.
     """
     wanted = max(1, round(len(stems) * fraction)) if fraction and len(stems) > 1 else 0
     if not wanted:
@@ -28,12 +33,12 @@ def set_aside(stems, folders, fraction, seed, group='auto'):
         chosen = _whole_groups({name: len(inside) for name, inside in members.items()}, wanted, seed)
         found = {stem for name in chosen for stem in members[name]}
         if wanted / NEAR <= len(found) <= wanted * NEAR and len(chosen) < len(members):
-            return found, (f'validation: {len(found)} of {len(stems)} samples, all of {len(chosen)} of {len(members)} {kind} '
-                           f'({", ".join(chosen[:3])}{", ..." if len(chosen) > 3 else ""}), so that no neighbour of a validation sample '
-                           'is trained on (--group none draws them one by one)')
+            return found, (f'validation: {len(found)} of {len(stems)} samples, all of {len(chosen)} of {len(members)} '
+                           f'{kind} ({", ".join(chosen[:3])}{", ..." if len(chosen) > 3 else ""}), so that no '
+                           'neighbour of a validation sample is trained on (--group none draws them one by one)')
         return _one_by_one(stems, wanted, seed), (
-            f'validation: {wanted} of {len(stems)} samples, drawn one by one, since no choice of whole {kind} comes near that: '
-            'neighbours of validation samples may be trained on')
+            f'validation: {wanted} of {len(stems)} samples, drawn one by one, since no choice of whole {kind} comes '
+            'near that: neighbours of validation samples may be trained on')
     return _one_by_one(stems, wanted, seed), f'validation: {wanted} of {len(stems)} samples, drawn one by one'
 
 
@@ -63,13 +68,17 @@ def _groups(stems, folders):
 
 
 def _is_grid(places):
-    """Whether (row, column) pairs are tiles of one photograph: most places of a grid; numbers of dates and times are not."""
+    """Whether (row, column) pairs are tiles of one photograph: most places of a grid;
+    numbers of dates and times are not.
+    """
     rows, columns = ({place[side] for place in places} for side in (0, 1))
     return len(places) > 1 and 2 * len(places) >= len(rows) * len(columns)
 
 
 def _whole_groups(sizes, wanted, seed):
-    """Sorted names of the groups that make about `wanted` samples: in the order drawn, each that does not lead beyond it."""
+    """Sorted names of the groups that make about `wanted` samples:
+    in the order drawn, each that does not lead beyond it.
+    """
     order, chosen, count = sorted(sizes, key=lambda name: _draw(seed, name)), [], 0
     for name in order:
         if count + sizes[name] <= wanted:

@@ -26,7 +26,8 @@ def test_killed_and_restarted_equals_uninterrupted(scripts, tmp_path):
     whole = contents(tmp_path / 'whole')
     for attempt, after in enumerate((0, 30, 80)):
         root = tmp_path / f'killed_{attempt}'
-        process = subprocess.Popen([sys.executable, '-m', 'dataset.prepare', *map(str, arguments), root], cwd=REPOSITORY,
+        process = subprocess.Popen([sys.executable, '-m', 'dataset.prepare', *map(str, arguments), root],
+                                   cwd=REPOSITORY,
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         until(lambda: (root / 'prepared.jsonl').exists() and (root / 'prepared.jsonl').read_text().count('\n') > after,
               process=process)
@@ -73,7 +74,8 @@ def test_missing_and_damaged_archives(scripts, archives, tmp_path):
     to = '--output', tmp_path / 'a'
     assert says(scripts.prepare_failure('coco_stuff', '--archives', tmp_path, *to, fresh=True),
                 tmp_path / 'annotations_trainval2017.zip', 'not there', '--archives')
-    assert says(scripts.prepare_failure('coco_stuff', '--archives', archives, *to, '--link'), archives / 'train2017', '--link')
+    assert says(scripts.prepare_failure('coco_stuff', '--archives', archives, *to, '--link'), archives / 'train2017',
+                '--link')
     broken = tmp_path / 'broken'
     broken.mkdir()
     for path in archives.iterdir():
@@ -85,7 +87,8 @@ def test_missing_and_damaged_archives(scripts, archives, tmp_path):
                 'not the annotations of COCO')
     (broken / 'val2017.zip').write_bytes(b'PK not a zip')
     (broken / 'annotations_trainval2017.zip').write_bytes((archives / 'annotations_trainval2017.zip').read_bytes())
-    assert says(scripts.prepare_failure('coco_stuff', '--archives', broken, *to), 'val2017.zip', 'no readable zip archive')
+    assert says(scripts.prepare_failure('coco_stuff', '--archives', broken, *to), 'val2017.zip',
+                'no readable zip archive')
     assert not (tmp_path / 'a').exists()
 
 
@@ -98,7 +101,8 @@ def test_links_to_unpacked_photos(scripts, archives, coco, tmp_path):
     for name in ('train2017', 'val2017', 'annotations_trainval2017', 'stuffthingmaps_trainval2017'):
         with zipfile.ZipFile(archives / f'{name}.zip') as archive:
             folder = tmp_path / (name if name.startswith('stuff') else '')
-            archive.extractall(folder, [info for info in archive.namelist() if 'evil' not in info and 'link' not in info])
+            archive.extractall(folder,
+                               [info for info in archive.namelist() if 'evil' not in info and 'link' not in info])
     scripts.prepared('coco_stuff', '--archives', tmp_path, '--output', tmp_path / 'set', '--link')
     assert all((tmp_path / 'set' / name).is_symlink() for name in ('train_img/many.jpg', 'val_label/touching.png'))
     ours, other = contents(tmp_path / 'set'), contents(coco[0])
@@ -110,9 +114,11 @@ def test_links_to_unpacked_photos(scripts, archives, coco, tmp_path):
 def pack_sample(sample, coco, split):
     """Real maps as annotations: of things, a region for each official instance id."""
     for photo in sorted(Path(sample, f'{split}_img').iterdir()):
-        label, instance = (np.array(Image.open(Path(sample, f'{split}_{part}', f'{photo.stem}.png'))) for part in ('label', 'inst'))
+        label, instance = (np.array(Image.open(Path(sample, f'{split}_{part}', f'{photo.stem}.png')))
+                           for part in ('label', 'inst'))
         regions = [(label < 91) & (instance == index) for index in np.unique(instance[label < 91])]
-        coco.add(split, photo.stem, label, [(0, {'size': list(label.shape), 'counts': runs(region)}, 0) for region in regions],
+        coco.add(split, photo.stem, label,
+                 [(0, {'size': list(label.shape), 'counts': runs(region)}, 0) for region in regions],
                  photo.read_bytes())
 
 

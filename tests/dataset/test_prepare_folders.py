@@ -25,7 +25,8 @@ def write_ade20k(folder):
             scenes.append(f'{stem} {name}')
             label = np.zeros((40, 50))
             label[5:] = 150
-            for kind, content in (('images', picture(noise(index, (40, 50)), 'JPEG')), ('annotations', picture(label, 'PNG'))):
+            for kind, content in (('images', picture(noise(index, (40, 50)), 'JPEG')),
+                                  ('annotations', picture(label, 'PNG'))):
                 path = folder / 'ADEChallengeData2016' / kind / split / f'{stem}.{"jpg" if kind == "images" else "png"}'
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
@@ -46,7 +47,8 @@ def test_outdoor_scenes_of_ade20k(scripts, tmp_path):
     assert says(said, '3 samples', '--preset ade20k_outdoor_paper')
     assert names_in(tmp_path / 'set' / 'train_img') == ['ADE_train_00000001', 'ADE_train_00000003']
     (tmp_path / 'mine.txt').write_text('ADE_train_00000002\nADE_val_00000002.jpg\n')
-    scripts.prepared('ade20k_outdoor', '--archives', tmp_path, '--output', tmp_path / 'listed', '--list', tmp_path / 'mine.txt')
+    scripts.prepared('ade20k_outdoor', '--archives', tmp_path, '--output', tmp_path / 'listed', '--list',
+                     tmp_path / 'mine.txt')
     assert names_in(tmp_path / 'listed' / 'train_label') == ['ADE_train_00000002']
 
 
@@ -92,11 +94,15 @@ def write_own(folder, count=10):
 def test_own_colours(scripts, tmp_path):
     arguments = write_own(tmp_path)
     said = scripts.prepared(*arguments, tmp_path / 'text', '--colours', tmp_path / 'table.txt', '--val', '0.3')
-    assert says(said, 'problems: none', f'--dataroot {tmp_path}/text --output runs/text --log runs/text/log', '7 samples')
-    assert classes.settings_of(tmp_path / 'text') == {'label_nc': 2, 'no_instance': True, 'contain_dontcare_label': True}
-    said = scripts.prepared(*arguments, tmp_path / 'json', '--colours', tmp_path / 'table.json', '--val', '0.3', '--instances',
+    assert says(said, 'problems: none', f'--dataroot {tmp_path}/text --output runs/text --log runs/text/log',
+                '7 samples')
+    assert classes.settings_of(tmp_path / 'text') == {'label_nc': 2, 'no_instance': True,
+                                                      'contain_dontcare_label': True}
+    said = scripts.prepared(*arguments, tmp_path / 'json', '--colours', tmp_path / 'table.json', '--val', '0.3',
+                            '--instances',
                     'components')
-    assert classes.settings_of(tmp_path / 'json') == {'label_nc': 3, 'no_instance': False, 'contain_dontcare_label': False}
+    assert classes.settings_of(tmp_path / 'json') == {'label_nc': 3, 'no_instance': False,
+                                                      'contain_dontcare_label': False}
     for split, count in (('train', 7), ('val', 3)):
         assert len(names_in(tmp_path / 'json' / f'{split}_inst')) == count
         for path in (tmp_path / 'json' / f'{split}_label').iterdir():
@@ -106,7 +112,8 @@ def test_own_colours(scripts, tmp_path):
             instance = load_instance(tmp_path / 'json' / f'{split}_inst' / path.name)
             assert (edges(instance) == edges(ids)).all()
     table = classes.read(tmp_path / 'json')
-    assert table == {'names': ['red', 'green', 'blue'], 'colours': [[255, 0, 0], [0, 255, 0], [0, 0, 255]], 'label_nc': 3,
+    assert table == {'names': ['red', 'green', 'blue'], 'colours': [[255, 0, 0], [0, 255, 0], [0, 0, 255]],
+                     'label_nc': 3,
                      'unlabelled': False, 'instances': True, 'highest': 2, 'width': [48, 48], 'height': [40, 40]}
 
 
@@ -114,7 +121,8 @@ def test_the_split_follows_the_seed(scripts, tmp_path):
     arguments = write_own(tmp_path)
     splits = []
     for name, seed in (('a', 1), ('b', 1), ('c', 2)):
-        scripts.prepared(*arguments, tmp_path / name, '--colours', tmp_path / 'table.txt', '--val', '0.3', '--seed', seed)
+        scripts.prepared(*arguments, tmp_path / name, '--colours', tmp_path / 'table.txt', '--val', '0.3', '--seed',
+                         seed)
         splits.append(names_in(tmp_path / name / 'val_img'))
     assert splits[0] == splits[1] != splits[2]
 
@@ -125,19 +133,21 @@ def test_unknown_colours_are_named(scripts, tmp_path):
     pixels[:2, :4] = 70, 250, 83
     (tmp_path / 'labels' / '1.png').write_bytes(picture(pixels, 'PNG'))
     scripts.prepared(*arguments, tmp_path / 'set', '--colours', tmp_path / 'table.txt', '--val', '0')
-    assert says((tmp_path / 'set' / 'report.txt').read_text(), '1.png', '(70, 250, 83) in 8 pixels', '(0, 255, 0), id 1, green thing',
-                '--colours')
+    assert says((tmp_path / 'set' / 'report.txt').read_text(), '1.png', '(70, 250, 83) in 8 pixels',
+                '(0, 255, 0), id 1, green thing', '--colours')
     text = scripts.prepare_failure(*arguments, tmp_path / 'other')
     assert says(text, 'no sample could be made', 'mode RGB', '--colours')
 
 
 @pytest.mark.parametrize('table, words', [
     ('0 1 2\n', ['line 1', 'id red green blue name']), ('0 1 2 3 a\n1 1 2 3 b\n', ['line 2', '(1, 2, 3)', 'id 0']),
-    ('0 1 2 256 a\n', ['line 1', '255']), ('', ['no classes']), ('{"a": [1, 2]}', ['JSON']), ('{"a": ', []), ('[1]', ['JSON'])])
+    ('0 1 2 256 a\n', ['line 1', '255']), ('', ['no classes']), ('{"a": [1, 2]}', ['JSON']), ('{"a": ', []),
+    ('[1]', ['JSON'])])
 def test_wrong_tables(scripts, tmp_path, table, words):
     arguments = write_own(tmp_path, 1)
     (tmp_path / 'wrong').write_text(table)
-    assert says(scripts.prepare_failure(*arguments, tmp_path / 'set', '--colours', tmp_path / 'wrong'), tmp_path / 'wrong', *words)
+    assert says(scripts.prepare_failure(*arguments, tmp_path / 'set', '--colours', tmp_path / 'wrong'),
+                tmp_path / 'wrong', *words)
 
 
 def test_components_closed_form():
@@ -151,7 +161,8 @@ def test_components_closed_form():
 # ---- Generated scenes, and what a map holds
 
 def test_demo(scripts, tmp_path):
-    said = scripts.prepared('demo', '--output', tmp_path / 'set', '--train', 3, '--val', 1, '--height', 48, '--width', 64)
+    said = scripts.prepared('demo', '--output', tmp_path / 'set', '--train', 3, '--val', 1, '--height', 48, '--width',
+                            64)
     assert says(said, 'problems: none', tmp_path / 'set' / 'sheet.jpg', '--preset demo --dataroot')
 
 
@@ -159,8 +170,8 @@ def test_classes_of_a_label_map(scripts, tmp_path):
     """Outside a set nothing is named: the number 1 is no bicycle there."""
     (tmp_path / 'a.png').write_bytes(picture([[SKY] * 6 + [1] * 3 + [255]], 'PNG'))
     process = scripts.run('-m', 'dataset.classes', tmp_path / 'a.png', '--out', tmp_path / 'c.png')
-    assert says(process.stdout, 'classes.json: not there: classes have numbers, no names', '60.00%  156\n', '30.00%    1\n',
-                '10.00%  255  unlabelled', tmp_path / 'c.png') and 'bicycle' not in process.stdout
+    assert says(process.stdout, 'classes.json: not there: classes have numbers, no names', '60.00%  156\n',
+                '30.00%    1\n', '10.00%  255  unlabelled', tmp_path / 'c.png') and 'bicycle' not in process.stdout
     process = scripts.run('-m', 'dataset.classes', tmp_path / 'a.png', '--out', tmp_path / 'c.png')
     assert process.returncode == 1 and says(process.stderr, 'is there already', '--out')
     (tmp_path / 'mine/val_label').mkdir(parents=True)
@@ -169,5 +180,6 @@ def test_classes_of_a_label_map(scripts, tmp_path):
     process = scripts.run('-m', 'dataset.classes', tmp_path / 'mine/val_label/b.png', '--out', tmp_path / 'd.png')
     assert says(process.stdout, '60.00%    1  grass', '30.00%    0  sky', '10.00%  255  unlabelled')
     assert Image.open(tmp_path / 'd.png').getpixel((0, 0)) == (1, 2, 3)
-    process = scripts.run('-m', 'dataset.classes', tmp_path / 'mine/val_label/b.png', '--label_nc', 9, '--out', tmp_path / 'e.png')
+    process = scripts.run('-m', 'dataset.classes', tmp_path / 'mine/val_label/b.png', '--label_nc', 9, '--out',
+                          tmp_path / 'e.png')
     assert process.returncode == 1 and says(process.stderr, '--label_nc 9', 'mine/classes.json has 3 classes')

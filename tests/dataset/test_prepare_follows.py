@@ -1,4 +1,6 @@
-"""dataset.prepare folder again: it follows its sources, says what it made anew, and touches nothing that it did not make."""
+"""dataset.prepare folder again: it follows its sources, says what it made anew,
+and touches nothing that it did not make.
+"""
 import json
 import os
 import shutil
@@ -22,7 +24,8 @@ def write_source(folder, count=6, top=3):
         ids = np.random.default_rng(index).integers(0, top, (5, 6)).repeat(8, 0).repeat(8, 1)
         (folder / f'photos/{index}.png').write_bytes(picture(noise(index, ids.shape), 'PNG'))
         (folder / f'maps/{index}.png').write_bytes(picture(ids, 'PNG'))
-    return ['folder', '--images', folder / 'photos', '--labels', folder / 'maps', '--output', folder / 'set', '--val', 0]
+    return ['folder', '--images', folder / 'photos', '--labels', folder / 'maps', '--output', folder / 'set', '--val',
+            0]
 
 
 def relabel(path, old, new):
@@ -103,7 +106,8 @@ def test_another_source_is_refused_and_a_moved_one_is_not(scripts, tmp_path):
     before = contents(tmp_path / 'a/set')
     other = [str(word).replace('/a/photos', '/b/photos').replace('/a/maps', '/b/maps') for word in words]
     said = scripts.prepare_failure(*other)
-    assert says(said, tmp_path / 'a/set', 'made from other sources', tmp_path / 'a/maps', tmp_path / 'b/maps', '--output')
+    assert says(said, tmp_path / 'a/set', 'made from other sources', tmp_path / 'a/maps', tmp_path / 'b/maps',
+                '--output')
     assert contents(tmp_path / 'a/set') == before
     (tmp_path / 'a/maps').rename(tmp_path / 'a/moved')
     moved = [str(word).replace('/a/maps', '/a/moved') for word in words]
@@ -145,13 +149,16 @@ def test_a_set_of_an_earlier_version_is_made_anew(scripts, tmp_path):
     scripts.prepared(*words)
     relabel(tmp_path / 'maps/0.png', 2, 0)
     record = tmp_path / 'set/prepared.jsonl'
-    head = {'made by': 'dataset.prepare folder', 'link': False, 'instances': False, 'colours': None, 'seed': 0, 'val': 0.0,
-            'instances from': 'none'}
+    head = {'made by': 'dataset.prepare folder', 'link': False, 'instances': False, 'colours': None, 'seed': 0,
+            'val': 0.0, 'instances from': 'none'}
     lines = [json.loads(line) for line in record.read_text().splitlines()[1:]]
-    record.write_text('\n'.join(map(json.dumps, [head, *({name: line[name] for name in ('split', 'stem', 'highest', 'unlabelled',
-                                                                                       'grey')} for line in lines)])) + '\n')
+    record.write_text('\n'.join(map(json.dumps,
+                                    [head, *({name: line[name] for name in ('split', 'stem', 'highest', 'unlabelled',
+                                                                                       'grey')} for line in lines)])) +
+                      '\n')
     assert '6 made anew' in scripts.prepared(*words)
-    assert np.array_equal(np.array(Image.open(tmp_path / 'set/train_label/0.png')), np.array(Image.open(tmp_path / 'maps/0.png')))
+    assert np.array_equal(np.array(Image.open(tmp_path / 'set/train_label/0.png')),
+                          np.array(Image.open(tmp_path / 'maps/0.png')))
 
 
 def test_names_written_into_a_set_by_hand_stay(scripts, tmp_path):
@@ -195,7 +202,8 @@ def test_tiles_of_a_photograph_are_not_divided(stem):
 @pytest.mark.parametrize('names, folders, said', [
     ([f'IMG_20200{index % 9}0{index % 7}_12{index:04d}' for index in range(60)], None, 'drawn one by one'),
     ([f'{index:06d}' for index in range(60)], None, 'drawn one by one'),
-    ([f'x_{row}_{column}' for row in range(9) for column in range(9)], None, 'neighbours of validation samples may be trained on'),
+    ([f'x_{row}_{column}' for row in range(9) for column in range(9)], None,
+     'neighbours of validation samples may be trained on'),
     ([str(index) for index in range(60)], [str(index % 10) for index in range(60)], 'all of 1 of 10 folders')])
 def test_what_are_no_tiles(names, folders, said):
     val, sentence = set_aside(names, folders or [''] * len(names), 0.1, 0)

@@ -1,4 +1,6 @@
-"""dataset.prepare folder: a set's own validation folders, ids that mean unlabelled, class names, and maps of another size."""
+"""dataset.prepare folder: a set's own validation folders, ids that mean unlabelled, class names,
+and maps of another size.
+"""
 import json
 
 import numpy as np
@@ -18,8 +20,8 @@ def write_split(folder):
             label[:10], label[10:20], label[20:24] = 1, 2, 7
             (folder / f'{split}labels/{stem}.png').write_bytes(picture(label, 'PNG'))
             (folder / f'{split}images/{stem}.png').write_bytes(picture(noise(stem + 10 * bool(split)), 'PNG'))
-    return ['folder', '--images', folder / 'images', '--labels', folder / 'labels', '--val_images', folder / 'val_images',
-            '--val_labels', folder / 'val_labels']
+    return ['folder', '--images', folder / 'images', '--labels', folder / 'labels', '--val_images',
+            folder / 'val_images', '--val_labels', folder / 'val_labels']
 
 
 def known(root):
@@ -28,7 +30,9 @@ def known(root):
 
 
 def test_own_split_void_and_names(scripts, tmp_path):
-    """Validation comes from its own folders, whose names may be those of training; the void id becomes 255; names are kept."""
+    """Validation comes from its own folders, whose names may be those of training; the void id becomes 255;
+    names are kept.
+    """
     words = write_split(tmp_path)
     (tmp_path / 'names').write_text('# by id\nsky\nroad # and pavement\ntree\n')
     said = scripts.prepared(*words, '--void', 7, '--names', tmp_path / 'names', '--output', tmp_path / 'set')
@@ -40,7 +44,8 @@ def test_own_split_void_and_names(scripts, tmp_path):
     assert known(tmp_path / 'set') == (['sky', 'road', 'tree'], 3, True, False)
     assert 'report: nothing was changed, guessed or left out' in said
     plain = scripts.prepared(*words, '--void', 7, '--output', tmp_path / 'plain')
-    assert 'guessed: 3 classes, since the highest id is 2, in the map of 0' in plain and 'training photos too' not in said + plain
+    assert 'guessed: 3 classes, since the highest id is 2, in the map of 0' in plain and \
+        'training photos too' not in said + plain
     assert known(tmp_path / 'plain') == (['0', '1', '2'], 3, True, False)
 
 
@@ -63,14 +68,17 @@ def test_names_beyond_the_ids_and_behind_them(scripts, tmp_path):
     assert 'label value 2, but --names has 2 names, for 0 .. 1' in scripts.prepare_failure(
         *words, '--void', 7, '--names', tmp_path / 'names', '--output', tmp_path / 'two')
     (tmp_path / 'names').write_text('sky\n\ntree\n')
-    assert 'line 2 is empty' in scripts.prepare_failure(*words, '--names', tmp_path / 'names', '--output', tmp_path / 'none')
+    assert 'line 2 is empty' in scripts.prepare_failure(*words, '--names', tmp_path / 'names', '--output',
+                                                        tmp_path / 'none')
     text = scripts.prepare_failure(*words[:7], '--output', tmp_path / 'none')
     assert '--val_images given: a set with its own validation folders needs --val_images and --val_labels' in text
     assert 'cannot list' in scripts.prepare_failure(*words[:8], tmp_path / 'nowhere', '--output', tmp_path / 'none')
 
 
 def test_maps_are_fitted_to_photos_on_request(scripts, tmp_path):
-    """Half the size, doubled: every pixel four times; instance maps too. Not asked for, or of another shape: left out, as ever."""
+    """Half the size, doubled: every pixel four times; instance maps too.
+    Not asked for, or of another shape: left out, as ever.
+    """
     words = write_split(tmp_path)
     for split in ('', 'val_'):
         (tmp_path / f'{split}instances').mkdir()
@@ -78,13 +86,16 @@ def test_maps_are_fitted_to_photos_on_request(scripts, tmp_path):
             half = Image.open(path).resize((WIDTH // 2, HEIGHT // 2), Image.Resampling.NEAREST)
             half.save(path)
             half.save(tmp_path / f'{split}instances' / path.name)
-    words += ['--instances', tmp_path / 'instances', '--val_instances', tmp_path / 'val_instances', '--void', 7, '--output']
+    words += ['--instances', tmp_path / 'instances', '--val_instances', tmp_path / 'val_instances', '--void', 7,
+              '--output']
     assert 'different sizes' in scripts.prepare_failure(*words, tmp_path / 'asis')
     small = np.array(Image.open(tmp_path / 'labels/1.png'))
     said = scripts.prepared(*words, tmp_path / 'set', '--fit', 'photo')
-    assert says(said, 'report: 2 changed', '6 label maps of another size than the photo', '6 instance maps of another size')
+    assert says(said, 'report: 2 changed', '6 label maps of another size than the photo',
+                '6 instance maps of another size')
     expected = small.repeat(2, 0).repeat(2, 1)
     assert np.array_equal(np.array(Image.open(tmp_path / 'set/train_inst/1.png')), expected)
-    assert np.array_equal(np.array(Image.open(tmp_path / 'set/train_label/1.png')), np.where(expected == 7, 255, expected))
+    assert np.array_equal(np.array(Image.open(tmp_path / 'set/train_label/1.png')),
+                          np.where(expected == 7, 255, expected))
     Image.fromarray(small.T).save(tmp_path / 'labels/1.png')
     assert 'another shape' in scripts.prepared(*words, tmp_path / 'turned', '--fit', 'photo')

@@ -35,28 +35,35 @@ def paired(root, photos='', labels='', **more):
 # Folders as tools write them: (photos, maps, files, the pairs by their names in the set). All were sources of a report
 # or stand in the tools' documentation.
 LAYOUTS = {
-    'Roboflow, one folder': ('', '', ['a_jpg.rf.0a1.jpg', 'a_jpg.rf.0a1_mask.png', 'b_jpg.rf.1.jpg', 'b_jpg.rf.1_mask.png'],
+    'Roboflow, one folder': ('', '',
+                             ['a_jpg.rf.0a1.jpg', 'a_jpg.rf.0a1_mask.png', 'b_jpg.rf.1.jpg', 'b_jpg.rf.1_mask.png'],
                              {'a_jpg.rf.0a1': ('a_jpg.rf.0a1.jpg', 'a_jpg.rf.0a1_mask.png'),
                               'b_jpg.rf.1': ('b_jpg.rf.1.jpg', 'b_jpg.rf.1_mask.png')}),
-    'a JPEG and its PNG': ('', '', ['x.jpg', 'x.png', 'y.JPG', 'y.png'], {'x': ('x.jpg', 'x.png'), 'y': ('y.JPG', 'y.png')}),
+    'a JPEG and its PNG': ('', '', ['x.jpg', 'x.png', 'y.JPG', 'y.png'],
+                           {'x': ('x.jpg', 'x.png'), 'y': ('y.JPG', 'y.png')}),
     'CVAT, segmentation mask 1.1': ('JPEGImages', 'SegmentationClass', ['JPEGImages/a.jpg', 'SegmentationClass/a.png'],
                                     {'a': ('a.jpg', 'a.png')}),
     'CVAT, one root': ('', '', ['JPEGImages/a.jpg', 'SegmentationClass/a.png'],
                        {'a': ('JPEGImages/a.jpg', 'SegmentationClass/a.png')}),
     'CVAT, CamVid': ('', '', ['default/a.png', 'defaultannot/a.png'], {'a': ('default/a.png', 'defaultannot/a.png')}),
-    'Supervisely': ('img', 'masks_machine', ['img/a.jpg', 'img/b.jpeg', 'masks_machine/a.png', 'masks_machine/b.jpeg.png'],
+    'Supervisely': ('img', 'masks_machine',
+                    ['img/a.jpg', 'img/b.jpeg', 'masks_machine/a.png', 'masks_machine/b.jpeg.png'],
                     {'a': ('a.jpg', 'a.png'), 'b': ('b.jpeg', 'b.jpeg.png')}),
     'LabelMe, json_to_dataset': ('', '', ['a_json/img.png', 'a_json/label.png', 'b_json/img.png', 'b_json/label.png'],
-                                 {'a_json': ('a_json/img.png', 'a_json/label.png'), 'b_json': ('b_json/img.png', 'b_json/label.png')}),
-    'Cityscapes': ('leftImg8bit', 'gtFine', ['leftImg8bit/ulm/u_0_leftImg8bit.png', 'gtFine/ulm/u_0_gtFine_labelIds.png'],
+                                 {'a_json': ('a_json/img.png', 'a_json/label.png'),
+                                  'b_json': ('b_json/img.png', 'b_json/label.png')}),
+    'Cityscapes': ('leftImg8bit', 'gtFine',
+                   ['leftImg8bit/ulm/u_0_leftImg8bit.png', 'gtFine/ulm/u_0_gtFine_labelIds.png'],
                    {'ulm_u_0_leftImg8bit': ('ulm/u_0_leftImg8bit.png', 'ulm/u_0_gtFine_labelIds.png')}),
     'tiles of the Dubai set': ('', '', [f'Tile {tile}/{part}/part_00{n}.{end}' for tile in (1, 2) for n in (1, 2)
                                         for part, end in (('images', 'jpg'), ('masks', 'png'))],
-                               {f'Tile {tile}_part_00{n}': (f'Tile {tile}/images/part_00{n}.jpg', f'Tile {tile}/masks/part_00{n}.png')
+                               {f'Tile {tile}_part_00{n}': (f'Tile {tile}/images/part_00{n}.jpg',
+                                                            f'Tile {tile}/masks/part_00{n}.png')
                                 for tile in (1, 2) for n in (1, 2)}),
     'DeepGlobe': ('', '', ['7_sat.jpg', '7_mask.png'], {'7_sat': ('7_sat.jpg', '7_mask.png')}),
     'CamVid': ('raw', 'labels', ['raw/0001TP.png', 'labels/0001TP_L.png'], {'0001TP': ('0001TP.png', '0001TP_L.png')}),
-    'prefixes': ('images', 'masks', ['images/image_07.png', 'masks/mask_07.png'], {'image_07': ('image_07.png', 'mask_07.png')}),
+    'prefixes': ('images', 'masks', ['images/image_07.png', 'masks/mask_07.png'],
+                 {'image_07': ('image_07.png', 'mask_07.png')}),
     'Windows case': ('p', 'm', ['p/IMG_1.JPG', 'm/img_1.png'], {'IMG_1': ('IMG_1.JPG', 'img_1.png')}),
     'maps below photos': ('', 'labels', ['a.jpg', 'labels/a.png'], {'a': ('a.jpg', 'a.png')}),
     'photos below maps': ('images', '', ['images/a.jpg', 'a.png'], {'a': ('a.jpg', 'a.png')}),
@@ -75,8 +82,10 @@ def test_folders_as_tools_write_them(tmp_path, name):
 
 
 @settings(max_examples=50, deadline=None)
-@given(stems=st.sets(st.text('abcéüß照 01_-', min_size=1, max_size=8).map(str.strip).filter(bool), min_size=1, max_size=6),
-       suffix=st.sampled_from(['', '_mask', '_label', '_labelIds', '_gt', '_seg', '-mask', '.mask', '_segmentation', '_gtFine_labelIds']),
+@given(stems=st.sets(st.text('abcéüß照 01_-', min_size=1, max_size=8).map(str.strip).filter(bool), min_size=1,
+                     max_size=6),
+       suffix=st.sampled_from(['', '_mask', '_label', '_labelIds', '_gt', '_seg', '-mask', '.mask', '_segmentation',
+                               '_gtFine_labelIds']),
        form=st.sampled_from(['NFC', 'NFD']))
 def test_a_suffix_or_another_form_of_accents_pairs_alike(tmp_path_factory, stems, suffix, form):
     """Each map with its photo, whatever the words behind its name and however its accents are written."""
@@ -85,7 +94,8 @@ def test_a_suffix_or_another_form_of_accents_pairs_alike(tmp_path_factory, stems
     if len({stem.casefold() for stem in stems}) != len(stems) or not stems:
         return
     root = tmp_path_factory.mktemp('pairs')
-    lay(root, *(f'p/{stem}.jpg' for stem in stems), *(f'm/{unicodedata.normalize(form, stem)}{suffix}.png' for stem in stems))
+    lay(root, *(f'p/{stem}.jpg' for stem in stems), *(f'm/{unicodedata.normalize(form, stem)}{suffix}.png'
+                                                      for stem in stems))
     found, _ = paired(root, 'p', 'm')
     assert found == {stem: (f'{stem}.jpg', f'{unicodedata.normalize(form, stem)}{suffix}.png') for stem in stems}
 
@@ -135,8 +145,9 @@ def test_one_folder_becomes_a_set(scripts, tmp_path):
     for index in range(4):
         ids = np.full((40, 48), index % 3, np.uint8)
         Image.fromarray(ids).save(tmp_path / f'all/{index}_mask.png')
-        Image.fromarray(np.random.default_rng(index).integers(0, 255, (40, 48, 3), np.uint8)).save(tmp_path / f'all/{index}.jpg')
-    said = scripts.prepared('folder', '--images', tmp_path / 'all', '--labels', tmp_path / 'all', '--output', tmp_path / 'set', '--val',
-                            '0')
+        Image.fromarray(np.random.default_rng(index).integers(0, 255, (40, 48, 3),
+                                                              np.uint8)).save(tmp_path / f'all/{index}.jpg')
+    said = scripts.prepared('folder', '--images', tmp_path / 'all', '--labels', tmp_path / 'all', '--output',
+                            tmp_path / 'set', '--val', '0')
     assert sorted(os.listdir(tmp_path / 'set/train_img')) == [f'{index}.jpg' for index in range(4)]
     assert says(said, '4 label maps paired by name without the words', 'problems: none')

@@ -1,4 +1,6 @@
-"""What a prepared set knows of itself: a training takes it from there, and what is written is what everything else reads."""
+"""What a prepared set knows of itself: a training takes it from there,
+and what is written is what everything else reads.
+"""
 import argparse
 import json
 import os
@@ -37,7 +39,8 @@ def test_a_training_takes_its_settings_from_the_set(made):
     """At 204147d: 183 channels and no names, without a word."""
     opt, said = classes.settled(flags(dataroot=made))
     assert (opt.label_nc, opt.contain_dontcare_label, opt.no_instance) == (3, True, True)
-    assert says(said, made / 'classes.json', 'label_nc 3', 'no_instance True') and classes.of_set(opt)['names'] == ['0', '1', '2']
+    assert says(said, made / 'classes.json', 'label_nc 3', 'no_instance True') and \
+        classes.of_set(opt)['names'] == ['0', '1', '2']
     content = classes.read(made)
     assert (content['highest'], content['width'], content['height']) == (2, [48, 48], [40, 40])
 
@@ -56,7 +59,8 @@ def test_a_flag_that_fits_wins(made):
     opt, said = classes.settled(flags(dataroot=made, label_nc=9))
     assert opt.label_nc == 9 and 'names and colours left aside, since label_nc is 9' in said
     assert classes.settled(flags(dataroot=made, label_nc=3, no_instance='true'))[1] == ''
-    assert classes.settled(flags(dataroot=made, label_nc=2), refuse=False)[0].label_nc == 2    # dataset.check tells it of each file
+    # dataset.check tells it of each file
+    assert classes.settled(flags(dataroot=made, label_nc=2), refuse=False)[0].label_nc == 2
 
 
 def test_a_run_that_began_without_the_set_s_word_goes_on(scripts, made, tmp_path):
@@ -117,7 +121,8 @@ def test_long_names_are_refused_before_anything_is_made(scripts, tmp_path):
     words = write_source(tmp_path, 3)
     (tmp_path / 'names').write_text('sky\n' + 'an attribute of a GIS, ' * 9 + '\ntree\n')
     said = scripts.prepare_failure(*words, '--names', tmp_path / 'names')
-    assert says(said, '--names', tmp_path / 'names', 'id 1', 'characters', '1 to 100') and not (tmp_path / 'set').exists()
+    assert says(said, '--names', tmp_path / 'names', 'id 1', 'characters', '1 to 100') and \
+        not (tmp_path / 'set').exists()
 
 
 def test_an_empty_name_of_a_table_is_its_number(scripts, tmp_path):
@@ -134,7 +139,9 @@ def test_an_empty_name_of_a_table_is_its_number(scripts, tmp_path):
 # ---- Names of files
 
 def test_names_that_are_no_utf8(scripts, tmp_path):
-    """A zip of Chinese Windows, unpacked on Linux. At 204147d: tracebacks in train.py, dataset.check --report and val.py."""
+    """A zip of Chinese Windows, unpacked on Linux.
+    At 204147d: tracebacks in train.py, dataset.check --report and val.py.
+    """
     words = write_source(tmp_path)
     for part in ('photos', 'maps'):
         for path in (tmp_path / part).iterdir():
@@ -146,12 +153,16 @@ def test_names_that_are_no_utf8(scripts, tmp_path):
     assert says(said, 'grey photo, kept', '\\xd5\\xd5', 'problems: none')
     assert '\\xd5\\xd5' in (tmp_path / 'set/report.txt').read_text()
     tiny = {name: value for name, value in scripts.TINY.items() if name not in ('label_nc', 'no_instance')}
-    process = scripts.run('train.py', '--dataroot', tmp_path / 'set', '--output', tmp_path / 'run', '--log', tmp_path / 'run/log',
-                          *(f'--{name}={value}' for name, value in {**tiny, 'niter': 1, 'use_vae': 'true', 'batchSize': 1}.items()))
+    process = scripts.run('train.py', '--dataroot', tmp_path / 'set', '--output', tmp_path / 'run', '--log',
+                          tmp_path / 'run/log',
+                          *(f'--{name}={value}'
+                            for name, value in {**tiny, 'niter': 1, 'use_vae': 'true', 'batchSize': 1}.items()))
     assert process.returncode == 0, process.stderr
-    process = scripts.run('val.py', '--lastoutput', tmp_path / 'run', '--results', tmp_path / 'val', '--style', 'random')
+    process = scripts.run('val.py', '--lastoutput', tmp_path / 'run', '--results', tmp_path / 'val', '--style',
+                          'random')
     assert process.returncode == 0 and len(list((tmp_path / 'val/pics').iterdir())) >= 2, process.stderr
-    process = scripts.run('-m', 'dataset.check', '--dataroot', tmp_path / 'set', '--label_nc', 1, '--report', tmp_path / 'report.txt')
+    process = scripts.run('-m', 'dataset.check', '--dataroot', tmp_path / 'set', '--label_nc', 1, '--report',
+                          tmp_path / 'report.txt')
     assert process.returncode == 1 and '\\xd5\\xd5' in (tmp_path / 'report.txt').read_text(), process.stderr
 
 

@@ -1,4 +1,5 @@
-"""A run that goes on sees the files that it began with: what changed is named, and a copy of the set is the same set."""
+"""A run that goes on sees the files that it began with: what changed is named, and a copy of the set is the same set.
+"""
 import json
 import shutil
 
@@ -49,7 +50,8 @@ def test_a_copy_goes_on(scripts, run):
     said = scripts.trained(folder, dataroot=folder / 'copy', niter=2)
     assert 'goes on from' in said
     progress = json.loads((folder / 'output/model/progress.json').read_text())
-    files = contents.Contents.of_samples(find_samples(OPT(dataroot=str(folder / 'copy'), label_nc=TINY['label_nc']), 'train'), str(folder / 'copy'))
+    files = contents.Contents.of_samples(find_samples(OPT(dataroot=str(folder / 'copy'), label_nc=TINY['label_nc']),
+                                                      'train'), str(folder / 'copy'))
     assert progress['files'] == files.summary
 
 
