@@ -139,7 +139,8 @@ def command_line():
     parser.add_argument('--label', required=True, metavar='PATH',
                         help='label map, PNG of class ids, or a folder of them')
     parser.add_argument('--instance', metavar='PATH', default=None,
-                        help='instance map, PNG, or a folder of them; needed unless no_instance is true')
+                        help='instance map, PNG, a folder of them, or components: the connected regions of each class; '
+                        'needed unless no_instance is true')
     parser.add_argument('--style_photo', metavar='PATH', default=None,
                         help='photo whose style is taken, or a folder with one for each label map; else --seed draws '
                         'one')

@@ -7,6 +7,7 @@ from collections import namedtuple
 import numpy as np
 from PIL import Image
 
+from dataset.components import COMPONENTS, components
 from dataset.label_map import read_instances, read_map
 from dataset.photo import load_photo, read_photo  # noqa: F401
 from dataset.picture_file import ENDINGS, DataError, noted
@@ -199,7 +200,9 @@ def load_images(sample, opt, colours=None, notes=None):
     label = read_map(sample.label, colours=colours)
     read, images = [('label map', label)], {'label': Image.fromarray(checked_label(sample.label, label.ids, opt))}
     sizes = {sample.label: images['label'].size}
-    if not opt.no_instance:
+    if not opt.no_instance and sample.instance == COMPONENTS:
+        images['instance'] = Image.fromarray(components(np.asarray(images['label'])).astype(np.int32))
+    elif not opt.no_instance:
         instance = read_instances(sample.instance)
         read.append(('instance map', instance))
         images['instance'] = Image.fromarray(instance.ids.astype(np.int32))

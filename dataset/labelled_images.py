@@ -126,7 +126,7 @@ def prediction_inputs(opt, label, instance=None, photo=None, colours=None, notes
     """
     if not opt.no_instance and not instance:
         raise DataError(f'{label}: its instance map is missing, and these options have no_instance false (the network was made '
-                        'for instance maps): name one with --instance', 'unpaired files')
+                        'for instance maps): name one with --instance, or --instance components', 'unpaired files')
     images = load_images(Sample('', label, instance, None), opt, colours, notes)
     size = images['label'].size[::-1]
     if photo:

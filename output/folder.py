@@ -1,6 +1,7 @@
 """A folder of label maps to paint: its pairs, what their pictures depend on, and which of them are painted already."""
 import os
 
+from dataset.components import COMPONENTS
 from dataset.files import by_stem
 from output import painted
 from runtime.errors import InputError
@@ -10,9 +11,12 @@ def folder_jobs(arguments):
     """list of (label, instance, photo, out), sorted by name; InputError for the first name without partner."""
     labels = by_stem(arguments.label, '--label')
     instances = {}
-    if arguments.instance:
+    if arguments.instance == COMPONENTS:
+        instances = dict.fromkeys(labels, COMPONENTS)
+    elif arguments.instance:
         if not os.path.isdir(arguments.instance):
-            raise InputError(f'--instance {arguments.instance}: no folder, but --label is one: name that of the instance maps')
+            raise InputError(f'--instance {arguments.instance}: no folder, but --label is one: name that of the '
+                             'instance maps')
         instances = partners(labels, arguments.instance, '--instance')
     photos = dict.fromkeys(labels, arguments.style_photo)
     if arguments.style_photo and os.path.isdir(arguments.style_photo):
@@ -22,7 +26,8 @@ def folder_jobs(arguments):
         other = getattr(arguments, option)
         if other and os.path.exists(other) and os.path.exists(folder) and os.path.samefile(other, folder):
             raise InputError(f'--out {folder}: is the folder of --{option}: name another one')
-    return [(path, instances.get(stem), photos[stem], os.path.join(folder, stem + ending)) for stem, path in labels.items()]
+    return [(path, instances.get(stem), photos[stem], os.path.join(folder, stem + ending))
+            for stem, path in labels.items()]
 
 
 def out_folder(arguments):
@@ -40,12 +45,15 @@ def partners(labels, folder, option):
 
 def is_current(job):
     *inputs, out = job
-    return os.path.exists(out) and all(os.path.getmtime(path) <= os.path.getmtime(out) for path in inputs if path)
+    return os.path.exists(out) and \
+        all(os.path.getmtime(path) <= os.path.getmtime(out) for path in inputs if path and path != COMPONENTS)
 
 
 def record_of(opt, painter, arguments):
     """dict of what a picture depends on beside its own files."""
     made_by = painted.made_by(opt, painter.folder)
-    return {'weights': made_by.pop('weights'), 'generator': arguments.weights, **made_by, 'styles': arguments.styles,
+    drawn = {'instance': COMPONENTS} if arguments.instance == COMPONENTS else {}
+    return {'weights': made_by.pop('weights'), **drawn, 'generator': arguments.weights, **made_by,
+            'styles': arguments.styles,
             'steps': arguments.steps, 'between': arguments.between and list(arguments.between),
             'style_photo': arguments.style_photo}

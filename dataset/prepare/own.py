@@ -8,6 +8,7 @@ from PIL import Image
 
 from dataset import classes
 from dataset.agreement import check_palettes, masks
+from dataset.components import components
 from dataset.files import DataError
 from dataset.label_map import read_colours, read_instances, read_map
 from dataset.palette import UNLABELLED, read_names, read_table
@@ -236,30 +237,3 @@ def ids_of_colours(file, table):
         raise DataError(f'{file}: {len(unknown)} unknown colours: {", ".join(named)}{more}: add them to the table of '
                         '--colours, or mend the picture', 'unknown colour')
     return decoded
-
-
-def components(label):
-    """int64 (H, W): a number, from 1, for each 4-connected region of one class in `label` (H, W);
-    unlabelled pixels are 0.
-
-    Touching objects of one class stay one region: labels alone cannot tell them apart.
-    """
-    height, width = label.shape
-    begins = np.ones((height, width), bool)
-    begins[:, 1:] = label[:, 1:] != label[:, :-1]
-    run = np.cumsum(begins).reshape(height, width) - 1  # horizontal runs of one class, numbered
-    joined = label[1:] == label[:-1]
-    upper, lower = np.unique(np.stack([run[:-1][joined], run[1:][joined]]), axis=1)
-    root = np.arange(int(begins.sum()))
-    while True:
-        low = np.minimum(root[upper], root[lower])
-        if (low == root[upper]).all() and (low == root[lower]).all():
-            break
-        for ends in (upper, lower):
-            np.minimum.at(root, root[ends], low)
-        while (root[root] != root).any():
-            root = root[root]
-    number = root[run]
-    number = np.where(label == UNLABELLED, -1, number)
-    ids, inverse = np.unique(number, return_inverse=True)
-    return inverse.reshape(label.shape) + (ids[0] != -1)

@@ -9,6 +9,7 @@ import functools
 import hashlib
 import json
 import os
+import zlib
 from collections import namedtuple
 
 import numpy as np
@@ -97,11 +98,11 @@ def _key(record):
 
 
 def _tasks(settings, jobs):
-    """list of (job, what its files are made from: for each part [name, size, date or checksum], and the settings)."""
+    """list of (job, what its files are made from: for each part [name, size, date or checksum], settings, and details)."""
     by = hashlib.sha256(json.dumps({name: value for name, value in settings.items() if name not in OF_THE_SPLIT},
                                    sort_keys=True).encode()).hexdigest()[:16]
-    return [(job, {**{part: stamp(getattr(job, part)) for part in PARTS if getattr(job, part)}, 'by': by})
-            for job in jobs]
+    return [(job, {**{part: stamp(getattr(job, part)) for part in PARTS if getattr(job, part)}, 'by': by,
+                   **({'details': zlib.crc32(repr(job.details).encode())} if job.details else {})}) for job in jobs]
 
 
 def _is_current(task, record, there):
@@ -149,8 +150,8 @@ def refuse_foreign(root):
 def _check_same_set(root, head, settings, before, tasks):
     """Names of the settings that differ from the record's; InputError where they make another set, or other sources do.
     """
-    if head is None:
-        return []
+    if head is None or not any('left_out' not in record for record in before.values()):
+        return []   # a first attempt that made nothing holds nobody to its flags
     known = {*head, *settings} if 'version' in head else {*head}
     changed = sorted(name for name in known - {'sources', 'version'} if head.get(name) != settings.get(name))
     if other := [name for name in changed if name in OF_ANOTHER_SET]:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from dataset import classes
 from dataset.prepare.split import set_aside
-from tests.archives import names_in, noise, picture
+from tests.archives import Coco, box, names_in, noise, picture, stuff_and
 from tests.runner import contents, says
 
 HEIGHT, WIDTH = 40, 48
@@ -96,6 +96,25 @@ def test_one_more_colour(scripts, tmp_path):
     table.write_text('255 255 0 0 roof\n1 0 255 0 grass\n255 0 0 255 water\n')
     assert says(scripts.prepared(*words), 'settings changed: colours', '6 made anew')
     assert set(np.unique(np.array(Image.open(tmp_path / 'set/train_label/0.png')))) == {1, 255}
+
+
+def test_corrected_annotations_of_coco(scripts, tmp_path):
+    for right in (30, 44):
+        coco = Coco()
+        for split, stem, border in (('train', 'same', 20), ('train', 'other', right), ('val', 'same', 20)):
+            coco.add(split, stem, stuff_and((0, 10, 10, 50, 40)), [(0, [box(10, 10, border, 40)], 0)],
+                     picture(noise(len(stem)), 'JPEG'))
+        shutil.rmtree(tmp_path / 'archives', ignore_errors=True)
+        said = scripts.prepared('coco_stuff', '--archives', coco.write(tmp_path / 'archives'), '--output', tmp_path / 'set')
+    assert says(said, '1 made anew', ': other')
+
+
+def test_a_first_attempt_that_made_nothing_holds_nobody_to_its_flags(scripts, tmp_path):
+    words = write_source(tmp_path)
+    wrong = [str(word).replace('/maps', '/photos2') for word in words]
+    shutil.copytree(tmp_path / 'photos', tmp_path / 'photos2')
+    assert 'no sample could be made' in scripts.prepare_failure(*wrong)
+    assert '6 samples; 0 left out' in scripts.prepared(*words)
 
 
 def test_another_source_is_refused_and_a_moved_one_is_not(scripts, tmp_path):
