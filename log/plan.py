@@ -15,7 +15,7 @@ from model.weights import NETWORKS
 from runtime import distributed
 
 LOOKED_AT = 5   # label maps, from all over a set, whose size stands for that of all
-APART = 1.5     # times larger in training than in validation, or smaller: from here on it is said
+APART = 1.5     # times larger in training than in validation, across or down: from here on it is said
 
 
 def print_settings(opt, preset=None):
@@ -70,7 +70,7 @@ def print_scales(opt, samples):
     sizes = np.array([load_label(samples[index].label, opt).shape[::-1] for index in chosen])
     trained = np.array([resized_size(opt, int(width), int(height)) for width, height in sizes])
     across, down = np.median(trained / opt.picture_size[::-1], axis=0)
-    if not opt.preprocess_mode.endswith('crop') or max(across, down, 1 / across, 1 / down) < APART:
+    if not opt.preprocess_mode.endswith('crop') or max(across, down) < APART:
         return
     height, width = opt.picture_size
     print(f'another scale: training cuts {width} x {height} out of photos resized by {opt.preprocess_mode} with '
