@@ -63,11 +63,8 @@ def read_photo(file, size=None, span=None):
 
 def _rgb(file, image):
     try:
-        if image.mode == 'LAB':     # which Pillow itself does not convert
-            profiles = ImageCms.createProfile('LAB'), ImageCms.createProfile('sRGB')
-            return ImageCms.profileToProfile(image, *profiles, outputMode='RGB')
         return image.convert('RGB')
-    except (ValueError, ImageCms.PyCMSError) as error:
+    except (ValueError, ImageCms.PyCMSError) as error:   # of LAB
         raise DataError(f'{file}: a photo of mode {image.mode}, which cannot be made RGB ({error}): save it as RGB',
                         'photo mode') from None
 
