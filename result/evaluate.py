@@ -93,6 +93,8 @@ class Evaluation:
         for part in (self.segmentation, self.features):
             if part is not None and not part.checksum:
                 part.kind.load(folder)   # which says how to make the file
+        if self.features and settings.statistics not in ('val', 'train'):
+            self.reference = reference.read(settings.statistics, self.features.kind.features)
         self.real = {}     # pairs of photos and label maps -> their _segmentation_scores
         self.scored = {}   # folder -> [(matching.Picture, pixel accuracy or NaN)] of its last score
 
@@ -174,8 +176,6 @@ class Evaluation:
     def reference(self):
         """dict as reference.read gives it: what a Frechet distance compares with."""
         split = self.settings.statistics
-        if split not in ('val', 'train'):
-            return reference.read(split, self.features.kind.features)
         samples = self.samples if split == 'val' else find_samples(self.opt, split)
         return reference.of_photos(self.features, samples, split, self.settings.dataset)
 
