@@ -93,7 +93,7 @@ def checked(found, source):
     """
     wrong = _wrong(found)
     if wrong:
-        raise InputError(f'{source}: {wrong}')
+        raise InputError(f'{source}: {wrong}: mend it')
     return found
 
 
