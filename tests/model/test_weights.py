@@ -7,7 +7,8 @@ import pytest
 
 from model.generator import SPADEGenerator
 from model.init import OPT
-from model.weights import load_weights, read_weights, save_weights
+from model.painter import checkpoint_parser, load_painter
+from model.weights import load_weights, read_weights, save_weights, write_model
 from tests.runner import message, says
 
 
@@ -96,3 +97,24 @@ def test_paddle_reads_what_is_saved(trained):
     missing, unexpected = network.set_state_dict(state)
     assert not missing and not unexpected
     assert all(np.array_equal(value, np.asarray(state[name])) for name, value in arrays(network).items())
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf, -np.inf, 1e300])
+def test_weights_that_are_not_finite_are_not_set(generator, tmp_path, value):
+    """Black pictures and exit 0 before. 1e300 is finite in the file, and not in the network."""
+    state, path = arrays(generator), tmp_path / 'n_g.pdparams'
+    spoilt = state['conv_img.bias'].astype(np.float64)
+    spoilt[1] = value
+    save_weights({**state, 'conv_img.bias': spoilt}, path)
+    assert says(message(load_weights, generator, path), path, '1 of ', 'NaN or infinite', 'conv_img.bias')
+    assert all(np.array_equal(value, state[name]) for name, value in arrays(generator).items())
+
+
+def test_the_cores_of_the_training_machine_do_not_paint(generator, tmp_path):
+    """val.py took nThreads from the checkpoint: it hung where opt.json said a million, and another machine's number was used."""
+    opt = tiny()
+    opt.nThreads = 1000
+    write_model(str(tmp_path / 'model'), opt, {'n_g.pdparams': arrays(generator)})
+    for flags, expected in ((), 0), (('--nThreads', '2'), 2):
+        words = checkpoint_parser('', ['nThreads']).parse_args(['--lastoutput', str(tmp_path), *flags])
+        assert load_painter(words)[0].nThreads == expected
