@@ -88,7 +88,7 @@ def test_many_may_append_at_once(tmp_path):
 
 @pytest.mark.parametrize('line, said', [
     ('[]', 'expected an object'), ('3', 'expected an object'), ('{"checkpoint": 3}', 'scores: missing'), ('{', 'line 1'),
-    ('{"scores": {"fid": NaN}, "protocol": {}}', 'finite'), ('{"scores": {"fid": "good"}, "protocol": {}}', 'scores.fid'),
+    ('{"scores": {"fid": NaN}, "protocol": {}}', 'scores.fid: found NaN'), ('{"scores": {"fid": "good"}, "protocol": {}}', 'scores.fid'),
     ('{"scores": {}, "protocol": {}, "epoch": -1}', 'epoch'), ('[' * 5000 + ']' * 5000, 'too deep'),
     ('{"scores": {}, "protocol": {}, "class_iou": [[]]}', 'class_iou')])
 def test_damaged_lines_are_named(tmp_path, line, said):
