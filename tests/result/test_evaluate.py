@@ -20,6 +20,7 @@ from result.scores import LABELLED, VOID, confusion, segmentation_scores
 from result.sheet import write_sheets
 from runtime.errors import InputError
 from tests.forked import kill, until
+from tests.runtime.test_distributed import BY_RANK
 from tests.runner import VALIDATION, says
 from tests.scoring import seeded_state
 
@@ -264,3 +265,11 @@ def test_eleven_rows_are_two_sheets(tmp_path):
     paths = write_sheets(str(tmp_path), ['a', 'b', 'c', 'd'], [(str(row), cells) for row in range(11)])
     assert [Image.open(path).size for path in paths] == [(780, 28 + 10 * 84 - 4), (780, 28 + 80)]
     assert np.abs(np.array(Image.open(paths[1]))[60, [90, 290, 480, 680], 0].astype(int) - [0, 40, 80, 120]).max() < 12
+
+
+@pytest.mark.thorough
+def test_rank_0_alone_needs_the_scoring_networks(scripts, weights, tmp_path):
+    (tmp_path / 'shim.py').write_text(BY_RANK)
+    command = scripts.training(tmp_path, label_nc=182, dataset='coco_stuff', niter=1, score_epoch_freq=1)[1:]
+    assert not any(scripts.ranks(tmp_path, 2, tmp_path / 'shim.py', *command, f'--scoring={weights}|{tmp_path / "nowhere"}'))
+    assert 'scores after epoch 1' in (tmp_path / 'workers/workerlog.0').read_text()

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from dataset.labelled_images import LabelledImages
 from log.loss_log import rows_on_disk
 from model.init import OPT
 from model.weights import read_weights, save_weights
-from runtime import watch
+from runtime import distributed, watch
 from runtime.errors import InputError
 from tests.forked import until
 from tests.runner import contents, free_port, says
@@ -162,6 +163,39 @@ def test_ranks_with_other_weights_are_refused(scripts, trained, tmp_path):
         assert says((tmp_path / 'workers' / f'workerlog.{rank}').read_text(), 'error: ', 'the weights of rank 1 on ',
                     'not those of rank 0')
     assert rows(tmp_path / 'run') == 0
+
+
+def test_who_gathers_waits_first(monkeypatch):
+    """However long rank 0 has worked alone before: gloo gives up after 30 seconds, the watch never does."""
+    acts = []
+    monkeypatch.setattr(distributed, 'ranks', lambda: 2)
+    monkeypatch.setattr(distributed, '_watch', SimpleNamespace(barrier=lambda: acts.append('wait')))
+    monkeypatch.setattr(distributed.distributed, 'all_gather_object', lambda values, value: acts.append('gather'))
+    distributed.gathered(1)
+    assert acts == ['wait', 'gather']
+
+
+SLOW = '''
+import os, runpy, sys, time
+from runtime import stopping, device
+from output.checkpoint import Checkpoint
+save = Checkpoint.save
+def slow(*arguments, **settings):
+    time.sleep(33)
+    save(*arguments, **settings)
+Checkpoint.save = slow
+sys.argv[0] = 'train.py'
+runpy.run_path('train.py', run_name='__main__')
+'''
+
+
+@pytest.mark.thorough
+def test_saves_of_more_than_30_seconds(scripts, tmp_path):
+    """The first, one in the middle of an epoch, and the last."""
+    (tmp_path / 'shim.py').write_text(SLOW)
+    command = scripts.training(tmp_path, niter=1, save_latest_freq=2)[1:]
+    assert not any(scripts.ranks(tmp_path, 2, tmp_path / 'shim.py', *command)), (tmp_path / 'workers/workerlog.1').read_text()
+    assert rows(tmp_path) == progress(tmp_path)['step'] == 3
 
 
 @contextlib.contextmanager
