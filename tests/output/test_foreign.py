@@ -4,7 +4,6 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,12 +16,13 @@ from model.init import OPT
 from output import checkpoint as checkpoints
 from output import painted, pictures
 from output.checkpoint import RECORD, Checkpoint
-from output.resume import new_progress, stored_progress
+from output.resume import new_progress
 from runtime.errors import InputError
 from runtime.locking import locked
 from runtime.writing import is_marked, painter_of, staged
 from tests.runner import message, says
 from tests.output.test_checkpoint_whole import Stub
+from tests.output.test_run import run_of
 
 FILES = ('thesis.txt', 'n_g.pdparams', 'opt.json', 'n_d.pdparams', 'progress.json', 'score.json', 'own.pdparams', 'pics/000.png')
 FOLDERS = ('model', 'best', 'best.replaced', 'scoring', 'epoch_1', 'epoch_2', 'epoch_3', 'epoch_2.replaced', 'epoch_2.unfinished',
@@ -70,7 +70,7 @@ def still_there(root, laid):
 def run(output, restart, steps, first=1):
     """What train.py does to its folders: begins, or goes on, saves, keeps epochs and the best, draws, and begins anew."""
     opt = OPT(output=output, log=output, save_epoch_freq=1, score_epoch_freq=1, niter=3)
-    stored_progress(opt, os.path.join(output, 'log.npy'), 'set', SimpleNamespace(changes=lambda *_: ''), restart)
+    run_of(opt, os.path.join(output, 'log.npy'), 'set', None, restart).stored()
     log, checkpoint = LossLog(os.path.join(output, 'log.npy')), Checkpoint(output)
     with locked(output, 'training', '--output and --log'):
         checkpoint.mend_copies()

@@ -21,6 +21,14 @@ from tests.output.test_resume import counters, rows
 from tests.runner import contents, says, write_tiny_set
 
 
+def run_of(opt, log, dataset, files, restart=False):
+    """A Run that has read no data set: its fingerprint is `dataset`, of 13 samples, and its files are `files`."""
+    run = resume.Run.__new__(resume.Run)
+    run.opt, run.log, run.checkpoint, run.restart = opt, LossLog(log), Checkpoint(opt.output), restart
+    run.dataset, run.files, run.samples, run.progress = dataset, files, 13, None
+    return run
+
+
 @pytest.fixture
 def copied(trained, tmp_path):
     """A finished run of two epochs that the test may spoil."""
@@ -92,7 +100,7 @@ def test_every_option_that_changed_is_refused_or_said(copied, capsys, effect, se
         change = f'{name} was {before}, now {getattr(opt, name)}'
         opt.output = copied / 'output'
         try:
-            found, refusal = resume.stored_progress(opt, copied / 'log/log.npy', progress['dataset'], files, False), ''
+            found, refusal = run_of(opt, copied / 'log/log.npy', progress['dataset'], files).stored(), ''
         except InputError as error:
             found, refusal = None, str(error)
         said = capsys.readouterr().out
@@ -204,7 +212,7 @@ def test_init_from_without_discriminator(trained, tmp_path, capsys, with_d):
     opt = OPT(**{**saved, 'seed': 3, 'output': tmp_path / 'output', 'lastoutput': tmp_path / 'output'})
     train_step = TrainStep(opt)
     fresh = {name: value.numpy() for name, value in train_step.discriminator.state_dict().items()}
-    resume.start(opt, LossLog(tmp_path / 'log/log.npy'), train_step, resume.new_progress('set', 13), init_from=str(weights))
+    run_of(opt, tmp_path / 'log/log.npy', 'set', Contents([], str(tmp_path))).begin(train_step, init_from=str(weights))
     said = capsys.readouterr().out
     assert said.strip() == f'weights from {weights}' + ('' if with_d else '; not there, so newly initialized: n_d.pdparams')
     expected = read_weights(trained / 'output/model/n_d.pdparams') if with_d else fresh
