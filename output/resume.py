@@ -25,8 +25,7 @@ class Run:
     decides.
 
     progress: counters to go on from, None for a new run. InputError if the ranks' data differ, or if what is on disk
-    belongs to
-    another run; with restart that is replaced.
+    belongs to another run; with restart that is replaced.
     """
 
     def __init__(self, opt, data, restart=False):
@@ -95,24 +94,24 @@ class Run:
         if progress is None:
             rows = rows_on_disk(self.log.path)
             if rows:
-                raise InputError(f'{self.log.path} holds {rows} rows of another run, and {opt.output} no checkpoint to go on '
-                                 f'from: {WAYS_OUT}')
+                raise InputError(f'{self.log.path} holds {rows} rows of another run, and {opt.output} no checkpoint to go '
+                                 f'on from: {WAYS_OUT}')
             return None
         before = OPT.load(os.path.join(checkpoint.link, 'opt.json'))
         changed = before.differences(opt, ['networks'])
         if changed:
-            raise InputError(f'{checkpoint.link} was trained with other networks: {_listed(changed)}: give those options '
-                             f'again, {WAYS_OUT}')
+            raise InputError(f'{checkpoint.link} was trained with other networks: {_listed(changed)}: give those '
+                             f'options again, {WAYS_OUT}')
         # Checkpoints of earlier versions have no 'files'.
         changes = self.files.changes(progress['files'], checkpoint.generations) if 'files' in progress else ''
         if changes or self.dataset != progress['dataset']:
             raise InputError(f'{checkpoint.link} was trained on another data set (dataroot {before.dataroot}, '
-                             f'{progress["samples"]} samples; now {opt.dataroot}{": " if changes else ""}{changes}): name '
-                             f'that one again, {WAYS_OUT}')
+                             f'{progress["samples"]} samples; now {opt.dataroot}{": " if changes else ""}{changes}): '
+                             f'name that one again, {WAYS_OUT}')
         changed = before.differences(opt, ['order'])
         if changed and 0 < progress['seen'] <= progress['samples'] - global_batch(opt, distributed.ranks()):
-            raise InputError(f'{checkpoint.link} was saved in the middle of epoch {progress["epoch"]}: {_listed(changed)}'
-                             ': its samples would come in another order, so that some repeat and others are lost: give '
+            raise InputError(f'{checkpoint.link} was saved in the middle of epoch {progress["epoch"]}: '
+                             f'{_listed(changed)}: its samples would come in another order, so that some repeat and others are lost: give '
                              f'that option again, {WAYS_OUT}')
         changed = before.differences(opt, ['order', 'learned'])
         if changed:
@@ -158,10 +157,10 @@ class Run:
             self.log.open(self.progress['log_rows'], self.progress['log_checksum'])
         steps = distributed.gathered(train_step.steps)
         if len(set(steps)) > 1:
-            raise InputError(f'{self.opt.output}: the ranks find checkpoints of steps {steps} there: it must be one folder '
-                             'for all of them')
-        print(f'goes on from {self.opt.output}: epoch {self.progress["epoch"]}, {self.progress["seen"]} of its samples seen, '
-              f'step {self.progress["step"]}')
+            raise InputError(f'{self.opt.output}: the ranks find checkpoints of steps {steps} there: it must be one '
+                             'folder for all of them')
+        print(f'goes on from {self.opt.output}: epoch {self.progress["epoch"]}, {self.progress["seen"]} of its samples '
+              f'seen, step {self.progress["step"]}')
 
     def _check_same_data(self):
         """InputError if a rank's training samples are not those of rank 0."""
