@@ -96,12 +96,14 @@ def trained_vae(scripts, shared):
 
 @pytest.fixture(scope='session')
 def styled(trained_vae, shared):
-    """Folder of a model whose styles are plain to see, where a few steps leave their weights tiny: output/."""
+    """Folder of a model in whose pictures map and style are plain to see, where a few steps leave weights tiny: output/."""
     def make(folder):
         shutil.copytree(trained_vae / 'output/model', folder / 'output')
-        for name, weight in (('n_g', 'fc.weight'), ('n_e', 'fc_mu.weight')):
+        for name, factors in (('n_g', {'fc.': 300, '.mlp_': 100}), ('n_e', {'fc_mu.': 300})):
             state = read_weights(folder / f'output/{name}.pdparams')
-            save_weights({**state, weight: 300 * state[weight]}, folder / f'output/{name}.pdparams')
+            for part, factor in factors.items():
+                state.update({key: factor * state[key] for key in state if part in key and key.endswith('weight')})
+            save_weights(state, folder / f'output/{name}.pdparams')
     return shared('styled', make)
 
 
