@@ -22,7 +22,7 @@ from log import score_log
 from model.init import OPT
 from model.optimizer_state import parameters_of, set_state, state_of
 from model.train_step import SCALING
-from model.weights import NETWORKS, epoch_of, as_arrays, load_training, read_weights, save_weights
+from model.weights import NETWORKS, as_arrays, epoch_of, load_training, read_weights, save_weights
 from output.pictures import is_training_picture
 from runtime import json_file
 from runtime.errors import InputError

@@ -19,7 +19,6 @@ from runtime.errors import InputError
 from runtime.locking import locked
 
 
-
 class Run:
     """A training in opt.output and opt.log: afresh, or where the same command stopped. Every rank makes one; rank 0
     decides.

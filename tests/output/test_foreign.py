@@ -20,9 +20,9 @@ from output.resume import new_progress
 from runtime.errors import InputError
 from runtime.locking import locked
 from runtime.writing import is_marked, painter_of, staged
-from tests.runner import message, says
 from tests.output.test_checkpoint_whole import Stub
 from tests.output.test_run import run_of
+from tests.runner import message, says
 
 FILES = ('thesis.txt', 'n_g.pdparams', 'opt.json', 'n_d.pdparams', 'progress.json', 'score.json', 'own.pdparams', 'pics/000.png')
 FOLDERS = ('model', 'best', 'best.replaced', 'scoring', 'epoch_1', 'epoch_2', 'epoch_3', 'epoch_2.replaced', 'epoch_2.unfinished',
