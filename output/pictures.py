@@ -55,13 +55,13 @@ def is_training_picture(path, size):
     return width == 3 * size[1] + 2 * GAP and (height + GAP) % (size[0] + GAP) == 0
 
 
-def save(pixels, path, painter=''):
+def save(pixels, path, painter='', ours=is_marked):
     """Write uint8 (H, W, 3) as JPEG or PNG, by the ending of `path`;
     the file is whole or not there, and carries our mark.
 
-    painter: what identifies the networks (output/folder.py). InputError if there is a file without the mark.
+    painter: what identifies the networks (output/folder.py). InputError if there is a file that is not `ours`.
     """
-    refuse_existing(path, is_marked)
+    refuse_existing(path, ours)
     note = PngImagePlugin.PngInfo()
     note.add_text('Comment', mark(painter))
     with writing(path, alone=False) as unfinished:

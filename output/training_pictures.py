@@ -1,6 +1,7 @@
 """Pictures drawn while training, in output/pics:
 of the batch in hand, and of the same validation maps after every epoch.
 """
+import functools
 import os
 
 import numpy as np
@@ -48,7 +49,8 @@ class TrainingPictures:
         pixels = pictures.rows(label, fake, photo, self.colours)
         self.dashboard.picture(steps, kind, pixels)
         path = os.path.join(self.opt.output, 'pics', name)
-        if os.path.lexists(path) and not pictures.is_training_picture(path, self.opt.picture_size):
+        ours = functools.partial(pictures.is_training_picture, size=self.opt.picture_size)
+        if os.path.lexists(path) and not ours(path):
             self.say(f'{path}: training has not drawn it: left as it is, and the picture of step {steps} is not kept')
         else:
-            pictures.save(pixels, path)
+            pictures.save(pixels, path, ours=ours)

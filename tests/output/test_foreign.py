@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from output import checkpoint as checkpoints
 from output import painted, pictures
 from output.checkpoint import RECORD, Checkpoint
 from output.resume import new_progress
+from output.training_pictures import TrainingPictures
 from runtime.errors import InputError
 from runtime.locking import locked
 from runtime.writing import is_marked, painter_of, staged
@@ -179,6 +181,18 @@ def test_training_pictures_by_their_mark_or_their_size(tmp_path):
     begun(tmp_path, crop_size=32, load_size=36)
     cells = np.zeros((2 * 32 + pictures.GAP, 3 * 32 + 2 * pictures.GAP, 3), np.uint8)
     (tmp_path / 'pics').mkdir()
+    Image.fromarray(cells).save(tmp_path / 'pics/1_1.jpg')
+    said = []
+    drawing = TrainingPictures.__new__(TrainingPictures)    # again, as a run does that goes on at the end of an epoch
+    drawing.opt, drawing.say, drawing.dashboard = opt, said.append, SimpleNamespace(picture=lambda *_: None)
+    drawing.train_step = SimpleNamespace(steps=1, generate=lambda label, *_: np.zeros((2, 3, 32, 32)))
+    drawing.colours = np.zeros((256, 3), np.uint8)
+    (tmp_path / 'pics/1_9.jpg').write_text('mine')
+    batch = {'label': np.zeros((2, 32, 32), np.int32), 'image': np.zeros((2, 3, 32, 32), np.float32)}
+    for name in ('1_1.jpg', '1_9.jpg'):
+        drawing._save(batch, name, 'training', judged=False)
+    assert is_marked(tmp_path / 'pics/1_1.jpg') and says(said[0], tmp_path / 'pics/1_9.jpg', 'left as it is') and len(said) == 1
+    (tmp_path / 'pics/1_9.jpg').unlink()
     Image.fromarray(cells).save(tmp_path / 'pics/1_1.jpg')
     pictures.save(cells[:9], str(tmp_path / 'pics/1_2.jpg'))
     Image.fromarray(cells[:9]).save(tmp_path / 'pics/mine.jpg')
