@@ -271,5 +271,5 @@ def test_eleven_rows_are_two_sheets(tmp_path):
 def test_rank_0_alone_needs_the_scoring_networks(scripts, weights, tmp_path):
     (tmp_path / 'shim.py').write_text(BY_RANK)
     command = scripts.training(tmp_path, label_nc=182, dataset='coco_stuff', niter=1, score_epoch_freq=1)[1:]
-    assert not any(scripts.ranks(tmp_path, 2, tmp_path / 'shim.py', *command, f'--scoring={weights}|{tmp_path / "nowhere"}'))
+    assert not any(scripts.ranks(tmp_path, 2, tmp_path / 'shim.py', *command, f'--scoring={weights}|--scoring={tmp_path / "nowhere"}'))
     assert 'scores after epoch 1' in (tmp_path / 'workers/workerlog.0').read_text()
