@@ -34,9 +34,11 @@ from output import resume
 from output.checkpoint import Checkpoint
 from output.training_pictures import TrainingPictures
 from result.best import Best, score_is_due
-from runtime import distributed
+from runtime import distributed, memory
 from runtime.commands import runnable
 from runtime.errors import shown_in_one_line
+
+EARLY = 1, 10   # steps with a picture beside those of display_freq: that it learns is seen early
 
 
 def main():
@@ -67,13 +69,15 @@ def train(opt, arguments):
               f'--niter_decay; to begin anew, --restart; validation set: {paint}')
         return
     best = Best(opt) if opt.score_epoch_freq and distributed.is_main() else None
-    train_step = TrainStep(opt)
+    with memory.enough(plan.smaller(opt)):
+        train_step = TrainStep(opt)
     train_step.set_epoch(run.epoch)
     plan.print_plan(opt, len(data), train_step)
     plan.print_scales(opt, data.samples)
     with Dashboard(opt, run.progress, arguments.restart) as dashboard, run.claimed():
         run.begin(train_step, arguments.init_from)
-        with Loader(data, opt.nThreads, partial(prepared, opt=opt)) as loader, stopping.after_the_step():
+        with Loader(data, opt.nThreads, partial(prepared, opt=opt)) as loader, stopping.after_the_step(), \
+                memory.enough(plan.smaller(opt)):
             Training(opt, train_step, loader, run, best, dashboard).run()
     seconds = timedelta(seconds=round(time.monotonic() - begun))
     plot = runnable(shlex.join(['python', '-m', 'log.plot', '--log', opt.log]))
@@ -134,6 +138,9 @@ class Training:
                                                 stop=self._asked)
                 self.progress['seen'] += self.whole
                 self.report.done(epoch, losses)
+                left = self.report.seconds_left()
+                if left is not None and (line := plan.shorter(self.opt, len(self.loader.data), left)):
+                    self.report.say(line)
                 if distributed.is_main():
                     self._record(epoch, batch[0], losses)
                 self._stop_if_asked()
@@ -159,7 +166,7 @@ class Training:
         if self.train_step.steps % trouble.EVERY == 0:
             self.trouble.after_step(dict(zip(LOG_COLUMNS, self.log.last(2 * trouble.WINDOW).T)),
                                     self.train_step.loss_scales)
-        if self.train_step.steps % self.opt.display_freq == 0:
+        if self.train_step.steps % self.opt.display_freq == 0 or self.train_step.steps in EARLY:
             self.pictures.of_batch(epoch, batch)
         if self.train_step.steps % self.opt.save_latest_freq == 0:
             self._save()

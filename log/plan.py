@@ -15,6 +15,7 @@ from model.weights import NETWORKS
 from runtime import distributed
 
 LOOKED_AT = 5   # label maps, from all over a set, whose size stands for that of all
+DAY = 86400     # seconds
 APART = 1.5     # times larger in training than in validation, across or down: from here on it is said
 
 
@@ -45,6 +46,28 @@ def print_plan(opt, samples, train_step):
     if ranks > 1 and opt.generator_norm.kind == 'batch':
         print(f'norm_G {opt.norm_G}: every process normalizes by its own {opt.batchSize} samples; the paper by those '
               f'of all: --norm_G {opt.norm_G.replace("batch", "syncbatch")}')
+
+
+def shorter(opt, samples, seconds):
+    """A line on what makes a run of so many seconds shorter; '' if it ends within a day. Other networks are another run."""
+    if seconds <= DAY:
+        return ''
+    fewer = max(global_batch(opt, distributed.ranks()), min(opt.max_dataset_size, samples, 1000))
+    smaller = f' --crop_size {opt.crop_size // 2} --load_size {opt.load_size // 2} (a quarter of the pixels),' * (
+        opt.crop_size // 2 % 128 == 0)
+    return (f'this run takes {seconds / DAY:.1f} days at this pace. A first look, with another --output and --log: --niter 5, '
+            f'--max_dataset_size {fewer} (photos),{smaller} --ngf {max(1, opt.ngf // 2)} --ndf {max(1, opt.ndf // 2)} '
+            '(half the channels)')
+
+
+def smaller(opt):
+    """What to lower where a training runs out of memory."""
+    pieces = 2 if opt.batchSize % 2 == 0 else opt.batchSize
+    ways = [f'--batchSize {opt.batchSize // pieces} --accumulate {opt.accumulate * pieces} (the same batch in pieces)'] * (
+        opt.batchSize > 1) + ['--recompute true (half as much is kept for backward)'] * (not opt.recompute)
+    ways.append(f'in a new run, with another --output and --log, a smaller --crop_size (now {opt.crop_size}), --ngf ({opt.ngf}) or '
+                f'--ndf ({opt.ndf})')
+    return f'the last checkpoint stays; lower what a step takes: {"; ".join(ways)}'
 
 
 def _space(opt, train_step):

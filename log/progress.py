@@ -7,12 +7,14 @@ from tqdm import tqdm
 
 from runtime.bar import LINE_EVERY
 
+PACED = 2   # steps after the first that say how long the rest takes
+
 
 class Progress:
     """Counts steps, and the seconds spent waiting for data (reader) and in the whole step (batch)."""
 
     def __init__(self, first, last, batch_size, print_freq):
-        self.step, self.last, self.batch_size, self.print_freq = first, last, batch_size, print_freq
+        self.first, self.step, self.last, self.batch_size, self.print_freq = first, first, last, batch_size, print_freq
         self.speed = 0.0    # images per second, over the steps since the last line (or since there would have been one)
         self.bar = tqdm(total=last, initial=first, unit='step', dynamic_ncols=True) if sys.stdout.isatty() else None
         self._start_window()
@@ -43,6 +45,15 @@ class Progress:
         if self.steps == self.print_freq or late:
             self._print(epoch, losses, seconds)
             self._start_window()
+        elif self.step == self.first + 1:
+            self._print(epoch, losses, seconds)     # at once: it works, and this is what it takes
+        if self.step == self.first + 1:
+            self.after_first = time.perf_counter()  # which is slower than others
+
+    def seconds_left(self):
+        """Of the rest of the run, by the steps after the first; None unless PACED of them have been done."""
+        paced = self.step - self.first - 1
+        return (time.perf_counter() - self.after_first) / PACED * (self.last - self.step) if paced == PACED else None
 
     def say(self, line):
         """Print a line without tearing the bar."""

@@ -11,6 +11,7 @@ from model.generator import SPADEGenerator
 from model.init import OPT
 from model.vae_encoder import VAEEncoder, reparameterize
 from model.weights import WEIGHTS, folder_of, foreign_model, generator_weights, load_networks
+from runtime import memory
 
 
 class Painter:
@@ -27,7 +28,9 @@ class Painter:
         With use_vae the style is z (N, z_dim); else that of the photos `image`: mu, or a draw with `noise` (N, z_dim) as in
         the official test; else `noise`, and without it a normal draw that opt.seed decides.
         """
-        with _eval_mode(self.generator, self.encoder):
+        remedy = 'lower --batchSize' if len(semantics) > 1 else 'a single picture of this model needs a machine with more'
+        with memory.enough(f'{len(semantics)} pictures were to be painted together: {remedy}'), _eval_mode(
+                self.generator, self.encoder):
             return self.generator(semantics, self._style(len(semantics), image, z, noise))
 
     @paddle.no_grad()

@@ -23,6 +23,7 @@ import paddle
 from model.init import OPT
 from model.semantics import prepared
 from model.train_step import TrainStep
+from runtime.memory import lack_of
 from tests.benchmark import BASE, batches
 
 SETTINGS = {'dense': dict(modulation='dense'), 'windows': dict(modulation='windows'),
@@ -30,7 +31,6 @@ SETTINGS = {'dense': dict(modulation='dense'), 'windows': dict(modulation='windo
 PRECISIONS = 'none', 'bfloat16', 'float16'
 DOUBLINGS = [2 ** n for n in range(11)]
 WARM_UP, TIMED = 3, 10
-MEMORY_ENDS = 'ResourceExhausted', 'out of memory', 'Out of memory', 'Cannot allocate'
 
 
 def synchronized_clock():
@@ -72,10 +72,9 @@ def until_memory_ends(measure, counts):
         try:
             yield measure(count)
         except (RuntimeError, MemoryError) as error:
-            said = [line for line in str(error).splitlines() if any(word in line for word in MEMORY_ENDS)]
-            if not said and not isinstance(error, MemoryError):
+            if not lack_of(error):
                 raise
-            yield dict(batch=count, ended=(said or ['MemoryError'])[0].strip())
+            yield dict(batch=count, ended=lack_of(error))
             return
 
 

@@ -8,15 +8,17 @@ import sys
 from types import SimpleNamespace
 
 import numpy as np
+import paddle
 import pytest
 from PIL import Image
 
-from log import progress
+from log import plan, progress
 from model.init import OPT
 from model.train_step import LOG_COLUMNS, TrainStep
 from model.version import __version__
 from model.weights import load_networks, read_weights, save_weights
-from tests.runner import REPOSITORY, contents, says
+from runtime import memory
+from tests.runner import REPOSITORY, contents, message, says
 from vgg.vgg19 import VGG19Features
 
 OPENING = (REPOSITORY / 'train.py').read_text().splitlines()[0].strip('"')
@@ -79,7 +81,7 @@ def test_printed_commands_run_where_they_are_printed(scripts, tmp_path):
 def test_print_freq(scripts, tmp_path):
     """A line every print_freq steps, and one at the end."""
     said = scripts.trained(tmp_path, niter=1, print_freq=4)
-    assert re.findall(r'step (\d+)/6', said) == ['4', '6']
+    assert re.findall(r'step (\d+)/6', said) == ['1', '4', '6']     # the first at once
 
 
 def test_slow_steps_are_told_of_every_minute(monkeypatch, capsys):
@@ -89,14 +91,55 @@ def test_slow_steps_are_told_of_every_minute(monkeypatch, capsys):
     for _ in range(7):
         now[0] += 25
         report.done(1, {})
-    assert re.findall(r'step (\d+)/100.*avg_batch_cost: 25.0', capsys.readouterr().out) == ['3', '6']
+    assert re.findall(r'step (\d+)/100.*avg_batch_cost: 25.0', capsys.readouterr().out) == ['1', '3', '6']
+
+
+@pytest.mark.parametrize('seconds, days', [(500, ''), (1000, ''), (3000, '1.0'), (4000, '1.3')])
+def test_a_run_of_more_than_a_day_is_told_what_makes_it_shorter(monkeypatch, seconds, days):
+    now, said = [0.0], []
+    monkeypatch.setattr(progress, 'time', SimpleNamespace(perf_counter=lambda: now[0]))
+    report = progress.Progress(10, 42, 2, print_freq=50)
+    for step in range(5):
+        now[0] += seconds * (1 if step else 9)      # the first is slower, and does not count
+        report.done(1, {})
+        if report.seconds_left() is not None:
+            said.append(plan.shorter(OPT(batchSize=4), 5000, report.seconds_left()))
+    assert len(said) == 1 and bool(said[0]) == bool(days)
+    assert not days or says(said[0], f'takes {days} days', '--niter', '--max_dataset_size 1000', '--crop_size 128 --load_size 143', '--ngf 32')
+
+
+@pytest.mark.parametrize('options, ways', [
+    (dict(batchSize=32), ['--batchSize 16 --accumulate 2', '--recompute true', '--crop_size (now 256)', '--ngf (64)']),
+    (dict(batchSize=3, accumulate=2), ['--batchSize 1 --accumulate 6']), (dict(batchSize=1), ['--recompute true', '--crop_size'])])
+@pytest.mark.parametrize('error', [MemoryError(), MemoryError('(ResourceExhausted) Fail to alloc memory of 268435456 size'),
+                                   RuntimeError('\n\nResourceExhaustedError: \n\nOut of memory error on GPU 0. Cannot allocate 3 GB'),
+                                   RuntimeError('(External) CUDNN error(4), CUDNN_STATUS_ALLOC_FAILED.'), SystemError('std::bad_alloc'),
+                                   OSError(12, 'Cannot allocate memory')], ids=str)
+def test_memory_that_runs_out_is_a_line_with_what_to_lower(error, options, ways):
+    def work():
+        with memory.enough(plan.smaller(OPT(**options))):
+            raise error
+    assert says(message(work), 'out of memory (', 'the last checkpoint stays', *ways)
+
+
+@pytest.mark.parametrize('error', [RuntimeError('cuDNN has no such algorithm'), OSError(28, 'No space left on device'), ValueError('x')])
+def test_other_errors_are_not_taken_for_want_of_memory(error):
+    with pytest.raises(type(error)) as caught, memory.enough('lower it'):
+        raise error
+    assert caught.value is error
+
+
+def test_a_training_that_runs_out_of_memory_ends_in_a_line(scripts, tmp_path, monkeypatch):
+    monkeypatch.setattr(TrainStep, '_losses_d', lambda *piece: paddle.zeros([1 << 20, 1 << 20, 1 << 10]))
+    said = scripts.train_refusal(tmp_path, niter=1)
+    assert says(said, 'out of memory', '--batchSize 1 --accumulate 2', '--recompute')
 
 
 def test_what_a_run_leaves(trained):
     output = trained / 'output'
     assert sorted(os.listdir(output)) == ['.lock', 'checkpoints', 'current_epoch.npy', 'epoch_1', 'epoch_2', 'model',
                                           'pics']
-    assert sorted(os.listdir(output / 'pics')) == ['1_5.jpg', '2_10.jpg', 'val_0001.jpg', 'val_0002.jpg']
+    assert sorted(os.listdir(output / 'pics')) == ['1_1.jpg', '1_5.jpg', '2_10.jpg', 'val_0001.jpg', 'val_0002.jpg']
     # label map, generated, photo: three columns with gaps of 4 pixels; a row for each sample
     assert Image.open(output / 'pics/1_5.jpg').size == (3 * 32 + 2 * 4, 2 * 32 + 4)
     assert Image.open(output / 'pics/val_0001.jpg').size == (3 * 32 + 2 * 4, 3 * 32 + 2 * 4)
