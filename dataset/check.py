@@ -168,7 +168,8 @@ def show(problems, report=None):
     if report:
         try:
             with open(report, 'w', encoding='utf-8') as file:
-                file.writelines([f'{mark()}\n', *(f'{kind}: {line}\n' for kind, lines in kinds.items() for line in lines)])
+                file.writelines([f'{mark()}\n',
+                                 *(f'{kind}: {line}\n' for kind, lines in kinds.items() for line in lines)])
         except OSError as error:
             raise InputError(f'--report {report}: cannot write it: {error.strerror}') from None
     print('\nproblems: ' + (', '.join(f'{len(lines)} x {kind}' for kind, lines in kinds.items()) or 'none'))

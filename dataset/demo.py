@@ -2,8 +2,8 @@
 
     python -m dataset.demo --output dataset/demo --train 64 --val 8 --height 128 --width 128
 
-writes photos, label maps (ids of COCO-Stuff) and instance maps that fit each other pixel by pixel, and sheet.jpg to look at;
-python -m dataset.prepare demo is the same command.
+writes photos, label maps (ids of COCO-Stuff) and instance maps that fit each other pixel by pixel, and sheet.jpg to
+look at; python -m dataset.prepare demo is the same command.
 """
 import argparse
 import json
@@ -30,21 +30,25 @@ from runtime.writing import remove, staged
 FOLDERS = tuple(f'{phase}_{kind}' for phase in ('train', 'val') for kind in ('img', 'label', 'inst'))
 SHEET, SHEET_SAMPLES = 'sheet.jpg', 8
 RECORD = 'demo.json'
-SCHEMA = json_file.record({'made by': json_file.one_of('dataset.demo'), 'files': json_file.mapping(json_file.text(32, 32))})
+SCHEMA = json_file.record({'made by': json_file.one_of('dataset.demo'),
+                           'files': json_file.mapping(json_file.text(32, 32))})
 # What train.py writes for the presets of the demo, if it is not there: arguments of `write`.
-SETS = {PRESETS['demo']['dataroot']: {}, PRESETS['demo_long']['dataroot']: dict(train=600, val=8, height=144, width=144)}
+SETS = {PRESETS['demo']['dataroot']: {},
+        PRESETS['demo_long']['dataroot']: dict(train=600, val=8, height=144, width=144)}
 PHASE_SEEDS = 10 ** 6  # scene seeds set aside for each phase: training and validation never share a scene
 
 
 def write(root, train=64, val=8, height=128, width=128, seed=0):
-    """Write root/{train,val}_{img,label,inst}/scene_00000.{jpg,png} and on, root/sheet.jpg and root/classes.json; -> names
-    of their classes.
+    """Write root/{train,val}_{img,label,inst}/scene_00000.{jpg,png} and on, root/sheet.jpg and root/classes.json;
+    -> names of their classes.
 
-    Everything is written into a folder beside root that takes root's place at the end, so that a kill leaves no part of a
-    set. An earlier demo set, with the record of its files in demo.json, is replaced; InputError if root holds anything else.
+    Everything is written into a folder beside root that takes root's place at the end, so that a kill leaves no part of
+    a set. An earlier demo set, with the record of its files in demo.json, is replaced; InputError if root holds
+    anything else.
     """
     for name, value, least, most in (('train', train, 0, PHASE_SEEDS), ('val', val, 0, PHASE_SEEDS),
-                                     ('seed', seed, 0, 10 ** 9), ('height', height, 16, 4096), ('width', width, 16, 4096)):
+                                     ('seed', seed, 0, 10 ** 9), ('height', height, 16, 4096),
+                                     ('width', width, 16, 4096)):
         if not least <= value <= most:
             raise InputError(f'{name}: found {value}, expected {least} to {most}')
     root = os.path.realpath(root)
@@ -80,12 +84,14 @@ def _rename(partial, root, made):
 
 
 def _files(root):
-    """dict: path below `root` -> digest of each file but the records of the set; of what is no file, as a link, None."""
+    """dict: path below `root` -> digest of each file but the records of the set; of what is no file, as a link, None.
+    """
     found = {}
     for folder, subfolders, files in os.walk(root):
         for path in (os.path.join(folder, name) for name in subfolders + files):
             if os.path.islink(path) or not os.path.isdir(path):
-                found[os.path.relpath(path, root)] = contents.digest_of(path) if os.path.isfile(path) and not os.path.islink(path) else None
+                found[os.path.relpath(path, root)] = contents.digest_of(path) if os.path.isfile(path) and \
+                    not os.path.islink(path) else None
     for name in [RECORD] + [contents.FILE] * bool(contents.read(root)):
         found.pop(name, None)
     return found
@@ -105,8 +111,9 @@ def _refuse_foreign(root, known):
         raise InputError(f'{root}: found a file, expected a folder for the demo set')
     for path, digest in _files(root).items():
         if digest is None or known.get(path) != digest:
-            raise InputError(f'{os.path.join(root, path)}: not made by dataset.demo (or changed since, or by an earlier version), which '
-                             f'would replace the whole folder {root}: move it away, or choose another --output')
+            raise InputError(f'{os.path.join(root, path)}: not made by dataset.demo (or changed since, or by an '
+                             f'earlier version), which would replace the whole folder {root}: move it away, or choose '
+                             'another --output')
 
 
 def write_folders(root, counts, height, width, seed):
@@ -121,7 +128,8 @@ def write_folders(root, counts, height, width, seed):
         photo, label, instance = scene(seed * 2 * PHASE_SEEDS + (phase == 'val') * PHASE_SEEDS + index, height, width)
         for kind, pixels, extension in (('img', photo, 'jpg'), ('label', label, 'png'), ('inst', instance, 'png')):
             options = {'quality': 95, 'subsampling': 0} if extension == 'jpg' else {}
-            Image.fromarray(pixels).save(os.path.join(root, f'{phase}_{kind}', f'scene_{index:05d}.{extension}'), **options)
+            Image.fromarray(pixels).save(os.path.join(root, f'{phase}_{kind}', f'scene_{index:05d}.{extension}'),
+                                         **options)
         present.update(COCO_STUFF[i] for i in np.unique(label) if i != UNLABELLED)
         if len(samples) < SHEET_SAMPLES:
             samples.append((photo, label, instance))
@@ -142,10 +150,12 @@ def edges(instance):
 
 
 def add_flags(parser):
-    for name, default, help in (('train', 64, 'training scenes'), ('val', 8, 'validation scenes'), ('height', 128, 'pixels'),
+    for name, default, help in (('train', 64, 'training scenes'), ('val', 8, 'validation scenes'),
+                                ('height', 128, 'pixels'),
                                 ('width', 128, 'pixels'), ('seed', 0, 'another seed makes other scenes')):
         parser.add_argument(f'--{name}', type=int, default=default, help=f'{help} [{default}]')
-    parser.add_argument('--output', metavar='DIR', default=PRESETS['demo']['dataroot'], help='folder to make; an earlier demo set '
+    parser.add_argument('--output', metavar='DIR', default=PRESETS['demo']['dataroot'],
+                        help='folder to make; an earlier demo set '
                         f'in it is replaced [{PRESETS["demo"]["dataroot"]}]')
 
 
@@ -163,7 +173,8 @@ def make(arguments):
 
 def main():
     parser = argparse.ArgumentParser(
-        prog='python -m dataset.demo', description='Generate scenes to train SPADE on: photos, label maps with COCO-Stuff ids, '
+        prog='python -m dataset.demo',
+        description='Generate scenes to train SPADE on: photos, label maps with COCO-Stuff ids, '
         'instance maps, and sheet.jpg to look at. The same as python -m dataset.prepare demo.')
     add_flags(parser)
     sys.exit(make(parser.parse_args()))

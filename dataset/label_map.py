@@ -152,7 +152,8 @@ def _whole(file, what, opened, values, notes):
     mode = opened.image.mode
     if mode == 'F':
         if not (np.isfinite(values) & (values == np.rint(values))).all():
-            raise DataError(f'{file}: {what} with fractions or values that are no number, expected whole numbers', 'label value')
+            raise DataError(f'{file}: {what} with fractions or values that are no number, expected whole numbers',
+                            'label value')
         if np.abs(values).max() >= 1 << 31:
             raise DataError(f'{file}: {what} with values of 2147483648 and more, allowed: whole numbers of 32 bits',
                             'label value')

@@ -24,7 +24,8 @@ from dataset.files import (  # noqa: F401
 )
 from model import sizes
 
-Geometry = namedtuple('Geometry', 'width height left top flip')  # size after resizing, then corner of the crop, in pixels
+# size after resizing, then corner of the crop, in pixels
+Geometry = namedtuple('Geometry', 'width height left top flip')
 
 MULTIPLE = 32       # preprocess_mode none: sides are rounded to multiples of it (official __make_power_2)
 ORDER, CROP = 0, 1  # separate streams of random numbers
@@ -33,7 +34,8 @@ ORDER, CROP = 0, 1  # separate streams of random numbers
 # ---- Sizes, crop and flip (official data/base_dataset.py)
 
 def check_sizes(opt):
-    """InputError if no photo could become a training sample: of any shape, it could not fill the crop; needs no file."""
+    """InputError if no photo could become a training sample: of any shape, it could not fill the crop; needs no file.
+    """
     if opt.output_nc != 3:
         raise DataError(f'output_nc {opt.output_nc}: photos are read as RGB: set --output_nc 3', 'wrong channels')
     wrong = sizes.wrong(opt)
@@ -70,21 +72,23 @@ def filling_load_size(opt, width, height):
 
 
 def draw_geometry(opt, width, height, rng, path):
-    """Geometry of one training sample of that size, drawn from `rng`; DataError naming `path` if it cannot fill the picture.
+    """Geometry of one training sample of that size, drawn from `rng`;
+    DataError naming `path` if it cannot fill the picture.
 
-    The official scale_shortside_and_crop draws its corner from a wrong size, and may crop beyond the border (black photo,
-    class 0); this one never does. Official crops are square; these have the picture's size.
+    The official scale_shortside_and_crop draws its corner from a wrong size, and may crop beyond the border (black
+    photo, class 0); this one never does. Official crops are square; these have the picture's size.
     """
     crop_height, crop_width = opt.picture_size
     new_width, new_height = resized_size(opt, width, height)
     cropped = opt.preprocess_mode.endswith('crop')
     if (new_width < crop_width or new_height < crop_height) if cropped else (new_height, new_width) != opt.picture_size:
-        remedy = f'set --load_size {filling_load_size(opt, width, height)}, or --preprocess_mode resize_and_crop' if cropped else \
+        remedy = f'set --load_size {filling_load_size(opt, width, height)}, or --preprocess_mode resize_and_crop' \
+            if cropped else \
             'set --preprocess_mode fixed, or, if all are of this size, ' + \
             sizes.flags(opt, *sizes.nearest(new_width, new_height, opt.size_multiple))
-        raise DataError(f'{path}: {width} wide and {height} high becomes {new_width} x {new_height} with preprocess_mode '
-                        f'{opt.preprocess_mode}, load_size {opt.load_size}; pictures are {crop_width} x {crop_height} '
-                        f'(crop_size {opt.crop_size}, aspect_ratio {opt.aspect_ratio:g}): {remedy}',
+        raise DataError(f'{path}: {width} wide and {height} high becomes {new_width} x {new_height} with '
+                        f'preprocess_mode {opt.preprocess_mode}, load_size {opt.load_size}; pictures are {crop_width} '
+                        f'x {crop_height} (crop_size {opt.crop_size}, aspect_ratio {opt.aspect_ratio:g}): {remedy}',
                         'too small for the crop' if cropped else 'not the size of the picture')
     left, top, flip = rng.integers([new_width - crop_width + 1, new_height - crop_height + 1, 2])
     return Geometry(new_width, new_height, int(left), int(top), bool(flip) and not opt.no_flip)
@@ -125,8 +129,9 @@ def prediction_inputs(opt, label, instance=None, photo=None, colours=None, notes
     DataError as for a data set. colours, notes: as for load_images.
     """
     if not opt.no_instance and not instance:
-        raise DataError(f'{label}: its instance map is missing, and these options have no_instance false (the network was made '
-                        'for instance maps): name one with --instance, or --instance components', 'unpaired files')
+        raise DataError(f'{label}: its instance map is missing, and these options have no_instance false (the network '
+                        'was made for instance maps): name one with --instance, or --instance components',
+                        'unpaired files')
     images = load_images(Sample('', label, instance, None), opt, colours, notes)
     size = images['label'].size[::-1]
     if photo:
@@ -148,12 +153,14 @@ class LabelledImages:
         if opt.label_nc > 1 and opt.contain_dontcare_label and masks(maps, COMPARED):
             raise DataError(f'{split_folders(opt, split)["label"]}: {MASKS}', 'masks of 0 and 255')
         if len(self.samples) < global_batch(opt, ranks):
-            times = ''.join(f', {what} {number}' for what, number in (('accumulate', opt.accumulate), ('processes', ranks))
+            times = ''.join(f', {what} {number}'
+                            for what, number in (('accumulate', opt.accumulate), ('processes', ranks))
                             if number > 1)
             largest = len(self.samples) // (opt.accumulate * ranks)
-            remedy = f'set --batchSize to at most {largest}' if largest else 'use fewer processes or a smaller --accumulate'
-            raise DataError(f'{split_folders(opt, split)["label"]}: fewer samples than one batch: {len(self.samples)} samples, '
-                            f'batchSize {opt.batchSize}{times}: add samples or {remedy}')
+            remedy = f'set --batchSize to at most {largest}' if largest \
+                else 'use fewer processes or a smaller --accumulate'
+            raise DataError(f'{split_folders(opt, split)["label"]}: fewer samples than one batch: {len(self.samples)} '
+                            f'samples, batchSize {opt.batchSize}{times}: add samples or {remedy}')
 
     def __len__(self):
         return len(self.samples)
@@ -168,7 +175,9 @@ class LabelledImages:
 
 
 class ValidationImages:
-    """Validation samples: [index] -> arrays of the whole image at the picture's size, not flipped; 'image' only with photos."""
+    """Validation samples: [index] -> arrays of the whole image at the picture's size, not flipped;
+    'image' only with photos.
+    """
 
     def __init__(self, opt, split='val', photos=True):
         if photos:
@@ -200,8 +209,9 @@ def global_batch(opt, ranks=1):
 def batches(opt, count, epoch, seen=0, rank=0, ranks=1):
     """list of a rank's batches, lists of batchSize keys (epoch, index), opt.accumulate of them for each update.
 
-    Of the epoch without its first `seen` samples and the last incomplete global batch. The samples of an update are the same
-    for any number of ranks: the first batchSize are rank 0's, the next rank 1's; then come the second micro-batches.
+    Of the epoch without its first `seen` samples and the last incomplete global batch. The samples of an update are the
+    same for any number of ranks: the first batchSize are rank 0's, the next rank 1's; then come the second
+    micro-batches.
     """
     order = epoch_order(opt, count, epoch)[seen:].tolist()
     whole = global_batch(opt, ranks)

@@ -11,16 +11,15 @@ import numpy as np
 from dataset.files import DataError
 from dataset.workers import WorkerKilled, Workers
 
-
 AHEAD = 2   # batches that each process makes before the first is taken: one to be taken and one to come
 
 
 class Loader:
     """with Loader(data, workers) as load: for batch in load(keys): ...; workers 0 reads in this process, when asked.
 
-    `keys` holds a list of keys of `data` for each batch; a batch is a dict of arrays, those of data[key] stacked, in the
-    order of `keys`, or what `finish` makes of it, in the process that read it. Raises what data[key] raises. The processes
-    live as long as the loader, across epochs.
+    `keys` holds a list of keys of `data` for each batch; a batch is a dict of arrays, those of data[key] stacked, in
+    the order of `keys`, or what `finish` makes of it, in the process that read it. Raises what data[key] raises. The
+    processes live as long as the loader, across epochs.
     """
 
     def __init__(self, data, workers=0, finish=None):
@@ -37,8 +36,8 @@ class Loader:
         try:
             yield from self.workers(keys) if self.workers else map(self.read, keys)
         except WorkerKilled:
-            raise DataError('a process that loads data was killed, perhaps for want of memory: set a smaller --nThreads '
-                            f'(now {len(self.workers.processes)})', 'killed process') from None
+            raise DataError('a process that loads data was killed, perhaps for want of memory: set a smaller '
+                            f'--nThreads (now {len(self.workers.processes)})', 'killed process') from None
 
 
 def _read(data, finish, keys):

@@ -125,10 +125,12 @@ with open(os.path.join(_HERE, 'ade20k_classes.txt')) as _file:
     ADE20K = tuple(_line.strip() for _line in _file if not _line.startswith('#'))
 COCO_THINGS = tuple(range(91))
 # Ids as in the files (cityscapesScripts, helpers/labels.py); those of its objects have instances.
-CITYSCAPES = ('unlabeled', 'ego vehicle', 'rectification border', 'out of roi', 'static', 'dynamic', 'ground', 'road', 'sidewalk',
-              'parking', 'rail track', 'building', 'wall', 'fence', 'guard rail', 'bridge', 'tunnel', 'pole', 'polegroup',
-              'traffic light', 'traffic sign', 'vegetation', 'terrain', 'sky', 'person', 'rider', 'car', 'truck', 'bus', 'caravan',
-              'trailer', 'train', 'motorcycle', 'bicycle', 'license plate')
+CITYSCAPES = ('unlabeled', 'ego vehicle', 'rectification border', 'out of roi', 'static', 'dynamic', 'ground', 'road',
+              'sidewalk',
+              'parking', 'rail track', 'building', 'wall', 'fence', 'guard rail', 'bridge', 'tunnel', 'pole',
+              'polegroup',
+              'traffic light', 'traffic sign', 'vegetation', 'terrain', 'sky', 'person', 'rider', 'car', 'truck', 'bus',
+              'caravan', 'trailer', 'train', 'motorcycle', 'bicycle', 'license plate')
 CITYSCAPES_THINGS = tuple(range(24, 34))
 
 

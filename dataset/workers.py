@@ -1,7 +1,7 @@
 """Work spread over processes, with its results in order; a process that is killed is an error, never a silence.
 
-Python's ProcessPoolExecutor waits for ever when a process is killed while it writes a result, because its processes share
-one pipe (seen with 3.11). Here each has its own, which ends with it.
+Python's ProcessPoolExecutor waits for ever when a process is killed while it writes a result, because its processes
+share one pipe (seen with 3.11). Here each has its own, which ends with it.
 """
 import mmap
 import multiprocessing
@@ -28,8 +28,9 @@ class WorkerKilled(Exception):
 class Workers:
     """with Workers(count, function) as workers: for result in workers(items): ...
 
-    function(item) for each item, in the order of `items`; raises what it raises, and WorkerKilled. Either items or results
-    must be small (some KB), or both sides might wait for the other to read. One iteration at a time; it may be left early.
+    function(item) for each item, in the order of `items`; raises what it raises, and WorkerKilled. Either items or
+    results must be small (some KB), or both sides might wait for the other to read. One iteration at a time; it may be
+    left early.
     ahead: items handed to each process before its first result is read. Large arrays in a result are not copied.
     """
 
@@ -97,7 +98,7 @@ def _serve(pipe, function, parent):
         _send(pipe, answer)
 
 
-# ---- Results with arrays: through memory that both processes see, for a pipe takes 5 ms a megabyte of the training process
+# ---- Results with arrays: through shared memory, for a pipe takes 5 ms a megabyte of the training process
 
 def _send(pipe, answer):
     buffers = []
@@ -115,7 +116,8 @@ def _send(pipe, answer):
 
 
 def _shared(arrays):
-    """File descriptor of memory that holds the arrays; None where they are small, or the system has no such memory to spare.
+    """File descriptor of memory that holds the arrays;
+    None where they are small, or the system has no such memory to spare.
 
     It has no name, so that nothing is left of it however the processes end, and /dev/shm does not limit it.
     """
@@ -125,7 +127,8 @@ def _shared(arrays):
     memory = None
     try:
         memory = os.memfd_create('batch')
-        os.posix_fallocate(memory, 0, places[-1])   # here, where it can be refused: a write beyond what there is would be a SIGBUS
+        # here, where it can be refused: a write beyond what there is would be a SIGBUS
+        os.posix_fallocate(memory, 0, places[-1])
         with mmap.mmap(memory, places[-1]) as room:
             for place, array in zip(places, arrays):
                 room[place:place + array.nbytes] = array

@@ -1,4 +1,6 @@
-"""--visualdl DIR: losses, learning rates, speed, pictures and scores as records that VisualDL shows: visualdl --logdir DIR"""
+"""--visualdl DIR: losses, learning rates, speed, pictures and scores as records that VisualDL shows:
+visualdl --logdir DIR
+"""
 import contextlib
 import os
 import struct
@@ -11,7 +13,8 @@ from runtime.errors import InputError
 from runtime.locking import locked
 
 INSTALL = 'pip install visualdl==2.5.3'
-# One file, which a run that goes on adds to: of several in a folder VisualDL's page shows only one. The name must hold the word.
+# One file, which a run that goes on adds to: of several in a folder VisualDL's page shows only one.
+# The name must hold the word.
 FILE = 'vdlrecords.spade.log'
 TAIL = 1 << 16  # bytes
 
@@ -19,12 +22,13 @@ TAIL = 1 << 16  # bytes
 class Dashboard:
     """with Dashboard(opt, progress, replace) as dashboard: dashboard.begin(step) and then what it is to show.
 
-    Without opt.visualdl, and in all processes but that of rank 0, nothing is written. progress: None for a new run; replace: its
-    records may take the place of another's. InputError, on entering, if the package is missing, if the folder cannot be written,
-    or if another run's records are there.
+    Without opt.visualdl, and in all processes but that of rank 0, nothing is written. progress: None for a new run;
+    replace: its records may take the place of another's. InputError, on entering, if the package is missing, if the
+    folder cannot be written, or if another run's records are there.
 
-    VisualDL writes from a thread of its own: a full disk costs records and not the training. A step is recorded once: what a run
-    repeats after a kill has been cut off, and pictures that it draws again, at the end of an epoch, are those there are.
+    VisualDL writes from a thread of its own: a full disk costs records and not the training. A step is recorded once:
+    what a run repeats after a kill has been cut off, and pictures that it draws again, at the end of an epoch, are
+    those there are.
     """
 
     def __init__(self, opt, progress=None, replace=False):
@@ -56,15 +60,16 @@ class Dashboard:
         if known:
             kept, self.steps = self.known['bytes'], dict(self.known['steps'])
             if _checksum(self.path, kept) != self.known['checksum']:
-                raise InputError(f'{self.path} holds the records of another run: they do not end as at the checkpoint: name another '
-                                 '--visualdl')
-        for end, record in [] if self.new or known else _records(self.path):    # checkpoints of earlier versions do not know
+                raise InputError(f'{self.path} holds the records of another run: they do not end as at the checkpoint: '
+                                 'name another --visualdl')
+        # checkpoints of earlier versions do not know
+        for end, record in [] if self.new or known else _records(self.path):
             if record.id > step:
                 break
             group, _, name = record.tag.partition('/')
             if group == 'losses' and record.value != np.float32(losses[name][record.id - 1]):
-                raise InputError(f'{self.path} holds the records of another run: its {name} of step {record.id} is not that of '
-                                 'the log: name another --visualdl')
+                raise InputError(f'{self.path} holds the records of another run: its {name} of step {record.id} is not '
+                                 'that of the log: name another --visualdl')
             kept, self.steps[record.tag] = end, record.id
         with open(self.path, 'ab') as file:
             file.truncate(kept)
@@ -73,12 +78,15 @@ class Dashboard:
             self.writer = self._library().LogWriter(self.folder, file_name=FILE)
 
     def step(self, train_step, losses, speed):
-        """After a training step: its losses, a dict; every print_freq steps learning rates, loss scales, and images per second."""
+        """After a training step: its losses, a dict;
+        every print_freq steps learning rates, loss scales, and images per second.
+        """
         if not self.writer:
             return
         self._scalars(train_step.steps, 'losses', losses)
         if train_step.steps % self.every == 0:
-            rates = {'learning_rate_G': train_step.optimizer_g.get_lr(), 'learning_rate_D': train_step.optimizer_d.get_lr()}
+            rates = {'learning_rate_G': train_step.optimizer_g.get_lr(),
+                     'learning_rate_D': train_step.optimizer_d.get_lr()}
             scales = {f'loss_scale_{network}': state['scale'] for network, state in zip('GD', train_step.loss_scales)}
             self._scalars(train_step.steps, 'optimizer', {**rates, **scales})
             self._scalars(train_step.steps, 'speed', {'images_per_second': speed})
@@ -95,7 +103,9 @@ class Dashboard:
             self.flush()
 
     def flush(self):
-        """Wait until all is in the file, so that a checkpoint is never ahead of it -> what the checkpoint keeps of that, a dict."""
+        """Wait until all is in the file, so that a checkpoint is never ahead of it -> what the checkpoint keeps of
+        that, a dict.
+        """
         if not self.writer:
             return {}
         self.writer.flush()
@@ -117,8 +127,8 @@ class Dashboard:
             import visualdl
             return visualdl
         except (ImportError, OSError) as error:     # the import writes ~/.visualdl
-            raise InputError(f'--visualdl {self.folder}: VisualDL cannot be imported ({error}): {INSTALL}, or leave --visualdl '
-                             'out') from None
+            raise InputError(f'--visualdl {self.folder}: VisualDL cannot be imported ({error}): {INSTALL}, or leave '
+                             '--visualdl out') from None
 
     def _check(self):
         """InputError if the file cannot be written, or holds what a new run may not replace."""
@@ -126,16 +136,20 @@ class Dashboard:
             with open(self.path, 'ab') as file:
                 size = file.tell()
         except OSError as error:
-            raise InputError(f'{self.path}: cannot be written: {error.strerror or error}: name another --visualdl') from None
+            raise InputError(f'{self.path}: cannot be written: {error.strerror or error}: name another '
+                             '--visualdl') from None
         if size and next(_records(self.path), None) is None:
-            raise InputError(f'{self.path}: holds no records of VisualDL, and is left as it is: name another --visualdl')
+            raise InputError(f'{self.path}: holds no records of VisualDL, and is left as it is: name another '
+                             '--visualdl')
         if self.new and size and not self.replace:
-            raise InputError(f'{self.path} holds the records of another run: name another --visualdl, or begin anew with '
-                             '--restart, which replaces them')
+            raise InputError(f'{self.path} holds the records of another run: name another --visualdl, or begin anew '
+                             'with --restart, which replaces them')
 
 
 def _checksum(path, end):
-    """CRC32 of the last bytes before `end`: enough to tell one run from another without reading all; None of a shorter file."""
+    """CRC32 of the last bytes before `end`: enough to tell one run from another without reading all;
+    None of a shorter file.
+    """
     with open(path, 'rb') as file:
         file.seek(max(0, end - TAIL))
         tail = file.read(min(end, TAIL))

@@ -1,8 +1,8 @@
 """log.npy: one row of losses a step, a float64 .npy file that numpy.load reads at any moment, also after SIGKILL.
 
-A row's bytes are written behind the rows there are, then the header, whose size is fixed, is rewritten in place with the
-new count: in between, numpy.load sees the rows before. Cutting goes the other way, header first. So the header never
-promises more than the file holds, and a row costs the same however long the log is.
+A row's bytes are written behind the rows there are, then the header, whose size is fixed, is rewritten in place with
+the new count: in between, numpy.load sees the rows before. Cutting goes the other way, header first. So the header
+never promises more than the file holds, and a row costs the same however long the log is.
 """
 import os
 import struct
@@ -18,7 +18,9 @@ CHUNK = 1 << 20     # bytes read at a time for a checksum
 
 
 class LossLog:
-    """Rows of `columns` float64 in the file `path`. Call `open` first; errors of the disk are InputErrors naming the path."""
+    """Rows of `columns` float64 in the file `path`.
+    Call `open` first; errors of the disk are InputErrors naming the path.
+    """
 
     def __init__(self, path, columns=7):
         self.path, self.columns = os.fspath(path), columns
@@ -38,8 +40,8 @@ class LossLog:
                 self._create()
             found = rows_on_disk(self.path, self.columns)
             if rows and not os.path.exists(self.path):
-                raise InputError(f'{self.path} is missing, but the checkpoint was saved after {rows} rows of it: put it back, '
-                                 f'name its folder with --log, or begin anew with --restart')
+                raise InputError(f'{self.path} is missing, but the checkpoint was saved after {rows} rows of it: put '
+                                 f'it back, name its folder with --log, or begin anew with --restart')
             if found < rows:
                 self._refuse(f'it holds {found} rows, the checkpoint was saved after {rows}')
             self._file = open(self.path, 'r+b', buffering=0)
@@ -96,8 +98,8 @@ class LossLog:
 
     def _refuse(self, reason):
         self.close()
-        raise InputError(f'{self.path} belongs to another run: {reason}. Begin anew with --restart, which replaces it, or '
-                         f'keep it and choose another folder with --log')
+        raise InputError(f'{self.path} belongs to another run: {reason}. Begin anew with --restart, which replaces it, '
+                         f'or keep it and choose another folder with --log')
 
 
 def rows_on_disk(path, columns=7):
@@ -110,8 +112,8 @@ def rows_on_disk(path, columns=7):
         except FileNotFoundError:
             return 0
     if not _is_header(header, columns):
-        raise InputError(f'{path}: found no log of losses (float64, {columns} columns, as train.py writes it); move the file '
-                         f'away or choose another folder with --log')
+        raise InputError(f'{path}: found no log of losses (float64, {columns} columns, as train.py writes it); move '
+                         f'the file away or choose another folder with --log')
     return (size - HEADER_SIZE) // (columns * 8)
 
 

@@ -146,8 +146,9 @@ def listed(entries):
 
 def document(title, style, body, subtitle=''):
     """A whole page as HTML: `body` is HTML, title and subtitle are text."""
-    return (f'<!doctype html><html lang=en><meta charset=utf-8><meta name=generator content="{mark()}"><meta name=viewport content="width=device-width">'
-            f'<title>{html.escape(title)}</title><style>{style}</style><h1>{html.escape(title)}</h1>'
+    return (f'<!doctype html><html lang=en><meta charset=utf-8><meta name=generator content="{mark()}">'
+            f'<meta name=viewport content="width=device-width"><title>{html.escape(title)}</title>'
+            f'<style>{style}</style><h1>{html.escape(title)}</h1>'
             f'<p class=faint>{html.escape(subtitle)}</p>' + '\n'.join(body) + '</html>')
 
 

@@ -49,24 +49,27 @@ def print_plan(opt, samples, train_step):
 
 
 def shorter(opt, samples, seconds):
-    """A line on what makes a run of so many seconds shorter; '' if it ends within a day. Other networks are another run."""
+    """A line on what makes a run of so many seconds shorter; '' if it ends within a day.
+    Other networks are another run.
+    """
     if seconds <= DAY:
         return ''
     fewer = max(global_batch(opt, distributed.ranks()), min(opt.max_dataset_size, samples, 1000))
     smaller = f' --crop_size {opt.crop_size // 2} --load_size {opt.load_size // 2} (a quarter of the pixels),' * (
         opt.crop_size // 2 % 128 == 0)
-    return (f'this run takes {seconds / DAY:.1f} days at this pace. A first look, with another --output and --log: --niter 5, '
-            f'--max_dataset_size {fewer} (photos),{smaller} --ngf {max(1, opt.ngf // 2)} --ndf {max(1, opt.ndf // 2)} '
-            '(half the channels)')
+    return (f'this run takes {seconds / DAY:.1f} days at this pace. A first look, with another --output and --log: '
+            f'--niter 5, --max_dataset_size {fewer} (photos),{smaller} --ngf {max(1, opt.ngf // 2)} --ndf '
+            f'{max(1, opt.ndf // 2)} (half the channels)')
 
 
 def smaller(opt):
     """What to lower where a training runs out of memory."""
     pieces = 2 if opt.batchSize % 2 == 0 else opt.batchSize
-    ways = [f'--batchSize {opt.batchSize // pieces} --accumulate {opt.accumulate * pieces} (the same batch in pieces)'] * (
+    ways = [f'--batchSize {opt.batchSize // pieces} --accumulate {opt.accumulate * pieces} (the same batch in '
+            'pieces)'] * (
         opt.batchSize > 1) + ['--recompute true (half as much is kept for backward)'] * (not opt.recompute)
-    ways.append(f'in a new run, with another --output and --log, a smaller --crop_size (now {opt.crop_size}), --ngf ({opt.ngf}) or '
-                f'--ndf ({opt.ndf})')
+    ways.append(f'in a new run, with another --output and --log, a smaller --crop_size (now {opt.crop_size}), --ngf '
+                f'({opt.ngf}) or --ndf ({opt.ndf})')
     return f'the last checkpoint stays; lower what a step takes: {"; ".join(ways)}'
 
 

@@ -91,7 +91,8 @@ def _save(figure, path):
     try:
         refuse_existing(path, is_marked)
         with writing(path) as unfinished:
-            figure.savefig(unfinished, dpi=110, metadata={'Comment': mark()} if str(path).lower().endswith('.png') else None)
+            figure.savefig(unfinished, dpi=110, metadata={'Comment': mark()} if str(path).lower().endswith('.png')
+                           else None)
     finally:
         plt.close(figure)
 

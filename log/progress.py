@@ -71,5 +71,5 @@ class Progress:
             return
         values = ', '.join(f'{name}: {value:.4f}' for name, value in losses.items())
         left = timedelta(seconds=round(seconds * (self.last - self.step)))
-        print(f'epoch {epoch}, step {self.step}/{self.last}, {values}, avg_reader_cost: {self.reader / self.steps:.5f} sec, '
-              f'avg_batch_cost: {seconds:.5f} sec, avg_ips: {self.speed:.3f} images/sec, left: {left}', flush=True)
+        print(f'epoch {epoch}, step {self.step}/{self.last}, {values}, avg_reader_cost: {self.reader / self.steps:.5f} '
+              f'sec, avg_batch_cost: {seconds:.5f} sec, avg_ips: {self.speed:.3f} images/sec, left: {left}', flush=True)

@@ -14,8 +14,8 @@ COPIED = 'weight_u', 'weight_v'     # spectral norm: the singular vectors of the
 class AveragedGenerator:
     """`network` is a second generator that holds the average; it starts as a copy of the first.
 
-    Running statistics of batch norm are averaged like weights. The spectral norm's u and v are copied: sigma = u . W v of the
-    averaged W is its singular value up to the square of the distance between the averaged and the last W.
+    Running statistics of batch norm are averaged like weights. The spectral norm's u and v are copied: sigma = u . W v
+    of the averaged W is its singular value up to the square of the distance between the averaged and the last W.
     """
 
     def __init__(self, opt, generator):

@@ -12,8 +12,9 @@ NEVER_ZERO = 1e-12  # smallest divisor of a vector (torch.nn.utils.spectral_norm
 class Convolution(nn.Conv2D):
     """nn.Conv2D with one stride and one padding for both directions; `opt` chooses kernels and precision.
 
-    spectral: the weight is weight_orig divided by its largest singular value, estimated with weight_u and weight_v by one power
-    iteration per training forward (Miyato et al., 2018; torch.nn.utils.spectral_norm). Unlike Paddle's spectral_norm it keeps no
+    spectral: the weight is weight_orig divided by its largest singular value, estimated with weight_u and weight_v by
+    one power iteration per training forward (Miyato et al., 2018; torch.nn.utils.spectral_norm). Unlike Paddle's
+    spectral_norm it keeps no
     quotient: 97 million weights would be in memory twice.
     """
 
@@ -21,7 +22,8 @@ class Convolution(nn.Conv2D):
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, bias_attr=None if bias else False)
         self.opt, self.stride, self.padding, self.spectral = opt, stride, padding, spectral
         self.held = False       # set by hold_constant(): the weight never changes again
-        self.constant = None    # operators.ConstantConvolution, made by the first forward, since cpu_precision may change until then
+        # operators.ConstantConvolution, made by the first forward, since cpu_precision may change until then
+        self.constant = None
         if spectral:
             weight = self.weight
             del self.weight
@@ -31,14 +33,16 @@ class Convolution(nn.Conv2D):
                 self.register_buffer(name, drawn / (drawn * drawn).sum().sqrt())
 
     def forward(self, x, recompute=None):
-        """(N, in_channels, H, W) -> (N, out_channels, h, w). recompute() returns x; with it the kernels do not keep x."""
+        """(N, in_channels, H, W) -> (N, out_channels, h, w). recompute() returns x; with it the kernels do not keep x.
+        """
         if not in_use(self.opt, x):
             return self.convolved(x, self.normalized_weight())
         held = self.held and not self.training and not paddle.is_grad_enabled()
         if held and self.constant is not None:
             return self.constant(x)
         weight = self.weight_orig if self.spectral else self.weight
-        singular = operators.singular_value(weight, self.weight_u, self.weight_v, self.training) if self.spectral else None
+        singular = operators.singular_value(weight, self.weight_u, self.weight_v,
+                                            self.training) if self.spectral else None
         constants = self.bias, self.stride, self.padding, bfloat16(self.opt), singular
         if held:
             self.constant = operators.ConstantConvolution(weight, *constants)
@@ -64,7 +68,8 @@ class Convolution(nn.Conv2D):
             v = _normalized(paddle.mv(matrix.t(), u))
         product = paddle.mv(matrix, v)
         u = _normalized(product.detach())
-        # Copies, since a second forward before backward() advances u and v. set_value() copies through the host on Paddle 2.6.
+        # Copies, since a second forward before backward() advances u and v.
+        # set_value() copies through the host on Paddle 2.6.
         paddle.assign(v, output=self.weight_v)
         paddle.assign(u, output=self.weight_u)
         return self.weight_orig / paddle.dot(u, product)

@@ -35,7 +35,8 @@ class PatchDiscriminator(nn.Layer):
             self.add_sublayer(f'model{n}', block)
 
     def forward(self, semantics, image, scale):
-        """SemanticMap of N maps, images (N or 2N, output_nc, H, W) at 1 / 2 ** scale of their size -> list of feature maps.
+        """SemanticMap of N maps, images (N or 2N, output_nc, H, W) at 1 / 2 ** scale of their size -> list of feature
+        maps.
 
         The last is the prediction (N or 2N, 1, h, w). With 2N images, [fake; real], both halves see the same maps.
         """

@@ -31,14 +31,17 @@ class SPADEResnetBlock(nn.Layer):
 
     def forward(self, x, semantics):
         """x (N, in_channels, H, W) -> (N, out_channels, H, W); without gradients x may be overwritten."""
-        shortcut = spade_convolution(self.norm_s, self.conv_s, x, semantics, activated=False) if self.learned_shortcut else x
+        shortcut = spade_convolution(self.norm_s, self.conv_s, x, semantics,
+                                     activated=False) if self.learned_shortcut else x
         y = spade_convolution(self.norm_0, self.conv_0, x, semantics, inplace=self.learned_shortcut)
         y = spade_convolution(self.norm_1, self.conv_1, y, semantics, inplace=True)
         return attend(shortcut + y, self.opt)
 
 
 def spade_convolution(norm, convolution, x, semantics, activated=True, inplace=False):
-    """convolution(activation(norm(x, semantics))); activated: with the activation; inplace: the kernels may overwrite x."""
+    """convolution(activation(norm(x, semantics))); activated: with the activation;
+    inplace: the kernels may overwrite x.
+    """
     opt = norm.opt
     if in_use(opt, x):
         return compiled.spade_convolution(norm, convolution, x, semantics, activated, inplace)

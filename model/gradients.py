@@ -6,7 +6,8 @@ import paddle
 
 from runtime import distributed
 
-LARGE = 1 << 20  # elements: larger gradients are exchanged alone, without a copy; smaller ones share a bucket of up to so many
+# elements: larger gradients are exchanged alone, without a copy; smaller ones share a bucket of up to so many
+LARGE = 1 << 20
 
 
 class Exchange:
@@ -14,8 +15,8 @@ class Exchange:
 
         exchange.expect(2); first.backward(); second.backward(); exchange.finish()
 
-    A bucket is sent once its gradients are complete and all buckets before it are sent, so the order is the same on every rank.
-    Sums equal those of an exchange after backward, bit for bit. A single process exchanges nothing.
+    A bucket is sent once its gradients are complete and all buckets before it are sent, so the order is the same on
+    every rank. Sums equal those of an exchange after backward, bit for bit. A single process exchanges nothing.
     """
 
     def __init__(self, parameters):
@@ -42,7 +43,8 @@ class Exchange:
             self._send()
         late = [name for name, times in self.arrivals.items() if times > self.backwards]
         if late:
-            raise RuntimeError(f'the gradient of {late[0]} changed after it was sent: backward reaches it more than once')
+            raise RuntimeError(f'the gradient of {late[0]} changed after it was sent: backward reaches it more than '
+                               'once')
         for gradients, total, wait in self.sent:
             wait()
             _spread(total.scale_(1 / distributed.ranks()), gradients)

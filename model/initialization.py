@@ -12,8 +12,8 @@ GAIN = 0.02  # official option init_variance
 def initialize(network):
     """Initialize every convolution, linear and affine batch-norm layer of `network` from Paddle's random generator.
 
-    Without spectral norm: Xavier-normal with gain 0.02. With it: uniform in +-1/sqrt(fan_in), torch's default, since the
-    official initialization fills a detached copy of the weight. Biases zero; batch-norm scales normal around 1.
+    Without spectral norm: Xavier-normal with gain 0.02. With it: uniform in +-1/sqrt(fan_in), torch's default, since
+    the official initialization fills a detached copy of the weight. Biases zero; batch-norm scales normal around 1.
     """
     for layer in network.sublayers():
         if isinstance(layer, (nn.Conv2D, nn.Linear)):

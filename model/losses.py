@@ -1,4 +1,6 @@
-"""The four losses (paper, appendix A; official models/networks/loss.py). Each returns a scalar, before its weight lambda."""
+"""The four losses (paper, appendix A; official models/networks/loss.py).
+Each returns a scalar, before its weight lambda.
+"""
 import paddle
 import paddle.nn.functional as F
 
@@ -32,7 +34,8 @@ def feature_matching(fake, real):
 
 def perceptual(fake, real, weights=PERCEPTUAL_WEIGHTS):
     """Weighted L1 between VGG19's five feature maps of the generated picture and of the photo."""
-    return sum(weight * F.l1_loss(fake_map, real_map.detach()) for weight, fake_map, real_map in zip(weights, fake, real))
+    return sum(weight * F.l1_loss(fake_map, real_map.detach())
+               for weight, fake_map, real_map in zip(weights, fake, real))
 
 
 def kl_divergence(mu, logvar):

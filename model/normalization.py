@@ -16,13 +16,15 @@ from runtime import distributed
 
 HIDDEN = 128  # channels between the label map and gamma, beta (official models/networks/normalization.py)
 EPSILON = 1e-5
-# Share of distinct windows up to which they are looked up. Measured on one layer, forward and backward with the CPU kernels, on
-# random maps of 256x256 to 16x16: at share 1 windows take 0.9 to 1.1 times as long as dense convolutions, at 0.63 about 0.4.
+# Share of distinct windows up to which they are looked up. Measured on one layer, forward and backward with the CPU
+# kernels, on random maps of 256x256 to 16x16: at share 1 windows take 0.9 to 1.1 times as long as dense convolutions,
+# at 0.63 about 0.4.
 HIGHEST_SHARE = 0.95
 
 
 class SPADE(nn.Layer):
-    """Spatially-adaptive normalization (paper, section 3): normalize, then scale and shift per pixel by the label map."""
+    """Spatially-adaptive normalization (paper, section 3): normalize, then scale and shift per pixel by the label map.
+    """
 
     def __init__(self, channels, opt):
         super().__init__()
@@ -62,17 +64,19 @@ class SPADE(nn.Layer):
         return activate_hidden(self.mlp_shared[0](semantics.one_hot(size)), self.opt)
 
     def joined_weights(self):
-        """Weight (2 * channels, HIDDEN, k, k) and bias of the convolutions to gamma and to beta, which read the same."""
+        """Weight (2 * channels, HIDDEN, k, k) and bias of the convolutions to gamma and to beta, which read the same.
+        """
         convolutions = self.mlp_gamma, self.mlp_beta
-        return paddle.concat([layer.weight for layer in convolutions]), paddle.concat([layer.bias for layer in convolutions])
+        return paddle.concat([layer.weight
+                              for layer in convolutions]), paddle.concat([layer.bias for layer in convolutions])
 
 
 class BatchNorm(nn.Layer):
     """Batch norm over (N, C, H, W) whose running variance is unbiased, as torch's is and Paddle's is not.
 
-    synchronized: over the batches of all ranks, of any sizes. Paddle's own has no CPU kernel. The official one divides by
-    sqrt(max(variance, epsilon)), this by sqrt(variance + epsilon), as batch norm in a single process does.
-    By Paddle's kernel where `fused` says so.
+    synchronized: over the batches of all ranks, of any sizes. Paddle's own has no CPU kernel. The official one divides
+    by sqrt(max(variance, epsilon)), this by sqrt(variance + epsilon), as batch norm in a single process does. By
+    Paddle's kernel where `fused` says so.
     """
 
     MOMENTUM = 0.9  # torch's 0.1: of the old value
@@ -82,7 +86,8 @@ class BatchNorm(nn.Layer):
         super().__init__()
         self.opt = opt
         self.synchronized = synchronized and distributed.ranks() > 1
-        self.weight = self.create_parameter([channels], default_initializer=nn.initializer.Constant(1.0)) if affine else None
+        self.weight = self.create_parameter([channels],
+                                            default_initializer=nn.initializer.Constant(1.0)) if affine else None
         self.bias = self.create_parameter([channels], is_bias=True) if affine else None
         self.register_buffer('_mean', paddle.zeros([channels]))
         self.register_buffer('_variance', paddle.ones([channels]))
@@ -110,8 +115,8 @@ class BatchNorm(nn.Layer):
     def batch_statistics(self, x):
         """What Standardize takes of x: mean and 1 / standard deviation (C), and the number of values, a tensor.
 
-        The running ones follow. None in eval mode. Synchronized: over all ranks, in one collective forward and one backward, as
-        with the CPU kernels.
+        The running ones follow. None in eval mode. Synchronized: over all ranks, in one collective forward and one
+        backward, as with the CPU kernels.
         """
         if not self.training:
             return None
@@ -124,14 +129,16 @@ class BatchNorm(nn.Layer):
         return mean, (variance + EPSILON) ** -0.5, count if self.synchronized else paddle.full([1], count, 'float64')
 
     def _fused(self, x):
-        """The same by Paddle's kernel. Where its running variance r follows the biased one b, r / k before and k after make it
+        """The same by Paddle's kernel. Where its running variance r follows the biased one b,
+        r / k before and k after make it
 
         the unbiased: k (0.9 r / k + 0.1 b) = 0.9 r + 0.1 k b. The kernel gets copies, for it keeps them for backward.
         """
         if not self.training:
             return F.batch_norm(x, self._mean, self._variance, self.weight, self.bias, False, self.MOMENTUM, EPSILON)
         count = x.size // x.shape[1]
-        correction = 1.0 if kernel_is_unbiased((x.shape[0], 1, *x.shape[2:]), str(x.place)) else count / max(count - 1, 1)
+        correction = 1.0 if kernel_is_unbiased((x.shape[0], 1, *x.shape[2:]),
+                                               str(x.place)) else count / max(count - 1, 1)
         with paddle.no_grad():
             mean, variance = self._mean.clone(), self._variance * (1 / correction)
         y = F.batch_norm(x, mean, variance, self.weight, self.bias, True, self.MOMENTUM, EPSILON)
@@ -189,8 +196,8 @@ class InstanceNorm(nn.Layer):
 def fused(x, opt):
     """Whether a norm of x is Paddle's kernel, one operator for seven.
 
-    Not in float64, where Paddle's rounds epsilon to float32, which moved gradients by 5e-7; nor beside the CPU kernels, where it
-    would be no faster.
+    Not in float64, where Paddle's rounds epsilon to float32, which moved gradients by 5e-7; nor beside the CPU kernels,
+    where it would be no faster.
     """
     return x.dtype == paddle.float32 and not in_use(opt, x)
 
@@ -198,7 +205,8 @@ def fused(x, opt):
 @functools.lru_cache(maxsize=None)
 @paddle.no_grad()
 def kernel_is_unbiased(shape, place):
-    """Whether Paddle's kernel tracks the unbiased variance of x (N, 1, H, W) on that device: asked, for cuDNN's does, others do not.
+    """Whether Paddle's kernel tracks the unbiased variance of x (N, 1, H, W) on that device:
+    asked, for cuDNN's does, others do not.
 
     Once per size, and on data of mean 0 and variance 1 (0 for a single value), whose sums float32 holds exactly.
     """
@@ -222,9 +230,11 @@ def standardized(x, axes):
 
 
 class Standardize(PyLayer):
-    """(x - mean) * scale of x (N, C, H, W), by the mean and the scale (C) of that x, synchronized: of the x of all ranks.
+    """(x - mean) * scale of x (N, C, H, W), by the mean and the scale (C) of that x, synchronized:
+    of the x of all ranks.
 
-    mean and scale pass as constants; the gradient through them is part of x's. count: the number of values they are over.
+    mean and scale pass as constants; the gradient through them is part of x's. count: the number of values they are
+    over.
     """
 
     @staticmethod
@@ -249,7 +259,8 @@ def over_all_ranks(mean, variance, count):
     One collective, and nothing is read back from the device.
     """
     dtype = mean.dtype
-    mean, variance = mean.astype('float64'), variance.astype('float64')  # squares of the mean must not swallow the variance
+    # squares of the mean must not swallow the variance
+    mean, variance = mean.astype('float64'), variance.astype('float64')
     moments = paddle.concat([paddle.ones([1], 'float64'), mean, variance + mean * mean]) * count
     moments = distributed.all_reduce(moments)
     count = moments[:1]
@@ -268,7 +279,8 @@ def normalized_convolution(in_channels, out_channels, kernel_size, stride, paddi
     As the official get_nonspade_norm_layer: a norm takes the bias away, batch norm is affine, instance norm is not.
     """
     plain = norm.kind == 'none'
-    convolution = Convolution(in_channels, out_channels, kernel_size, opt, stride, padding, bias=plain, spectral=norm.spectral)
+    convolution = Convolution(in_channels, out_channels, kernel_size, opt, stride, padding, bias=plain,
+                              spectral=norm.spectral)
     if plain:
         return convolution
     return nn.Sequential(convolution, InstanceNorm(opt) if norm.kind == 'instance' else

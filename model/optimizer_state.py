@@ -1,4 +1,6 @@
-"""The state of an Adam optimizer by the names of its weights. Paddle's own keys count the layers of the process: they name no file."""
+"""The state of an Adam optimizer by the names of its weights.
+Paddle's own keys count the layers of the process: they name no file.
+"""
 import re
 
 import paddle
@@ -15,9 +17,11 @@ def parameters_of(**networks):
 
 
 def state_of(optimizer, parameters):
-    """dict: '<name>/moment1' and so on -> tensor; empty before the first step. parameters: dict of name -> parameter."""
+    """dict: '<name>/moment1' and so on -> tensor; empty before the first step. parameters: dict of name -> parameter.
+    """
     names = {parameter.name: name for name, parameter in parameters.items()}
-    state = {f'{names[match[1]]}/{match[2]}': value for key, value in optimizer.state_dict().items() if (match := KEY.fullmatch(key))}
+    state = {f'{names[match[1]]}/{match[2]}': value
+             for key, value in optimizer.state_dict().items() if (match := KEY.fullmatch(key))}
     return state or getattr(optimizer, 'loaded_state', {})
 
 
@@ -30,8 +34,8 @@ def set_state(optimizer, arrays, parameters, source):
             raise InputError(f'{source}: state of an unknown weight {key}')
         expected = list(parameters[name].shape) if kind.startswith('moment') else [1]
         if value.dtype.kind != 'f' or list(value.shape) != expected:
-            raise InputError(f'{source}: {key} is {value.dtype} of shape {list(value.shape)}, expected floats of shape {expected}: begin '
-                             'anew with --restart, or put the right file back')
+            raise InputError(f'{source}: {key} is {value.dtype} of shape {list(value.shape)}, expected floats of shape '
+                             f'{expected}: begin anew with --restart, or put the right file back')
         state[f'{parameters[name].name}_{kind}_0'] = paddle.to_tensor(value)
     optimizer.set_state_dict(state)
     optimizer.loaded_state = arrays     # Paddle's own state_dict() leaves it out until the next step

@@ -25,10 +25,11 @@ class Painter:
     def paint(self, semantics, image=None, z=None, noise=None):
         """SemanticMap of N maps -> (N, output_nc, H, W) in [-1, 1].
 
-        With use_vae the style is z (N, z_dim); else that of the photos `image`: mu, or a draw with `noise` (N, z_dim) as in
-        the official test; else `noise`, and without it a normal draw that opt.seed decides.
+        With use_vae the style is z (N, z_dim); else that of the photos `image`: mu, or a draw with `noise` (N, z_dim)
+        as in the official test; else `noise`, and without it a normal draw that opt.seed decides.
         """
-        remedy = 'lower --batchSize' if len(semantics) > 1 else 'a single picture of this model needs a machine with more'
+        remedy = 'lower --batchSize' if len(semantics) > 1 \
+            else 'a single picture of this model needs a machine with more'
         with memory.enough(f'{len(semantics)} pictures were to be painted together: {remedy}'), _eval_mode(
                 self.generator, self.encoder):
             return self.generator(semantics, self._style(len(semantics), image, z, noise))
@@ -55,7 +56,8 @@ class Painter:
 
 
 def checkpoint_parser(description, more=()):
-    """Command-line parser for `load_painter`: what changes how a checkpoint is loaded and painted with, and the settings `more`.
+    """Command-line parser for `load_painter`:
+    what changes how a checkpoint is loaded and painted with, and the settings `more`.
 
     Settings that shape the networks are the checkpoint's, and no flags.
     """
@@ -85,7 +87,9 @@ def load_painter(arguments):
 
 
 def _found_from(place, dataroot):
-    """`dataroot` as a run saved it, which may be relative to another folder than this: then to one that the run lies in."""
+    """`dataroot` as a run saved it, which may be relative to another folder than this:
+    then to one that the run lies in.
+    """
     if os.path.isabs(dataroot) or os.path.isdir(dataroot):
         return dataroot
     for folder in Path(place).resolve().parents:

@@ -1,10 +1,12 @@
 """Named sets of options: the runs of the paper, the official defaults, and the demo."""
 
-# Settings behind the published numbers: TTUR, synchronized batch norm, VGG loss, no style encoder (paper, section 4, appendix A).
-# The paper prints beta2 0.999, an author 0.9: "the paper is wrong. We did use beta2 == 0.9" (NVlabs/SPADE issue 50, quoted in 88).
+# Settings behind the published numbers: TTUR, synchronized batch norm, VGG loss, no style encoder (paper, section 4,
+# appendix A). The paper prints beta2 0.999, an author 0.9: "the paper is wrong. We did use beta2 == 0.9" (NVlabs/SPADE
+# issue 50, quoted in 88).
 _PAPER = dict(use_vae=False, no_vgg_loss=False, beta1=0.0, beta2=0.9)
 
-# Table 1's two rows on ADE20K: 150 classes and unknown, no instance maps; 200 epochs, the last 100 with decay; batch 32.
+# Table 1's two rows on ADE20K: 150 classes and unknown, no instance maps; 200 epochs, the last 100 with decay;
+# batch 32.
 _ADE20K = dict(_PAPER, label_nc=150, no_instance=True, niter=100, niter_decay=100, batchSize=32)
 
 PRESETS = {

@@ -23,7 +23,8 @@ class SemanticMap:
         self.channels = opt.semantic_nc
         self.modulation = modulation_of(opt)    # 'dense', 'windows', or 'auto' (by the share of distinct windows)
         self.label = _checked_label(_batch_of_maps(label, 'label'), opt)    # (N, H, W) int64
-        self.edge = None                                                    # (N, H, W) bool: a neighbour is of another instance
+        # (N, H, W) bool: a neighbour is of another instance
+        self.edge = None
         if opt.no_instance:
             if instance is not None:
                 raise InputError('instance maps given, but no_instance is true: pass None, or set --no_instance false')
@@ -56,7 +57,8 @@ class SemanticMap:
 
     def windows(self, k, stride, padding):
         """Distinct windows of the codes at full size under one convolution; cached."""
-        return self._once(('windows', k, stride, padding), lambda: distinct_windows(self.codes(self.size), k, stride, padding))
+        return self._once(('windows', k, stride, padding),
+                          lambda: distinct_windows(self.codes(self.size), k, stride, padding))
 
     def present(self):
         """Channels of the one-hot map that may be non-zero, int64 (P,): the classes that occur, and the edge."""
@@ -64,7 +66,8 @@ class SemanticMap:
         return classes if self.edge is None else np.append(classes, self.label_channels)
 
     def pooled(self, times):
-        """The channels `present` of the one-hot map after `times` average poolings 3x3 to half the size, (N, P, h, w)."""
+        """The channels `present` of the one-hot map after `times` average poolings 3x3 to half the size, (N, P, h, w).
+        """
         def pool():
             if times:
                 return F.avg_pool2d(self.pooled(times - 1), 3, stride=2, padding=1, exclusive=True)
@@ -97,7 +100,9 @@ class SemanticMap:
         self._kept = windows
 
     def _on_device(self, name, size):
-        """Tensor of the array `name`, resized by nearest pixel; sent to the device once if `size` divides the map's size."""
+        """Tensor of the array `name`, resized by nearest pixel;
+        sent to the device once if `size` divides the map's size.
+        """
         maps, steps = getattr(self, name), [whole // part for whole, part in zip(self.size, size)]
         if any(whole != step * part for whole, step, part in zip(self.size, steps, size)):
             return paddle.to_tensor(nearest(maps, size))
@@ -140,7 +145,8 @@ def _batch_of_maps(maps, name):
     if maps.ndim == 4 and maps.shape[1] == 1:
         maps = maps[:, 0]
     if maps.ndim != 3 or maps.dtype.kind not in 'iu':
-        raise InputError(f'{name}: found shape {maps.shape} of {maps.dtype}, expected integers (N, H, W) or (N, 1, H, W)')
+        raise InputError(f'{name}: found shape {maps.shape} of {maps.dtype}, expected integers (N, H, W) or (N, 1, H, '
+                         'W)')
     return maps
 
 
@@ -151,6 +157,6 @@ def _checked_label(label, opt):
     wrong = label[(label < 0) | (label > opt.highest_label)]
     if wrong.size:
         hint = '; for unlabelled pixels set --contain_dontcare_label true' if wrong[0] == DONTCARE else ''
-        raise InputError(f'label: found {wrong[0]} in {np.sum(label == wrong[0])} pixels, allowed are 0 .. {opt.highest_label}'
-                         f'{" and 255" if opt.contain_dontcare_label else ""}{hint}')
+        raise InputError(f'label: found {wrong[0]} in {np.sum(label == wrong[0])} pixels, allowed are 0 .. '
+                         f'{opt.highest_label}{" and 255" if opt.contain_dontcare_label else ""}{hint}')
     return label

@@ -38,9 +38,11 @@ class TrainStep:
         self.generator = SPADEGenerator(opt)
         self.discriminator = MultiscaleDiscriminator(opt)
         self.encoder = VAEEncoder(opt) if opt.use_vae else None
-        self.average = AveragedGenerator(opt, self.generator) if opt.ema_decay else None   # last: it draws random numbers
+        # last: it draws random numbers
+        self.average = AveragedGenerator(opt, self.generator) if opt.ema_decay else None
         self.averaged = self.average and self.average.network
-        self.painter = Painter(opt, self.averaged or self.generator, self.encoder, 'averaged' if self.average else 'last')
+        self.painter = Painter(opt, self.averaged or self.generator, self.encoder, 'averaged' if self.average
+                               else 'last')
         self.parameters_g = self.generator.parameters() + (self.encoder.parameters() if opt.use_vae else [])
         self.parameters_d = self.discriminator.parameters()
         self.optimizer_g, self.optimizer_d = (
@@ -48,7 +50,8 @@ class TrainStep:
             for parameters in (self.parameters_g, self.parameters_d))
         # In the order in which a forward reads them: the style first, D's scales side by side.
         self.exchange_g = Exchange((self.encoder.parameters() if opt.use_vae else []) + self.generator.parameters())
-        self.exchange_d = Exchange([parameter for layer in zip(*(scale.parameters() for scale in self.discriminator.children()))
+        self.exchange_d = Exchange([parameter
+                                    for layer in zip(*(scale.parameters() for scale in self.discriminator.children()))
                                     for parameter in layer])
         self.scaler_g, self.scaler_d = (paddle.amp.GradScaler(enable=opt.amp == 'float16') for _ in range(2))
         self.compact = in_use(opt)
@@ -65,7 +68,8 @@ class TrainStep:
 
     @property
     def loss_scales(self):
-        """Scale of G's and of D's loss with amp float16, and the steps that each has been fit or not: a list of dicts of floats.
+        """Scale of G's and of D's loss with amp float16, and the steps that each has been fit or not:
+        a list of dicts of floats.
 
         Empty otherwise. What a checkpoint needs so that a run goes on with them.
         """
@@ -77,24 +81,25 @@ class TrainStep:
         for scaler, state in zip((self.scaler_g, self.scaler_d), found):
             if scaler.is_enable():
                 counters = {name: int(state[name]) for name in SCALING[1:]}
-                scaler.load_state_dict({**scaler.state_dict(), **counters, 'scale': np.array([state['scale']], np.float32)})
+                scaler.load_state_dict({**scaler.state_dict(), **counters,
+                                        'scale': np.array([state['scale']], np.float32)})
 
     def step(self, label, instance, image, noise=None):
         """One D update, and before it a G update in every D_steps_per_G-th step -> dict keyed by LOG_COLUMNS, floats.
 
-        label, instance: as for SemanticMap, or a SemanticMap and None; image (N, output_nc, H, W) in [-1, 1]; noise: the
-        normal draws (N, z_dim) of the G and of the D update, by default functions of (opt.seed, step) and of the rank.
-        Afterwards `.grad` holds the G update's gradients of G and E, and the D update's of D; with several ranks, which each
-        take a batch of their own, gradients and losses are means over the ranks.
-        InputError if a loss is not finite.
+        label, instance: as for SemanticMap, or a SemanticMap and None; image (N, output_nc, H, W) in [-1, 1]; noise:
+        the normal draws (N, z_dim) of the G and of the D update, by default functions of (opt.seed, step) and of the
+        rank. Afterwards `.grad` holds the G update's gradients of G and E, and the D update's of D; with several ranks,
+        which each take a batch of their own, gradients and losses are means over the ranks. InputError if a loss is not
+        finite.
         """
         return self.update([(label, instance, image)], None if noise is None else [noise])
 
     def update(self, pieces, noise=None, stop=lambda: False):
         """`step` over a batch that is too large for the memory, in pieces: a list of (label, instance, image).
 
-        Gradients and losses are means over the pieces, which differs from one large batch where samples meet: batch norm
-        takes its statistics, and the KL divergence its sum, from each piece; spectral norms advance once a piece.
+        Gradients and losses are means over the pieces, which differs from one large batch where samples meet: batch
+        norm takes its statistics, and the KL divergence its sum, from each piece; spectral norms advance once a piece.
         stop() is asked when the step has been computed; `stopped` says whether any rank's was true.
         """
         pieces = [self._piece(*piece) for piece in pieces]
@@ -168,8 +173,8 @@ class TrainStep:
     def _piece_by_piece(self, losses_of, pieces, noises, scaler):
         """Add the gradients of losses_of(piece), means over the pieces -> the mean of each loss.
 
-        One piece after another is in memory: the losses leave their graph, which would hold G's activations, and the one-hot maps
-        of a piece are made again in the D update. Of a single piece they stay for that.
+        One piece after another is in memory: the losses leave their graph, which would hold G's activations, and the
+        one-hot maps of a piece are made again in the D update. Of a single piece they stay for that.
         """
         found = []
         for (semantics, image), noise in zip(pieces, noises):
@@ -208,7 +213,8 @@ class TrainStep:
         return halves([list(map(precision.restored, scale)) for scale in features])
 
     def _perceptual(self, fake, image):
-        maps_of, weights = (self.vgg, PERCEPTUAL_WEIGHTS) if self.opt.vgg_taps == 'paper' else (self.vgg.pooled, 5 * [1.0])
+        maps_of, weights = (self.vgg,
+                            PERCEPTUAL_WEIGHTS) if self.opt.vgg_taps == 'paper' else (self.vgg.pooled, 5 * [1.0])
         with precision.mixed(self.opt):
             fake, real = ([precision.restored(x) for x in maps_of(picture)] for picture in (fake, image))
         return perceptual(fake, real, weights)
@@ -238,8 +244,9 @@ class TrainStep:
         self.stopped = values.pop() > 0 if distributed.ranks() > 1 else stop()
         for name, value in zip(losses, values):
             if not math.isfinite(value):
-                raise InputError(f'{name} is {value} in step {self.steps + 1}: training has diverged and stops here; the last '
-                                 'checkpoint stays. Go on from it with a lower --lr, or begin anew with --restart')
+                raise InputError(f'{name} is {value} in step {self.steps + 1}: training has diverged and stops here; '
+                                 'the last checkpoint stays. Go on from it with a lower --lr, or begin anew with '
+                                 '--restart')
         return dict(zip(losses, values))
 
 
@@ -259,6 +266,8 @@ def _require_gradients(network, wanted):
 
 
 def learning_rate(opt, epoch):
-    """opt.lr, linearly to zero in the niter_decay epochs after niter (official update_learning_rate, its off-by-one too)."""
+    """opt.lr, linearly to zero in the niter_decay epochs after niter (official update_learning_rate, its off-by-one
+    too).
+    """
     decayed = max(0, epoch - 1 - opt.niter)
     return opt.lr * (1 - decayed / opt.niter_decay) if decayed else opt.lr

@@ -21,7 +21,8 @@ class VAEEncoder(nn.Layer):
         self.opt = opt
         channels = [opt.output_nc] + [factor * opt.ngf for factor in (1, 2, 4, 8, 8, 8)]
         for n in range(1, 7):
-            self.add_sublayer(f'layer{n}', normalized_convolution(channels[n - 1], channels[n], 3, 2, 1, opt.encoder_norm, opt))
+            self.add_sublayer(f'layer{n}',
+                              normalized_convolution(channels[n - 1], channels[n], 3, 2, 1, opt.encoder_norm, opt))
         last = channels[-1] * (INPUT_SIZE // 2 ** 6) ** 2
         self.fc_mu = nn.Linear(last, opt.z_dim)
         self.fc_var = nn.Linear(last, opt.z_dim)

@@ -1,5 +1,6 @@
-"""Our weights: .pdparams and .pdopt files, which paddle.load reads too and which cannot run code here; and the folder of a run:
-n_[gde].pdparams, n_g_ema.pdparams, opt.json."""
+"""Our weights: .pdparams and .pdopt files, which paddle.load reads too and which cannot run code here; and the folder
+of a run: n_[gde].pdparams, n_g_ema.pdparams, opt.json.
+"""
 import importlib
 import io
 import os
@@ -16,17 +17,20 @@ from runtime.writing import writing
 AVERAGED = 'n_g_ema.pdparams'
 EPOCH_LARGEST = 1024     # bytes of a current_epoch.npy
 # file -> name of the network that it holds
-NETWORKS = {'n_g.pdparams': 'generator', 'n_d.pdparams': 'discriminator', 'n_e.pdparams': 'encoder', AVERAGED: 'averaged'}
+NETWORKS = {'n_g.pdparams': 'generator', 'n_d.pdparams': 'discriminator', 'n_e.pdparams': 'encoder',
+            AVERAGED: 'averaged'}
 
 
-WEIGHTS = {'averaged': AVERAGED, 'last': 'n_g.pdparams'}    # of the generator: the average that --ema_decay keeps, or the last step's
+# of the generator: the average that --ema_decay keeps, or the last step's
+WEIGHTS = {'averaged': AVERAGED, 'last': 'n_g.pdparams'}
 
 
 # ---- One file
 
 def as_arrays(state):
     """dict of name -> tensor or array, as arrays."""
-    return {name: value.numpy() if isinstance(value, paddle.Tensor) else np.asarray(value) for name, value in state.items()}
+    return {name: value.numpy() if isinstance(value, paddle.Tensor) else np.asarray(value)
+            for name, value in state.items()}
 
 
 def save_weights(state, path):
@@ -39,7 +43,8 @@ def save_weights(state, path):
 
 
 def load_weights(layer, path):
-    """Set all of `layer`'s state from a .pdparams file; InputError lists what is missing, unexpected or wrongly shaped."""
+    """Set all of `layer`'s state from a .pdparams file; InputError lists what is missing, unexpected or wrongly shaped.
+    """
     set_weights(layer, read_weights(path), path)
 
 
@@ -49,26 +54,31 @@ def set_weights(layer, arrays, source):
     problems = []
     for title, names in (('missing', [name for name in state if name not in arrays]),
                          ('unexpected', [name for name in arrays if name not in state]),
-                         ('wrongly shaped', [f'{name} {list(arrays[name].shape)} for {list(state[name].shape)}' for name in state
-                                             if name in arrays and list(arrays[name].shape) != list(state[name].shape)])):
+                         ('wrongly shaped', [f'{name} {list(arrays[name].shape)} for {list(state[name].shape)}'
+                                             for name in state
+                                             if name in arrays and
+                                             list(arrays[name].shape) != list(state[name].shape)])):
         if names:
             problems.append(f'{len(names)} {title}: {", ".join(names[:3])}{", ..." if len(names) > 3 else ""}')
     if problems:
-        raise InputError(f'{source} does not fit these networks; {"; ".join(problems)}. Use the options it was trained with')
+        raise InputError(f'{source} does not fit these networks; {"; ".join(problems)}. Use the options it was trained '
+                         'with')
     with np.errstate(over='ignore'):
         kinds = {name: str(tensor.dtype).split('.')[-1] for name, tensor in state.items()}
         spoilt = [name for name, kind in kinds.items() if not np.isfinite(arrays[name].astype(kind, copy=False)).all()]
     if spoilt:
-        raise InputError(f'{source}: {len(spoilt)} of {len(state)} tensors hold NaN or infinite values, the first {spoilt[0]}: their '
-                         'training has diverged, or the file is damaged: take other weights')
+        raise InputError(f'{source}: {len(spoilt)} of {len(state)} tensors hold NaN or infinite values, the first '
+                         f'{spoilt[0]}: their training has diverged, or the file is damaged: take other weights')
     for name, tensor in state.items():
         tensor.set_value(arrays[name].astype(kinds[name]))
 
 
 def read_weights(path, texts=()):
-    """dict of name -> array in a .pdparams or .pdopt file, which can neither run code nor take more memory than it is long.
+    """dict of name -> array in a .pdparams or .pdopt file,
+    which can neither run code nor take more memory than it is long.
 
-    texts: names whose arrays may hold text; all others hold numbers. Arrays may be read-only. InputError for any other content.
+    texts: names whose arrays may hold text; all others hold numbers. Arrays may be read-only. InputError for any other
+    content.
     """
     try:
         with open(path, 'rb') as file:
@@ -83,9 +93,11 @@ def read_weights(path, texts=()):
     state.pop('StructuredToParameterName@@', None)  # paddle.save's table of its internal names
     for name, value in state.items():
         array = getattr(value, 'array', None)
-        if not isinstance(name, str) or not name.isprintable() or array is None or array.dtype.kind == 'U' and name not in texts:
-            raise InputError(f'{path}: {ascii(name):.100} is {"text" if array is not None else f"a {type(value).__name__}"}, expected '
-                             'names with arrays of numbers')
+        if not isinstance(name, str) or not name.isprintable() or array is None or array.dtype.kind == 'U' and \
+                name not in texts:
+            raise InputError(f'{path}: {ascii(name):.100} is '
+                             f'{"text" if array is not None else f"a {type(value).__name__}"}, expected names with '
+                             'arrays of numbers')
         state[name] = array
     return state
 
@@ -97,7 +109,8 @@ def folder_of(path, which_epoch=None, option='--lastoutput'):
 
     Links are resolved, so that reading from it is not disturbed by a training that saves meanwhile.
     """
-    candidates = [os.path.join(path, 'model'), path] if which_epoch is None else [os.path.join(path, f'epoch_{which_epoch}')]
+    candidates = [os.path.join(path, 'model'),
+                  path] if which_epoch is None else [os.path.join(path, f'epoch_{which_epoch}')]
     for candidate in candidates:
         if os.path.isfile(os.path.join(candidate, 'n_g.pdparams')):
             return os.path.realpath(candidate)
@@ -105,10 +118,11 @@ def folder_of(path, which_epoch=None, option='--lastoutput'):
                   if re.fullmatch(r'epoch_\d+', name))
     if which_epoch is not None and (kept or os.path.isdir(os.path.join(path, 'model'))):
         there = f'those of epochs {", ".join(map(str, kept))}' if kept else 'no copies'
-        raise InputError(f'--which_epoch {which_epoch}: {candidates[0]} is not there; {path} has {there} (training keeps one every '
-                         '--save_epoch_freq epochs); without --which_epoch the newest weights are taken')
-    raise InputError(f'{candidates[0]}: no n_g.pdparams there; train first (python train.py), or name the folder of the run '
-                     f'with {option}')
+        raise InputError(f'--which_epoch {which_epoch}: {candidates[0]} is not there; {path} has {there} (training '
+                         'keeps one every --save_epoch_freq epochs); without --which_epoch the newest weights are '
+                         'taken')
+    raise InputError(f'{candidates[0]}: no n_g.pdparams there; train first (python train.py), or name the folder of '
+                     f'the run with {option}')
 
 
 def epoch_of(folder):
@@ -124,18 +138,21 @@ def epoch_of(folder):
         return None
     except Exception as error:   # damaged files make numpy raise nearly anything
         reason = ' '.join(str(error).split())[:200]
-    raise InputError(f'{path}: not the number of an epoch ({reason}): copy it again from where the run was trained, or remove it')
+    raise InputError(f'{path}: not the number of an epoch ({reason}): copy it again from where the run was trained, or '
+                     'remove it')
 
 
 def foreign_model(folder):
-    """(OPT, states as `load_networks` takes them) of weights of ctkindle/SPADE-Paddle that lie in `folder` as they are; None of ours.
+    """(OPT, states as `load_networks` takes them) of weights of ctkindle/SPADE-Paddle that lie in `folder` as they are;
+    None of ours.
 
     They come without options: says what is read off their shapes, and what is assumed.
     """
     path = os.path.join(folder, 'n_g.pdparams')
     if os.path.exists(os.path.join(folder, 'opt.json')) or not any('.spade_0.' in name for name in read_weights(path)):
         return None
-    opt, states, lines = importlib.import_module('model.convert.ctkindle').read(folder)    # by name: it stands on this file
+    # by name: it stands on this file
+    opt, states, lines = importlib.import_module('model.convert.ctkindle').read(folder)
     print('\n'.join([f'{folder} holds weights of ctkindle/SPADE-Paddle, converted on the fly:', *lines,
                      'where an assumption is wrong, give the right one to python -m model.convert ctkindle']))
     return opt, states
@@ -152,7 +169,8 @@ def generator_weights(folder, wanted=None):
 
 
 def load_networks(owner, folder, optional=(), files=NETWORKS, states=None):
-    """Load each of `files` whose network `owner` has from `folder`, or from `states` (dict: file name -> name -> array) instead.
+    """Load each of `files` whose network `owner` has from `folder`,
+    or from `states` (dict: file name -> name -> array) instead.
 
     A missing one is an error unless its name is in `optional`.
 
@@ -176,7 +194,9 @@ def load_networks(owner, folder, optional=(), files=NETWORKS, states=None):
 
 
 def load_training(train_step, folder, optional=()):
-    """load_networks of a TrainStep; an average of the generator that is not there begins anew. Names of other files left out."""
+    """load_networks of a TrainStep; an average of the generator that is not there begins anew.
+    Names of other files left out.
+    """
     left_out = load_networks(train_step, folder, (*optional, AVERAGED))
     if AVERAGED in left_out:
         train_step.average.restart()
@@ -185,7 +205,9 @@ def load_training(train_step, folder, optional=()):
 
 
 def write_model(folder, opt, states, licence=None):
-    """Make `folder` of options and state dicts (file name -> name -> array); `licence`: a line that exported files repeat."""
+    """Make `folder` of options and state dicts (file name -> name -> array);
+    `licence`: a line that exported files repeat.
+    """
     with writing(folder) as unfinished:
         os.mkdir(unfinished)
         for file, state in states.items():

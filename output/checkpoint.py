@@ -1,7 +1,7 @@
 """Checkpoints: networks, optimizers, options and counters, written as one set that no kill can tear.
 
-    output/checkpoints/000007/   one generation: n_g.pdparams n_d.pdparams n_e.pdparams n_g_ema.pdparams n_g.pdopt n_d.pdopt
-                                 opt.json progress.json current_epoch.npy classes.json
+    output/checkpoints/000007/   one generation: n_g.pdparams n_d.pdparams n_e.pdparams n_g_ema.pdparams
+                                 n_g.pdopt n_d.pdopt opt.json progress.json current_epoch.npy classes.json
     output/model                 link to the newest generation, swapped by one rename
     output/current_epoch.npy     link through it
     output/epoch_10/             a copy of weights and options that is kept
@@ -33,14 +33,15 @@ COPY = r'epoch_\d+|best'  # names of the copies that are kept
 RECORD = {'n_g.pdparams', 'opt.json'}    # what makes a folder a checkpoint
 RESUMED = RECORD | {'n_d.pdparams', 'n_g.pdopt', 'n_d.pdopt', 'progress.json'}   # what a run goes on from
 # All that this and earlier versions write into one, and converters: a folder that holds anything else is not removed.
-FILES = RESUMED | {'n_e.pdparams', 'n_g_ema.pdparams', 'current_epoch.npy', 'classes.json', 'modulation.json', 'score.json',
-                   'licence.txt'}
+FILES = RESUMED | {'n_e.pdparams', 'n_g_ema.pdparams', 'current_epoch.npy', 'classes.json', 'modulation.json',
+                   'score.json', 'licence.txt'}
 WAYS_OUT = 'begin anew with --restart, which replaces that run, or keep it and name another --output and --log'
 FOREIGN = 'training has not written it, and replaces nothing else: move it away, or name another --output'
 # progress.json. Checkpoints of earlier versions have what is optional here not, and other entries beside.
-PROGRESS = record(dict(epoch=whole(1), seen=whole(), log_rows=whole(), log_checksum=whole(), dataset=text(), samples=whole(),
-                       step=whole(), g_losses=mapping(number(finite=False))),
-                  dict(loss_scales=listing(record(dict.fromkeys(SCALING, number())), longest=2), files=SUMMARY, said=listing(text()),
+PROGRESS = record(dict(epoch=whole(1), seen=whole(), log_rows=whole(), log_checksum=whole(), dataset=text(),
+                       samples=whole(), step=whole(), g_losses=mapping(number(finite=False))),
+                  dict(loss_scales=listing(record(dict.fromkeys(SCALING, number())), longest=2), files=SUMMARY,
+                       said=listing(text()),
                        visualdl=record(dict(bytes=whole(), checksum=whole(), steps=mapping(whole())))), anything)
 
 
@@ -69,10 +70,12 @@ class Checkpoint:
         """InputError if anything lies where a run with `opt` writes that no training has written, --restart or not."""
         kept = [f'epoch_{epoch}' for epoch in range(opt.save_epoch_freq, opt.epochs + 1, opt.save_epoch_freq)]
         kept += ['best'] if opt.score_epoch_freq else []
-        for path in [self.link] + [os.path.join(self.output, name + ending) for name in kept for ending in ('', '.replaced')]:
+        for path in [self.link] + [os.path.join(self.output, name + ending) for name in kept
+                                   for ending in ('', '.replaced')]:
             if os.path.lexists(path) and not (path == self.link and self._is_own_link()):
                 _refuse_foreign(path)
-        for name, is_ours, written in (('current_epoch.npy', _is_own_epoch, True), ('scores.jsonl', are_scores, opt.score_epoch_freq)):
+        for name, is_ours, written in (('current_epoch.npy', _is_own_epoch, True),
+                                       ('scores.jsonl', are_scores, opt.score_epoch_freq)):
             path = os.path.join(self.output, name)
             if written and os.path.lexists(path) and not is_ours(path):
                 raise InputError(f'{path}: {FOREIGN}')
@@ -99,7 +102,8 @@ class Checkpoint:
         progress: dict of counters with 'epoch'; the state of `train_step` is added. InputError, with the previous
         checkpoint intact, if it cannot be written.
         """
-        progress = {**progress, 'step': train_step.steps, 'g_losses': train_step.g_losses, 'loss_scales': train_step.loss_scales}
+        progress = {**progress, 'step': train_step.steps, 'g_losses': train_step.g_losses,
+                    'loss_scales': train_step.loss_scales}
         with _writing(self.output):
             os.makedirs(self.generations, exist_ok=True)
             sweep(self.generations)
@@ -122,12 +126,16 @@ class Checkpoint:
                 _discard(os.path.join(self.generations, f'{older:06d}'))
 
     def keep(self, name, notes):
-        """Copy weights and options of the newest generation to output/<name>, with `notes` (dict: file name -> JSON content)."""
+        """Copy weights and options of the newest generation to output/<name>,
+        with `notes` (dict: file name -> JSON content).
+        """
         with _writing(self.output):
             self._keep(os.path.realpath(self.link), name, notes)
 
     def mend_copies(self):
-        """Finish what a kill has interrupted in `keep` and `save`; only the process that holds the run's lock may call this."""
+        """Finish what a kill has interrupted in `keep` and `save`;
+        only the process that holds the run's lock may call this.
+        """
         with _writing(self.output):
             sweep(self.output)
             self._take_back()
@@ -144,7 +152,9 @@ class Checkpoint:
         return f'{run}, {len(self._kept())} copies of epochs, {len(self._pictures())} training pictures'
 
     def clear(self):
-        """Remove the run's copies of epochs, pictures and scores (--restart); the checkpoint stays until the next `save`."""
+        """Remove the run's copies of epochs, pictures and scores (--restart);
+        the checkpoint stays until the next `save`.
+        """
         with _writing(self.output):
             for folder in self._kept():
                 _discard(folder)
@@ -189,7 +199,8 @@ class Checkpoint:
     def _keep(self, folder, name, notes=()):
         """Copy weights and options, by hard links where the file system has them.
 
-        An earlier copy of that name steps aside until the new one is there: `mend_copies` takes it back after a kill in between.
+        An earlier copy of that name steps aside until the new one is there: `mend_copies` takes it back after a kill in
+        between.
         """
         kept = os.path.join(self.output, name)
         unfinished, replaced = staged(kept), kept + '.replaced'
@@ -242,7 +253,9 @@ class Checkpoint:
             os.rename(self.link, os.path.join(self.generations, f'{self._next_number():06d}'))
 
     def _recover(self):
-        """Set the link that a kill inside _adopt_plain_folder, or a copy without links, has lost, or whose checkpoint is gone."""
+        """Set the link that a kill inside _adopt_plain_folder, or a copy without links, has lost,
+        or whose checkpoint is gone.
+        """
         numbers = self._numbers()
         lost = os.path.lexists(self.link)
         if lost and not (numbers and self._is_own_link()):
@@ -250,8 +263,8 @@ class Checkpoint:
                              'remove the link')
         if numbers:
             if lost:
-                print(f'{self.link} leads to {os.readlink(self.link)}, which is not there: takes the newest checkpoint that is, '
-                      f'{numbers[-1]:06d}')
+                print(f'{self.link} leads to {os.readlink(self.link)}, which is not there: takes the newest checkpoint '
+                      f'that is, {numbers[-1]:06d}')
             with _writing(self.output):
                 self._point_to(numbers[-1])
 
@@ -289,7 +302,8 @@ def _refuse_foreign(folder):
     """InputError if there is anything at `folder` but a checkpoint alone."""
     if os.path.lexists(folder) and not _is_checkpoint(folder):
         others = sorted(name for name in os.listdir(folder) if name not in FILES) if os.path.isdir(folder) else []
-        reason = f'holds {others[0]}' if others else 'is not a folder of weights (n_g.pdparams) with their options (opt.json)'
+        reason = f'holds {others[0]}' if others \
+            else 'is not a folder of weights (n_g.pdparams) with their options (opt.json)'
         if os.path.islink(folder):
             reason = f'is a link to {os.readlink(folder)}'
         raise InputError(f'{folder}: {reason}: {FOREIGN}')
@@ -308,7 +322,9 @@ def _discard(folder):
 
 
 def _is_own_epoch(path):
-    """Whether output/current_epoch.npy is the link to that of the checkpoint, or, in a copied run, a file with one number."""
+    """Whether output/current_epoch.npy is the link to that of the checkpoint, or, in a copied run,
+    a file with one number.
+    """
     if os.path.islink(path):
         return os.readlink(path) == os.path.join('model', 'current_epoch.npy')
     try:
@@ -321,13 +337,15 @@ def _check_finite(arrays, network, step):
     """The losses of a step are older than its weights: what it has spoilt must not replace a good checkpoint."""
     for name, value in arrays.items():
         if not np.isfinite(value).all():
-            raise InputError(f'{network}: {name} is not finite after step {step}: training has diverged and stops here; the '
-                             'last checkpoint stays. Go on from it with a lower --lr, or begin anew with --restart')
+            raise InputError(f'{network}: {name} is not finite after step {step}: training has diverged and stops '
+                             'here; the last checkpoint stays. Go on from it with a lower --lr, or begin anew with '
+                             '--restart')
 
 
 def _optimizers(train_step):
     """(file, optimizer, dict of name -> parameter) for G with E, and for D."""
-    return (('n_g.pdopt', train_step.optimizer_g, parameters_of(generator=train_step.generator, encoder=train_step.encoder)),
+    return (('n_g.pdopt', train_step.optimizer_g,
+             parameters_of(generator=train_step.generator, encoder=train_step.encoder)),
             ('n_d.pdopt', train_step.optimizer_d, parameters_of(discriminator=train_step.discriminator)))
 
 

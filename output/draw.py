@@ -16,13 +16,14 @@ from runtime.errors import InputError
 def draw(opt, painter, folder, endings, style=None, batch=1, rank=0, ranks=1, record=None):
     """Paint the validation set into folder/<stem><ending>; returns the number of its pictures.
 
-    style, with a style encoder: 'photo' or 'random', both seeded. Of several processes each paints its share. record: what
-    painted.json in the folder will say; None for a folder that is the caller's own.
+    style, with a style encoder: 'photo' or 'random', both seeded. Of several processes each paints its share. record:
+    what painted.json in the folder will say; None for a folder that is the caller's own.
     """
     try:
         data = ValidationImages(opt, photos=style == 'photo')
     except InputError as error:
-        raise InputError(f'{error}; or draw without photos: --style random' if style == 'photo' else str(error)) from None
+        raise InputError(f'{error}; or draw without photos: --style random' if style == 'photo'
+                         else str(error)) from None
     mine = range(rank, len(data), ranks)
     batches = [mine[start:start + batch] for start in range(0, len(mine), batch)]
     names = [f'{sample.stem}{ending}' for sample in data.samples for ending in endings]

@@ -1,6 +1,7 @@
 """painted.json in a folder of pictures: who painted them with what. Only what it covers is ever replaced.
 
-Each picture carries the painter in its own mark (runtime/writing.py) too, so that one of another painter is told from those.
+Each picture carries the painter in its own mark (runtime/writing.py) too, so that one of another painter is told from
+those.
 """
 import contextlib
 import hashlib
@@ -46,8 +47,9 @@ def read(folder):
 def claimed(folder, record, names, flag, goes_on=False):
     """Keep other programs from painting into `folder`, where files of these `names` will be painted as `record` has it.
 
-    Earlier pictures of another record go first; with goes_on they are refused instead. So are, before anything is changed, files
-    that the record there does not cover. flag: the option that names the folder. Every rank calls this; rank 0 decides.
+    Earlier pictures of another record go first; with goes_on they are refused instead. So are, before anything is
+    changed, files that the record there does not cover. flag: the option that names the folder. Every rank calls this;
+    rank 0 decides.
     """
     record = json.loads(json.dumps(record))
     with contextlib.ExitStack() as held:
@@ -62,17 +64,19 @@ def claimed(folder, record, names, flag, goes_on=False):
 
 
 def _covered(folder, record, names, flag, goes_on):
-    """Names of the pictures in `folder` that its record covers; InputError if one of `names` is there and is none of them."""
+    """Names of the pictures in `folder` that its record covers;
+    InputError if one of `names` is there and is none of them.
+    """
     before = read(folder)
     if goes_on and before not in (None, record):
-        raise InputError(f'{folder}: its pictures were made with other weights, options or styles ({_differing(before, record)}): '
-                         f'name another {flag}, or move the folder away')
+        raise InputError(f'{folder}: its pictures were made with other weights, options or styles '
+                         f'({_differing(before, record)}): name another {flag}, or move the folder away')
     covered = {name for name in (os.listdir(folder) if before else ()) if name.endswith(('.jpg', '.png'))
                and (goes_on or painter_of(os.path.join(folder, name)) == before.get('painter'))}
     for name in names:
         if name not in covered and os.path.lexists(os.path.join(folder, name)):
-            raise InputError(f'{os.path.join(folder, name)}: is there already, and no {RECORD} says that it may be replaced: name '
-                             f'another {flag}, or move the folder away')
+            raise InputError(f'{os.path.join(folder, name)}: is there already, and no {RECORD} says that it may be '
+                             f'replaced: name another {flag}, or move the folder away')
     return covered
 
 

@@ -93,8 +93,8 @@ class Run:
         if progress is None:
             rows = rows_on_disk(self.log.path)
             if rows:
-                raise InputError(f'{self.log.path} holds {rows} rows of another run, and {opt.output} no checkpoint to go '
-                                 f'on from: {WAYS_OUT}')
+                raise InputError(f'{self.log.path} holds {rows} rows of another run, and {opt.output} no checkpoint to '
+                                 f'go on from: {WAYS_OUT}')
             return None
         before = OPT.load(os.path.join(checkpoint.link, 'opt.json'))
         changed = before.differences(opt, ['networks'])
@@ -110,8 +110,8 @@ class Run:
         changed = before.differences(opt, ['order'])
         if changed and 0 < progress['seen'] <= progress['samples'] - global_batch(opt, distributed.ranks()):
             raise InputError(f'{checkpoint.link} was saved in the middle of epoch {progress["epoch"]}: '
-                             f'{_listed(changed)}: its samples would come in another order, so that some repeat and others are lost: give '
-                             f'that option again, {WAYS_OUT}')
+                             f'{_listed(changed)}: its samples would come in another order, so that some repeat and '
+                             f'others are lost: give that option again, {WAYS_OUT}')
         changed = before.differences(opt, ['order', 'learned'])
         if changed:
             print(f'changed since the checkpoint: {_listed(changed)}')

@@ -9,9 +9,12 @@ LINE_EVERY = 60  # seconds between two lines where there is no terminal
 
 
 def bar(total, title, unit='picture', done=0, disable=False, **drawn):
-    """with bar(5000, 'segmentation') as progress: progress.update(4) ...; done: so many were done before; drawn: tqdm's arguments."""
+    """with bar(5000, 'segmentation') as progress: progress.update(4) ...; done: so many were done before;
+    drawn: tqdm's arguments.
+    """
     if disable or sys.stderr.isatty():
-        return tqdm(total=total, desc=title, unit=f' {unit}s', initial=done, dynamic_ncols=True, disable=disable, **drawn)
+        return tqdm(total=total, desc=title, unit=f' {unit}s', initial=done, dynamic_ncols=True, disable=disable,
+                    **drawn)
     return _Lines(total, title, unit, done)
 
 

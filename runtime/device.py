@@ -49,7 +49,9 @@ def _processor():
 
 @contextlib.contextmanager
 def _sigterm_kept():
-    """Around Paddle's import, which takes SIGTERM for itself, to report a crash: it comes afterwards, to whom it was meant for."""
+    """Around Paddle's import, which takes SIGTERM for itself, to report a crash:
+    it comes afterwards, to whom it was meant for.
+    """
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, 'pthread_sigmask'):
         yield
         return
@@ -66,9 +68,11 @@ def _import_paddle():
     """Import Paddle without its advice against more than one thread, which does not hold for its released wheels."""
     if not _threads_chosen():
         os.environ['OMP_NUM_THREADS'] = str(max(1, cores() // _processes_here()))
-    # Two OpenMP runtimes share the cores (Paddle's and oneDNN's): one whose threads spin while they wait starves the other.
+    # Two OpenMP runtimes share the cores (Paddle's and oneDNN's):
+    # one whose threads spin while they wait starves the other.
     os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
-    # Paddle's MKL takes its SSE code on an AMD processor, from the first large Adam update on: three times slower. 5 is AVX2.
+    # Paddle's MKL takes its SSE code on an AMD processor, from the first large Adam update on: three times slower.
+    # 5 is AVX2.
     if 'AuthenticAMD' in _processor() and ' avx2 ' in _processor():
         os.environ.setdefault('MKL_DEBUG_CPU_TYPE', '5')
     if not shutil.which('nvidia-smi'):
@@ -76,7 +80,8 @@ def _import_paddle():
     said = io.StringIO()
     with contextlib.redirect_stderr(said), warnings.catch_warnings():
         warnings.filterwarnings('ignore', message='No ccache found')
-        warnings.filterwarnings('ignore', message='You are using GPU version Paddle')  # use_best_device says so in its way
+        # use_best_device says so in its way
+        warnings.filterwarnings('ignore', message='You are using GPU version Paddle')
         with _sigterm_kept():
             import paddle
     # 2.6.2 without a GPU says so in three lines at the first tensor; use_best_device says it in one.
@@ -94,7 +99,9 @@ paddle = _import_paddle()
 
 
 def use_best_device():
-    """Select the GPU if this Paddle can use it, else the CPU; print what was taken, and what to install for a GPU left idle."""
+    """Select the GPU if this Paddle can use it, else the CPU;
+    print what was taken, and what to install for a GPU left idle.
+    """
     gpu, capability = _nvidia_gpu()
     if paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() and _has_code_for(capability):
         given = os.environ.get('FLAGS_selected_gpus') or '0'  # by launch, to each process its own
@@ -104,13 +111,14 @@ def use_best_device():
     paddle.set_device('cpu')
     if gpu:
         print(f'{gpu} (compute capability {capability}) stays idle: Paddle {paddle.__version__} '
-              f'({"built for CUDA " + paddle.version.cuda() if paddle.is_compiled_with_cuda() else "a CPU build"}) cannot use it; '
-              f'install: {GPU_WHEEL}')
+              f'({"built for CUDA " + paddle.version.cuda() if paddle.is_compiled_with_cuda() else "a CPU build"}) '
+              f'cannot use it; install: {GPU_WHEEL}')
     print(f'device: CPU, {os.environ["OMP_NUM_THREADS"]} threads (OMP_NUM_THREADS), Paddle {paddle.__version__}')
 
 
 def choose_algorithms(opt):
-    """On a GPU, with option cudnn deterministic: convolutions and look-ups whose sums come in the same order in every run.
+    """On a GPU, with option cudnn deterministic:
+    convolutions and look-ups whose sums come in the same order in every run.
 
     A CPU build of Paddle does not know these flags, and computes so anyway.
     """

@@ -1,7 +1,7 @@
 """What the processes of one training exchange: python -m paddle.distributed.launch train.py. Alone, nothing.
 
-Collectives run in lockstep: every rank calls them in the same order. Over gloo they give up after 30 seconds: `barrier` before those
-that follow what rank 0 does alone, as it saves, draws or scores.
+Collectives run in lockstep: every rank calls them in the same order. Over gloo they give up after 30 seconds: `barrier`
+before those that follow what rank 0 does alone, as it saves, draws or scores.
 """
 import contextlib
 import os
@@ -44,8 +44,8 @@ def only_rank_0_prints():
 def joined(watch_port=0):
     """Around a script's work: the processes that launch has started find each other, and end together.
 
-    After the device is chosen. watch_port: where rank 0 listens for the others' watch (runtime/watch.py), 0 for any free
-    port. InputError if they cannot be reached.
+    After the device is chosen. watch_port: where rank 0 listens for the others' watch (runtime/watch.py), 0 for any
+    free port. InputError if they cannot be reached.
     """
     global _watch, _gradients
     if ranks() == 1:
@@ -61,8 +61,8 @@ def joined(watch_port=0):
     except InputError:
         raise
     except (RuntimeError, OSError) as error:
-        raise InputError(f'rank {rank()} of {ranks()} cannot reach the others: {error}: check --master, --nnodes and firewalls; '
-                         f'the addresses are {os.environ.get("PADDLE_TRAINER_ENDPOINTS")}') from None
+        raise InputError(f'rank {rank()} of {ranks()} cannot reach the others: {error}: check --master, --nnodes and '
+                         f'firewalls; the addresses are {os.environ.get("PADDLE_TRAINER_ENDPOINTS")}') from None
     try:
         yield
     except SystemExit:  # all stop together, after a signal
@@ -78,14 +78,17 @@ def joined(watch_port=0):
 
 
 def _linked(port):
-    """The Watch of this rank. What rank 0 cannot do is told to all, or the others would wait for it until gloo gives up."""
+    """The Watch of this rank. What rank 0 cannot do is told to all,
+    or the others would wait for it until gloo gives up.
+    """
     host, mine, listener = os.environ['PADDLE_TRAINER_ENDPOINTS'].split(',')[0].rsplit(':', 1)[0], None, None
     if is_main():
         try:
             listener = socket.create_server(('', port))
             mine = (host, listener.getsockname()[1]), secrets.token_hex()
         except (OSError, OverflowError) as error:
-            mine = f'--watch_port {port}: rank 0 on {socket.gethostname()} cannot listen there ({error}): choose another port'
+            mine = (f'--watch_port {port}: rank 0 on {socket.gethostname()} cannot listen there ({error}): '
+                    'choose another port')
     told = gathered(mine)[0]
     if isinstance(told, str):
         raise InputError(told)
@@ -100,7 +103,9 @@ def barrier():
 
 
 def gathered(value):
-    """list of every rank's `value`, any object that can be pickled. Waits for all ranks, however long one works alone before."""
+    """list of every rank's `value`, any object that can be pickled.
+    Waits for all ranks, however long one works alone before.
+    """
     if ranks() == 1:
         return [value]
     barrier()
@@ -121,9 +126,9 @@ def all_reduce(tensor):
 def begin_all_reduce(tensor):
     """Start to replace `tensor` by its sum over the ranks -> a function that waits until that is done.
 
-    On GPUs these sums are made in the order of the calls, whatever all_reduce() does meanwhile: they have a group of their own.
-    Over gloo they are made when they are waited for: Paddle's all_reduce blocks there, and the second group that a thread would
-    need is refused connections too often (7 of 18 starts of four processes on one machine).
+    On GPUs these sums are made in the order of the calls, whatever all_reduce() does meanwhile: they have a group of
+    their own. Over gloo they are made when they are waited for: Paddle's all_reduce blocks there, and the second group
+    that a thread would need is refused connections too often (7 of 18 starts of four processes on one machine).
     """
     if paddle.get_device() == 'cpu':
         return lambda: all_reduce(tensor)

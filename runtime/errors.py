@@ -43,8 +43,8 @@ def _escaped(character):
 def shown_in_one_line():
     """Around a script's main(): an InputError ends it with one line on stderr and exit status 1.
 
-    What an output's encoding lacks is printed as \\u4e2d: a name that cannot be shown must not end a training. Nor does an output
-    that cannot be written.
+    What an output's encoding lacks is printed as \\u4e2d: a name that cannot be shown must not end a training. Nor does
+    an output that cannot be written.
     """
     streams.keep_going()
     for stream in (sys.stdout, sys.stderr):

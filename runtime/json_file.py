@@ -1,7 +1,8 @@
-"""JSON of ours, read with a schema: a damaged file ends in one line that names file and field, not in a traceback later.
+"""JSON of ours, read with a schema: a damaged file ends in one line that names file and field,
+not in a traceback later.
 
-    COUNTERS = record(dict(epoch=whole(1), step=whole(), device=text(), g_losses=listing(number())), optional=dict(note=text()))
-    counters = json_file.read(path, COUNTERS, 'begin anew with --restart')
+    COUNTERS = record(dict(epoch=whole(1), step=whole(), device=text(), g_losses=listing(number())),
+    optional=dict(note=text())) counters = json_file.read(path, COUNTERS, 'begin anew with --restart')
 
 A schema is a function of (value, field) that raises Unfit. Files are UTF-8, with or without a byte order mark.
 """
@@ -86,8 +87,8 @@ def whole(least=0, most=2 ** 63 - 1):
 def number(least=-math.inf, most=math.inf, finite=True):
     """Not finite: NaN and infinities too, as Python writes them."""
     def check(value, field):
-        _expect(type(value) in (int, float) and (not finite or least <= value <= most and math.isfinite(value)), value, field,
-                'a number' if least == -most == -math.inf else f'a number from {least} to {most}')
+        _expect(type(value) in (int, float) and (not finite or least <= value <= most and math.isfinite(value)), value,
+                field, 'a number' if least == -most == -math.inf else f'a number from {least} to {most}')
     return check
 
 
@@ -150,7 +151,9 @@ def mapping(schema):
 
 
 def record(fields, optional=None, others=None):
-    """An object with all of `fields` (dict: name -> schema) and perhaps those of `optional`; other names by `others`, None: refused."""
+    """An object with all of `fields` (dict: name -> schema) and perhaps those of `optional`;
+    other names by `others`, None: refused.
+    """
     allowed = {**(optional or {}), **fields}
 
     def check(value, field):
@@ -173,7 +176,8 @@ def anything(value, field):
 
 def _anything(value, field, depth):
     if depth > DEEPEST:
-        raise Unfit(f'{field.split("[")[0].split(".")[0] or "content"}: lists or objects nested more than {DEEPEST} deep')
+        raise Unfit(f'{field.split("[")[0].split(".")[0] or "content"}: lists or objects nested more than {DEEPEST} '
+                    'deep')
     if type(value) is str:
         text(LARGEST)(value, field)
     if type(value) is float:
@@ -183,7 +187,8 @@ def _anything(value, field, depth):
 
 
 def _inner(field, name):
-    return f'{field}{"." if field else ""}{name!r:.42}' if not name.isidentifier() else f'{field}{"." if field else ""}{name:.40}'
+    return f'{field}{"." if field else ""}{name!r:.42}' if not name.isidentifier() \
+        else f'{field}{"." if field else ""}{name:.40}'
 
 
 def _expect(fits, value, field, expected):

@@ -16,18 +16,22 @@ FILE = '.lock'  # in the folder; it stays there, and says who wrote last
 
 @contextlib.contextmanager
 def locked(folder, writer, flags):
-    """Make `folder` if need be, and keep every other `writer` out of it; processes that this one forks do not inherit the lock.
+    """Make `folder` if need be, and keep every other `writer` out of it;
+    processes that this one forks do not inherit the lock.
 
-    InputError if another is there, with the `flags` that name another folder, or if nothing can be written or locked there.
+    InputError if another is there, with the `flags` that name another folder, or if nothing can be written or locked
+    there.
     """
     path = os.path.join(folder, FILE)
     try:
         os.makedirs(folder, exist_ok=True)
         if os.path.islink(path) or os.path.isfile(path) and not _is_ours(path):
-            raise InputError(f'{path}: is no lock of this program, and is left as it is: move it away, or name another {flags}')
+            raise InputError(f'{path}: is no lock of this program, and is left as it is: move it away, or name another '
+                             f'{flags}')
         file = open(path, 'a+')
     except OSError as error:
-        raise InputError(f'{error.filename or folder}: cannot be written: {error.strerror or error}: name another {flags}') \
+        raise InputError(f'{error.filename or folder}: cannot be written: {error.strerror or error}: name another '
+                         f'{flags}') \
             from None
     with file:
         if fcntl is not None:
@@ -35,11 +39,12 @@ def locked(folder, writer, flags):
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not flock, which they would inherit
             except (BlockingIOError, PermissionError):
                 file.seek(0)
-                raise InputError(f'{folder}: another {writer} writes there ({file.read().strip()}): wait until it has ended, or '
-                                 f'name another {flags}') from None
+                raise InputError(f'{folder}: another {writer} writes there ({file.read().strip()}): wait until it has '
+                                 f'ended, or name another {flags}') from None
             except OSError as error:    # network drives without a lock service
-                raise InputError(f'{folder}: no file can be locked there ({error.strerror or error}), so nothing would keep a '
-                                 f'second {writer} out: name another {flags}, on a drive that has locks') from None
+                raise InputError(f'{folder}: no file can be locked there ({error.strerror or error}), so nothing would '
+                                 f'keep a second {writer} out: name another {flags}, on a drive that has '
+                                 'locks') from None
         try:
             os.ftruncate(file.fileno(), 0)
             os.write(file.fileno(), f'process {os.getpid()} on {socket.gethostname()}'.encode())

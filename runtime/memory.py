@@ -4,7 +4,8 @@ import contextlib
 from runtime.errors import InputError
 
 # As Paddle, CUDA's libraries, oneDNN and the system say it.
-SAID = ('out of memory', 'out_of_memory', 'resourceexhausted', 'alloc_failed', 'bad_alloc', 'cannot allocate', 'fail to alloc')
+SAID = ('out of memory', 'out_of_memory', 'resourceexhausted', 'alloc_failed', 'bad_alloc', 'cannot allocate',
+        'fail to alloc')
 
 
 def lack_of(error):

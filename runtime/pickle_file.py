@@ -1,8 +1,8 @@
 """Pickles read as data: files of weights and options, which may come from anybody.
 
-pickle.Unpickler imports and calls what a file names, and reserves what sizes and numbers in it ask for; numpy's own objects take
-states from it that address raw memory. Here a name stands for what the caller gives for it, and memory and time are bounded by the
-size of the file. Opcodes: PEP 3154 and Lib/pickletools.py.
+pickle.Unpickler imports and calls what a file names, and reserves what sizes and numbers in it ask for; numpy's own
+objects take states from it that address raw memory. Here a name stands for what the caller gives for it, and memory and
+time are bounded by the size of the file. Opcodes: PEP 3154 and Lib/pickletools.py.
 """
 import pickletools
 
@@ -10,11 +10,12 @@ OPERATIONS = 300_000    # opcodes of one pickle; a checkpoint of 1000 tensors ha
 LINE = 4096             # bytes of an opcode that is a line of text: a name or number of protocol 0
 BITS = 128              # of a whole number
 
-PUSHED = {'BININT', 'BININT1', 'BININT2', 'INT', 'LONG', 'LONG1', 'LONG4', 'FLOAT', 'BINFLOAT', 'UNICODE', 'SHORT_BINUNICODE',
-          'BINUNICODE', 'BINUNICODE8', 'STRING', 'SHORT_BINSTRING', 'BINSTRING', 'SHORT_BINBYTES', 'BINBYTES', 'BINBYTES8',
-          'BYTEARRAY8'}
-NEW = {'NONE': lambda: None, 'NEWTRUE': lambda: True, 'NEWFALSE': lambda: False, 'EMPTY_TUPLE': tuple, 'EMPTY_LIST': list,
-       'EMPTY_DICT': dict}
+PUSHED = {'BININT', 'BININT1', 'BININT2', 'INT', 'LONG', 'LONG1', 'LONG4', 'FLOAT', 'BINFLOAT', 'UNICODE',
+          'SHORT_BINUNICODE',
+          'BINUNICODE', 'BINUNICODE8', 'STRING', 'SHORT_BINSTRING', 'BINSTRING', 'SHORT_BINBYTES', 'BINBYTES',
+          'BINBYTES8', 'BYTEARRAY8'}
+NEW = {'NONE': lambda: None, 'NEWTRUE': lambda: True, 'NEWFALSE': lambda: False, 'EMPTY_TUPLE': tuple,
+       'EMPTY_LIST': list, 'EMPTY_DICT': dict}
 TUPLES = {'TUPLE1': 1, 'TUPLE2': 2, 'TUPLE3': 3}
 
 
@@ -47,10 +48,13 @@ class Name:
 
 
 def load(source, names, persistent=None):
-    """The object of the pickle where `source` stands: numbers, texts, bytes, lists, tuples, dicts and what `names` make of them.
+    """The object of the pickle where `source` stands:
+    numbers, texts, bytes, lists, tuples, dicts and what `names` make of them.
 
-    names: dict of (module, name) -> its stand-in: called with the arguments of a call there, its result's `build` with the state.
-    persistent: the same for a persistent id. OrderedDict is a dict. Refused for anything else, any damage, and too much of it.
+    names: dict of (module, name) -> its stand-in: called with the arguments of a call there, its result's `build` with
+    the state.
+    persistent: the same for a persistent id. OrderedDict is a dict. Refused for anything else, any damage, and too much
+    of it.
     """
     try:
         return _load(source, names, persistent)
@@ -98,7 +102,8 @@ def _load(source, names, persistent):
 
     def named(module, name):
         if (module, name) not in names:
-            raise Refused(f'it would call {ascii(f"{module}.{name}")[1:-1]:.100}, which no such file needs: do not trust it')
+            raise Refused(f'it would call {ascii(f"{module}.{name}")[1:-1]:.100}, which no such file needs: do not '
+                          'trust it')
         return Name(names[module, name])
 
     names = {**names, ('collections', 'OrderedDict'): ordered_dict, ('_codecs', 'encode'): encode,

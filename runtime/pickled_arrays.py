@@ -1,4 +1,5 @@
-"""Numpy's arrays in a pickle: stand-ins for what they are pickled with. Plain numbers and texts alone, each array once."""
+"""Numpy's arrays in a pickle: stand-ins for what they are pickled with. Plain numbers and texts alone, each array once.
+"""
 import math
 import re
 
@@ -11,11 +12,14 @@ DIMENSIONS = 32     # numpy's own limit before version 2
 
 
 def names(size):
-    """Stand-ins for `pickle_file.load`; their arrays have `size` bytes at most, all together: those of the file that holds them."""
+    """Stand-ins for `pickle_file.load`; their arrays have `size` bytes at most, all together:
+    those of the file that holds them.
+    """
     left = [size]
 
     def array(data, dtype, shape, order):
-        if type(dtype) is not _Dtype or type(data) not in (bytes, bytearray) or type(shape) is not tuple or len(shape) > DIMENSIONS \
+        if type(dtype) is not _Dtype or type(data) not in (bytes, bytearray) or type(shape) is not tuple or \
+                len(shape) > DIMENSIONS \
                 or not all(type(length) is int and 0 <= length < 1 << 48 for length in shape):
             raise Refused('damaged: an array of something else than numbers')
         dtype, left[0] = dtype.dtype, left[0] - len(data)
@@ -46,7 +50,8 @@ def names(size):
 
     found = {('numpy', 'ndarray'): None, ('numpy', 'dtype'): _Dtype}
     for module in ('numpy.core.multiarray', 'numpy._core.multiarray', 'numpy.core.numeric', 'numpy._core.numeric'):
-        found.update({(module, '_reconstruct'): Reconstructed, (module, 'scalar'): scalar, (module, '_frombuffer'): from_buffer})
+        found.update({(module, '_reconstruct'): Reconstructed, (module, 'scalar'): scalar,
+                      (module, '_frombuffer'): from_buffer})
     return found
 
 
@@ -63,7 +68,8 @@ class _Dtype:
 
     def __init__(self, code, align=False, copy=False):
         if type(code) is not str or not PLAIN.fullmatch(code):
-            raise Refused(f'an array of type {code if type(code) is str else type(code).__name__!r:.20}, expected plain numbers')
+            raise Refused(f'an array of type {code if type(code) is str else type(code).__name__!r:.20}, expected '
+                          'plain numbers')
         self.dtype = np.dtype(code)
 
     def build(self, state):

@@ -1,8 +1,8 @@
 """Ctrl-C and SIGTERM. Importing this sets the handlers, so that they hold while Paddle is still imported.
 
-A handler runs between any two bytecodes, in the middle of a print or of a save too, where to print again or to raise would spoil
-what it interrupts. So it takes note, which the training looks for after each step, or it ends the process on the spot: as
-SIGKILL would, which no file of ours minds.
+A handler runs between any two bytecodes, in the middle of a print or of a save too, where to print again or to raise
+would spoil what it interrupts. So it takes note, which the training looks for after each step, or it ends the process
+on the spot: as SIGKILL would, which no file of ours minds.
 """
 import contextlib
 import os
@@ -11,7 +11,8 @@ import sys
 
 _process = None
 _asked = None   # number of the signal that came
-_at_once = 'stopped before the first step: nothing is lost, and the same command begins again or goes on'   # None: after the step
+# None: after the step
+_at_once = 'stopped before the first step: nothing is lost, and the same command begins again or goes on'
 
 
 def listen():
@@ -29,7 +30,8 @@ def asked():
 
 @contextlib.contextmanager
 def after_the_step():
-    """Around a training that looks for `asked` after each step: the first signal waits for that, a second one does not."""
+    """Around a training that looks for `asked` after each step: the first signal waits for that, a second one does not.
+    """
     global _at_once
     _at_once = None
     yield
@@ -38,7 +40,9 @@ def after_the_step():
 
 @contextlib.contextmanager
 def at_once(message):
-    """Around work that takes long and can be repeated: a signal, or one that has come already, ends the process with a line."""
+    """Around work that takes long and can be repeated:
+    a signal, or one that has come already, ends the process with a line.
+    """
     global _at_once
     before, _at_once = _at_once, message
     if _asked:

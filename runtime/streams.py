@@ -1,4 +1,6 @@
-"""Standard output and error that cannot be written, as behind `| head -1`, on a full disk, after `>&-`: the work goes on without."""
+"""Standard output and error that cannot be written, as behind `| head -1`, on a full disk, after `>&-`:
+the work goes on without.
+"""
 import contextlib
 import errno
 import io
@@ -10,7 +12,8 @@ NAMES = 'stdin', 'stdout', 'stderr'     # of descriptors 0, 1, 2
 
 
 def keep_going():
-    """From here on no write to stdout or stderr raises; from the first that fails on, what is written there goes nowhere.
+    """From here on no write to stdout or stderr raises;
+    from the first that fails on, what is written there goes nowhere.
 
     Closed descriptors lead nowhere, too, or a file that is opened next would get what is printed.
     """
@@ -20,7 +23,8 @@ def keep_going():
         except OSError:
             _lead_nowhere(descriptor)
         stream = getattr(sys, name)
-        if descriptor and stream is getattr(sys, f'__{name}__') and not _is_kept(stream):   # not one that a test has put there
+        # not one that a test has put there
+        if descriptor and stream is getattr(sys, f'__{name}__') and not _is_kept(stream):
             kept = _kept(stream, _Descriptor(descriptor, 'w', closefd=False))
             setattr(sys, name, kept)
             setattr(sys, f'__{name}__', kept)

@@ -1,8 +1,9 @@
-"""A link between the processes of one training that tells who was lost, and lets them wait for each other without a limit.
+"""A link between the processes of one training that tells who was lost,
+and lets them wait for each other without a limit.
 
-The collectives of gloo give up after 30 seconds and name an address, those of nccl hang: neither says which process died, nor
-allows rank 0 a minute alone to save. So every rank holds a TCP connection to rank 0. The system closes it however a process
-ends, and keep-alive probes find one whose machine is gone.
+The collectives of gloo give up after 30 seconds and name an address, those of nccl hang: neither says which process
+died, nor allows rank 0 a minute alone to save. So every rank holds a TCP connection to rank 0. The system closes it
+however a process ends, and keep-alive probes find one whose machine is gone.
 """
 import json
 import os
@@ -22,7 +23,8 @@ class Watch:
     def __init__(self, rank, ranks, address, token, listener=None):
         """address (host, port) of rank 0, whose `listener` is bound to it; token: what tells this job from others."""
         self.rank, self.changed = rank, threading.Condition()
-        self.meetings = dict.fromkeys(range(ranks), 0)  # that each rank has come to; at a rank above 0 only its own and rank 0's
+        # that each rank has come to; at a rank above 0 only its own and rank 0's
+        self.meetings = dict.fromkeys(range(ranks), 0)
         self.closing, self.failed = False, False
         if rank:
             self.links = {0: _Link(_connected(rank, address))}
@@ -81,8 +83,8 @@ class Watch:
             if self.failed:
                 return
             self.failed = True
-        print(f'error: {reason}; all processes of this training end, the last checkpoint stays, and the same command goes on '
-              'from it', file=sys.stderr, flush=True)
+        print(f'error: {reason}; all processes of this training end, the last checkpoint stays, and the same command '
+              'goes on from it', file=sys.stderr, flush=True)
         if not self.rank:
             for link in self.links.values():
                 link.send(lost=reason)
@@ -94,8 +96,9 @@ def _connected(rank, address):
     try:
         return socket.create_connection(address, SILENCE)
     except OSError as error:
-        raise InputError(f'rank {rank} on {socket.gethostname()} cannot connect to rank 0 at {address[0]}:{address[1]} ({error}), '
-                         'though both are alive: a firewall between them? Let that port through; --watch_port N chooses it'
+        raise InputError(f'rank {rank} on {socket.gethostname()} cannot connect to rank 0 at {address[0]}:{address[1]} '
+                         f'({error}), though both are alive: a firewall between them? Let that port through; '
+                         '--watch_port N chooses it'
                          ) from None
 
 
@@ -130,9 +133,9 @@ def _accepted(listener, ranks, token):
     listener.close()
     missing = sorted(set(range(1, ranks)) - set(links))
     if not arrived and missing:
-        raise InputError(f'rank {", ".join(map(str, missing))} did not connect to rank 0 at port {port} of {socket.gethostname()} '
-                         f'within {SILENCE} s, though alive: a firewall between them? Let that port through; --watch_port N '
-                         'chooses it')
+        raise InputError(f'rank {", ".join(map(str, missing))} did not connect to rank 0 at port {port} of '
+                         f'{socket.gethostname()} within {SILENCE} s, though alive: a firewall between them? Let that '
+                         'port through; --watch_port N chooses it')
     return links
 
 

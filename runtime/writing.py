@@ -1,7 +1,8 @@
 """Files and folders that are whole or not there, and that never take the place of what somebody else has put there.
 
-What is being written has a name with a checksum of the final one, which no file of a user has by chance: what a kill leaves of it
-is known as ours, and goes. Pictures and pages carry a line that says who wrote them (`mark`); what lacks it stays.
+What is being written has a name with a checksum of the final one, which no file of a user has by chance: what a kill
+leaves of it is known as ours, and goes. Pictures and pages carry a line that says who wrote them (`mark`); what lacks
+it stays.
 """
 import contextlib
 import os
@@ -19,11 +20,12 @@ HEAD = 4096     # bytes of a file among which its mark stands
 
 @contextlib.contextmanager
 def writing(path, left='nothing is left of it', alone=True):
-    """Yields a name beside `path` to write a file, folder or link to, of the same ending; at the end it takes the place of `path`.
+    """Yields a name beside `path` to write a file, folder or link to, of the same ending;
+    at the end it takes the place of `path`.
 
-    After an exception it is removed, and what was at `path` stays; so does a folder that holds anything. InputError, which says
-    what is `left`, if it cannot be written. Not alone: other processes may write `path` too, each its own file; what a kill leaves
-    of one then stays.
+    After an exception it is removed, and what was at `path` stays; so does a folder that holds anything. InputError,
+    which says what is `left`, if it cannot be written. Not alone: other processes may write `path` too, each its own
+    file; what a kill leaves of one then stays.
     """
     unfinished = staged(path) if alone else staged(path, os.getpid())
     try:
@@ -41,7 +43,8 @@ def writing(path, left='nothing is left of it', alone=True):
 def staged(path, process=''):
     """The name beside `path` under which it is written, or removed."""
     folder, name = os.path.split(os.path.abspath(path))
-    end = os.fsdecode(os.fsencode(name)[-(NAME_LONGEST - len(f'{UNFINISHED}01234567{process}_')):])   # a long name loses its beginning
+    # a long name loses its beginning
+    end = os.fsdecode(os.fsencode(name)[-(NAME_LONGEST - len(f'{UNFINISHED}01234567{process}_')):])
     return os.path.join(folder, f'{UNFINISHED}{_checksum(end)}{process}_{end}')
 
 
@@ -58,7 +61,9 @@ def _checksum(name):
 
 
 def mark(painter=''):
-    """The line that pictures and pages carry; painter: 16 hex digits that identify the networks of a picture (output/painted.py)."""
+    """The line that pictures and pages carry;
+    painter: 16 hex digits that identify the networks of a picture (output/painted.py).
+    """
     return f'{MARK}; painter {painter}' if painter else MARK
 
 
@@ -68,7 +73,9 @@ def is_marked(path):
 
 
 def painter_of(path):
-    """The painter in the mark of the file at `path`, '' where it names none; None without a mark, and for links and folders."""
+    """The painter in the mark of the file at `path`, '' where it names none;
+    None without a mark, and for links and folders.
+    """
     if os.path.islink(path) or not os.path.isfile(path):
         return None
     try:

@@ -114,7 +114,8 @@ def _float32_rows(case):
         features = [feature.numpy()[:len(label)] for feature in features]
         rows.append((f'eval prediction {scale}', _of_scale(features[-1], golden[f'eval/pred_fake_{scale}']), 1e-5))
         means = [[feature.mean(dtype=np.float64), np.abs(feature).mean(dtype=np.float64)] for feature in features]
-        rows.append((f'eval feature means {scale}', _of_scale(np.array(means), golden[f'eval/feat_mean_{scale}']), 1e-5))
+        rows.append((f'eval feature means {scale}', _of_scale(np.array(means), golden[f'eval/feat_mean_{scale}']),
+                     1e-5))
     log, _ = _train(case)
     rows.append(('first losses', _of_one(log[:1], golden['log'][:1]), 1e-4))
     rows.append(('all log rows', _of_one(log, golden['log']), 2e-2))
@@ -150,7 +151,8 @@ def _train(case):
         if step == 0:
             networks = dict(G=case.train_step.generator, D=case.train_step.discriminator, E=case.train_step.encoder)
             norms = {letter: {name: float(np.linalg.norm(parameter.grad.numpy())) for name, parameter in
-                              network.named_parameters()} for letter, network in networks.items() if network is not None}
+                              network.named_parameters()}
+                     for letter, network in networks.items() if network is not None}
     return np.array(log), norms
 
 
@@ -171,8 +173,8 @@ def main():
         for dtype in ('float32', 'float64'):
             for quantity, error, tolerance in measure(os.path.join(GOLDEN, file), dtype):
                 failed += not error <= tolerance
-                print(f'{file:14} {dtype:9} {quantity:24} {error:9.1e} {tolerance:9.0e}{"" if error <= tolerance else "  FAILED"}',
-                      flush=True)
+                print(f'{file:14} {dtype:9} {quantity:24} {error:9.1e} '
+                      f'{tolerance:9.0e}{"" if error <= tolerance else "  FAILED"}', flush=True)
     sys.exit(f'{failed} quantities are beyond their tolerance' if failed else 0)
 
 

@@ -61,7 +61,8 @@ class Coco:
         images, annotations = self.annotations[split]
         identity = 1000 + len(images)
         images.append({'id': identity, 'file_name': f'{stem}.jpg'})
-        annotations += [{'image_id': identity, 'category_id': category + 1, 'segmentation': segmentation, 'iscrowd': crowd,
+        annotations += [{'image_id': identity, 'category_id': category + 1, 'segmentation': segmentation,
+                         'iscrowd': crowd,
                          'area': len(json.dumps(segmentation))} for category, segmentation, crowd in objects]
         if photo != b'':
             self.photos[f'{split}2017/{stem}.jpg'] = photo or picture(noise(len(self.photos)), 'JPEG')
@@ -109,9 +110,11 @@ def small_coco(pictures=2):
     crowd = np.zeros((HEIGHT, WIDTH), bool)
     crowd[5:20, 40:70] = True
     label = stuff_and((0, 40, 5, 70, 20), (16, 5, 25, 35, 55))
-    ring = [box(5, 25, 35, 30), box(5, 50, 35, 55), box(5, 25, 10, 55), box(30, 25, 35, 55)]  # a hole, as parts leave it
+    # a hole, as parts leave it
+    ring = [box(5, 25, 35, 30), box(5, 50, 35, 55), box(5, 25, 10, 55), box(30, 25, 35, 55)]
     coco.add('train', 'uncompressed', label, [(0, {'size': [HEIGHT, WIDTH], 'counts': runs(crowd)}, 1), (16, ring, 0)])
-    coco.add('train', 'compressed', label, [(16, ring, 0), (0, {'size': [HEIGHT, WIDTH], 'counts': compressed(runs(crowd))}, 1)])
+    coco.add('train', 'compressed', label,
+             [(16, ring, 0), (0, {'size': [HEIGHT, WIDTH], 'counts': compressed(runs(crowd))}, 1)])
     many = [(0, [box(x, y, x + 4, y + 3)], 0) for y in range(0, HEIGHT, 3) for x in range(0, WIDTH, 4)]
     coco.add('train', 'many', np.zeros((HEIGHT, WIDTH)), many)
     coco.add('train', 'grey', touching, people, picture(np.repeat(noise(1)[..., :1], 3, 2), 'JPEG'))

@@ -1,9 +1,11 @@
-"""How fast, and with how much memory: plain dense Paddle against the default path. `python -m tests.benchmark [--full] [--plot]`.
+"""How fast, and with how much memory: plain dense Paddle against the default path.
+`python -m tests.benchmark [--full] [--plot]`.
 
-Generator forward in eval mode and full training step (no encoder, no VGG), ngf 64, 256x256, batch 1, on real COCO-Stuff maps
-(folder named by SPADE_COCO_SAMPLE) or else on demo maps with COCO-Stuff's 182 labels. All settings run in turn in one process;
-ratios are medians of paired runs. Peak memory is that of a process of its own, two training steps long. --full, about an hour,
-adds windows and kernels alone, encoder and VGG, batch 4, other resolutions, and maps from flat to random. Ends in one line of JSON.
+Generator forward in eval mode and full training step (no encoder, no VGG), ngf 64, 256x256, batch 1, on real COCO-Stuff
+maps (folder named by SPADE_COCO_SAMPLE) or else on demo maps with COCO-Stuff's 182 labels. All settings run in turn in
+one process; ratios are medians of paired runs. Peak memory is that of a process of its own, two training steps long.
+--full, about an hour, adds windows and kernels alone, encoder and VGG, batch 4, other resolutions, and maps from flat
+to random. Ends in one line of JSON.
 """
 import argparse
 import json
@@ -31,7 +33,8 @@ from model.weights import save_weights
 from tests import benchmark_paint
 from vgg.vgg19 import VGG19Features
 
-SETTINGS = {'plain': dict(modulation='dense', cpu_kernels=False), 'windows': dict(modulation='windows', cpu_kernels=False),
+SETTINGS = {'plain': dict(modulation='dense', cpu_kernels=False),
+            'windows': dict(modulation='windows', cpu_kernels=False),
             'kernels': dict(modulation='dense', cpu_kernels=True), 'both': {}}
 RUNS = 5  # timed, of each setting
 BASE = dict(use_vae=False, crop_size=256)
@@ -67,8 +70,8 @@ def seconds(work):
 def compare(options, names, maps=None, train=True, count=1, runs=RUNS):
     """Time the settings in turn: dict of 'generator_forward' and 'train_step' -> dict of setting -> list of seconds.
 
-    maps: a function of opt that gives batches, by default those of `batches`. Windows are found beforehand, as the loader's
-    workers do; window_cost() prints what that costs. A run before, not counted, builds and plans the kernels.
+    maps: a function of opt that gives batches, by default those of `batches`. Windows are found beforehand, as the
+    loader's workers do; window_cost() prints what that costs. A run before, not counted, builds and plans the kernels.
     """
     steps = {name: TrainStep(OPT(**{**BASE, **options, **SETTINGS[name]})) for name in names}
     source = (maps or batches)(next(iter(steps.values())).opt, count)
@@ -135,7 +138,8 @@ def full():
     with tempfile.TemporaryDirectory() as folder:
         weights = os.path.join(folder, 'vgg19.pdparams')
         save_weights(VGG19Features().state_dict(), weights)  # random weights cost the same
-        results['encoder and VGG'] = compare(dict(use_vae=True, no_vgg_loss=False, vggwpath=weights), ['plain', 'both'], runs=3)
+        results['encoder and VGG'] = compare(dict(use_vae=True, no_vgg_loss=False, vggwpath=weights), ['plain', 'both'],
+                                             runs=3)
         table('encoder and VGG', results['encoder and VGG'])
     for title, options, maps, train, count in [('batch 4', {}, None, True, 4)] + [
             (f'{size} x {size}', dict(crop_size=size), None, True, 1) for size in (128, 512)] + [
@@ -181,8 +185,10 @@ def main():
     parser.add_argument('--plot', metavar='FILE', help='draw the ratios')
     parser.add_argument('--export', action='store_true', help='exported files instead (tests/benchmark_export.py)')
     parser.add_argument('--lastoutput', metavar='FOLDER', help='with --export: a checkpoint, instead of random weights')
-    parser.add_argument('--device', choices=('gpu', 'cpu'), help='another benchmark, of what a GPU does: --device gpu --help')
-    parser.add_argument('--paint', action='store_true', help='how long an answer of python -m paint takes, and nothing else')
+    parser.add_argument('--device', choices=('gpu', 'cpu'),
+                        help='another benchmark, of what a GPU does: --device gpu --help')
+    parser.add_argument('--paint', action='store_true',
+                        help='how long an answer of python -m paint takes, and nothing else')
     parser.add_argument('--peak', choices=SETTINGS, help=argparse.SUPPRESS)
     if any(argument.split('=')[0] == '--device' for argument in sys.argv[1:]):
         from tests import benchmark_gpu  # which takes the maps from here
@@ -196,7 +202,8 @@ def main():
     device.use_best_device()
     if arguments.paint:
         return benchmark_paint.main()
-    print(f'maps: {os.environ.get("SPADE_COCO_SAMPLE") or "demo scenes (name COCO-Stuff samples with SPADE_COCO_SAMPLE)"}')
+    demo = 'demo scenes (name COCO-Stuff samples with SPADE_COCO_SAMPLE)'
+    print(f'maps: {os.environ.get("SPADE_COCO_SAMPLE", demo)}')
     window_cost()
     names = [name for name in SETTINGS if arguments.full or name in {'plain', 'both', *arguments.settings}]
     results = {'256 x 256, batch 1': compare({}, names)}
@@ -208,7 +215,8 @@ def main():
     if arguments.plot:
         plot(results, arguments.plot)
     summary = {what: dict(dense_s=statistics.median(taken['plain']), default_s=statistics.median(taken['both']),
-                          ratio=ratio(taken['plain'], taken['both'])) for what, taken in results['256 x 256, batch 1'].items()}
+                          ratio=ratio(taken['plain'], taken['both']))
+               for what, taken in results['256 x 256, batch 1'].items()}
     print(json.dumps({**summary, 'peak_memory_ratio': peak['both'] / peak['plain']}))
 
 

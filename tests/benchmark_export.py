@@ -1,9 +1,10 @@
 """Exported files against Painter: how far apart their pictures are, and how fast. `python -m tests.benchmark --export`.
 
-From label ids to the picture in [-1, 1], batch 1, on real COCO-Stuff maps (SPADE_COCO_SAMPLE) or else demo maps: the generator
-of COCO-Stuff's size (ngf 64, 256x256) with random weights, or the checkpoint in --lastoutput. Painter's default path, dense on
-the kernels, ONNX Runtime and Paddle Inference (oneDNN on) with as many threads, and plain Paddle take turns on every map; ratios
-are medians of paired runs. Then the same for every shape of convolution in the network, ONNX Runtime against our kernels.
+From label ids to the picture in [-1, 1], batch 1, on real COCO-Stuff maps (SPADE_COCO_SAMPLE) or else demo maps: the
+generator of COCO-Stuff's size (ngf 64, 256x256) with random weights, or the checkpoint in --lastoutput. Painter's
+default path, dense on the kernels, ONNX Runtime and Paddle Inference (oneDNN on) with as many threads, and plain Paddle
+take turns on every map; ratios are medians of paired runs. Then the same for every shape of convolution in the network,
+ONNX Runtime against our kernels.
 """
 import json
 import os
@@ -30,14 +31,16 @@ from model.painter import checkpoint_parser
 from model.semantics import SemanticMap
 from tests.exporting import write_checkpoint
 
-PATHS = {'default': dict(modulation='auto', cpu_kernels=True), 'dense on the kernels': dict(modulation='dense', cpu_kernels=True),
+PATHS = {'default': dict(modulation='auto', cpu_kernels=True),
+         'dense on the kernels': dict(modulation='dense', cpu_kernels=True),
          'ONNX Runtime': None, 'Paddle Inference': None, 'plain Paddle': dict(modulation='dense', cpu_kernels=False)}
 IDLE = 0.25     # seconds before each run, in which the threads of the other runtime stop spinning
 REPEATS = 3     # of each shape of convolution
 
 
 def main(lastoutput=None, samples=None):
-    """samples: a list of dicts of label and instance (1, H, W), as tests.benchmark.batches gives them, by the options."""
+    """samples: a list of dicts of label and instance (1, H, W), as tests.benchmark.batches gives them, by the options.
+    """
     with tempfile.TemporaryDirectory() as folder:
         part = _exported(folder, lastoutput)
         opt, maps = part.opt, samples(part.opt)
@@ -51,31 +54,36 @@ def main(lastoutput=None, samples=None):
         differences = {name: _difference(kind, folder, part, maps, expected)
                        for name, kind in (('ONNX Runtime', 'onnx'), ('Paddle Inference', 'paddle'))}
         for name, (share, levels) in differences.items():
-            print(f'{name}: at most {share:.2g} of the picture\'s scale before rounding, {levels:.0f} grey levels after',
-                  flush=True)
+            print(f'{name}: at most {share:.2g} of the picture\'s scale before rounding, {levels:.0f} grey levels '
+                  'after', flush=True)
         times = _times(folder, part, maps)
         plain = times['plain Paddle']
         for name, taken in times.items():
-            print(f'{name:20} {statistics.median(taken):.3f} s, {_ratio(plain, taken):.2f}x as fast as plain Paddle', flush=True)
+            print(f'{name:20} {statistics.median(taken):.3f} s, {_ratio(plain, taken):.2f}x as fast as plain Paddle',
+                  flush=True)
         shapes = _shapes(model)
         layers = {shape: _convolution(*shape) for shape in sorted(shapes, key=lambda shape: shape[3:])}
     for shape, (ours, theirs, giga) in layers.items():
         inputs, outputs, k, height, width = shape
         print(f'{shapes[shape]} x convolution {inputs} -> {outputs}, {k}x{k}, {width} x {height}: kernels '
-              f'{giga / ours:.0f}, ONNX Runtime {giga / theirs:.0f} G multiplications/s; ours {theirs / ours:.2f}x as fast')
+              f'{giga / ours:.0f}, ONNX Runtime {giga / theirs:.0f} G multiplications/s; ours {theirs / ours:.2f}x as '
+              'fast')
     print(json.dumps({
         'threads': threads, 'paddle': paddle.__version__, 'maps': len(maps),
         'seconds': {name: statistics.median(taken) for name, taken in times.items()},
         'times_as_fast_as_plain': {name: _ratio(plain, taken) for name, taken in times.items()},
-        'difference': {name: {'of_scale': share, 'grey_levels': levels} for name, (share, levels) in differences.items()},
+        'difference': {name: {'of_scale': share, 'grey_levels': levels}
+                       for name, (share, levels) in differences.items()},
         'kernels_over_onnxruntime': _ratio(times['ONNX Runtime'], times['dense on the kernels']),
-        'slower_than_onnxruntime': {f'{shape}': theirs / ours for shape, (ours, theirs, _) in layers.items() if theirs < ours}}))
+        'slower_than_onnxruntime': {f'{shape}': theirs / ours
+                                    for shape, (ours, theirs, _) in layers.items() if theirs < ours}}))
 
 
 def _exported(folder, lastoutput):
     if lastoutput is None:
         lastoutput = folder
-        write_checkpoint(pathlib.Path(folder), **{name: getattr(OPT(), name) for name in ('label_nc', 'crop_size', 'ngf')})
+        write_checkpoint(pathlib.Path(folder),
+                         **{name: getattr(OPT(), name) for name in ('label_nc', 'crop_size', 'ngf')})
     opt, painter, place = checkpoint(checkpoint_parser('').parse_args(['--lastoutput', lastoutput]))
     return Exported('generator', opt, painter, place)
 
@@ -105,7 +113,9 @@ def _painted(part, feeds):
 
 
 def _difference(kind, folder, part, maps, pictures):
-    """(largest difference before rounding, of the picture's scale; largest after, in grey levels) from Painter's pictures."""
+    """(largest difference before rounding, of the picture's scale; largest after, in grey levels) from Painter's
+    pictures.
+    """
     exact, rounded, shares, levels = _runner(kind, f'{folder}/before'), _runner(kind, f'{folder}/after'), [], []
     for sample, expected in zip(maps, pictures):
         feeds = _feeds(part, sample)
@@ -117,7 +127,8 @@ def _difference(kind, folder, part, maps, pictures):
 
 def _times(folder, part, maps):
     """dict: name of PATHS -> seconds on each map, after a run on the first that is not counted."""
-    runners = {'ONNX Runtime': _runner('onnx', f'{folder}/before'), 'Paddle Inference': _runner('paddle', f'{folder}/before')}
+    runners = {'ONNX Runtime': _runner('onnx', f'{folder}/before'),
+               'Paddle Inference': _runner('paddle', f'{folder}/before')}
     times = {name: [] for name in PATHS}
     for sample in maps[:1] + maps:
         feeds = _feeds(part, sample)
@@ -143,17 +154,21 @@ def _ratio(slow, fast):
 # ---- Convolutions alone
 
 def _shapes(model):
-    """Counter of (input channels, output channels, kernel size, height, width) of the convolutions of an onnx.ModelProto."""
+    """Counter of (input channels, output channels, kernel size, height, width) of the convolutions of an
+    onnx.ModelProto.
+    """
     weights = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     sizes = {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim[2:]]
              for value in onnx.shape_inference.infer_shapes(model).graph.value_info}
-    return Counter((weights[node.input[1]][1], weights[node.input[1]][0], weights[node.input[1]][2], *sizes[node.output[0]])
+    return Counter((weights[node.input[1]][1], weights[node.input[1]][0], weights[node.input[1]][2],
+                    *sizes[node.output[0]])
                    for node in model.graph.node if node.op_type == 'Conv')
 
 
 @paddle.no_grad()
 def _convolution(inputs, outputs, k, height, width):
-    """(seconds of our kernel, of ONNX Runtime, 1e9 multiplications), medians of runs in turn; ours as its time times the ratio.
+    """(seconds of our kernel, of ONNX Runtime, 1e9 multiplications), medians of runs in turn;
+    ours as its time times the ratio.
 
     Both have laid the weights out before, as for painting.
     """
@@ -182,4 +197,5 @@ def _one_convolution(x, weight, bias, padding):
     inputs = [make.make_tensor_value_info('x', onnx.TensorProto.FLOAT, x.shape)]
     outputs = [make.make_tensor_value_info('y', onnx.TensorProto.FLOAT, (1, len(weight), *x.shape[2:]))]
     graph = make.make_graph([node], 'convolution', inputs, outputs, [tensor(weight, 'weight'), tensor(bias, 'bias')])
-    return make.make_model(graph, opset_imports=[make.make_opsetid('', OPSET)], ir_version=IR_VERSION).SerializeToString()
+    return make.make_model(graph, opset_imports=[make.make_opsetid('', OPSET)],
+                           ir_version=IR_VERSION).SerializeToString()

@@ -1,9 +1,10 @@
 """What a GPU does: `python -m tests.benchmark --device gpu`. Writes a file that can be sent in; nobody here has a GPU.
 
-The paper's networks (COCO-Stuff, 256x256, ngf 64, no encoder, no VGG): seconds of a generator forward in eval mode and of a whole
-training step, images per second, and peak memory, for every way to compute (SETTINGS), each precision, and batch sizes that double
-until the memory ends. Each setting has a process of its own. Maps: the folder named by SPADE_COCO_SAMPLE, else demo scenes; their
-windows are found beforehand, as processes that load data do. --device cpu does the same over the operators that a GPU would run.
+The paper's networks (COCO-Stuff, 256x256, ngf 64, no encoder, no VGG): seconds of a generator forward in eval mode and
+of a whole training step, images per second, and peak memory, for every way to compute (SETTINGS), each precision, and
+batch sizes that double until the memory ends. Each setting has a process of its own. Maps: the folder named by
+SPADE_COCO_SAMPLE, else demo scenes; their windows are found beforehand, as processes that load data do. --device cpu
+does the same over the operators that a GPU would run.
 """
 import argparse
 import json
@@ -27,7 +28,8 @@ from runtime.memory import lack_of
 from tests.benchmark import BASE, batches
 
 SETTINGS = {'dense': dict(modulation='dense'), 'windows': dict(modulation='windows'),
-            'recompute': dict(modulation='dense', recompute=True), 'deterministic': dict(modulation='dense', cudnn='deterministic')}
+            'recompute': dict(modulation='dense', recompute=True),
+            'deterministic': dict(modulation='dense', cudnn='deterministic')}
 PRECISIONS = 'none', 'bfloat16', 'float16'
 DOUBLINGS = [2 ** n for n in range(11)]
 WARM_UP, TIMED = 3, 10
@@ -54,7 +56,8 @@ def measured(options, count, warm_up=WARM_UP, timed=TIMED):
             batch = next(source)
             semantics = prepared(batch, opt)['semantics']   # new ones: what has been sent to the device stays with them
             began = synchronized_clock()
-            train_step.painter.paint(semantics) if what == 'forward' else train_step.step(semantics, None, batch['image'])
+            train_step.painter.paint(semantics) if what == 'forward' \
+                else train_step.step(semantics, None, batch['image'])
             seconds.append(synchronized_clock() - began)
     forward, step = (statistics.median(seconds[warm_up:]) for seconds in taken.values())
     peak = paddle.device.cuda.max_memory_allocated() / 1e9 if on_gpu else _resident_peak()
@@ -81,7 +84,8 @@ def until_memory_ends(measure, counts):
 def work(arguments):
     """In a process of its own: print a row of each batch size in a line of JSON."""
     options = {**SETTINGS[arguments.work[0]], 'amp': arguments.work[1], **_sizes(arguments)}
-    for row in until_memory_ends(lambda count: measured(options, count, arguments.warm_up, arguments.timed), arguments.batches):
+    for row in until_memory_ends(lambda count: measured(options, count, arguments.warm_up, arguments.timed),
+                                 arguments.batches):
         print('row:', json.dumps(row), flush=True)
 
 
@@ -91,7 +95,8 @@ def _sizes(arguments):
 
 def surroundings():
     """dict: what the numbers depend on."""
-    found = dict(paddle=paddle.__version__, python=platform.python_version(), system=platform.platform(), date=time.strftime('%F'))
+    found = dict(paddle=paddle.__version__, python=platform.python_version(), system=platform.platform(),
+                 date=time.strftime('%F'))
     if paddle.get_device().startswith('gpu'):
         properties = paddle.device.cuda.get_device_properties()
         found.update(device=properties.name, memory_gb=properties.total_memory / 1e9, cuda=paddle.version.cuda(),
@@ -105,7 +110,8 @@ def main(command=None):
     parser = argparse.ArgumentParser(prog='python -m tests.benchmark', description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--device', choices=('gpu', 'cpu'), required=True)
-    parser.add_argument('--out', metavar='FILE', default='benchmark_gpu.json', help='the file to send in [benchmark_gpu.json]')
+    parser.add_argument('--out', metavar='FILE', default='benchmark_gpu.json',
+                        help='the file to send in [benchmark_gpu.json]')
     parser.add_argument('--settings', nargs='+', choices=SETTINGS, default=list(SETTINGS))
     parser.add_argument('--precisions', nargs='+', choices=PRECISIONS, default=list(PRECISIONS),
                         help='on a GPU; a CPU has none but "none"')
@@ -126,8 +132,8 @@ def main(command=None):
             sys.exit('error: --device gpu: there is none that this Paddle can use')
     if arguments.work:
         return work(arguments)
-    report = {**surroundings(), 'sizes': _sizes(arguments), 'maps': 'COCO-Stuff' if os.environ.get('SPADE_COCO_SAMPLE') else 'demo',
-              'rows': []}
+    report = {**surroundings(), 'sizes': _sizes(arguments), 'maps': 'COCO-Stuff' if os.environ.get('SPADE_COCO_SAMPLE')
+              else 'demo', 'rows': []}
     print(', '.join(f'{name} {value}' for name, value in report.items() if name != 'rows'))
     print(f'{"setting":14} {"amp":9} {"batch":>5} {"forward s":>10} {"step s":>8} {"images/s":>9} {"peak GB":>8}')
     for setting in arguments.settings:
@@ -135,7 +141,8 @@ def main(command=None):
             child = [sys.executable, '-m', 'tests.benchmark', *command, '--work', setting, precision]
             done = subprocess.run(child, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             rows = [json.loads(line[len('row:'):]) for line in done.stdout.splitlines() if line.startswith('row:')]
-            if done.returncode:     # a driver that kills at the end of memory, a missing kernel: the rest is measured anyway
+            # a driver that kills at the end of memory, a missing kernel: the rest is measured anyway
+            if done.returncode:
                 rows.append(dict(failed=done.stderr.strip().splitlines()[-1:]))
             for row in rows:
                 report['rows'].append(dict(setting=setting, amp=precision, **row))

@@ -1,9 +1,10 @@
 """How long the page's answer takes: python -m tests.benchmark --paint.
 
-A server process as python -m paint starts it, and strokes on generated scenes as the page sends them: random weights, for which
-every second is the same. After each answer this process paints the same map with windows found beforehand: the generator's
-forward. What an answer takes beyond it is the overhead: the request (the answer less what the server says it painted), windows and
-rounding, each timed apart, since a forward varies by more than all of them. Ends in one line of JSON.
+A server process as python -m paint starts it, and strokes on generated scenes as the page sends them: random weights,
+for which every second is the same. After each answer this process paints the same map with windows found beforehand:
+the generator's forward. What an answer takes beyond it is the overhead: the request (the answer less what the server
+says it painted), windows and rounding, each timed apart, since a forward varies by more than all of them. Ends in one
+line of JSON.
 """
 import argparse
 import json
@@ -80,7 +81,8 @@ def measured(folder, opt):
             thread.join()
     answers, forwards, overheads = answers[1:], forwards[1:], overheads[1:]     # the first fills caches
     together = [wait for one in waits for wait in one]
-    return {'forward_s': statistics.median(forwards), 'answer_s': statistics.median(answers), 'answer_worst_s': max(answers),
+    return {'forward_s': statistics.median(forwards), 'answer_s': statistics.median(answers),
+            'answer_worst_s': max(answers),
             'overhead_s': statistics.median(overheads), 'overhead_worst_s': max(overheads),
             'four_pages_s': statistics.median(together), 'four_pages_worst_s': max(together),
             'four_pages_slowest_to_fastest': max(map(statistics.median, waits)) / min(map(statistics.median, waits))}
@@ -91,10 +93,11 @@ def main():
     for title, options in MODELS.items():
         opt = OPT.preset('demo') if options is None else OPT(**options)
         with tempfile.TemporaryDirectory() as folder:
-            write_model(os.path.join(folder, 'output', 'model'), opt, {'n_g.pdparams': as_arrays(SPADEGenerator(opt).state_dict())})
+            write_model(os.path.join(folder, 'output', 'model'), opt,
+                        {'n_g.pdparams': as_arrays(SPADEGenerator(opt).state_dict())})
             found = results[title] = measured(Path(folder), opt)
-        print(f'{title}: forward {found["forward_s"]:.3f} s; answer {found["answer_s"]:.3f} s, worst of {STROKES} strokes '
-              f'{found["answer_worst_s"]:.3f} s; overhead {1000 * found["overhead_s"]:.0f} ms, worst '
-              f'{1000 * found["overhead_worst_s"]:.0f} ms; {PAGES} pages at once: {found["four_pages_s"]:.3f} s each, worst '
-              f'{found["four_pages_worst_s"]:.3f} s', flush=True)
+        print(f'{title}: forward {found["forward_s"]:.3f} s; answer {found["answer_s"]:.3f} s, worst of {STROKES} '
+              f'strokes {found["answer_worst_s"]:.3f} s; overhead {1000 * found["overhead_s"]:.0f} ms, worst '
+              f'{1000 * found["overhead_worst_s"]:.0f} ms; {PAGES} pages at once: {found["four_pages_s"]:.3f} s each, '
+              f'worst {found["four_pages_worst_s"]:.3f} s', flush=True)
     print(json.dumps(results))

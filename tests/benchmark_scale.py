@@ -1,8 +1,12 @@
-"""What a large data set costs, on files that this generates: python -m tests.benchmark_scale coco|annotations|handover|pieces
+"""What a large data set costs, on files that this generates:
+python -m tests.benchmark_scale coco|annotations|handover|pieces
 
-coco: seconds and core seconds a picture of dataset.prepare coco_stuff, on generated pictures of COCO's size, objects and corners.
-annotations: seconds and peak memory to read an annotation file of --megabytes (COCO-Stuff's instances_train2017.json: 448).
-handover: what the training process spends on taking a batch from a worker. pieces: peak memory of an update with --accumulate.
+coco: seconds and core seconds a picture of dataset.prepare coco_stuff, on generated pictures of COCO's size, objects
+and corners.
+annotations: seconds and peak memory to read an annotation file of --megabytes (COCO-Stuff's instances_train2017.json:
+448).
+handover: what the training process spends on taking a batch from a worker. pieces: peak memory of an update with
+--accumulate.
 """
 import argparse
 import functools
@@ -30,7 +34,8 @@ from model.semantics import prepared
 from model.train_step import TrainStep
 
 WIDTH, HEIGHT = 640, 480
-OBJECTS, CORNERS, PARTS = 7, 24, 1.4   # of a picture, of a polygon, polygons of an object: means of instances_train2017.json
+# of a picture, of a polygon, polygons of an object: means of instances_train2017.json
+OBJECTS, CORNERS, PARTS = 7, 24, 1.4
 
 
 def polygon(rng):
@@ -64,14 +69,16 @@ def coco(arguments):
                     image.save(content, kind)
                     archive.writestr(name, content.getvalue())
                 objects = [json.dumps(annotation(rng, number, index)).encode() for number in range(OBJECTS)]
-                jobs.append(Job('train', str(index), Member(photos, f'{index}.jpg'), Member(labels, f'{index}.png'), None, objects))
+                jobs.append(Job('train', str(index), Member(photos, f'{index}.jpg'), Member(labels, f'{index}.png'),
+                                None, objects))
         for official in (False, True):
             make = maker(argparse.Namespace(official_ids=official, link=False))
             began, core = time.perf_counter(), time.process_time()
             for job in jobs:
                 make(job)
-            print(f'{"--official-ids" if official else "instance maps"}: {1000 * (time.perf_counter() - began) / len(jobs):.1f} ms '
-                  f'a picture, {1000 * (time.process_time() - core) / len(jobs):.1f} ms of one core')
+            print(f'{"--official-ids" if official else "instance maps"}: '
+                  f'{1000 * (time.perf_counter() - began) / len(jobs):.1f} ms a picture, '
+                  f'{1000 * (time.process_time() - core) / len(jobs):.1f} ms of one core')
 
 
 def annotations(arguments):
@@ -82,11 +89,13 @@ def annotations(arguments):
         pool = [json.dumps(annotation(rng, index, 'IMAGE')).replace('"IMAGE"', '%d') for index in range(3000)]
         with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED, compresslevel=1) as archive, \
                 archive.open('annotations/instances_train2017.json', 'w', force_zip64=True) as file:
-            images = [json.dumps({'license': 3, 'file_name': f'{index:012d}.jpg', 'height': HEIGHT, 'width': WIDTH, 'id': index})
+            images = [json.dumps({'license': 3, 'file_name': f'{index:012d}.jpg', 'height': HEIGHT, 'width': WIDTH,
+                                  'id': index})
                       for index in range(118287)]
             size += file.write(('{"info": {}, "images": [' + ', '.join(images) + '], "annotations": [').encode())
             while size < arguments.megabytes * 1e6:
-                size += file.write((', ' * (number > 0) + pool[number % len(pool)] % (number // OBJECTS % len(images))).encode())
+                size += file.write((', ' * (number > 0) +
+                                    pool[number % len(pool)] % (number // OBJECTS % len(images))).encode())
                 number += 1
             size += file.write(b']}')
         print(f'{size / 1e6:.0f} MB of JSON, {number} objects, {os.path.getsize(path) / 1e6:.0f} MB packed', flush=True)
@@ -108,7 +117,8 @@ def handover(arguments):
         for part in ('label', 'inst', 'img'):
             os.mkdir(os.path.join(folder, f'train_{part}'))
             for index in range(64):
-                cells = rng.integers(0, 182, (6, 8, 3) if part == 'img' else (6, 8), dtype=np.uint8).repeat(50, 0).repeat(50, 1)
+                cells = rng.integers(0, 182, (6, 8, 3) if part == 'img' else (6, 8),
+                                     dtype=np.uint8).repeat(50, 0).repeat(50, 1)
                 Image.fromarray(cells).save(os.path.join(folder, f'train_{part}', f'{index:02d}.png'))
         keys = [batch for epoch in range(99) for batch in batches(opt, 64, epoch)][:arguments.batches + 1]
         waited, spent = [], []
@@ -122,8 +132,8 @@ def handover(arguments):
                 waited.append(1000 * (time.perf_counter() - began))
                 spent.append(1000 * (time.process_time() - core))
         megabytes = sum(array.nbytes for array in batch.values() if isinstance(array, np.ndarray)) / 1e6
-    print(f'batch of {opt.batchSize} ({megabytes:.0f} MB of arrays beside its maps): taken in {np.median(waited):.1f} ms, of one core '
-          f'{np.median(spent):.1f} ms; medians of {arguments.batches}')
+    print(f'batch of {opt.batchSize} ({megabytes:.0f} MB of arrays beside its maps): taken in {np.median(waited):.1f} '
+          f'ms, of one core {np.median(spent):.1f} ms; medians of {arguments.batches}')
 
 
 def pieces(arguments):
@@ -133,8 +143,8 @@ def pieces(arguments):
 
 
 def update(count, batch_size, crop_size):
-    opt = OPT(batchSize=batch_size, accumulate=count, crop_size=crop_size, load_size=crop_size, use_vae=False, ngf=8, ndf=8,
-              cpu_kernels=False, modulation='dense')
+    opt = OPT(batchSize=batch_size, accumulate=count, crop_size=crop_size, load_size=crop_size, use_vae=False, ngf=8,
+              ndf=8, cpu_kernels=False, modulation='dense')
     train_step, rng = TrainStep(opt), np.random.default_rng(0)
     for _ in range(2):
         label = rng.integers(0, 182, (count, batch_size, 8, 8)).repeat(crop_size // 8, 2).repeat(crop_size // 8, 3)

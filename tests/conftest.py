@@ -1,4 +1,6 @@
-"""Fixtures that several test files share: a tiny data set, and runs and archives that are made once for all of pytest's workers."""
+"""Fixtures that several test files share:
+a tiny data set, and runs and archives that are made once for all of pytest's workers.
+"""
 import contextlib
 import ctypes
 import fcntl
@@ -18,7 +20,11 @@ from tests.browser import browser, page  # noqa: F401  fixtures
 from tests.exporting import pair  # noqa: F401  a fixture
 from tests.painting import plain_model, server  # noqa: F401  fixtures
 from tests.runner import Scripts, write_tiny_set
-from tests.scheduling import pytest_addoption, pytest_collection_modifyitems, pytest_xdist_auto_num_workers  # noqa: F401  hooks
+from tests.scheduling import (  # noqa: F401  hooks
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_xdist_auto_num_workers,
+)
 from tests.segmenting import mine, segmented  # noqa: F401  fixtures
 
 
@@ -27,7 +33,8 @@ def threads(count):
     """So many threads in each OpenMP runtime, Paddle's and that of the kernels, whatever pytest's workers have."""
     fast.kernels()  # loads the latter
     with open('/proc/self/maps') as file:
-        runtimes = [ctypes.CDLL(path) for path in {line.split()[-1] for line in file if 'libgomp' in line or 'libiomp' in line}]
+        runtimes = [ctypes.CDLL(path)
+                    for path in {line.split()[-1] for line in file if 'libgomp' in line or 'libiomp' in line}]
     before = [runtime.omp_get_max_threads() for runtime in runtimes]
     for runtime in runtimes:
         runtime.omp_set_num_threads(count)
@@ -51,7 +58,9 @@ def one_thread():
 
 @pytest.fixture(scope='session')
 def shared(tmp_path_factory):
-    """shared(name, make): a folder that make(folder) fills, in the first of pytest's workers that wants it, for all of them."""
+    """shared(name, make): a folder that make(folder) fills, in the first of pytest's workers that wants it,
+    for all of them.
+    """
     root = tmp_path_factory.getbasetemp()
     if 'PYTEST_XDIST_WORKER' in os.environ:
         root = root.parent
@@ -96,7 +105,9 @@ def trained_vae(scripts, shared):
 
 @pytest.fixture(scope='session')
 def styled(trained_vae, shared):
-    """Folder of a model in whose pictures map and style are plain to see, where a few steps leave weights tiny: output/."""
+    """Folder of a model in whose pictures map and style are plain to see,
+    where a few steps leave weights tiny: output/.
+    """
     def make(folder):
         shutil.copytree(trained_vae / 'output/model', folder / 'output')
         for name, factors in (('n_g', {'fc.': 300, '.mlp_': 100}), ('n_e', {'fc_mu.': 300})):

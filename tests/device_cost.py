@@ -1,9 +1,11 @@
-"""What a training step asks of a GPU, counted on a CPU over the operators that a GPU would run: `python -m tests.device_cost`.
+"""What a training step asks of a GPU, counted on a CPU over the operators that a GPU would run:
+`python -m tests.device_cost`.
 
 For the networks of the paper (COCO-Stuff, 256x256, ngf 64, no encoder, no VGG), cpu_kernels false, in the second step:
-operators launched, reads from the device with their places, arrays sent to it, collectives, and bytes kept for backward by kind of
-layer. Counts, not timings. The operators are the profiler's kernel launches but for VIEWS; the profiler of 2.6 wheels for GPUs
-needs a driver, so elsewhere they are None there, and the wheel for CPUs counts. Ends in one line of JSON.
+operators launched, reads from the device with their places, arrays sent to it, collectives, and bytes kept for backward
+by kind of layer. Counts, not timings. The operators are the profiler's kernel launches but for VIEWS; the profiler of
+2.6 wheels for GPUs needs a driver, so elsewhere they are None there, and the wheel for CPUs counts. Ends in one line of
+JSON.
 """
 import argparse
 import collections
@@ -34,7 +36,8 @@ REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PATHS = {'dense': dict(modulation='dense'), 'windows': dict(modulation='windows'),
          'recompute': dict(modulation='dense', recompute=True)}
 # These give another look at the same memory (FLAGS_use_stride_kernel, Paddle's default) and launch nothing on a GPU.
-VIEWS = {'reshape', 'flatten', 'squeeze', 'unsqueeze', 'transpose', 'slice', 'split', 'split_with_num', 'unbind', 'view_shape'}
+VIEWS = {'reshape', 'flatten', 'squeeze', 'unsqueeze', 'transpose', 'slice', 'split', 'split_with_num', 'unbind',
+         'view_shape'}
 LAUNCHED = re.compile(r'(\w+?)_? (kernel launch|compute)')   # the profiler's events in Paddle 3 and 2.6
 READS = ('numpy', 'item', 'tolist', '__int__', '__float__', '__bool__', '__index__', '__array__')
 HOST_COPIES = ('set_value',)    # through the host with a Tensor, on Paddle 2.6
@@ -142,7 +145,8 @@ def kept_bytes(networks, work):
     for hook in hooks:
         hook.remove()
     largest = {}
-    for holder in filter(None, (reference() for reference in kept)):    # a graph that work() itself has dropped keeps nothing
+    # a graph that work() itself has dropped keeps nothing
+    for holder in filter(None, (reference() for reference in kept)):
         address, size = holder.tensor.data_ptr(), holder.tensor.size * holder.tensor.element_size()
         if address not in weights and size > largest.get(address, (0,))[0]:
             largest[address] = size, holder.kind
@@ -209,9 +213,9 @@ def show(title, found, longest=12):
     """Print cost() as a table."""
     numbers = summary(found)
     parts = ', '.join(f'{name} {times}' for name, times in sorted((found['operators'] or {}).items()))
-    print(f'\n{title}: {numbers["operators"]} operators ({parts}), {numbers["reads"]} reads, {numbers["sent"]} arrays sent, '
-          f'{numbers["collectives"]} collectives; kept for backward: G update {numbers["kept_bytes_g"] / 1e9:.3f} GB, '
-          f'D update {numbers["kept_bytes_d"] / 1e9:.3f} GB')
+    print(f'\n{title}: {numbers["operators"]} operators ({parts}), {numbers["reads"]} reads, {numbers["sent"]} arrays '
+          f'sent, {numbers["collectives"]} collectives; kept for backward: G update '
+          f'{numbers["kept_bytes_g"] / 1e9:.3f} GB, D update {numbers["kept_bytes_d"] / 1e9:.3f} GB')
     names = collections.Counter()
     for (_, name), times in (found['kernels'] or {}).items():
         names[name] += times
@@ -220,7 +224,8 @@ def show(title, found, longest=12):
         if found[what]:
             print(f'  {what}: ' + ', '.join(f'{name} {times}' for name, times in found[what].most_common(longest)))
     for what in ('kept_g', 'kept_d'):
-        print(f'  {what}: ' + ', '.join(f'{name} {size / 1e6:.0f} MB' for name, size in found[what].most_common(longest)))
+        print(f'  {what}: ' + ', '.join(f'{name} {size / 1e6:.0f} MB'
+                                        for name, size in found[what].most_common(longest)))
 
 
 def work_of_a_rank(options, count):
@@ -235,8 +240,8 @@ def work_of_a_rank(options, count):
 def of_two_ranks(flags):
     """summary() of rank 0 of two over gloo."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, '-m', 'paddle.distributed.launch', '--nproc_per_node', '2', '--backend', 'gloo', '--log_dir',
-                   folder, '--', os.path.abspath(__file__), '--work', *flags]
+        command = [sys.executable, '-m', 'paddle.distributed.launch', '--nproc_per_node', '2', '--backend', 'gloo',
+                   '--log_dir', folder, '--', os.path.abspath(__file__), '--work', *flags]
         environment = {**os.environ, 'OMP_NUM_THREADS': '1',
                        'PYTHONPATH': os.pathsep.join([REPOSITORY, os.environ.get('PYTHONPATH', '')])}
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -251,7 +256,8 @@ def of_two_ranks(flags):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--batches', type=int, nargs='+', default=[1, 4], help='batch sizes [1 4]')
-    parser.add_argument('--crop_size', type=int, default=256, help='bytes grow with its square, counts of dense do not [256]')
+    parser.add_argument('--crop_size', type=int, default=256,
+                        help='bytes grow with its square, counts of dense do not [256]')
     parser.add_argument('--ngf', type=int, default=64)
     parser.add_argument('--paths', nargs='+', choices=[*PATHS, 'two_ranks'], default=[*PATHS, 'two_ranks'])
     parser.add_argument('--work', action='store_true', help=argparse.SUPPRESS)
@@ -263,8 +269,8 @@ def main():
     results = {}
     for path in arguments.paths:
         if path == 'two_ranks':
-            results[path] = of_two_ranks(['--batches', str(arguments.batches[0]), '--crop_size', str(arguments.crop_size), '--ngf',
-                                          str(arguments.ngf)])
+            results[path] = of_two_ranks(['--batches', str(arguments.batches[0]), '--crop_size',
+                                          str(arguments.crop_size), '--ngf', str(arguments.ngf)])
             continue
         results[path] = {}
         for count in arguments.batches:

@@ -84,6 +84,7 @@ def pair(tmp_path_factory):
     """A checkpoint with its ONNX file, and the Painter."""
     folder = tmp_path_factory.mktemp('pair')
     painter = write_checkpoint(folder)
-    (folder / 'model' / 'classes.json').write_text(json.dumps({'names': list('abcde'), 'colours': [[n, 0, 0] for n in range(5)]}))
+    (folder / 'model' / 'classes.json').write_text(json.dumps({'names': list('abcde'),
+                                                               'colours': [[n, 0, 0] for n in range(5)]}))
     (folder / 'model' / 'licence.txt').write_text('CC BY-NC-SA 4.0')
     return folder, exported('onnx', folder)[1], painter

@@ -1,9 +1,10 @@
-"""Scripts in processes forked from one that has imported them: they start at once, not after the seconds of Paddle's import.
+"""Scripts in processes forked from one that has imported them:
+they start at once, not after the seconds of Paddle's import.
 
     python -m tests.forked      the process that is forked; Server starts it and writes its requests
 
-Real processes with an end of their own, but with the hash seed of the one they come from: where bits are compared, one of
-the runs is to start afresh.
+Real processes with an end of their own, but with the hash seed of the one they come from: where bits are compared, one
+of the runs is to start afresh.
 """
 import atexit
 import importlib
@@ -25,7 +26,9 @@ GOLDEN = REPOSITORY / 'tests/golden'   # stored values of the official implement
 
 
 class Server:
-    """The process that is forked, of this environment (OMP_NUM_THREADS counts at import), in this copy of the repository."""
+    """The process that is forked, of this environment (OMP_NUM_THREADS counts at import),
+    in this copy of the repository.
+    """
 
     # A process that is forked cannot use a GPU that the first has seen.
     possible = hasattr(os, 'pidfd_open') and not shutil.which('nvidia-smi')
@@ -94,7 +97,9 @@ def kill(process, number=signal.SIGKILL):
 
 
 def serve():
-    """Answer requests; returns in each forked process, with its command, and where there are no more requests, with None."""
+    """Answer requests; returns in each forked process, with its command, and where there are no more requests,
+    with None.
+    """
     for line in sys.stdin:
         request = json.loads(line)
         if 'ended' in request:

@@ -3,8 +3,8 @@
     python -m paddle.distributed.launch --nproc_per_node 2 tests/rank.py FOLDER SETTING ...        a sample each
     python -m tests.rank FOLDER --world 2 SETTING ...                                              one process with both
 
-Each setting's losses, first gradients of a step, statistics and last weights go to FOLDER/<setting>.npz, written by rank 0; those
-of the same steps with the gradients exchanged after backward to FOLDER/<setting>_after.npz.
+Each setting's losses, first gradients of a step, statistics and last weights go to FOLDER/<setting>.npz, written by
+rank 0; those of the same steps with the gradients exchanged after backward to FOLDER/<setting>_after.npz.
 """
 import argparse
 import functools
@@ -26,7 +26,8 @@ from model.weights import as_arrays
 from runtime import distributed
 
 gradients.LARGE = 1000  # so that tiny networks, too, have gradients that are exchanged by themselves
-STEPS = {'float64': 5, 'float32': 3}    # the last are compared bit for bit; of one process only the first step in float32 is
+# the last are compared bit for bit; of one process only the first step in float32 is
+STEPS = {'float64': 5, 'float32': 3}
 SAMPLES = 4
 TINY = dict(label_nc=9, crop_size=32, ngf=2, ndf=2, z_dim=8, use_vae=False)
 SETTINGS = {
@@ -51,14 +52,15 @@ def batch(step, world, rank=None):
 
 
 def run(settings, world, rank, steps, after=False):
-    """dict of arrays: losses (steps, 7), gradients and buffers after the first step, the last weights of G, and the number of
-    buckets that were on their way when backward ended and of all, each for G and D in the last step.
+    """dict of arrays: losses (steps, 7), gradients and buffers after the first step, the last weights of G, and the
+    number of buckets that were on their way when backward ended and of all, each for G and D in the last step.
 
     after: gradients are exchanged when backward has ended.
     """
     opt = OPT(**{**TINY, **settings})
     if rank is None:
-        opt.lambda_kld /= world  # KL sums over a process's samples, its gradient is the mean over processes: docs/training.md
+        # KL sums over a process's samples, its gradient is the mean over processes: docs/training.md
+        opt.lambda_kld /= world
     train_step = TrainStep(opt)
     results, rows, early = {}, [], {}
     for name, exchange in (('G', train_step.exchange_g), ('D', train_step.exchange_d)):
@@ -71,7 +73,8 @@ def run(settings, world, rank, steps, after=False):
         networks = {name: getattr(train_step, name) for name in ('generator', 'discriminator', 'encoder')}
         for name, network in networks.items():
             if network is not None and step == 0:
-                results.update({f'{name}.{key}.grad': value.grad.numpy().copy() for key, value in network.named_parameters()})
+                results.update({f'{name}.{key}.grad': value.grad.numpy().copy()
+                                for key, value in network.named_parameters()})
                 results.update({f'{name}.{key}': value.numpy().copy() for key, value in network.named_buffers()})
     weights = {f'{name}.last': value.numpy() for name, value in train_step.generator.state_dict().items()}
     return {'losses': np.array(rows), 'early': np.array([early['G'], early['D']]), **results, **weights}
@@ -87,7 +90,8 @@ def _finish(exchange, early, name):
 
 
 def unequal_batches(world, rank):
-    """Batch norm over ranks of 1, 2, 3, ... samples: output, gradient and running statistics of all samples in order."""
+    """Batch norm over ranks of 1, 2, 3, ... samples: output, gradient and running statistics of all samples in order.
+    """
     rng = np.random.default_rng(0)
     values = [rng.standard_normal((count, 3, 4, 5)) * 3 + 50 for count in range(1, world + 1)]
     weights = [rng.standard_normal(value.shape) for value in values]
@@ -102,7 +106,9 @@ def unequal_batches(world, rank):
 
 
 def averages(world, rank):
-    """Averaged weights after three steps: how far from decay * average + (1 - decay) * weights, and every rank's digest."""
+    """Averaged weights after three steps: how far from decay * average + (1 - decay) * weights,
+    and every rank's digest.
+    """
     train_step = TrainStep(OPT(**TINY, norm_G='spectralspadesyncbatch3x3', ema_decay=0.75))
     expected = as_arrays(train_step.generator.state_dict())
     for step in range(3):
@@ -111,7 +117,8 @@ def averages(world, rank):
             expected[name] = value if name.endswith(COPIED) else 0.75 * expected[name] + 0.25 * value
     found = as_arrays(train_step.averaged.state_dict())
     digest = hashlib.sha256(b''.join(found[name].tobytes() for name in sorted(found))).hexdigest()
-    return dict(error=max(np.abs(found[name] - expected[name]).max() for name in found), digests=distributed.gathered(digest))
+    return dict(error=max(np.abs(found[name] - expected[name]).max()
+                          for name in found), digests=distributed.gathered(digest))
 
 
 def main():
@@ -127,7 +134,8 @@ def main():
         for dtype, steps in STEPS.items():
             paddle.set_default_dtype(dtype)
             for name in arguments.settings:
-                results[f'{name}_{dtype}'] = run(SETTINGS[name], world, rank, 1 if rank is None and dtype == 'float32' else steps)
+                results[f'{name}_{dtype}'] = run(SETTINGS[name], world, rank, 1 if rank is None and dtype == 'float32'
+                                                 else steps)
                 if dtype == 'float32' and rank is not None:
                     results[f'{name}_after'] = run(SETTINGS[name], world, rank, steps, after=True)
         paddle.set_default_dtype('float64')

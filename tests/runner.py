@@ -53,8 +53,8 @@ class Scripts:
     def run(self, *command, fresh=False, cwd=REPOSITORY):
         """CompletedProcess of `python *command`; fresh: not forked (tests/forked.py) but begun as a user does."""
         if fresh or cwd != REPOSITORY or self._server is None:
-            return subprocess.run([sys.executable, *map(str, command)], cwd=cwd, env=self.environment, capture_output=True,
-                                  text=True, timeout=240)
+            return subprocess.run([sys.executable, *map(str, command)], cwd=cwd, env=self.environment,
+                                  capture_output=True, text=True, timeout=240)
         with tempfile.TemporaryDirectory() as folder:
             files = Path(folder, 'stdout'), Path(folder, 'stderr')
             process = self._server.start(command, *files)
@@ -67,7 +67,8 @@ class Scripts:
 
     def training(self, folder, *flags, **settings):
         """Arguments of python that train the tiny networks, with outputs in folder/output and folder/log."""
-        settings = {'dataroot': self.data, 'output': Path(folder, 'output'), 'log': Path(folder, 'log'), **TINY, **settings}
+        settings = {'dataroot': self.data, 'output': Path(folder, 'output'), 'log': Path(folder, 'log'), **TINY,
+                    **settings}
         return ['train.py', *(f'--{name}={value}' for name, value in settings.items()), *map(str, flags)]
 
     def trained(self, folder, *flags, fresh=False, **settings):
@@ -119,7 +120,8 @@ class Scripts:
         for rank, address in enumerate(addresses):
             file = Path(folder, 'workers', f'workerlog.{rank}')
             processes.append(self._server.start(command, file, file, {
-                **common, 'PADDLE_TRAINER_ID': str(rank), 'PADDLE_RANK_IN_NODE': str(rank), 'PADDLE_CURRENT_ENDPOINT': address}))
+                **common, 'PADDLE_TRAINER_ID': str(rank), 'PADDLE_RANK_IN_NODE': str(rank),
+                'PADDLE_CURRENT_ENDPOINT': address}))
         try:
             return [process.wait(timeout=200) for process in processes]
         finally:
@@ -151,8 +153,10 @@ class Scripts:
     def refusal(self, script, *flags):
         """The same for one that must not even begin; within this process, which saves the seconds of its start."""
         stdout, stderr, argv = io.StringIO(), io.StringIO(), sys.argv
-        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}   # train.py sets its own
-        with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr), pytest.raises(SystemExit) as caught:
+        # train.py sets its own
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr), \
+                pytest.raises(SystemExit) as caught:
             sys.argv = [script, *map(str, flags)]
             try:
                 runpy.run_path(str(REPOSITORY / script), run_name='__main__')
@@ -176,7 +180,9 @@ def free_port():
 
 
 def contents(folder):
-    """dict: path below `folder` -> bytes of the file, links followed, but for what holds dates; to see that nothing was written."""
+    """dict: path below `folder` -> bytes of the file, links followed, but for what holds dates;
+    to see that nothing was written.
+    """
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(Path(folder).rglob('*'))
             if path.is_file() and path.name not in ('.lock', 'contents.json')}
 

@@ -1,8 +1,8 @@
 """What many processes exchange in a step, and what that costs: `python -m tests.scaling [--steps 3]`.
 
-First the bytes, counted from the networks of the paper (COCO-Stuff, 256x256, ngf 64). Then, from the assumptions below and from
-when backward finishes which gradient, the efficiency that 8 and 64 GPUs can be expected to reach: arithmetic, not a measurement.
-Last, measured here over gloo, two processes against one, a thread each, in turn.
+First the bytes, counted from the networks of the paper (COCO-Stuff, 256x256, ngf 64). Then, from the assumptions below
+and from when backward finishes which gradient, the efficiency that 8 and 64 GPUs can be expected to reach: arithmetic,
+not a measurement. Last, measured here over gloo, two processes against one, a thread each, in turn.
 """
 import argparse
 import os
@@ -29,14 +29,16 @@ GPU_TFLOPS = 10            # a V100 in float32, two thirds of its peak
 BATCH = 4                  # images per GPU: the paper's 32 on 8
 # Size of the generator's layers, in that of its first feature map.
 SCALES = dict(fc=1, head_0=1, G_middle_0=2, G_middle_1=2, up_0=4, up_1=8, up_2=16, up_3=32, conv_img=32)
-CLUSTERS = (('8 GPUs, NVLink', 8, 100e9, 40e-6),    # bytes/s of a ring all-reduce per GPU, seconds of latency of a collective
+# bytes/s of a ring all-reduce per GPU, seconds of latency of a collective
+CLUSTERS = (('8 GPUs, NVLink', 8, 100e9, 40e-6),
             ('8 GPUs, PCIe', 8, 10e9, 60e-6),
             ('64 GPUs, 8 machines, 100 Gb/s', 64, 10e9, 150e-6),
             ('64 GPUs, 8 machines, 10 Gb/s', 64, 1e9, 250e-6))
 
 
 def networks(opt):
-    """{'G': a generator, 'D': a discriminator}, and what TrainStep hands to their Exchange: {'G': [parameters], ...}."""
+    """{'G': a generator, 'D': a discriminator}, and what TrainStep hands to their Exchange: {'G': [parameters], ...}.
+    """
     train_step = TrainStep(opt)
     exchanges = {'G': train_step.exchange_g, 'D': train_step.exchange_d}
     networks = {'G': train_step.generator, 'D': train_step.discriminator}
@@ -44,12 +46,14 @@ def networks(opt):
 
 
 def exchanged(found, of_network):
-    """dict of name -> (bytes, collectives) that a rank puts into all-reduces in one step, norm_G syncbatch, on CPU or GPU.
+    """dict of name -> (bytes, collectives) that a rank puts into all-reduces in one step, norm_G syncbatch,
+    on CPU or GPU.
 
     Of what networks() gives, however many ranks there are.
     """
     channels = [layer._mean.shape[0] for layer in found['G'].sublayers() if isinstance(layer, BatchNorm)]
-    result = {f'{name} gradients': (4 * sum(size(bucket) for bucket in of_network[name]), len(of_network[name])) for name in found}
+    result = {f'{name} gradients': (4 * sum(size(bucket) for bucket in of_network[name]), len(of_network[name]))
+              for name in found}
     # Two forwards of G with a mean and a mean square a channel and a count, one backward with two sums, in float64.
     result['batch-norm statistics'] = sum(2 * 8 * (2 * c + 1) + 8 * 2 * c for c in channels), 3 * len(channels)
     return result
@@ -91,8 +95,9 @@ def expected(opt, found, of_network, parts):
     """Print the efficiency: compute / (compute + what of the exchange does not happen while backward runs)."""
     work = multiplications(opt, found)
     compute = BATCH * TFLOP_PER_IMAGE / GPU_TFLOPS
-    print(f'\nassumed: {TFLOP_PER_IMAGE:.2f} TFLOP an image, {GPU_TFLOPS} TFLOP/s a GPU, batch {BATCH} a GPU: {compute:.2f} s a '
-          'step alone. Gradients are exchanged while backward runs, the statistics of batch norm when it waits for them\n')
+    print(f'\nassumed: {TFLOP_PER_IMAGE:.2f} TFLOP an image, {GPU_TFLOPS} TFLOP/s a GPU, batch {BATCH} a GPU: '
+          f'{compute:.2f} s a step alone. Gradients are exchanged while backward runs, the statistics of batch norm '
+          'when it waits for them\n')
     print('| cluster | all-reduce per GPU | latency | exchange per step | not hidden | efficiency |\n'
           '| --- | --- | --- | --- | --- | --- |')
     for name, gpus, bandwidth, latency in CLUSTERS:
@@ -100,8 +105,8 @@ def expected(opt, found, of_network, parts):
         seconds = {part: ring * size / bandwidth + collectives * latency for part, (size, collectives) in parts.items()}
         waits = seconds['batch-norm statistics'] + sum(exposed(buckets, work, ring, bandwidth, latency)
                                                        for buckets in of_network.values())
-        print(f'| {name} | {bandwidth / 1e9:g} GB/s | {latency * 1e6:g} us | {sum(seconds.values()):.3f} s | {waits:.3f} s | '
-              f'{compute / (compute + waits):.0%} |')
+        print(f'| {name} | {bandwidth / 1e9:g} GB/s | {latency * 1e6:g} us | {sum(seconds.values()):.3f} s | '
+              f'{waits:.3f} s | {compute / (compute + waits):.0%} |')
 
 
 def work(steps):
@@ -122,8 +127,8 @@ def work(steps):
 def measured(processes, steps):
     """Median seconds of a step of that many processes with a thread each."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, '-m', 'paddle.distributed.launch', '--nproc_per_node', str(processes), '--backend', 'gloo',
-                   '--log_dir', folder, '--', __file__, '--work', str(steps)]
+        command = [sys.executable, '-m', 'paddle.distributed.launch', '--nproc_per_node', str(processes), '--backend',
+                   'gloo', '--log_dir', folder, '--', __file__, '--work', str(steps)]
         environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': os.getcwd()}
         subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         with open(os.path.join(folder, 'workerlog.0')) as said:
@@ -133,7 +138,8 @@ def measured(processes, steps):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--steps', type=int, default=3, help='timed steps of each run [3]; 0 leaves the measurement out')
+    parser.add_argument('--steps', type=int, default=3,
+                        help='timed steps of each run [3]; 0 leaves the measurement out')
     parser.add_argument('--work', type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.work:
@@ -151,7 +157,8 @@ def main():
             one, two = (measured(processes, arguments.steps) for processes in (1, 2))
             ratios.append(2 * one / two)
             print(f'\none process {one:.2f} s a step, two {two:.2f} s: {ratios[-1]:.2f} times the images', flush=True)
-        print(f'\nmedian: two processes, a thread each, process {statistics.median(ratios):.2f} times the images of one')
+        print(f'\nmedian: two processes, a thread each, process {statistics.median(ratios):.2f} times the images of '
+              'one')
 
 
 if __name__ == '__main__':

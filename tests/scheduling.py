@@ -9,13 +9,15 @@ def pytest_addoption(parser):
 
 
 def whole_suite(config):
-    """Whether no test is named: named ones run at once in pytest's own process, where a debugger reaches them, marked or not."""
+    """Whether no test is named: named ones run at once in pytest's own process, where a debugger reaches them,
+    marked or not.
+    """
     return not config.option.keyword and config.option.capture != 'no' and all(map(os.path.isdir, config.args))
 
 
 def pytest_xdist_auto_num_workers(config):
-    """What -n auto of pyproject.toml means for the whole suite: a worker a core, and one for while others wait for processes, each
-    with a core's share of the threads.
+    """What -n auto of pyproject.toml means for the whole suite: a worker a core, and one for while others wait for
+    processes, each with a core's share of the threads.
     """
     if not whole_suite(config):
         return 0
@@ -31,9 +33,11 @@ LONGEST = {'test_alignment': 285, 'test_evaluate': 225, 'test_ranks': 190, 'test
 
 
 def pytest_collection_modifyitems(config, items):
-    """Let each worker begin with files that take long, about as many seconds of them, so that none is left with one at the end.
+    """Let each worker begin with files that take long, about as many seconds of them,
+    so that none is left with one at the end.
 
-    pytest-xdist gives each worker the next part of the list, of as many tests; who is done takes over tests from another's end.
+    pytest-xdist gives each worker the next part of the list, of as many tests; who is done takes over tests from
+    another's end.
     """
     if whole_suite(config) and not (config.option.thorough or config.option.markexpr):
         thorough = [item for item in items if item.get_closest_marker('thorough')]

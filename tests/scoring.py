@@ -10,7 +10,8 @@ from tests.golden.fixture import seeded_weight
 def golden_tensors(golden, prefix, gain):
     """dict: name -> tensor, as PyTorch names it, behind the npz file of a scoring network (tests/golden/README.md)."""
     tensors = {}
-    for position, (name, shape) in enumerate(zip(golden['names'].tolist(), map(json.loads, golden['shapes'].tolist())), 1):
+    for position, (name, shape) in enumerate(zip(golden['names'].tolist(), map(json.loads, golden['shapes'].tolist())),
+                                             1):
         if len(shape) > 1:
             tensors[name] = seeded_weight(int(golden['seed']), f'{prefix}/{name}', shape, gain)
             continue

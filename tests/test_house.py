@@ -110,11 +110,14 @@ def test_files_that_a_page_names_exist(page):
     assert not absent, f'{page}: {absent}'
 
 
-LEAST = {'pillow': '10.0.1', 'numpy': '1.26', 'opencv-python': '4.8.1.78', 'setuptools': '78.1.1', 'h11': '0.16', 'onnx': '1.21'}
+LEAST = {'pillow': '10.0.1', 'numpy': '1.26', 'opencv-python': '4.8.1.78', 'setuptools': '78.1.1', 'h11': '0.16',
+         'onnx': '1.21'}
 
 
 @pytest.mark.parametrize('name', LEAST)
 def test_requirements_name_the_least_version_without_known_holes(name):
-    files = [path.read_text() for path in [*REPOSITORY.glob('requirements*.txt'), *REPOSITORY.glob('*/**/requirements.txt')]]
-    lines = [line for text in files for line in re.findall(rf'^{name}\b.*', text, re.M) if 'python_version < ' not in line]
+    files = [path.read_text()
+             for path in [*REPOSITORY.glob('requirements*.txt'), *REPOSITORY.glob('*/**/requirements.txt')]]
+    lines = [line for text in files
+             for line in re.findall(rf'^{name}\b.*', text, re.M) if 'python_version < ' not in line]
     assert lines and all(re.match(rf'{name}>={re.escape(LEAST[name])}\b', line) for line in lines), lines

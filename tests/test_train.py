@@ -105,15 +105,20 @@ def test_a_run_of_more_than_a_day_is_told_what_makes_it_shorter(monkeypatch, sec
         if report.seconds_left() is not None:
             said.append(plan.shorter(OPT(batchSize=4), 5000, report.seconds_left()))
     assert len(said) == 1 and bool(said[0]) == bool(days)
-    assert not days or says(said[0], f'takes {days} days', '--niter', '--max_dataset_size 1000', '--crop_size 128 --load_size 143', '--ngf 32')
+    assert not days or says(said[0], f'takes {days} days', '--niter', '--max_dataset_size 1000',
+                            '--crop_size 128 --load_size 143', '--ngf 32')
 
 
 @pytest.mark.parametrize('options, ways', [
     (dict(batchSize=32), ['--batchSize 16 --accumulate 2', '--recompute true', '--crop_size (now 256)', '--ngf (64)']),
-    (dict(batchSize=3, accumulate=2), ['--batchSize 1 --accumulate 6']), (dict(batchSize=1), ['--recompute true', '--crop_size'])])
-@pytest.mark.parametrize('error', [MemoryError(), MemoryError('(ResourceExhausted) Fail to alloc memory of 268435456 size'),
-                                   RuntimeError('\n\nResourceExhaustedError: \n\nOut of memory error on GPU 0. Cannot allocate 3 GB'),
-                                   RuntimeError('(External) CUDNN error(4), CUDNN_STATUS_ALLOC_FAILED.'), SystemError('std::bad_alloc'),
+    (dict(batchSize=3, accumulate=2), ['--batchSize 1 --accumulate 6']),
+    (dict(batchSize=1), ['--recompute true', '--crop_size'])])
+@pytest.mark.parametrize('error',
+                         [MemoryError(), MemoryError('(ResourceExhausted) Fail to alloc memory of 268435456 size'),
+                                   RuntimeError('\n\nResourceExhaustedError: \n\nOut of memory error on GPU 0. Cannot '
+                                                'allocate 3 GB'),
+                                   RuntimeError('(External) CUDNN error(4), CUDNN_STATUS_ALLOC_FAILED.'),
+                          SystemError('std::bad_alloc'),
                                    OSError(12, 'Cannot allocate memory')], ids=str)
 def test_memory_that_runs_out_is_a_line_with_what_to_lower(error, options, ways):
     def work():
@@ -122,7 +127,8 @@ def test_memory_that_runs_out_is_a_line_with_what_to_lower(error, options, ways)
     assert says(message(work), 'out of memory (', 'the last checkpoint stays', *ways)
 
 
-@pytest.mark.parametrize('error', [RuntimeError('cuDNN has no such algorithm'), OSError(28, 'No space left on device'), ValueError('x')])
+@pytest.mark.parametrize('error', [RuntimeError('cuDNN has no such algorithm'), OSError(28, 'No space left on device'),
+                                   ValueError('x')])
 def test_other_errors_are_not_taken_for_want_of_memory(error):
     with pytest.raises(type(error)) as caught, memory.enough('lower it'):
         raise error

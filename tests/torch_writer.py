@@ -1,4 +1,6 @@
-"""Writes small PyTorch state dicts without PyTorch, for the tests of model/convert/torch_files.py and model/convert/__main__.py."""
+"""Writes small PyTorch state dicts without PyTorch,
+for the tests of model/convert/torch_files.py and model/convert/__main__.py.
+"""
 import collections
 import io
 import pickle
@@ -9,8 +11,8 @@ import numpy
 
 MAGIC, PROTOCOL = 0x1950a86a20f9469cfc6c, 1001
 KINDS = {'float32': 'FloatStorage', 'float64': 'DoubleStorage', 'float16': 'HalfStorage', 'int64': 'LongStorage',
-         'int32': 'IntStorage', 'int16': 'ShortStorage', 'int8': 'CharStorage', 'uint8': 'ByteStorage', 'bool': 'BoolStorage',
-         'uint16': 'BFloat16Storage'}   # a uint16 array holds the bits of bfloat16
+         'int32': 'IntStorage', 'int16': 'ShortStorage', 'int8': 'CharStorage', 'uint8': 'ByteStorage',
+         'bool': 'BoolStorage', 'uint16': 'BFloat16Storage'}   # a uint16 array holds the bits of bfloat16
 
 
 class Stored:

@@ -22,10 +22,11 @@ def convert(words):
     kept = {name: numpy.array(state[name], numpy.float32) for name in features.state_dict() if name in state}
     missing = [name for name in features.state_dict() if name not in state]
     if missing:
-        raise InputError(f'{arguments.source}: not VGG19 (without batch norm): {len(missing)} tensors are missing, first '
-                         f'{missing[0]}; found {len(state)}, first {", ".join(list(state)[:3])}')
+        raise InputError(f'{arguments.source}: not VGG19 (without batch norm): {len(missing)} tensors are missing, '
+                         f'first {missing[0]}; found {len(state)}, first {", ".join(list(state)[:3])}')
     set_weights(features, kept, arguments.source)
     with writing(arguments.output) as path:
         save_weights(kept, path)
     print(f'kept: {len(kept)} tensors, features.0 to features.28 (relu1_1 to relu5_1)\n'
-          f'left out: {len(state) - len(kept)} tensors, of later layers and the classifier\nwritten: {arguments.output}')
+          f'left out: {len(state) - len(kept)} tensors, of later layers and the classifier\nwritten: '
+          f'{arguments.output}')

@@ -18,7 +18,8 @@ CROP = 224                  # pixels of its central crop
 
 
 class VGG19Features(nn.Layer):
-    """image (N, 3, H, W) in [-1, 1] -> [relu1_1, relu2_1, relu3_1, relu4_1, relu5_1], (N, 64, H, W) ... (N, 512, H/16, W/16).
+    """image (N, 3, H, W) in [-1, 1] -> [relu1_1, relu2_1, relu3_1, relu4_1, relu5_1], (N, 64, H, W) ...
+    (N, 512, H/16, W/16).
 
     The image goes in as it is: the official VGGLoss feeds [-1, 1] without ImageNet's mean and deviation, and so do we.
     path: the weights file; None: random weights. The weights are never trained; gradients reach the image only.
@@ -45,7 +46,8 @@ class VGG19Features(nn.Layer):
         return self._maps(image, TAPS)
 
     def pooled(self, image):
-        """[image, pool1, pool2, pool3, pool4] of the central CROP x CROP pixels, which ctkindle/SPADE-Paddle compares."""
+        """[image, pool1, pool2, pool3, pool4] of the central CROP x CROP pixels, which ctkindle/SPADE-Paddle compares.
+        """
         top, left = (max(0, (size - CROP) // 2) for size in image.shape[2:])
         image = image[:, :, top:top + CROP, left:left + CROP]
         return [image, *self._maps(image, POOLED)]
@@ -61,9 +63,11 @@ class VGG19Features(nn.Layer):
     def _load(self, path):
         if not os.path.isfile(path):
             fetched = 'python -m vgg.fetch' + (f' {path}' if path != OPT().vggwpath else '')
-            raise InputError(f'{path}: the VGG19 weights of the perceptual loss are missing: `{fetched}` downloads them (575 MB); or '
-                             f'convert a file that is there already, torchvision\'s vgg19-dcbb9e9d.pth or Paddle\'s vgg19.pdparams: '
-                             f'`python -m model.convert vgg19 FILE {path}`; or switch the loss off with --no_vgg_loss true')
+            raise InputError(f'{path}: the VGG19 weights of the perceptual loss are missing: `{fetched}` downloads '
+                             f'them (575 MB); or convert a file that is there already, torchvision\'s '
+                             'vgg19-dcbb9e9d.pth or Paddle\'s vgg19.pdparams: '
+                             f'`python -m model.convert vgg19 FILE {path}`; or switch the loss off with --no_vgg_loss '
+                             'true')
         names = self.state_dict()
         arrays = of_paddleclas(read_weights(path))
         whole = {name: value for name, value in arrays.items() if name in names or not _beyond(name)}
@@ -71,16 +75,20 @@ class VGG19Features(nn.Layer):
 
 
 def of_paddleclas(state):
-    """Rename a PaddleClas state dict (_conv_block_2._conv_1.weight; no biases) to our names; others are returned unchanged."""
+    """Rename a PaddleClas state dict (_conv_block_2._conv_1.weight; no biases) to our names;
+    others are returned unchanged.
+    """
     if '_conv_block_1._conv_1.weight' not in state:
         return state
     blocks, renamed = (2, 2, 4, 4, 4), {}
     positions = [position for position, layer in enumerate(VGG19Features().features) if isinstance(layer, Convolution)]
-    names = [f'_conv_block_{block + 1}._conv_{n + 1}.weight' for block, count in enumerate(blocks) for n in range(count)]
+    names = [f'_conv_block_{block + 1}._conv_{n + 1}.weight' for block, count in enumerate(blocks)
+             for n in range(count)]
     for position, name in zip(positions, names):
         if name in state:
             renamed[f'features.{position}.weight'] = state[name]
-            renamed[f'features.{position}.bias'] = state.get(name.replace('weight', 'bias'), np.zeros(len(state[name]), np.float32))
+            renamed[f'features.{position}.bias'] = state.get(name.replace('weight', 'bias'),
+                                                             np.zeros(len(state[name]), np.float32))
     return {**renamed, **{name: value for name, value in state.items() if name not in names}}
 
 

@@ -28,7 +28,8 @@ def jobs(arguments):
             empty = label_source if photos else photo_source
             raise InputError(f'{empty}: no files {split}2017/*.{"png" if photos else "jpg"} in it: download it again')
         objects = annotations_by_stem(Member(annotations, f'annotations/instances_{split}2017.json'))
-        found += [Job(split, stem, photo, label, None, objects.get(stem, ())) for stem, photo, label, _ in paired(photos, labels)]
+        found += [Job(split, stem, photo, label, None, objects.get(stem, ()))
+                  for stem, photo, label, _ in paired(photos, labels)]
         hostile += unsafe_photos + unsafe_labels
     return found, sorted(set(hostile))
 
@@ -54,14 +55,16 @@ def _make(job, official, link):
     except DataError as error:
         raise DataError(f'{job.photo.name}: {error}: left out', error.kind) from None
     linked = link and os.path.isdir(job.label.archive)
-    return {'img': photo, 'label': ('.png', job.label if linked else label_file.getvalue()), 'inst': ('.png', png(instance))}, facts
+    return {'img': photo, 'label': ('.png', job.label if linked else label_file.getvalue()),
+            'inst': ('.png', png(instance))}, facts
 
 
 def instances(label, annotations):
-    """Integers (H, W): every object has a number that no class of the picture's label map (H, W) and no other object has.
+    """Integers (H, W): every object has a number that no class of the picture's label map (H, W) and no other object
+    has.
 
-    Where no object is, a pixel keeps its class. Crowds are painted first and large objects before small ones, so that the
-    number of a small object in front is seen. Numbers are the lowest free ones, and pass 255 only if those run out.
+    Where no object is, a pixel keeps its class. Crowds are painted first and large objects before small ones, so that
+    the number of a small object in front is seen. Numbers are the lowest free ones, and pass 255 only if those run out.
     """
     height, width = label.shape
     order = sorted(range(len(annotations)), key=lambda index: (not annotations[index][2], -annotations[index][1]))
@@ -78,8 +81,8 @@ def instances(label, annotations):
 def official_instances(label, annotations):
     """uint8 (H, W) as NVlabs/SPADE's coco_generate_instance_map.py paints it: objects 0, 1, 2, ... over the classes.
 
-    In the order of the file; regions given as run lengths are passed over and not counted. An object may have the number of a
-    class beside it.
+    In the order of the file; regions given as run lengths are passed over and not counted. An object may have the
+    number of a class beside it.
     """
     result, count = label.astype(np.uint8), 0
     for segmentation, _, _ in annotations:

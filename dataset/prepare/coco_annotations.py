@@ -15,7 +15,8 @@ SPACE = re.compile(r'[ \t\n\r]*')
 
 
 def annotations_by_stem(member):
-    """dict: stem of the photo -> list of its annotations as JSON text (bytes), in the order of the file, each fit for `parsed`.
+    """dict: stem of the photo -> list of its annotations as JSON text (bytes), in the order of the file,
+    each fit for `parsed`.
 
     As Python's lists of numbers they would take six times the memory.
     """
@@ -31,8 +32,8 @@ def annotations_by_stem(member):
             for image, texts in found.items():
                 by_stem.setdefault(stems[image], []).extend(texts)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
-            raise InputError(f'{member.archive}: {member.name}: not the annotations of COCO ({type(error).__name__}: {error}): '
-                             'download the archive again') from None
+            raise InputError(f'{member.archive}: {member.name}: not the annotations of COCO ({type(error).__name__}: '
+                             f'{error}): download the archive again') from None
     return by_stem
 
 
@@ -54,7 +55,9 @@ class _Stream:
         self.decoder = json.JSONDecoder()
 
     def values(self):
-        """Yield (key, value, its text) of every element of the arrays `images` and `annotations`; what else there is is passed over."""
+        """Yield (key, value, its text) of every element of the arrays `images` and `annotations`;
+        what else there is is passed over.
+        """
         keys = set()
         self._expect('{')
         while True:

@@ -1,4 +1,5 @@
-"""Regions of the COCO annotations as masks: polygons as the COCO API fills them, run lengths, and the official script's polygons.
+"""Regions of the COCO annotations as masks:
+polygons as the COCO API fills them, run lengths, and the official script's polygons.
 
 The rules are those of cocodataset/cocoapi, common/maskApi.c (rleFrPoly, rleFrString, rleDecode, rleMerge).
 """
@@ -11,7 +12,8 @@ AT_ONCE = 1 << 18   # crossings of borders and columns that are computed togethe
 
 
 def region(segmentation, height, width):
-    """bool (height, width) of an annotation's `segmentation`: list of polygons (their union) or run lengths; DataError."""
+    """bool (height, width) of an annotation's `segmentation`: list of polygons (their union) or run lengths; DataError.
+    """
     mask = np.zeros((height, width), bool)
     for box, inside in parts(segmentation, height, width):
         mask[box] |= inside
@@ -19,7 +21,9 @@ def region(segmentation, height, width):
 
 
 def parts(segmentation, height, width):
-    """Yield (box, bool mask of that box) for each part of a `segmentation`; box: what cuts it out of the picture. DataError."""
+    """Yield (box, bool mask of that box) for each part of a `segmentation`;
+    box: what cuts it out of the picture. DataError.
+    """
     if isinstance(segmentation, dict):
         yield (slice(height), slice(width)), run_lengths(segmentation, height, width)
     else:
@@ -44,9 +48,9 @@ def polygons(segmentation):
 def polygon(corners, height, width):
     """(box, bool mask of that box): the pixels that the COCO API gives to one polygon, corners (N, 2) in pixels.
 
-    The border is walked in fifths of a pixel, a step along the longer side of each edge. Wherever it passes the middle of a column,
-    everything below in that column changes sides: so overlapping parts of one polygon cancel. Only what the picture sees of the walk
-    is computed: corners may lie anywhere.
+    The border is walked in fifths of a pixel, a step along the longer side of each edge. Wherever it passes the middle
+    of a column, everything below in that column changes sides: so overlapping parts of one polygon cancel. Only what
+    the picture sees of the walk is computed: corners may lie anywhere.
     """
     # + 0.5 and a cut towards zero is the API's rounding, below zero too.
     start = (UPSAMPLING * corners + 0.5).astype(np.int64)
@@ -63,7 +67,8 @@ def polygon(corners, height, width):
     crossings = np.clip(_columns_from(np.maximum(start[:, 0], end[:, 0])), left, right) - first_column
     for edges, edge, offset in _spread(crossings):
         column = first_column[edges][edge] + offset
-        row = np.clip(_row(_height_of_crossing(start[edges], end[edges], edge, UPSAMPLING * column + UPSAMPLING // 2)), top, bottom)
+        row = np.clip(_row(_height_of_crossing(start[edges], end[edges], edge, UPSAMPLING * column + UPSAMPLING // 2)),
+                      top, bottom)
         passed = np.bincount((column - left) * shape[1] + row - top, minlength=changes.size)
         changes += passed.reshape(shape).astype(np.uint8)     # modulo 256: an odd number stays one
     return box, (np.cumsum(changes, 1, np.uint8)[:, :-1] % 2 == 1).T
@@ -80,7 +85,9 @@ def _row(y):
 
 
 def _spread(counts):
-    """Yield (edges, edge, offset) with offset 0 .. counts[edge] - 1 for every edge; edges: slice of those of this yield."""
+    """Yield (edges, edge, offset) with offset 0 ..
+    counts[edge] - 1 for every edge; edges: slice of those of this yield.
+    """
     first, total = 0, np.append(0, np.cumsum(counts))
     while first < len(counts):
         last = max(first + 1, int(np.searchsorted(total, total[first] + AT_ONCE, 'right')) - 1)
@@ -100,15 +107,19 @@ def _height_of_crossing(start, end, edge, x):
     first, slope, along = first[edge], slope[edge], along[edge] == 1
     by_x = x - first[:, 0]
     y = np.minimum(*((first[:, 1] + slope * (by_x + step) + 0.5).astype(np.int64) for step in range(2)))
-    # Along y: the last step before the walk passes from one side to the other, estimated, then tried as the walk rounds.
+    # Along y: the last step before the walk passes from one side to the other, estimated,
+    # then tried as the walk rounds.
     with np.errstate(divide='ignore', invalid='ignore'):
-        by_y = np.where(along, np.floor((x + 0.5 - first[:, 0]) / np.where(slope == 0, 1, slope)), 0).astype(np.int64) - 2
-    before = [((first[:, 0] + slope * (by_y + step) + 0.5).astype(np.int64) <= x) == (slope > 0) for step in range(1, 5)]
+        by_y = np.where(along, np.floor((x + 0.5 - first[:, 0]) / np.where(slope == 0, 1, slope)),
+                        0).astype(np.int64) - 2
+    before = [((first[:, 0] + slope * (by_y + step) + 0.5).astype(np.int64) <= x) == (slope > 0)
+              for step in range(1, 5)]
     return np.where(along, first[:, 1] + by_y + sum(map(np.int64, before)), y)
 
 
 def run_lengths(segmentation, height, width):
-    """bool (height, width) of {'size': [height, width], 'counts': list or compressed string}; DataError if it does not fit.
+    """bool (height, width) of {'size': [height, width], 'counts': list or compressed string};
+    DataError if it does not fit.
 
     Runs go down the columns and begin with pixels outside.
     """
@@ -127,8 +138,8 @@ def run_lengths(segmentation, height, width):
 def decompressed(text):
     """list of the run lengths in a compressed string; ValueError if it is cut off.
 
-    Each number is written in 5-bit pieces, lowest first, as characters from '0' on, with 32 added where more follow and the
-    sign in the last one's bit 16; from the fourth on it is the difference to the number two before.
+    Each number is written in 5-bit pieces, lowest first, as characters from '0' on, with 32 added where more follow and
+    the sign in the last one's bit 16; from the fourth on it is the difference to the number two before.
     """
     counts, value, shift = [], 0, 0
     for character in text.encode() if isinstance(text, str) else text:
@@ -148,22 +159,26 @@ def decompressed(text):
 
 
 def official_polygon(corners, height, width):
-    """(box, bool mask of that box): the pixels that NVlabs/SPADE's coco_generate_instance_map.py paints for one polygon.
+    """(box, bool mask of that box): the pixels that NVlabs/SPADE's coco_generate_instance_map.py paints for one
+    polygon.
 
-    It takes 1 off all coordinates and fills with skimage.draw.polygon of that time: pixel centres inside by the even-odd rule,
-    a border on the right or below left out (versions since draw it). That function draws no negative coordinates, so that
-    nothing wraps to the opposite border: the maps released with the official code have no object in their last row or column.
+    It takes 1 off all coordinates and fills with skimage.draw.polygon of that time: pixel centres inside by the
+    even-odd rule, a border on the right or below left out (versions since draw it). That function draws no negative
+    coordinates, so that nothing wraps to the opposite border: the maps released with the official code have no object
+    in their last row or column.
     """
     x, y = (corners - 1).T
     x_before, y_before = np.roll(x, 1), np.roll(y, 1)
     top, bottom = (int(np.clip(np.ceil(side), 0, height)) for side in (y.min(), y.max()))
     # One column more on either side, for crossings are rounded.
     left, right = (int(np.clip(np.ceil(side), 0, width)) for side in (x.min() - 1, x.max() + 1))
-    first_row, last_row = (np.clip(np.ceil(side(y, y_before)), top, bottom).astype(np.int64) for side in (np.minimum, np.maximum))
+    first_row, last_row = (np.clip(np.ceil(side(y, y_before)), top, bottom).astype(np.int64)
+                           for side in (np.minimum, np.maximum))
     changes = np.zeros((bottom - top, right - left + 1), np.uint8)
     for edges, edge, offset in _spread(last_row - first_row):
         row = first_row[edges][edge] + offset
-        (x_0, y_0), (x_1, y_1) = ((side[0][edges][edge], side[1][edges][edge]) for side in ((x, y), (x_before, y_before)))
+        (x_0, y_0), (x_1, y_1) = ((side[0][edges][edge], side[1][edges][edge])
+                                  for side in ((x, y), (x_before, y_before)))
         crossing = (x_1 - x_0) * (row - y_0) / (y_1 - y_0) + x_0
         column = np.clip(np.ceil(crossing), left, right).astype(np.int64)
         passed = np.bincount((row - top) * changes.shape[1] + column - left, minlength=changes.size)

@@ -98,7 +98,8 @@ def _key(record):
 
 
 def _tasks(settings, jobs):
-    """list of (job, what its files are made from: for each part [name, size, date or checksum], settings, and details)."""
+    """list of (job, what its files are made from: for each part [name, size, date or checksum], settings, and details).
+    """
     by = hashlib.sha256(json.dumps({name: value for name, value in settings.items() if name not in OF_THE_SPLIT},
                                    sort_keys=True).encode()).hexdigest()[:16]
     return [(job, {**{part: stamp(getattr(job, part)) for part in PARTS if getattr(job, part)}, 'by': by,

@@ -1,7 +1,7 @@
 """The canvas of the demo scenes: one stroke paints photo, label and instance.
 
-A shape is ('polygon', points), ('ellipse', points) with two opposite corners, or ('line', points, width). Lengths are in
-units of the picture's height.
+A shape is ('polygon', points), ('ellipse', points) with two opposite corners, or ('line', points, width). Lengths are
+in units of the picture's height.
 """
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -9,7 +9,8 @@ from PIL import Image, ImageDraw, ImageFilter
 from dataset.palette import COCO_STUFF, UNLABELLED
 from dataset.scenes import materials
 
-OVERSAMPLING = 4  # mask samples per pixel and axis: the photo's edges are smooth, the label's follow the pixel's majority
+# mask samples per pixel and axis: the photo's edges are smooth, the label's follow the pixel's majority
+OVERSAMPLING = 4
 
 
 def polygon(*points):
@@ -39,13 +40,15 @@ class Canvas:
 
     def __init__(self, height, width, rng, mood):
         self.height, self.width, self.rng, self.mood = height, width, rng, mood
-        self.texture_rng = np.random.default_rng(rng.integers(2 ** 63))  # its own, since pixels decide how much it is used
+        # its own, since pixels decide how much it is used
+        self.texture_rng = np.random.default_rng(rng.integers(2 ** 63))
         self.aspect = width / height
         self.photo = np.zeros((height, width, 3), np.float32)
         self.label = np.full((height, width), UNLABELLED, np.uint8)
         self.instance = np.zeros((height, width), np.uint8)
         self.owners = [None]     # owners[i]: the class name of stuff or a number for a thing that has instance id i
-        self.tints = rng.uniform(0.96, 1.04, (len(COCO_STUFF), 3))  # how this scene's colours differ from the materials'
+        # how this scene's colours differ from the materials'
+        self.tints = rng.uniform(0.96, 1.04, (len(COCO_STUFF), 3))
         self.sun_side = rng.choice((-1, 1))
 
     def owner_id(self, owner):
@@ -56,8 +59,10 @@ class Canvas:
     def mask(self, shapes, soft=0.0):
         """Region of the canvas (two slices) and the fraction (h, w) of each of its pixels that the shapes cover."""
         points = np.array([point for shape in shapes for point in shape[1]]) * self.height
-        reach = max([shape[2] for shape in shapes if shape[0] == 'line'] or [0]) * self.height + 2 + 3 * soft * self.height
-        low = np.clip(np.floor(np.minimum(points.min(0), points.max(0)) - reach), 0, (self.width, self.height)).astype(int)
+        reach = max([shape[2] for shape in shapes if shape[0] == 'line'] or
+                    [0]) * self.height + 2 + 3 * soft * self.height
+        low = np.clip(np.floor(np.minimum(points.min(0), points.max(0)) - reach), 0,
+                      (self.width, self.height)).astype(int)
         high = np.clip(np.ceil(points.max(0) + reach), 0, (self.width, self.height)).astype(int)
         w, h = high - low
         if w <= 0 or h <= 0:
@@ -82,7 +87,8 @@ class Canvas:
         return (slice(low[1], high[1]), slice(low[0], high[0])), np.asarray(image, np.float32) / 255
 
     def paint(self, name, *shapes, owner=None, texture=None, colours=None, haze=0.0, soft=0.0, relief=0.5, lit=True):
-        """Cover the shapes with a class; texture and colours default to its material. `haze` blends into the horizon."""
+        """Cover the shapes with a class; texture and colours default to its material. `haze` blends into the horizon.
+        """
         region, cover = self.mask(shapes, soft)
         if region is None:
             return
@@ -90,7 +96,8 @@ class Canvas:
         colours = np.array(colours if colours is not None else material.colours, np.float32)
         value = (texture or material.texture)(materials.Field(self.texture_rng, self.height, cover.shape))
         stops = np.linspace(0, 1, len(colours))
-        colour = np.stack([np.interp(value, stops, channel) for channel in colours.T], -1) * self.tints[COCO_STUFF.index(name)]
+        colour = np.stack([np.interp(value, stops, channel) for channel in colours.T],
+                          -1) * self.tints[COCO_STUFF.index(name)]
         colour *= 1 + relief * self.relief(cover)[..., None]
         if lit:
             colour *= self.mood.light
@@ -101,7 +108,8 @@ class Canvas:
         self.instance[region][inside] = self.owner_id(owner or name)
 
     def relief(self, cover):
-        """(h, w) in about -0.5 .. 0.5: lit towards the sun, dark on the far side and below, as if the shape were round."""
+        """(h, w) in about -0.5 .. 0.5: lit towards the sun, dark on the far side and below, as if the shape were round.
+        """
         step = max(1, round(min(cover.shape) * 0.12))
         image = Image.fromarray(np.pad(np.uint8(cover * 255), 2 * step, 'edge')).filter(ImageFilter.GaussianBlur(step))
         soft = np.asarray(image, np.float32) / 255

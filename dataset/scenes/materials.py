@@ -1,7 +1,7 @@
 """What the demo scenes are made of: light, textures, and a table that says what each class looks like.
 
-A texture is a function of a Field to values (h, w) in [0, 1], give or take; a material runs them through a ramp of colours
-from dark to light. Their numbers are choices of taste, in units of the picture's height.
+A texture is a function of a Field to values (h, w) in [0, 1], give or take; a material runs them through a ramp of
+colours from dark to light. Their numbers are choices of taste, in units of the picture's height.
 """
 from collections import namedtuple
 
@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 
 Material = namedtuple('Material', 'texture colours')
-# Time of day: colours of zenith, horizon and sun, the factors of the light on things, and the relative number of clouds.
+# Time of day: colours of zenith, horizon and sun, the factors of the light on things,
+# and the relative number of clouds.
 Mood = namedtuple('Mood', 'zenith horizon light sun clouds')
 
 MOODS = (

@@ -1,7 +1,7 @@
 """The things that stand in the demo scenes.
 
-A thing is a list of parts, (colours, shapes, texture or None), in its own coordinates: x to the right and y up, in units of
-its size, the origin on the ground below its middle.
+A thing is a list of parts, (colours, shapes, texture or None), in its own coordinates: x to the right and y up, in
+units of its size, the origin on the ground below its middle.
 """
 from collections import namedtuple
 
@@ -53,11 +53,13 @@ def animal(rng, species):
     head = [ellipse(hx, hy, hrx, hry)]
     if species == 'elephant':
         parts += [(colours, head + [line(.13, (.76, .80), (.88, .50), (.86, .16))], texture),
-                  (muzzle, [ellipse(.50, .86, .16, .23)], None), ((248, 244, 230), [line(.045, (.80, .62), (1.0, .56))], None)]
+                  (muzzle, [ellipse(.50, .86, .16, .23)], None),
+                  ((248, 244, 230), [line(.045, (.80, .62), (1.0, .56))], None)]
     else:
         parts += [(muzzle if species == 'sheep' else colours, head, None if species == 'sheep' else texture),
                   (muzzle, [ellipse(hx + hrx * .8, hy - hry * .25, hrx * .45, hry * .6)], None),
-                  (dark, [polygon((hx - hrx, hy + hry * .3), (hx - hrx * .9, hy + hry * 1.9), (hx - hrx * .2, hy + hry * .8))],
+                  (dark, [polygon((hx - hrx, hy + hry * .3), (hx - hrx * .9, hy + hry * 1.9),
+                                  (hx - hrx * .2, hy + hry * .8))],
                    None)]
     if species in ('horse', 'zebra'):
         parts.append((muzzle, [line(.07, (rx * .62, back + ry * .8), (hx - hrx * .7, hy + hry * .7))], None))
@@ -74,8 +76,10 @@ def fence_shapes(left, right, y, size):
 
 
 def cat(rng):
-    coat = pick(rng, ((206, 120, 50), (246, 180, 104)), ((74, 74, 80), (128, 128, 134)), ((196, 186, 172), (246, 240, 230)))
-    return [(coat, [line(.11, (-.25, .10), (-.52, .14), (-.55, .42)), ellipse(0, .30, .30, .32), ellipse(.02, .5, .22, .26),
+    coat = pick(rng, ((206, 120, 50), (246, 180, 104)), ((74, 74, 80), (128, 128, 134)),
+                ((196, 186, 172), (246, 240, 230)))
+    return [(coat, [line(.11, (-.25, .10), (-.52, .14), (-.55, .42)), ellipse(0, .30, .30, .32),
+                    ellipse(.02, .5, .22, .26),
                     ellipse(.06, .80, .24, .20), polygon((-.16, .86), (-.14, 1.12), (.04, .95)),
                     polygon((.10, .96), (.26, 1.12), (.29, .86))], materials.furry),
             ((246, 240, 232), [ellipse(.06, .36, .12, .18), ellipse(.08, .72, .10, .07)], None),
@@ -92,10 +96,12 @@ def bird(rng):
 def person(rng):
     shirt = pick(rng, (206, 52, 48), (48, 96, 180), (238, 188, 50), (244, 244, 240), (60, 140, 96))
     trousers = pick(rng, (44, 52, 84), (70, 62, 56), (120, 112, 98))
-    skin, hair = pick(rng, ((236, 190, 158), (96, 58, 30)), ((148, 98, 66), (34, 26, 24)), ((242, 204, 176), (206, 164, 84)))
+    skin, hair = pick(rng, ((236, 190, 158), (96, 58, 30)), ((148, 98, 66), (34, 26, 24)),
+                      ((242, 204, 176), (206, 164, 84)))
     stride = rng.uniform(.03, .1)
     return [(trousers, [line(.095, (-.045, .5), (-stride, .05)), line(.095, (.045, .5), (stride, .05))], None),
-            (skin, [line(.06, (-.13, .76), (-.18, .50)), line(.06, (.13, .76), (.18, .50)), ellipse(0, .91, .075, .09)], None),
+            (skin, [line(.06, (-.13, .76), (-.18, .50)), line(.06, (.13, .76), (.18, .50)), ellipse(0, .91, .075, .09)],
+             None),
             (shirt, [polygon((-.15, .81), (.15, .81), (.12, .46), (-.12, .46)), line(.085, (-.13, .77), (-.17, .62)),
                      line(.085, (.13, .77), (.17, .62))], None),
             (hair, [ellipse(-.01, .96, .075, .06)], None)]
@@ -106,7 +112,8 @@ def person(rng):
 def car(rng):
     colour = pick(rng, (204, 44, 40), (46, 96, 190), (236, 184, 44), (236, 238, 240), (62, 140, 110))
     return [((38, 38, 42), [box(-.9, .1, .9, .24)], None),
-            (colour, [polygon((-1, .16), (-1, .42), (-.92, .50), (-.64, .53), (-.42, .80), (.30, .80), (.58, .53), (.92, .46),
+            (colour,
+             [polygon((-1, .16), (-1, .42), (-.92, .50), (-.64, .53), (-.42, .80), (.30, .80), (.58, .53), (.92, .46),
                               (1, .36), (1, .16))], None),
             ((120, 158, 184), [polygon((-.53, .54), (-.38, .74), (-.08, .74), (-.08, .54)),
                                polygon((0, .54), (0, .74), (.26, .74), (.46, .54))], None),
@@ -118,7 +125,8 @@ def car(rng):
 def bus(rng):
     colour = pick(rng, (218, 60, 44), (240, 178, 40), (54, 120, 170))
     panes = [box(x, .56, x + .24, .86) for x in np.arange(-.92, .8, .3)]
-    return [((34, 34, 38), [box(-.95, .1, .95, .3)], None), (colour, [box(-1, .18, 1, .98), box(-.96, .9, .96, 1.02)], None),
+    return [((34, 34, 38), [box(-.95, .1, .95, .3)], None),
+            (colour, [box(-1, .18, 1, .98), box(-.96, .9, .96, 1.02)], None),
             ((132, 172, 196), panes, None), ((244, 240, 228), [box(-1, .40, 1, .46)], None),
             ((30, 30, 34), [ellipse(-.6, .17, .17), ellipse(.6, .17, .17)], None),
             ((186, 188, 194), [ellipse(-.6, .17, .08), ellipse(.6, .17, .08)], None)]
@@ -127,7 +135,8 @@ def bus(rng):
 def boat(rng):
     hull = pick(rng, (186, 44, 40), (40, 70, 130), (122, 78, 44))
     sail = pick(rng, (250, 246, 234), (240, 206, 120), (232, 120, 90))
-    return [((92, 66, 44), [line(.04, (0, .2), (0, 1.3))], None), (sail, [polygon((.06, .36), (.06, 1.28), (.62, .40))], None),
+    return [((92, 66, 44), [line(.04, (0, .2), (0, 1.3))], None),
+            (sail, [polygon((.06, .36), (.06, 1.28), (.62, .40))], None),
             (np.array(sail) * .88, [polygon((-.06, .36), (-.06, 1.15), (-.48, .40))], None),
             (hull, [polygon((-.7, .30), (.8, .30), (.52, .0), (-.5, .0))], None),
             ((246, 242, 232), [polygon((-.7, .30), (.8, .30), (.76, .24), (-.67, .24))], None)]
@@ -180,22 +189,26 @@ def couch(rng):
     colour = pick(rng, (56, 110, 130), (176, 74, 62), (96, 116, 84), (214, 168, 80))
     dark = np.array(colour) * .82
     return [((64, 42, 28), [box(-.92, 0, -.84, .14), box(.84, 0, .92, .14)], None),
-            (colour, [box(-.88, .3, .88, .86), ellipse(-.45, .82, .43, .12), ellipse(.45, .82, .43, .12)], materials.woven),
+            (colour, [box(-.88, .3, .88, .86), ellipse(-.45, .82, .43, .12), ellipse(.45, .82, .43, .12)],
+             materials.woven),
             (np.array(colour) * 1.08, [box(-.86, .26, -.01, .48), box(.01, .26, .86, .48)], materials.woven),
-            (dark, [box(-1, .1, 1, .28), box(-1, .1, -.8, .6), box(.8, .1, 1, .6), ellipse(-.9, .6, .1), ellipse(.9, .6, .1)],
+            (dark, [box(-1, .1, 1, .28), box(-1, .1, -.8, .6), box(.8, .1, 1, .6), ellipse(-.9, .6, .1),
+                    ellipse(.9, .6, .1)],
              materials.woven)]
 
 
 def bed(rng):
     cover = pick(rng, (70, 110, 168), (200, 92, 96), (110, 150, 110))
     return [((112, 68, 36), [box(-1.02, 0, -.9, .86), box(.92, 0, 1.0, .46)], materials.boarded),
-            ((240, 238, 232), [box(-.92, .14, .94, .42)], None), ((252, 250, 246), [ellipse(-.66, .48, .24, .11)], None),
+            ((240, 238, 232), [box(-.92, .14, .94, .42)], None),
+            ((252, 250, 246), [ellipse(-.66, .48, .24, .11)], None),
             (cover, [box(-.36, .12, .95, .46), ellipse(.3, .44, .66, .07)], materials.woven)]
 
 
 def chair(rng):
     wood = (190, 136, 80)
-    return [(wood, [line(.06, (-.2, .45), (-.24, .03)), line(.06, (.2, .45), (.24, .03)), line(.07, (-.2, .42), (-.25, 1.0)),
+    return [(wood, [line(.06, (-.2, .45), (-.24, .03)), line(.06, (.2, .45), (.24, .03)),
+                    line(.07, (-.2, .42), (-.25, 1.0)),
                     line(.05, (-.24, .95), (-.10, .95)), line(.05, (-.22, .72), (-.10, .72))], None),
             (pick(rng, (192, 64, 56), (66, 112, 150)), [box(-.25, .42, .27, .52)], None)]
 

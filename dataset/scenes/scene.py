@@ -16,7 +16,8 @@ def landscape(canvas):
     canvas.sky(horizon + 0.1)
     clouds(canvas, horizon)
     if winter or rng.random() < 0.65:
-        canvas.paint('mountain', ridge(canvas, horizon + .03, rng.uniform(.2, .34), rng.integers(3, 6)), haze=0.2, relief=.2)
+        canvas.paint('mountain', ridge(canvas, horizon + .03, rng.uniform(.2, .34), rng.integers(3, 6)), haze=0.2,
+                     relief=.2)
     if not winter:
         canvas.paint('hill', swell(canvas, horizon + .05, .10), haze=0.15, relief=.2)
     for x, y, _ in scattered(canvas, rng.integers(4, 9), horizon + .05, horizon + .08):
@@ -27,7 +28,8 @@ def landscape(canvas):
         winding(canvas, objects.pick(rng, 'river', 'dirt'), horizon + .07)
     if 'house' in extras:
         x = rng.uniform(.15, .85) * canvas.aspect
-        canvas.thing('house', objects.house(rng), x, horizon + .17, rng.uniform(.16, .23), rng.random() < .5, .8, stuff=True)
+        canvas.thing('house', objects.house(rng), x, horizon + .17, rng.uniform(.16, .23), rng.random() < .5, .8,
+                     stuff=True)
     if 'fence' in extras:
         left, right = np.sort(rng.uniform(-.1, canvas.aspect + .1, 2)) + (-.15, .15)
         canvas.paint('fence', *objects.fence_shapes(left, right, horizon + .22, .085), relief=.2)
@@ -54,7 +56,7 @@ def savanna(canvas):
     clouds(canvas, horizon)
     canvas.paint('hill', swell(canvas, horizon + .01, .07), haze=.3, relief=.2)
     canvas.paint('dirt', swell(canvas, horizon + .04, .02), relief=.1)
-    for x, y, near in scattered(canvas, rng.integers(2, 5), horizon + .05, horizon + .12):
+    for x, y, _ in scattered(canvas, rng.integers(2, 5), horizon + .05, horizon + .12):
         objects.plant_tree(canvas, x, y, rng.uniform(.16, .28))
     canvas.paint('grass', swell(canvas, rng.uniform(.66, .74), .06), relief=.1)
     species = objects.pick(rng, 'elephant', 'zebra', 'giraffe')
@@ -106,14 +108,14 @@ def street(canvas):
     while x < canvas.aspect:
         width, top = rng.uniform(.24, .42), rng.uniform(.30, .46)
         wall = objects.pick(rng, (222, 168, 122), (236, 214, 172), (196, 120, 92), (176, 184, 170))
-        canvas.paint('building-other', box(x, top, x + width, ground), texture=materials.facade(.075, .09, .15), relief=.15,
-                     colours=((58, 78, 100), wall, (255, 226, 150)))
-        canvas.paint('building-other', box(x - .008, top - .018, x + width + .008, top), texture=materials.plain, relief=0,
-                     colours=(np.array(wall) * .6, np.array(wall) * .75))
+        canvas.paint('building-other', box(x, top, x + width, ground), texture=materials.facade(.075, .09, .15),
+                     relief=.15, colours=((58, 78, 100), wall, (255, 226, 150)))
+        canvas.paint('building-other', box(x - .008, top - .018, x + width + .008, top), texture=materials.plain,
+                     relief=0, colours=(np.array(wall) * .6, np.array(wall) * .75))
         x += width * rng.choice((1.0, 1.0, 1.35))
     canvas.paint('pavement', box(-.1, ground, canvas.aspect + .1, ground + .12), relief=0)
     curb = ground + .10
-    for x, y, near in scattered(canvas, rng.integers(2, 5), ground + .03, ground + .06):
+    for x, y, _ in scattered(canvas, rng.integers(2, 5), ground + .03, ground + .06):
         if rng.random() < .55:
             objects.plant_tree(canvas, x, y, rng.uniform(.26, .36))
         else:
@@ -135,7 +137,8 @@ def street(canvas):
 def room(canvas):
     rng, floor, wide = canvas.rng, canvas.rng.uniform(.64, .72), canvas.aspect
     canvas.soften_light()
-    wall, ground = objects.pick(rng, ('wall-other', 'floor-wood'), ('wall-brick', 'floor-wood'), ('wall-tile', 'floor-tile'))
+    wall, ground = objects.pick(rng, ('wall-other', 'floor-wood'), ('wall-brick', 'floor-wood'),
+                                ('wall-tile', 'floor-tile'))
     canvas.paint(wall, box(-.1, -.1, wide + .1, floor), relief=0)
     canvas.paint('ceiling-other', polygon((-.1, -.1), (wide + .1, -.1), (wide + .1, .03), (wide - .1, .09), (.1, .09),
                                           (-.1, .03)), relief=0)
@@ -144,7 +147,8 @@ def room(canvas):
     x = rng.uniform(.28, .72) * wide
     window(canvas, x, .2, rng.uniform(.15, .2), .27)
     furniture = objects.pick(rng, 'couch', 'bed', 'dining table')
-    extras = rng.choice(('tv', 'rug', 'potted plant', 'light', 'pet'), 2 if furniture == 'dining table' else 4, replace=False)
+    extras = rng.choice(('tv', 'rug', 'potted plant', 'light', 'pet'), 2 if furniture == 'dining table' else 4,
+                        replace=False)
     if 'tv' in extras:
         canvas.thing('tv', objects.television(rng), x + (.34 if x < wide / 2 else -.34), floor - .16, .16)
     if 'rug' in extras:
@@ -173,10 +177,11 @@ COMPOSERS = (landscape, landscape, savanna, beach, street, street, room, room)
 
 
 def scene(seed, height, width):
-    """photo uint8 (H, W, 3), label uint8 (H, W) in COCO-Stuff ids, instance uint8 (H, W): a pure function of its arguments.
+    """photo uint8 (H, W, 3), label uint8 (H, W) in COCO-Stuff ids, instance uint8 (H, W):
+    a pure function of its arguments.
 
-    The layout depends on the seed and on width / height alone. An instance id belongs to one thing, or to all stuff of one
-    class; 0 to the few pixels that are unlabelled (255).
+    The layout depends on the seed and on width / height alone. An instance id belongs to one thing, or to all stuff of
+    one class; 0 to the few pixels that are unlabelled (255).
     """
     rng = np.random.default_rng(seed)
     canvas = Canvas(height, width, rng, objects.pick(rng, *materials.MOODS))

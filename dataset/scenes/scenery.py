@@ -65,8 +65,8 @@ def window(canvas, x, top, half, height):
     """A window on the sky, its frame, and curtains at both sides."""
     sky = (canvas.mood.horizon, canvas.mood.zenith)
     bottom, frame = top + height, ((220, 216, 206), (250, 248, 242))
-    canvas.paint('window-other', box(x - half - .015, top - .015, x + half + .015, bottom + .015), texture=materials.plain,
-                 colours=frame, relief=0)
+    canvas.paint('window-other', box(x - half - .015, top - .015, x + half + .015, bottom + .015),
+                 texture=materials.plain, colours=frame, relief=0)
     for left in (x - half, x + .008):
         canvas.paint('window-other', box(left, top, left + half - .008, bottom), colours=sky, lit=False, relief=0,
                      texture=lambda f: np.clip(.9 - .7 * f.t + .1 * f.noise(.1), 0, 1))

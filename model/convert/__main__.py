@@ -22,8 +22,10 @@ from runtime.errors import OptionError, shown_in_one_line
 
 SOURCES = {   # word -> module, function; by name, since vgg and result stand on model, and a command needs only its own
     'nvlabs': ('model.convert.nvlabs', 'convert'), 'ctkindle': ('model.convert.ctkindle', 'convert'),
-    'export': ('model.convert.nvlabs', 'export'), 'vgg19': ('vgg.convert', 'convert'), 'deeplab': ('result.networks.convert', 'deeplab'),
-    'drn': ('result.networks.convert', 'drn'), 'upernet': ('result.networks.convert', 'upernet'), 'inception': ('result.networks.convert', 'inception')}
+    'export': ('model.convert.nvlabs', 'export'), 'vgg19': ('vgg.convert', 'convert'),
+    'deeplab': ('result.networks.convert', 'deeplab'),
+    'drn': ('result.networks.convert', 'drn'), 'upernet': ('result.networks.convert', 'upernet'),
+    'inception': ('result.networks.convert', 'inception')}
 
 
 def main(words=None):

@@ -1,7 +1,7 @@
 """Weights of ctkindle/SPADE-Paddle: its names and its networks, in ours.
 
-Its networks have GELU for ReLU and SimAM attention (model/activation.py). Its convolutions before an instance norm have a
-bias, which that norm takes away again: it is dropped. Its encoder below crop_size 256 lacks a layer that ours has.
+Its networks have GELU for ReLU and SimAM attention (model/activation.py). Its convolutions before an instance norm have
+a bias, which that norm takes away again: it is dropped. Its encoder below crop_size 256 lacks a layer that ours has.
 """
 import argparse
 import os
@@ -18,7 +18,8 @@ from runtime.writing import refuse_existing
 FILES = {'G': 'n_g.pdparams', 'D': 'n_d.pdparams', 'E': 'n_e.pdparams'}
 SETTINGS = dict(activation='gelu', attention='simam', preprocess_mode='scale_shortside_and_crop')
 
-# Patterns of its names -> ours. D's layer 0 and last have no norm around their convolution; the encoder numbers layers by 3.
+# Patterns of its names -> ours. D's layer 0 and last have no norm around their convolution;
+# the encoder numbers layers by 3.
 RENAMED = {
     'G': ((r'(.*)\.spade_([01s])\.(.*)', r'\1.norm_\2.\3'), (r'(.*)\.act_conv_([01s])\.[01]\.(.*)', r'\1.conv_\2.\3'),
           (r'(fc|conv_img)\.(.*)', r'\1.\2')),
@@ -31,11 +32,14 @@ RENAMED = {
 WITHOUT_EFFECT = {'G': r'(?!)', 'D': r'discriminator_\d\.model[1-9]\.0\.0\.bias', 'E': r'layer\d\.0\.bias'}
 
 
-def read(folder, arguments=argparse.Namespace(), preset=None):
+NO_FLAGS = argparse.Namespace()
+
+
+def read(folder, arguments=NO_FLAGS, preset=None):
     """(OPT, dict of our file name -> our state dict, lines that tell what was found and dropped).
 
-    folder: with n_g.pdparams and, if they are there, n_d.pdparams and n_e.pdparams; arguments: flags for what shapes cannot
-    say, as in official_options. InputError for a name or shape that is not that repository's.
+    folder: with n_g.pdparams and, if they are there, n_d.pdparams and n_e.pdparams; arguments: flags for what shapes
+    cannot say, as in official_options. InputError for a name or shape that is not that repository's.
     """
     states, found, lines = {}, {}, []
     for network, file in FILES.items():
@@ -49,13 +53,15 @@ def read(folder, arguments=argparse.Namespace(), preset=None):
         states[file] = state
         found.update(READERS[network]({name: array.shape for name, array in state.items()}, path))
         lines.append(f'converted: {path}, {len(state)} tensors' + (
-            f'; dropped {len(dropped)} biases that the norm behind them takes away: {", ".join(dropped)}' if dropped else ''))
+            f'; dropped {len(dropped)} biases that the norm behind them takes away: {", ".join(dropped)}' if dropped
+            else ''))
     area = None
     if found['use_vae']:
         area = states[FILES['G']]['fc.weight'].shape[1] // (16 * found['ngf'])
         if FILES['E'] in states and 'layer6.0.weight_orig' not in states[FILES['E']]:
-            raise InputError(f'{os.path.join(folder, FILES["E"])}: an encoder of five layers, as that repository builds it below '
-                             'crop_size 256; ours has six: only weights of crop_size 256 and above can be converted')
+            raise InputError(f'{os.path.join(folder, FILES["E"])}: an encoder of five layers, as that repository '
+                             'builds it below crop_size 256; ours has six: only weights of crop_size 256 and above can '
+                             'be converted')
     opt, explained = official_options(found, area, arguments, preset)
     for name, value in SETTINGS.items():
         setattr(opt, name, value)
@@ -68,11 +74,9 @@ def _renamed(network, state, path):
     result, dropped = {}, []
     for name, array in state.items():
         plain = name.removeprefix('_layers.')   # DataParallel's
-        for pattern, ours in RENAMED[network]:
-            match = re.fullmatch(pattern, plain)
-            if match:
-                break
-        else:
+        matches = ((re.fullmatch(pattern, plain), ours) for pattern, ours in RENAMED[network])
+        match, ours = next((found for found in matches if found[0]), (None, None))
+        if match is None:
             raise InputError(f'{path}: {name} is no tensor of ctkindle/SPADE-Paddle\'s networks')
         renamed = ours(match) if callable(ours) else match.expand(ours)
         if re.fullmatch(WITHOUT_EFFECT[network], renamed):
@@ -83,7 +87,8 @@ def _renamed(network, state, path):
 
 
 def convert(words):
-    """n_g.pdparams, n_d.pdparams and n_e.pdparams of ctkindle/SPADE-Paddle in DIR -> OUTPUT_DIR/model/, with opt.json."""
+    """n_g.pdparams, n_d.pdparams and n_e.pdparams of ctkindle/SPADE-Paddle in DIR -> OUTPUT_DIR/model/, with opt.json.
+    """
     parser = OPT.parser(f'{convert.__doc__} Flags say what the shapes cannot, above all crop_size.',
                         {*OPT.network_fields(), 'dataroot'} - {*SETTINGS}, 'the shapes\' or the preset\'s')
     parser.prog = 'python -m model.convert ctkindle'

@@ -22,8 +22,8 @@ LICENCE = 'The weights keep their licence: NVlabs publishes its models under CC 
 def convert(words):
     """CHECKPOINT_DIR/<epoch>_net_{G,D,E}.pth of the official code -> OUTPUT_DIR/model/, weights and opt.json."""
     parser = OPT.parser('Official SPADE checkpoints -> ours. Flags say what neither the shapes nor opt.txt beside the '
-                        'weights do: crop_size, aspect_ratio, num_upsampling_layers, and how label channels split into labels, '
-                        'unlabelled and instance edges.',
+                        'weights do: crop_size, aspect_ratio, num_upsampling_layers, and how label channels split into '
+                        'labels, unlabelled and instance edges.',
                         [*OPT.network_fields(), 'dataroot'], 'the shapes\' or the preset\'s')
     parser.prog = 'python -m model.convert nvlabs'
     parser.add_argument('checkpoint_dir', help='folder of latest_net_G.pth (and latest_net_D.pth, latest_net_E.pth)')
@@ -50,11 +50,13 @@ def convert(words):
         found = READERS[network]({name: array.shape for name, array in states[network][1].items()}, source)
         for name in set(found) & set(read):
             if found[name] != read[name]:
-                raise InputError(f'{source}: {name} {found[name]}, but {states["G"][0]} has {read[name]}: not of one training')
+                raise InputError(f'{source}: {name} {found[name]}, but {states["G"][0]} has {read[name]}: not of one '
+                                 'training')
         read.update(found)
 
     area = states['G'][1]['fc.weight'].shape[1] // (16 * read['ngf']) if read['use_vae'] else None
-    opt, explained = official_options(read, area, arguments, arguments.preset, *written_options(arguments.checkpoint_dir))
+    opt, explained = official_options(read, area, arguments, arguments.preset,
+                                      *written_options(arguments.checkpoint_dir))
     for network, (source, state) in states.items():
         set_weights(NETWORKS[network][1](opt), state, source)
         lines.append(f'converted: {source}, {len(state)} tensors, all accounted for{left_out[network]}')
@@ -66,19 +68,23 @@ def convert(words):
 
 
 def export(words):
-    """OUTPUT_DIR/model/ of a training here -> CHECKPOINT_DIR/latest_net_{G,D,E}.pth, as the official code loads them."""
+    """OUTPUT_DIR/model/ of a training here -> CHECKPOINT_DIR/latest_net_{G,D,E}.pth, as the official code loads them.
+    """
     parser = argparse.ArgumentParser(prog='python -m model.convert export nvlabs', description=export.__doc__)
     parser.add_argument('output_dir', help='folder of the run: --output of train.py')
     parser.add_argument('checkpoint_dir', help='folder for the .pth files: checkpoints/<name> of the official code')
-    parser.add_argument('--weights', choices=tuple(WEIGHTS), default=None, help='of the generator: the average that training with '
+    parser.add_argument('--weights', choices=tuple(WEIGHTS), default=None,
+                        help='of the generator: the average that training with '
                         '--ema_decay keeps, or the last step\'s [averaged, where there is one]')
     arguments = parser.parse_args(words[1:] if words[:1] == ['nvlabs'] and len(words) > 2 else words)
     folder = folder_of(arguments.output_dir)
     opt = OPT.load(os.path.join(folder, 'opt.json'))
     if (opt.activation, opt.attention) != ('leaky_relu', 'none'):
-        raise InputError(f'{folder}: activation {opt.activation}, attention {opt.attention}: the official networks have neither')
+        raise InputError(f'{folder}: activation {opt.activation}, attention {opt.attention}: the official networks '
+                         'have neither')
     weights = generator_weights(folder, arguments.weights)
-    files = {network: os.path.join(folder, WEIGHTS[weights] if network == 'G' else file) for network, (file, _) in NETWORKS.items()}
+    files = {network: os.path.join(folder, WEIGHTS[weights] if network == 'G' else file)
+             for network, (file, _) in NETWORKS.items()}
     files = {network: path for network, path in files.items() if os.path.exists(path)}
     targets = {network: os.path.join(arguments.checkpoint_dir, f'latest_net_{network}.pth') for network in files}
     for target in targets.values():
@@ -89,9 +95,12 @@ def export(words):
             write_state_dict(state, unfinished)
         which = f', the {weights} ones ({os.path.basename(path)})' if network == 'G' else ''
         print(f'written: {targets[network]}, {len(state)} tensors{which}')
-    spatial = f'--crop_size {opt.crop_size} --aspect_ratio {opt.aspect_ratio:g} --num_upsampling_layers {opt.num_upsampling_layers}'
-    widths = ''.join(f' --{name} {getattr(opt, name)}' for name in ('ndf', 'num_D', 'n_layers_D', 'norm_D', 'norm_E', 'z_dim',
-                                                                    'output_nc') if getattr(opt, name) != getattr(OPT(), name))
+    spatial = (f'--crop_size {opt.crop_size} --aspect_ratio {opt.aspect_ratio:g} '
+               f'--num_upsampling_layers {opt.num_upsampling_layers}')
+    widths = ''.join(f' --{name} {getattr(opt, name)}'
+                     for name in ('ndf', 'num_D', 'n_layers_D', 'norm_D', 'norm_E', 'z_dim',
+                                                                    'output_nc')
+                     if getattr(opt, name) != getattr(OPT(), name))
     print(f'official flags: --label_nc {opt.label_nc} --ngf {opt.ngf} --norm_G {opt.norm_G} {spatial}{widths}'
           f'{" --contain_dontcare_label" * opt.contain_dontcare_label}{" --no_instance" * opt.no_instance}'
           f'{" --use_vae" * opt.use_vae}')

@@ -25,10 +25,12 @@ class _Shapes(dict):
 
     def convolution(self, name):
         """(shape, 'spectral' or '') of the convolution `name`."""
-        return (self[f'{name}.weight_orig'], 'spectral') if f'{name}.weight_orig' in self else (self[f'{name}.weight'], '')
+        return (self[f'{name}.weight_orig'],
+                'spectral') if f'{name}.weight_orig' in self else (self[f'{name}.weight'], '')
 
     def norm(self, name):
-        """norm_D or norm_E, from the layer `name`: a norm wraps convolution and itself; instance norm has no tensors."""
+        """norm_D or norm_E, from the layer `name`: a norm wraps convolution and itself; instance norm has no tensors.
+        """
         if f'{name}.weight' in self or f'{name}.weight_orig' in self:
             return self.convolution(name)[1] + 'none'
         return self.convolution(f'{name}.0')[1] + ('syncbatch' if f'{name}.1._mean' in self else 'instance')
@@ -85,10 +87,11 @@ READERS = {'G': _reader('generator', generator_settings), 'D': _reader('discrimi
 def official_options(read, area, arguments, named=None, written=None, source=None):
     """(OPT, list of lines that say where each setting comes from) for official networks.
 
-    read: settings read off the shapes; area: pixels of the first feature map with a style encoder, else None; arguments:
-    the command line's namespace; named: a preset, else that of the number of label channels; written: settings that the training
-    wrote into the file `source`. Flags come first, then shapes, then those, then the preset; InputError for flags or written
-    settings that contradict the shapes, and for a preset or flags that make another number of label channels.
+    read: settings read off the shapes; area: pixels of the first feature map with a style encoder, else None;
+    arguments: the command line's namespace; named: a preset, else that of the number of label channels; written:
+    settings that the training wrote into the file `source`. Flags come first, then shapes, then those, then the preset;
+    InputError for flags or written settings that contradict the shapes, and for a preset or flags that make another
+    number of label channels.
     """
     read, written = dict(read), written or {}
     channels = read.pop('semantic_nc')
@@ -97,14 +100,16 @@ def official_options(read, area, arguments, named=None, written=None, source=Non
     opt = OPT.preset(preset) if preset else OPT()
     for name, value in {**read, **written, **flags}.items():
         if name in read and _plain(value) != _plain(read[name]):
-            raise InputError(f'--{name} {value} contradicts the weights, whose shapes say {read[name]}' if name in flags else
-                             f'{source}: {name} {value} contradicts the weights, whose shapes say {read[name]}: it was written by '
-                             'another training: move it away')
+            raise InputError(f'--{name} {value} contradicts the weights, whose shapes say {read[name]}' if name in flags
+                             else
+                             f'{source}: {name} {value} contradicts the weights, whose shapes say {read[name]}: it was '
+                             'written by another training: move it away')
         setattr(opt, name, value)
     if opt.num_upsampling_layers == 'most' and 'num_upsampling_layers' not in read:
         raise InputError('num_upsampling_layers most contradicts the weights, which have no up_4: normal or more')
 
-    sources = {name: 'given' if name in flags else f'from {source}' if name in written else f'assumed, preset {preset}' if name in PRESETS.get(preset, ()) else
+    sources = {name: 'given' if name in flags else f'from {source}' if name in written else f'assumed, preset {preset}'
+               if name in PRESETS.get(preset, ()) else
                'assumed, default' for name in UNSEEN if name not in read}
     if opt.semantic_nc != channels:
         _split_channels(opt, channels, fixed='label_nc' in {**flags, **written} or named is not None)
@@ -113,7 +118,7 @@ def official_options(read, area, arguments, named=None, written=None, source=Non
         _fit_latent_size(opt, area, fixed='crop_size' in {**flags, **written})
         if 'crop_size' not in {**flags, **written}:
             sources['crop_size'] = f'assumed, fits the {area} pixels of the first feature map'
-    opt.latent_size   # raises for sizes that do not fit together
+    _ = opt.latent_size   # raises for sizes that do not fit together
 
     lines = ['read off the shapes: ' + ', '.join(f'{name} {value}' for name, value in read.items())]
     if preset and not named:
@@ -122,15 +127,17 @@ def official_options(read, area, arguments, named=None, written=None, source=Non
     others = [f'{name} {value}' for name, value in written.items() if name not in {**sources, **read, **flags}]
     lines += [f'from {source}: {", ".join(others)}'] if others else []
     lines += [f'assumed: syncbatch in {name}, which shapes cannot tell from batch; the pictures are the same'
-              for name in ('norm_G', 'norm_D', 'norm_E') if 'sync' in read.get(name, '') and name not in {**flags, **written}]
+              for name in ('norm_G', 'norm_D', 'norm_E')
+              if 'sync' in read.get(name, '') and name not in {**flags, **written}]
     return opt, lines
 
 
 def written_options(folder):
-    """(dict of settings, path) of what official training wrote beside its weights, opt.txt or else opt.pkl; ({}, None) without.
+    """(dict of settings, path) of what official training wrote beside its weights, opt.txt or else opt.pkl;
+    ({}, None) without.
 
-    Settings that shape networks or training. Other names, and values of training that nothing here takes, are the official code's
-    own. InputError for a value that no network here has.
+    Settings that shape networks or training. Other names, and values of training that nothing here takes, are the
+    official code's own. InputError for a value that no network here has.
     """
     for name, reader in (('opt.txt', _text_options), ('opt.pkl', _pickled_options)):
         path = os.path.join(folder, name)
@@ -171,7 +178,8 @@ def _pickled_options(path):
     """dict: name -> number, text or truth value of the official code's pickled options."""
     try:
         with open(path, 'rb') as file:
-            found = pickle_file.load(pickle_file.Source(file, os.fstat(file.fileno()).st_size), {('argparse', 'Namespace'): _Namespace})
+            found = pickle_file.load(pickle_file.Source(file, os.fstat(file.fileno()).st_size),
+                                     {('argparse', 'Namespace'): _Namespace})
     except (OSError, pickle_file.Refused) as error:
         raise InputError(f'{path}: cannot be read: {error}; move it away and give flags') from None
     settings = getattr(found, 'settings', None)
@@ -190,12 +198,14 @@ def _split_channels(opt, channels, fixed):
     others = f'contain_dontcare_label {opt.contain_dontcare_label}, no_instance {opt.no_instance}'
     if fixed or channels <= opt.semantic_nc - opt.label_nc:
         raise InputError(f'the weights take {channels} label channels, but label_nc {opt.label_nc}, {others} make '
-                         f'{opt.semantic_nc}: choose other --label_nc, --contain_dontcare_label, --no_instance or --preset')
+                         f'{opt.semantic_nc}: choose other --label_nc, --contain_dontcare_label, --no_instance or '
+                         '--preset')
     opt.label_nc += channels - opt.semantic_nc
 
 
 def _fit_latent_size(opt, area, fixed):
-    """Set crop_size so that the first feature map has `area` pixels; InputError if none fits or it must not be changed."""
+    """Set crop_size so that the first feature map has `area` pixels; InputError if none fits or it must not be changed.
+    """
     def fits():
         try:
             return math.prod(opt.latent_size) == area
@@ -206,6 +216,6 @@ def _fit_latent_size(opt, area, fixed):
     if not fits() and not fixed:
         opt.crop_size = max(1, round(math.sqrt(area * opt.aspect_ratio))) * 2 ** UPSAMPLINGS[opt.num_upsampling_layers]
     if not fits():
-        raise InputError(f'fc.weight makes a first feature map of {area} pixels, which crop_size {crop_size}, aspect_ratio '
-                         f'{opt.aspect_ratio} and num_upsampling_layers {opt.num_upsampling_layers} do not give'
-                         f'{"" if fixed else ", nor does any other crop_size"}: choose others')
+        raise InputError(f'fc.weight makes a first feature map of {area} pixels, which crop_size {crop_size}, '
+                         f'aspect_ratio {opt.aspect_ratio} and num_upsampling_layers {opt.num_upsampling_layers} do '
+                         f'not give{"" if fixed else ", nor does any other crop_size"}: choose others')

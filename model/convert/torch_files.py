@@ -18,15 +18,18 @@ from model.weights import read_weights
 from runtime import pickle_file
 from runtime.errors import InputError
 
-# Storage class of torch -> numpy dtype without its byte order. bfloat16, which numpy lacks, is the upper half of a float32.
+# Storage class of torch -> numpy dtype without its byte order.
+# bfloat16, which numpy lacks, is the upper half of a float32.
 STORAGES = {'FloatStorage': 'f4', 'DoubleStorage': 'f8', 'HalfStorage': 'f2', 'BFloat16Storage': 'bfloat16',
             'LongStorage': 'i8', 'IntStorage': 'i4', 'ShortStorage': 'i2', 'CharStorage': 'i1', 'ByteStorage': 'u1',
             'BoolStorage': '?'}
 DIMENSIONS = 32     # of a tensor, at most
-SHARED = 4          # times the size of its file that all tensors may have: storages may be shared, and bfloat16 becomes float32
+# times the size of its file that all tensors may have: storages may be shared, and bfloat16 becomes float32
+SHARED = 4
 LEGACY_MAGIC, LEGACY_PROTOCOL = 0x1950a86a20f9469cfc6c, 1001   # the first two pickles of the format before 1.6
 
-_Storage = collections.namedtuple('_Storage', 'kind key start count')         # elements start .. start + count of storage key
+# elements start .. start + count of storage key
+_Storage = collections.namedtuple('_Storage', 'kind key start count')
 _Tensor = collections.namedtuple('_Tensor', 'storage offset shape strides')   # offset and strides in elements
 
 
@@ -91,25 +94,29 @@ class _Foreign(Exception):
 
 
 class _Names:
-    """What stands for the names in a state dict (runtime/pickle_file.py): containers, numbers, texts and tensors alone."""
+    """What stands for the names in a state dict (runtime/pickle_file.py): containers, numbers, texts and tensors alone.
+    """
 
     def __init__(self):
         self.kinds = {}   # storage key -> storage class, of the storages met
-        self.names = {**{('torch', kind): kind for kind in STORAGES}, ('torch._utils', '_rebuild_tensor_v2'): _rebuild_tensor,
+        self.names = {**{('torch', kind): kind for kind in STORAGES},
+                      ('torch._utils', '_rebuild_tensor_v2'): _rebuild_tensor,
                       ('torch._utils', '_rebuild_parameter'): _rebuild_parameter}
 
     def load(self, source):
         return pickle_file.load(source, self.names, self.storage)
 
     def storage(self, name):
-        """The `_Storage` of a persistent id: ('storage', class, key, place, elements) and, before 1.6, a view or None."""
+        """The `_Storage` of a persistent id: ('storage', class, key, place, elements) and, before 1.6, a view or None.
+        """
         if type(name) is not tuple or len(name) not in (5, 6) or type(name[1]) is not pickle_file.Name:
             raise _Foreign('refers to an unknown kind of data')
         (word, named, key, _, count), view = name[:5], name[5] if len(name) > 5 else None
         if word != 'storage' or named.stand_in not in STORAGES or type(key) not in (str, int):
             raise _Foreign('refers to an unknown kind of data')
         self.kinds[str(key)] = named.stand_in
-        start, count = (view[1], view[2]) if view else (0, count)   # a view: (its key, first element, number of elements)
+        # a view: (its key, first element, number of elements)
+        start, count = (view[1], view[2]) if view else (0, count)
         return _Storage(named.stand_in, str(key), *_whole((start, count)))
 
 
@@ -176,13 +183,15 @@ def _read_legacy(file, size):
 
 
 def _state(content):
-    """The dict of tensors in the unpickled `content`, unwrapped if it is the entry 'state_dict' or 'model' of another."""
+    """The dict of tensors in the unpickled `content`, unwrapped if it is the entry 'state_dict' or 'model' of another.
+    """
     entries = content if isinstance(content, dict) else {}
     inner = [entries[key] for key in ('state_dict', 'model') if isinstance(entries.get(key), dict)]
     if len(inner) == 1 and not any(isinstance(value, _Tensor) for value in entries.values()):
         content = inner[0]
     if not isinstance(content, dict) or not content:
-        raise _Foreign(f'holds a {type(content).__name__}, expected tensors by name (torch.save(network.state_dict(), path))')
+        raise _Foreign(f'holds a {type(content).__name__}, expected tensors by name (torch.save(network.state_dict(), '
+                       'path))')
     others = [name for name, value in content.items()
               if not isinstance(value, _Tensor) or not isinstance(name, str) or not name.isprintable()]
     if others:
@@ -198,7 +207,8 @@ def _dtype(kind, order='<'):
 
 
 def _array(tensor, stored, order):
-    """The numpy array, contiguous and in the machine's byte order, of a `_Tensor` in a storage of the bytes `stored`."""
+    """The numpy array, contiguous and in the machine's byte order, of a `_Tensor` in a storage of the bytes `stored`.
+    """
     storage, offset, shape, strides = tensor
     dtype = _dtype(storage.kind, order)
     if storage.start < 0 or storage.count < 0 or len(stored) % dtype.itemsize:
@@ -207,12 +217,14 @@ def _array(tensor, stored, order):
     # as_strided does not check its limits: the last element, which has the highest index, must lie inside.
     last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides))
     count = math.prod(shape)
-    if len(shape) != len(strides) or min((offset, *shape, *strides)) < 0 or count and (last >= len(data) or count > len(data)):
+    if len(shape) != len(strides) or min((offset, *shape, *strides)) < 0 or \
+            count and (last >= len(data) or count > len(data)):
         raise _Foreign(f'truncated: a tensor of shape {shape} reaches beyond its storage of {len(data)} elements')
     if not count:
         array = numpy.zeros(shape, dtype)
     else:
-        array = numpy.lib.stride_tricks.as_strided(data[offset:], shape, [stride * dtype.itemsize for stride in strides])
+        array = numpy.lib.stride_tricks.as_strided(data[offset:], shape,
+                                                   [stride * dtype.itemsize for stride in strides])
     if STORAGES[storage.kind] == 'bfloat16':
         return (array.astype(numpy.uint32, order='C') << 16).view(numpy.float32)
     return array.astype(dtype.newbyteorder('='), order='C')

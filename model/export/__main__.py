@@ -30,7 +30,8 @@ def export(kind, words):
     parser = _parser(kind, __doc__)
     default = {'onnx': 'spade.onnx', 'paddle': 'spade_inference'}[kind]
     parser.add_argument('--out', default=default, help=f'the file, or for paddle the folder, to write [{default}]')
-    for flag, help in (('half', 'weights in float16: half the size'), ('float', 'pictures float32 (N, C, H, W) in [-1, 1]'),
+    for flag, help in (('half', 'weights in float16: half the size'),
+                       ('float', 'pictures float32 (N, C, H, W) in [-1, 1]'),
                        ('force', 'replace what is there'), ('describe', 'print inputs, outputs and an example')):
         parser.add_argument(f'--{flag}', action='store_true', default=False, help=help)
     arguments = parser.parse_args(words)
@@ -42,7 +43,7 @@ def export(kind, words):
     opt, painter, folder = checkpoint(arguments)
     print(f'weights: the {painter.weights} ones of {folder}')
     names = ['generator'] + ['encoder'] * (painter.encoder is not None)
-    parts = {name: Exported(name, opt, painter, folder, getattr(arguments, 'float'), arguments.half) for name in names}
+    parts = {name: Exported(name, opt, painter, folder, arguments.float, arguments.half) for name in names}
     {'onnx': files.write_onnx, 'paddle': files.write_paddle}[kind](parts, out)
     if arguments.describe:
         describe([out])

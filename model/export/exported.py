@@ -1,4 +1,6 @@
-"""One network of a checkpoint, as it is exported: interface, constants and metadata, and a Painter to compare the file with."""
+"""One network of a checkpoint, as it is exported:
+interface, constants and metadata, and a Painter to compare the file with.
+"""
 import copy
 
 from model.export import verify
@@ -30,8 +32,9 @@ class Exported:
         self.painter = _rounded(painter, network, state) if half else painter
 
     def stages(self):
-        """What to write and compare in turn; the last is what stays. Pictures of grey levels are made before rounding first, since
-        rounding hides what is small, and of pictures without contrast everything."""
+        """What to write and compare in turn; the last is what stays. Pictures of grey levels are made before rounding
+        first, since rounding hides what is small, and of pictures without contrast everything.
+        """
         if self.interface.network == 'encoder' or self.interface.as_float:
             return [self]
         before = copy.copy(self)
@@ -39,14 +42,17 @@ class Exported:
         return [before, self]
 
     def compare(self, run, source):
-        """Run the file on several inputs and print how far it is from the checkpoint; InputError if more than rounding."""
+        """Run the file on several inputs and print how far it is from the checkpoint; InputError if more than rounding.
+        """
         if self.interface.network == 'generator':
             mean, worst = verify.compare_generator(run, self.interface, self.painter, source)
             when = 'before rounding' if self.interface.as_float else 'after rounding'
-            print(f'{source}: same pictures; {when} the difference is {mean:.3g} grey levels in the mean, {worst:.3g} at most')
+            print(f'{source}: same pictures; {when} the difference is {mean:.3g} grey levels in the mean, {worst:.3g} '
+                  'at most')
         else:
             mean, worst = verify.compare_encoder(run, self.painter, source)
-            print(f'{source}: same styles; the difference is {mean:.3g} of their scale in the mean, {worst:.3g} at most')
+            print(f'{source}: same styles; the difference is {mean:.3g} of their scale in the mean, {worst:.3g} at '
+                  'most')
 
 
 def _rounded(painter, network, state):

@@ -1,6 +1,7 @@
 """Exported files: written whole and proven, or not there; read; held against a checkpoint.
 
-`out` is an .onnx file, with a style encoder as a second one beside it, or a folder of Paddle Inference with metadata.json.
+`out` is an .onnx file, with a style encoder as a second one beside it, or a folder of Paddle Inference with
+metadata.json.
 """
 import contextlib
 import json
@@ -40,12 +41,15 @@ def refuse_existing(paths, force, as_folder):
         try:
             networks, _ = read(path)
         except InputError:
-            raise InputError(f'{path} holds other files than an export (no metadata.json of one): name another --out' if as_folder
-                             else f'{path} is no export, which is all that --force replaces: name another --out') from None
+            raise InputError(f'{path} holds other files than an export (no metadata.json of one): name another --out'
+                             if as_folder
+                             else f'{path} is no export, which is all that --force replaces: name another '
+                             '--out') from None
         own = {'metadata.json', *(name + ending for name in networks for ending in inference.ENDINGS)}
         others = sorted(name for name in os.listdir(path) if name not in own) if as_folder else []
         if others:
-            raise InputError(f'{path} holds other files than an export, {others[0]}: move them away, or name another --out')
+            raise InputError(f'{path} holds other files than an export, {others[0]}: move them away, or name another '
+                             '--out')
 
 
 # ---- Writing: parts is a dict of network -> Exported
@@ -58,7 +62,8 @@ def write_onnx(parts, out):
         for name, part in parts.items():
             for stage in part.stages():
                 with open(unfinished[name], 'wb') as file:
-                    file.write(model_of(stage.interface, stage.opt, stage.constants, stage.metadata).SerializeToString())
+                    file.write(model_of(stage.interface, stage.opt, stage.constants,
+                                        stage.metadata).SerializeToString())
                 stage.compare(verify.onnx_runner(unfinished[name]), paths[name])
     print('\n'.join(f'written: {path}, {os.path.getsize(path) / 1e6:.1f} MB' for path in paths.values()))
 
@@ -117,8 +122,10 @@ def read(path):
 def _check_entries(path, name, entries):
     """InputError unless these are the metadata of network `name` that `export` writes (metadata_of)."""
     if name not in ('generator', 'encoder') or not set(WRITTEN) <= set(entries) or entries['network'] != name or \
-            not {entries['float'], entries['half']} <= {'true', 'false'} or entries.get('weights', 'last') not in WEIGHTS:
-        raise InputError(f'{path}: its metadata was written by another program, or is damaged: no export of this project')
+            not {entries['float'], entries['half']} <= {'true', 'false'} or \
+                entries.get('weights', 'last') not in WEIGHTS:
+        raise InputError(f'{path}: its metadata was written by another program, or is damaged: no export of this '
+                         'project')
     options_of(path, entries)
 
 
@@ -135,12 +142,14 @@ def options_of(path, entries):
 # ---- Checking
 
 def check(path, part, entries, model):
-    """Hold one network of an existing file, as `read` gave it, against the checkpoint's `part`: all that it says and holds, then
-    pictures."""
+    """Hold one network of an existing file, as `read` gave it, against the checkpoint's `part`:
+    all that it says and holds, then pictures.
+    """
     name = part.interface.network
     if entries['weights_sha256'] != part.metadata['weights_sha256']:
-        raise InputError(f'{path}: {name} was exported from other weights than the checkpoint\'s: epoch {entries["epoch"]:.40} there, '
-                         f'{part.metadata["epoch"]} here; export again, or name its checkpoint')
+        raise InputError(f'{path}: {name} was exported from other weights than the checkpoint\'s: epoch '
+                         f'{entries["epoch"]:.40} there, {part.metadata["epoch"]} here; export again, or name its '
+                         'checkpoint')
     _check_metadata(path, part, entries)
     if model is None:
         _check_program(path, part, entries)
@@ -153,14 +162,16 @@ def check(path, part, entries, model):
 def _check_metadata(path, part, entries):
     """Every entry is the checkpoint's, but the version that wrote it and settings that shape no network."""
     options = options_of(path, entries)
-    differ = [f'{name} {getattr(options, name)}' for name in OPT.network_fields() if getattr(options, name) != getattr(part.opt, name)]
+    differ = [f'{name} {getattr(options, name)}'
+              for name in OPT.network_fields() if getattr(options, name) != getattr(part.opt, name)]
     expected = {name: value for name, value in part.metadata.items() if name not in ('options', 'version')}
     found = {name: value for name, value in entries.items() if name not in ('options', 'version', 'files_sha256')}
     found.setdefault('weights', part.metadata['weights'])   # which earlier versions did not write
     differ += [f'{name} {found.get(name, "missing"):.60}' for name in sorted({*expected, *found})
                if found.get(name) != expected.get(name)]
     if differ:
-        raise InputError(f'{path}: its metadata is not the checkpoint\'s: {ascii(", ".join(differ))[1:-1]:.300}; {AGAIN}')
+        raise InputError(f'{path}: its metadata is not the checkpoint\'s: {ascii(", ".join(differ))[1:-1]:.300}; '
+                         f'{AGAIN}')
 
 
 def _check_model(path, model, part):
@@ -173,23 +184,25 @@ def _check_model(path, model, part):
         raise InputError(f'{path}: damaged: {ascii(named)[1:-1]} is missing or should not be there; {AGAIN}')
     for name, array in weights.items():
         if array.shape != found[name].shape or array.dtype != found[name].dtype:
-            raise InputError(f'{path}: damaged: {name} is {found[name].dtype} {found[name].shape}, expected {array.dtype} '
-                             f'{array.shape}')
-        bits = [np.ascontiguousarray(values).reshape(-1).view(np.uint8).reshape(array.size, -1) for values in (array, found[name])]
+            raise InputError(f'{path}: damaged: {name} is {found[name].dtype} {found[name].shape}, expected '
+                             f'{array.dtype} {array.shape}')
+        bits = [np.ascontiguousarray(values).reshape(-1).view(np.uint8).reshape(array.size, -1)
+                for values in (array, found[name])]
         different = int((bits[0] != bits[1]).any(1).sum())
         if different:
             raise InputError(f'{path}: damaged: {name} differs in {different} of {array.size} values; {AGAIN}')
-    nodes = [[node.SerializeToString(deterministic=True) for node in graph.node] for graph in (expected.graph, model.graph)]
+    nodes = [[node.SerializeToString(deterministic=True) for node in graph.node]
+             for graph in (expected.graph, model.graph)]
     if nodes[0] != nodes[1]:
         count = sum(node not in set(nodes[0]) for node in nodes[1])
-        raise InputError(f'{path}: altered, or exported by another version: {count} of its {len(nodes[1])} operators are none of the '
-                         f'{len(nodes[0])} that this version writes; {AGAIN}')
+        raise InputError(f'{path}: altered, or exported by another version: {count} of its {len(nodes[1])} operators '
+                         f'are none of the {len(nodes[0])} that this version writes; {AGAIN}')
     for whole in (expected, model):     # what is compared above, and what may differ
         del whole.graph.node[:], whole.graph.initializer[:], whole.metadata_props[:]
         whole.producer_version = ''
     if expected.SerializeToString(deterministic=True) != model.SerializeToString(deterministic=True):
-        raise InputError(f'{path}: altered, or exported by another version: its inputs, outputs or versions are not those that this '
-                         f'version writes; {AGAIN}')
+        raise InputError(f'{path}: altered, or exported by another version: its inputs, outputs or versions are not '
+                         f'those that this version writes; {AGAIN}')
 
 
 def _check_program(path, part, entries):
@@ -200,8 +213,8 @@ def _check_program(path, part, entries):
         expected = inference.digests(folder, name)
     for file, digest in inference.digests(path, name).items():
         if digest != expected.get(file):
-            raise InputError(f'{os.path.join(path, file)}: damaged or altered, or exported by another version of this project or of '
-                             f'Paddle than {paddle.__version__}; {AGAIN}')
+            raise InputError(f'{os.path.join(path, file)}: damaged or altered, or exported by another version of this '
+                             f'project or of Paddle than {paddle.__version__}; {AGAIN}')
     told = json_file.parsed(entries.get('files_sha256', '{}'), ENTRIES, f'{path}: files_sha256 in its metadata', AGAIN)
     if told != expected:
         raise InputError(f'{path}: files_sha256 in its metadata is not of its files; {AGAIN}')

@@ -1,4 +1,6 @@
-"""Weights of a trained network -> the constants of an exported one: spectral norms and running statistics are folded away."""
+"""Weights of a trained network -> the constants of an exported one:
+spectral norms and running statistics are folded away.
+"""
 import hashlib
 
 import numpy as np
@@ -11,7 +13,8 @@ from model.weights import as_arrays
 def plain_state(network, half=False):
     """State dict (numpy, float32) that the same network has without spectral norm; half: weights rounded to float16.
 
-    The division takes place in float32 by one float32 number, so that the same checkpoint gives the same bits everywhere.
+    The division takes place in float32 by one float32 number, so that the same checkpoint gives the same bits
+    everywhere.
     """
     state, plain = as_arrays(network.state_dict()), {}
     for name, value in state.items():

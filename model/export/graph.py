@@ -61,7 +61,8 @@ class GraphOperators:
         mean = self.spatial_mean(f'{name}.mean', x)
         centred = self.subtract(f'{name}.centred', x, mean)
         variance = self.spatial_mean(f'{name}.variance', self.multiply(f'{name}.squares', centred, centred))
-        deviation = self.node('Sqrt', f'{name}.deviation', [self.add(f'{name}.stable', variance, self.scalar('epsilon', EPSILON))])
+        deviation = self.node('Sqrt', f'{name}.deviation',
+                              [self.add(f'{name}.stable', variance, self.scalar('epsilon', EPSILON))])
         return self.divide(name, centred, deviation)
 
     def doubled(self, name, x):
@@ -69,7 +70,8 @@ class GraphOperators:
                          coordinate_transformation_mode='asymmetric', nearest_mode='floor')
 
     def gelu(self, name, x):
-        erf = self.node('Erf', f'{name}.erf', [self.multiply(f'{name}.scaled', x, self.scalar('gelu.factor', 0.5 ** 0.5))])
+        erf = self.node('Erf', f'{name}.erf',
+                        [self.multiply(f'{name}.scaled', x, self.scalar('gelu.factor', 0.5 ** 0.5))])
         whole = self.multiply(f'{name}.twice', x, self.add(f'{name}.shifted', erf, self.scalar('gelu.one', 1)))
         return self.multiply(name, whole, self.scalar('gelu.half', 0.5))
 
@@ -109,7 +111,8 @@ class GraphOperators:
         return self.node('Round', name, [x])
 
     def clip(self, name, x, lowest, highest):
-        return self.node('Clip', name, [x, self.scalar(f'{name}.lowest', lowest), self.scalar(f'{name}.highest', highest)])
+        return self.node('Clip', name,
+                         [x, self.scalar(f'{name}.lowest', lowest), self.scalar(f'{name}.highest', highest)])
 
     # ---- Logic and shape
 

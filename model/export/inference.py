@@ -16,8 +16,8 @@ from runtime.errors import InputError
 class PaddleOperators(nn.Layer):
     """The operators of GraphOperators (graph.py) on Paddle's tensors; a layer, so that jit.save keeps its constants.
 
-    Those that oneDNN inside Paddle Inference gets wrong, or crashes at, are written out: nearest and bilinear resizing, batch
-    norm without parameters, leaky ReLU behind a convolution.
+    Those that oneDNN inside Paddle Inference gets wrong, or crashes at, are written out: nearest and bilinear resizing,
+    batch norm without parameters, leaky ReLU behind a convolution.
     """
 
     def __init__(self, interface, opt, constants):
@@ -148,8 +148,10 @@ def save(interface, opt, constants, folder):
         warnings.simplefilter('ignore')     # what Paddle advises of its own code
         layer = PaddleOperators(interface, opt, constants)
         layer.eval()
-        specs = [paddle.static.InputSpec([None, *shape], kind, name) for name, (kind, shape) in interface.inputs.items()]
-        paddle.jit.save(paddle.jit.to_static(layer, input_spec=specs, full_graph=True), os.path.join(folder, interface.network))
+        specs = [paddle.static.InputSpec([None, *shape], kind, name)
+                 for name, (kind, shape) in interface.inputs.items()]
+        paddle.jit.save(paddle.jit.to_static(layer, input_spec=specs, full_graph=True),
+                        os.path.join(folder, interface.network))
     program, weights = program_of(folder, interface.network), os.path.join(folder, f'{interface.network}.pdiparams')
     whole = os.path.getsize(weights) >= sum(array.nbytes for array in constants.values())
     if program.endswith('.json'):

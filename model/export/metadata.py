@@ -1,4 +1,5 @@
-"""What an exported file says of itself, and how it is shown: where its weights come from, inputs, outputs, an example."""
+"""What an exported file says of itself, and how it is shown: where its weights come from, inputs, outputs, an example.
+"""
 import contextlib
 import json
 import os
@@ -21,9 +22,10 @@ def metadata_of(interface, opt, folder, constants, half, weights):
     class_names and class_colours only if the folder holds classes.json.
     """
     epoch = epoch_of(folder)
-    entries = dict(project='SPADE-Paddle', version=__version__, network=interface.network, float=json.dumps(interface.as_float),
-                   half=json.dumps(half), options=json.dumps(opt.as_dict()), epoch=UNKNOWN if epoch is None else str(epoch), licence=_licence(folder),
-                   weights=weights, weights_sha256=digest(constants))
+    entries = dict(project='SPADE-Paddle', version=__version__, network=interface.network,
+                   float=json.dumps(interface.as_float),
+                   half=json.dumps(half), options=json.dumps(opt.as_dict()), epoch=UNKNOWN if epoch is None
+                   else str(epoch), licence=_licence(folder), weights=weights, weights_sha256=digest(constants))
     with contextlib.suppress(FileNotFoundError):
         found = json_file.read(os.path.join(folder, 'classes.json'), CLASSES, 'mend it or remove it', largest=1 << 26)
         entries.update(class_names=json.dumps(found['names']), class_colours=json.dumps(found['colours']))
@@ -47,7 +49,8 @@ def _licence(folder):
 def description(path, interface, entries, opt):
     """Lines of --describe: what the file takes and gives, and an example that runs where label.png is."""
     meanings = {
-        'label': f'class ids 0 .. {opt.label_nc - 1}' + (', 255 for unlabelled pixels' if opt['contain_dontcare_label'] else '')
+        'label': f'class ids 0 .. {opt.label_nc - 1}' +
+        (', 255 for unlabelled pixels' if opt['contain_dontcare_label'] else '')
                  + '; any other number counts as no class',
         'instance': 'instance ids of any range; only where neighbours differ matters',
         'z': 'style: standard normal numbers, or mu of the style encoder', 'photo': 'RGB, resized to this size',
@@ -62,15 +65,18 @@ def description(path, interface, entries, opt):
 
 
 def example(path, interface, seed):
-    """Lines of Python that paint label.png (and instance.png), or encode photo.png; numpy, Pillow and the runtime only."""
+    """Lines of Python that paint label.png (and instance.png), or encode photo.png; numpy, Pillow and the runtime only.
+    """
     of_onnx = path.endswith('.onnx')
-    lines = ['import numpy as np', 'from PIL import Image', 'import onnxruntime' if of_onnx else 'from paddle import inference', '']
+    lines = ['import numpy as np', 'from PIL import Image', 'import onnxruntime' if of_onnx
+             else 'from paddle import inference', '']
     feeds = []
     for name, (_, shape) in interface.inputs.items():
         if name == 'z':
             feeds.append(f"'z': np.random.default_rng([{seed}]).standard_normal((1, {shape[0]})).astype(np.float32)")
         elif name == 'photo':
-            lines += [f"photo = Image.open('photo.png').convert('RGB').resize({(shape[1], shape[0])}, Image.Resampling.BICUBIC)"]
+            lines += [f"photo = Image.open('photo.png').convert('RGB').resize({(shape[1], shape[0])}, "
+                      "Image.Resampling.BICUBIC)"]
             feeds.append("'photo': np.array(photo)[None]")
         else:
             lines += [f"{name} = Image.open('{name}.png').resize({(shape[1], shape[0])}, Image.Resampling.NEAREST)"]
@@ -86,11 +92,13 @@ def example(path, interface, seed):
                   'for name, values in inputs.items():',
                   '    predictor.get_input_handle(name).copy_from_cpu(values)',
                   'predictor.run()',
-                  'outputs = [predictor.get_output_handle(name).copy_to_cpu() for name in predictor.get_output_names()]']
+                  'outputs = [predictor.get_output_handle(name).copy_to_cpu() for name in '
+                  'predictor.get_output_names()]']
     if interface.network == 'encoder':
         return lines + ['mu, logvar = outputs', 'print(mu)']
     picture = 'outputs[0][0]'
     if interface.as_float:
-        lines.append('levels = np.clip(np.rint((outputs[0][0].transpose(1, 2, 0) + 1) * 127.5), 0, 255).astype(np.uint8)')
+        lines.append('levels = np.clip(np.rint((outputs[0][0].transpose(1, 2, 0) + 1) * 127.5), 0, '
+                     '255).astype(np.uint8)')
         picture = 'levels'
     return lines + [f"Image.fromarray({picture}).save('picture.png')"]

@@ -1,6 +1,7 @@
 """Generator and style encoder as exported: one forward, written in operators that ONNX and Paddle both have.
 
-`ops` is GraphOperators (graph.py) or PaddleOperators (inference.py). The first argument of each of its methods names the
+`ops` is GraphOperators (graph.py) or PaddleOperators (inference.py). The first argument of each of its methods names
+the
 result: the node in the ONNX file.
 """
 import numpy as np
@@ -16,7 +17,8 @@ def input_names(opt):
 
 
 def generator(ops, opt, as_float, label, instance=None, z=None):
-    """label, instance int32 (N, H, W), z (N, z_dim) -> uint8 (N, H, W, 3), or as_float (N, output_nc, H, W) in [-1, 1]."""
+    """label, instance int32 (N, H, W), z (N, z_dim) -> uint8 (N, H, W, 3), or as_float (N, output_nc, H, W) in [-1, 1].
+    """
     size, maps = opt.latent_size, _Maps(ops, opt, label, instance)
     if opt.use_vae:
         features = ops.add('fc', ops.matmul('fc.product', z, ops.weight('fc.weight')), ops.weight('fc.bias'))
@@ -25,7 +27,8 @@ def generator(ops, opt, as_float, label, instance=None, z=None):
         x = ops.convolution('fc', maps.one_hot(size), 1, 1)
     x = _block(ops, opt, 'head_0', x, maps, size)
     doubled = {'G_middle_1': opt.num_upsampling_layers != 'normal'}
-    blocks = ['G_middle_0', 'G_middle_1', 'up_0', 'up_1', 'up_2', 'up_3'] + ['up_4'] * (opt.num_upsampling_layers == 'most')
+    blocks = ['G_middle_0', 'G_middle_1', 'up_0', 'up_1', 'up_2',
+              'up_3'] + ['up_4'] * (opt.num_upsampling_layers == 'most')
     for name in blocks:
         if doubled.get(name, True):
             x, size = ops.doubled(f'{name}.doubled', x), (2 * size[0], 2 * size[1])
@@ -38,7 +41,8 @@ def generator(ops, opt, as_float, label, instance=None, z=None):
 
 def encoder(ops, opt, photo):
     """photo uint8 (N, H, W, 3) at the picture's size -> mu, logvar, each (N, z_dim) (model/vae_encoder.py)."""
-    scaled = ops.multiply('photo.scaled', ops.cast('photo.float', photo, 'float32'), ops.scalar('photo.factor', 2 / 255))
+    scaled = ops.multiply('photo.scaled', ops.cast('photo.float', photo, 'float32'),
+                          ops.scalar('photo.factor', 2 / 255))
     x = ops.transpose('photo.planes', ops.add('photo.normalized', scaled, ops.scalar('photo.shift', -1)), [0, 3, 1, 2])
     if opt.picture_size != (INPUT_SIZE, INPUT_SIZE):
         x = ops.matmul('resize.down', ops.weight('resize.rows'), x)
@@ -50,7 +54,8 @@ def encoder(ops, opt, photo):
             x = _normalized(ops, f'{name}.1', x, norm)
         x = _activated(ops, opt, f'{name}.activation', x)
     x = ops.reshape('flat', x, [-1, 8 * opt.ngf * (INPUT_SIZE // 2 ** 6) ** 2])
-    return [ops.add(result, ops.matmul(f'{layer}.product', x, ops.weight(f'{layer}.weight')), ops.weight(f'{layer}.bias'))
+    return [ops.add(result, ops.matmul(f'{layer}.product', x, ops.weight(f'{layer}.weight')),
+                    ops.weight(f'{layer}.bias'))
             for result, layer in (('mu', 'fc_mu'), ('logvar', 'fc_var'))]
 
 
@@ -150,7 +155,8 @@ def _attended(ops, opt, name, x, size):
                             ops.scalar(f'{name}.simam.factor', 4 * pixels / max(pixels - 1, 1)))
     energy = ops.divide(f'{name}.simam.energy', squares,
                         ops.add(f'{name}.simam.regularized', variance, ops.scalar('simam.lambda', 4 * SIMAM_LAMBDA)))
-    weight = ops.sigmoid(f'{name}.simam.weight', ops.add(f'{name}.simam.shifted', energy, ops.scalar('simam.half', 0.5)))
+    weight = ops.sigmoid(f'{name}.simam.weight',
+                         ops.add(f'{name}.simam.shifted', energy, ops.scalar('simam.half', 0.5)))
     return ops.multiply(f'{name}.simam', x, weight)
 
 

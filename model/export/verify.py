@@ -53,7 +53,9 @@ def paddle_runner(program, onednn=True):
 
 
 def maps(opt):
-    """(N, H, W) int32 label and instance maps to try: up to four of the validation set, then drawn ones, flat to random."""
+    """(N, H, W) int32 label and instance maps to try:
+    up to four of the validation set, then drawn ones, flat to random.
+    """
     rng, (height, width) = np.random.default_rng(0), opt.picture_size
     found = _validation_maps(opt)
     for cells in (1, 5, max(height, width)):
@@ -67,7 +69,8 @@ def maps(opt):
 
 
 def _validation_maps(opt):
-    """Maps in dataroot's val_label and val_inst that these options can read; none is no error, since drawn ones follow."""
+    """Maps in dataroot's val_label and val_inst that these options can read; none is no error, since drawn ones follow.
+    """
     found = []
     for path in sorted(glob.glob(os.path.join(opt.dataroot, 'val_label', '*.png')))[:4]:
         label, instance = (_ids(place, opt) for place in (path, path.replace('val_label', 'val_inst')))
@@ -87,13 +90,16 @@ def _ids(path, opt):
 
 
 def compare_generator(run, interface, painter, source):
-    """(mean, maximum) of the differences in grey levels from Painter's pictures; InputError if they are more than rounding."""
+    """(mean, maximum) of the differences in grey levels from Painter's pictures;
+    InputError if they are more than rounding.
+    """
     opt, rng, worst, total, seen = painter.opt, np.random.default_rng(1), 0.0, 0.0, 0
     label, instance = maps(opt)
     start = 0
     while start < len(label):
         part = slice(start, start + BATCHES[seen % 2])
-        feeds = dict(label=label[part], instance=instance[part], z=rng.standard_normal((len(label[part]), opt.z_dim)).astype('f4'))
+        feeds = dict(label=label[part], instance=instance[part],
+                     z=rng.standard_normal((len(label[part]), opt.z_dim)).astype('f4'))
         feeds = {name: np.ascontiguousarray(feeds[name]) for name in interface.inputs}
         semantics = SemanticMap(feeds['label'], feeds.get('instance'), opt)
         expected = painter.paint(semantics, z=feeds.get('z')).numpy()
@@ -105,15 +111,19 @@ def compare_generator(run, interface, painter, source):
             difference, limit = np.abs(picture - levels), 1.0
         mean = float(difference.mean())
         if not difference.max() <= limit or not (interface.as_float or mean <= 2 * 127.5 * TOLERANCE):
-            raise InputError(f'{source}: gives other pictures than the checkpoint: {float(difference.max()):.4g} grey levels at '
-                             f'most, {mean:.4g} in the mean; rounding explains {limit:.4g} and {2 * 127.5 * TOLERANCE:.4g}')
-        worst, total, seen, start = max(worst, float(difference.max())), total + mean, seen + 1, start + BATCHES[seen % 2]
+            raise InputError(f'{source}: gives other pictures than the checkpoint: {float(difference.max()):.4g} grey '
+                             f'levels at most, {mean:.4g} in the mean; rounding explains {limit:.4g} and '
+                             f'{2 * 127.5 * TOLERANCE:.4g}')
+        worst, total, seen, start = max(worst,
+                                        float(difference.max())), total + mean, seen + 1, start + BATCHES[seen % 2]
     return total / seen, worst
 
 
 @paddle.no_grad()
 def compare_encoder(run, painter, source):
-    """(mean, maximum) of the differences of mu and logvar from the encoder's, as shares of their scale; InputError as above."""
+    """(mean, maximum) of the differences of mu and logvar from the encoder's, as shares of their scale;
+    InputError as above.
+    """
     encoder, (height, width) = painter.encoder, painter.opt.picture_size
     photos = np.random.default_rng(2).integers(0, 256, (3, height, width, 3)).astype(np.uint8)
     encoder.eval()
@@ -125,5 +135,6 @@ def compare_encoder(run, painter, source):
             worst = max(worst, float(difference.max()))
             means.append(float(difference.mean()))
     if not worst <= TOLERANCE:
-        raise InputError(f'{source}: gives other styles than the checkpoint: {worst:.4g} of their scale, allowed {TOLERANCE}')
+        raise InputError(f'{source}: gives other styles than the checkpoint: {worst:.4g} of their scale, allowed '
+                         f'{TOLERANCE}')
     return float(np.mean(means)), worst

@@ -1,7 +1,7 @@
 """CPU kernels in C++: convolutions over the oneDNN inside Paddle's wheel, and SPADE on label windows.
 
-They are compiled on first use, with the machine's g++, into the user's cache folder, and called through ctypes: no Paddle
-header, so a build takes two seconds and fits every Paddle version. Where that fails, plain Paddle takes over.
+They are compiled on first use, with the machine's g++, into the user's cache folder, and called through ctypes: no
+Paddle header, so a build takes two seconds and fits every Paddle version. Where that fails, plain Paddle takes over.
 """
 import atexit
 import contextlib
@@ -30,8 +30,8 @@ def kernels():
     try:
         library = ctypes.CDLL(_built())
     except (OSError, subprocess.SubprocessError, _Unavailable) as error:
-        print(f'CPU kernels: not available ({error}); plain Paddle instead: the same results to rounding, several times slower',
-              file=sys.stderr, flush=True)
+        print(f'CPU kernels: not available ({error}); plain Paddle instead: the same results to rounding, several '
+              'times slower', file=sys.stderr, flush=True)
         return None
     library.spade_convolution.restype = ctypes.c_int
     library.spade_distinct.restype = library.spade_kept_bytes.restype = ctypes.c_int64
@@ -54,7 +54,8 @@ def in_use(opt, x=None):
 
 
 def return_free_memory():
-    """Give the pages between those in use back to the system: else one phase's peak comes on top of what the last one left.
+    """Give the pages between those in use back to the system:
+    else one phase's peak comes on top of what the last one left.
 
     Only where the process holds more than it ever did after doing so, since pages that come back cost time.
     """
@@ -78,7 +79,8 @@ def has_bfloat16():
     """Whether this processor has bfloat16 units; a line of warning, once, if not."""
     found = any(flag in _processor_flags().split() for flag in ('avx512_bf16', 'amx_bf16'))
     if not found:
-        print('cpu_precision bfloat16: this processor has no units for it; float32 instead', file=sys.stderr, flush=True)
+        print('cpu_precision bfloat16: this processor has no units for it; float32 instead', file=sys.stderr,
+              flush=True)
     return found
 
 
@@ -123,10 +125,12 @@ def _compile(sources, onednn, path):
     os.close(descriptor)
     try:
         libraries = os.path.dirname(onednn)
-        command = [compiler, *FLAGS, *sources, '-o', unfinished, f'-L{libraries}', '-l:libdnnl.so.3', f'-Wl,-rpath,{libraries}']
+        command = [compiler, *FLAGS, *sources, '-o', unfinished, f'-L{libraries}', '-l:libdnnl.so.3',
+                   f'-Wl,-rpath,{libraries}']
         result = subprocess.run(command, capture_output=True, text=True, timeout=300)
         if result.returncode:
-            errors = [line for line in result.stderr.splitlines() if 'error' in line] or result.stderr.splitlines() or ['?']
+            errors = [line for line in result.stderr.splitlines() if 'error' in line] or \
+                result.stderr.splitlines() or ['?']
             raise _Unavailable(f'{compiler}: {errors[0]}')
         with open(unfinished, 'r+b') as file:
             file.write(hashlib.sha256(file.read()).digest())    # behind the code, where the loader does not look
@@ -140,7 +144,9 @@ def _compile(sources, onednn, path):
 
 
 def _cache_folder():
-    """A folder that nobody else can write: in the user's cache, else in the system's temporary one, else for this process alone."""
+    """A folder that nobody else can write:
+    in the user's cache, else in the system's temporary one, else for this process alone.
+    """
     for folder in (os.path.join(os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache'), 'spade-paddle'),
                    os.path.join(tempfile.gettempdir(), f'spade-paddle-{os.geteuid()}')):
         with contextlib.suppress(OSError):

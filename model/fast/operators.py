@@ -1,4 +1,6 @@
-"""The C++ kernels as differentiable operators on float32 CPU tensors. Plain formulas of each stand in tests/model/test_kernels.py."""
+"""The C++ kernels as differentiable operators on float32 CPU tensors.
+Plain formulas of each stand in tests/model/test_kernels.py.
+"""
 import ctypes
 from dataclasses import dataclass
 
@@ -25,22 +27,26 @@ class SingularValue:
 
 
 def singular_value(weight, u, v, advance):
-    """SingularValue of `weight` from u (O) and v (C * k * k); advance: one power iteration updates both first, in place."""
+    """SingularValue of `weight` from u (O) and v (C * k * k);
+    advance: one power iteration updates both first, in place.
+    """
     sigma = _call('spade_singular_value', weight, weight.shape[0], v.shape[0], u, v, advance)
     return SingularValue(sigma, u.clone(), v.clone())
 
 
 class Convolution(PyLayer):
-    """conv2d of x (N, C, H, W) with weight (O, C, k, k) and bias (O) or None; stride and padding alike in both directions.
+    """conv2d of x (N, C, H, W) with weight (O, C, k, k) and bias (O) or None;
+    stride and padding alike in both directions.
 
-    singular: divides by this SingularValue of the weight; the quotient is never a tensor. recompute: computes x again in backward,
-    so that x is not kept; SPADE's outputs would be half of a step's memory.
+    singular: divides by this SingularValue of the weight; the quotient is never a tensor. recompute: computes x again
+    in backward, so that x is not kept; SPADE's outputs would be half of a step's memory.
     """
 
     @staticmethod
     def forward(ctx, x, weight, bias, stride, padding, bfloat16, singular=None, recompute=None):
         x, weight = x.contiguous(), weight.contiguous()
-        ctx.saved, ctx.wanted, ctx.singular = (recompute or x, weight), [not t.stop_gradient for t in (x, weight)], singular
+        ctx.saved, ctx.wanted, ctx.singular = (recompute or x, weight), [not t.stop_gradient
+                                                                         for t in (x, weight)], singular
         ctx.biased, ctx.shape = bias is not None, _shape(x, weight, stride, (padding, padding), 1, bfloat16)
         y = _empty_result(ctx.shape)
         _convolve(FORWARD, ctx.shape, x, weight, y, bias, singular)
@@ -59,7 +65,8 @@ class Convolution(PyLayer):
             _convolve(BACKWARD_WEIGHTS, ctx.shape, dy, x() if callable(x) else x, dweight, dbias)
             if ctx.singular is not None:
                 u, v, sigma = ctx.singular.u, ctx.singular.v, ctx.singular.sigma
-                _call('spade_spectral_norm_backward', weight, u.shape[0], v.shape[0], u, v, ctypes.c_double(sigma), dweight)
+                _call('spade_spectral_norm_backward', weight, u.shape[0], v.shape[0], u, v, ctypes.c_double(sigma),
+                      dweight)
         if weight.size >= RETURN_AFTER_WEIGHT:
             return_free_memory()
         return (dx, dweight, dbias) if ctx.biased else (dx, dweight)
@@ -153,8 +160,8 @@ class WindowProduct(PyLayer):
         if k not in (9, 25):
             raise ValueError(f'windows of {k} places: the kernel has 9 (3 x 3) and 25 (5 x 5)')
         table = paddle.empty([2 * gamma.shape[0], rows])
-        _call('spade_window_product', hidden, windows, gamma, gamma_bias, beta, beta_bias, table, rows, k, hidden.shape[1],
-              gamma.shape[0])
+        _call('spade_window_product', hidden, windows, gamma, gamma_bias, beta, beta_bias, table, rows, k,
+              hidden.shape[1], gamma.shape[0])
         ctx.saved, ctx.windows = (hidden, gamma, beta), windows
         return table
 
@@ -163,8 +170,8 @@ class WindowProduct(PyLayer):
         (hidden, gamma, beta), (rows, k) = _pop_saved(ctx), ctx.windows.shape
         out = gamma.shape[0]
         dhidden, dweight, dbias = paddle.empty(hidden.shape), paddle.empty([2, *gamma.shape]), paddle.empty([2, out])
-        _call('spade_window_product_backward', hidden, ctx.windows, gamma, beta, dtable, dhidden, dweight, dbias, rows, k,
-              hidden.shape[1], out, hidden.shape[0])
+        _call('spade_window_product_backward', hidden, ctx.windows, gamma, beta, dtable, dhidden, dweight, dbias, rows,
+              k, hidden.shape[1], out, hidden.shape[0])
         return dhidden, dweight[0], dbias[0], dweight[1], dbias[1]
 
 
@@ -178,10 +185,11 @@ def mean_and_variance(x, per_image):
 
 @dataclass(frozen=True)
 class Statistics:
-    """Mean and 1 / standard deviation that Modulate normalizes by, (C), or (N * C) per_image; they have no gradient of their own.
+    """Mean and 1 / standard deviation that Modulate normalizes by, (C), or (N * C) per_image;
+    they have no gradient of their own.
 
-    count: number of values behind each, if they are x's own statistics, through which x's gradient then passes (synchronized: a
-    tensor, over all ranks); None for running statistics.
+    count: number of values behind each, if they are x's own statistics, through which x's gradient then passes
+    (synchronized: a tensor, over all ranks); None for running statistics.
     """
     mean: paddle.Tensor
     scale: paddle.Tensor
@@ -196,8 +204,8 @@ def modulated(x, table, pixel, statistics, slope, inplace=False):
         return_free_memory()
     x, (n, channels, height, width) = x.contiguous(), x.shape
     y = x if inplace else paddle.empty(x.shape)
-    _call('spade_modulate', x, statistics.mean, statistics.scale, table, pixel, y, n, channels, height * width, table.shape[-1],
-          statistics.per_image, slope)
+    _call('spade_modulate', x, statistics.mean, statistics.scale, table, pixel, y, n, channels, height * width,
+          table.shape[-1], statistics.per_image, slope)
     return y
 
 
@@ -226,22 +234,25 @@ class Modulate(PyLayer):
             means = (distributed.all_reduce(paddle.to_tensor(sums)) / own.count).numpy()
         else:
             means = sums / own.count
-        _call('spade_normalize_backward', x, own.mean, own.scale, *means.astype(np.float32), dx, n, channels, height * width,
-              own.per_image)
+        _call('spade_normalize_backward', x, own.mean, own.scale, *means.astype(np.float32), dx, n, channels,
+              height * width, own.per_image)
         if x.size >= RETURN_AFTER:
             return_free_memory()
         return dx, dtable
 
 
 def follow(averages, values, shares):
-    """average += share * (value - average), in place, for lists of float32 tensors, without gradient; share 1 copies."""
+    """average += share * (value - average), in place, for lists of float32 tensors, without gradient; share 1 copies.
+    """
     addresses = [np.array([tensor.data_ptr() for tensor in tensors]) for tensors in (averages, values)]
     counts = np.array([int(tensor.size) for tensor in values])
     _call('spade_follow', *addresses, counts, np.array(shares, np.float32), len(counts))
 
 
 def distinct(keys):
-    """np.unique with inverse: (sorted distinct values, int64; each key's position among them, int32, in the shape of keys)."""
+    """np.unique with inverse: (sorted distinct values, int64; each key's position among them, int32, in the shape of
+    keys).
+    """
     keys = np.ascontiguousarray(keys, np.int64)
     values, position = np.empty(keys.size, np.int64), np.empty(keys.shape, np.int32)
     count = _call('spade_distinct', keys, keys.size, values, position)

@@ -1,4 +1,6 @@
-"""SPADE on the CPU kernels: normalization, modulation and activation in one pass, recomputed in backward instead of kept."""
+"""SPADE on the CPU kernels: normalization, modulation and activation in one pass,
+recomputed in backward instead of kept.
+"""
 import functools
 
 import paddle
@@ -10,8 +12,8 @@ from model.normalization import EPSILON
 
 
 def spade_convolution(spade, convolution, x, semantics, activated, inplace):
-    """convolution(activation(spade(x, semantics))); activated: with the activation; inplace: x is overwritten if no gradient is
-    needed.
+    """convolution(activation(spade(x, semantics))); activated: with the activation;
+    inplace: x is overwritten if no gradient is needed.
     """
     opt = spade.opt
     windows = spade.windows(semantics, x.shape[2:])

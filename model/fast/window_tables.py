@@ -9,7 +9,9 @@ from model.fast import in_use, operators
 
 
 def modulation(spade, windows, semantics):
-    """gamma, beta (N, channels, H, W) of a SPADE layer: each of the DoubleWindows is computed once and spread to its pixels."""
+    """gamma, beta (N, channels, H, W) of a SPADE layer:
+    each of the DoubleWindows is computed once and spread to its pixels.
+    """
     shared = spade.mlp_shared[0]
     with precision.full():
         sums = window_sums(code_table(shared.weight, windows, semantics), windows, spade.opt)
@@ -22,7 +24,8 @@ def modulation(spade, windows, semantics):
 
 
 def code_table(weight, windows, semantics):
-    """Contribution of each code at each offset to the convolution of the one-hot map: (K * C + 1, out), last row for outside.
+    """Contribution of each code at each offset to the convolution of the one-hot map:
+    (K * C + 1, out), last row for outside.
 
     weight (out, label_channels + edge, k, k); windows.positions names the rows.
     """

@@ -1,11 +1,11 @@
 """Distinct label windows: the exact fast path of SPADE, and of the discriminator's first layer.
 
-A pixel's gamma and beta depend only on the k x k window of hidden vectors around it. Each hidden vector depends only on the
-k x k window of class codes around its pixel. Label maps are mostly flat, so few windows differ (COCO-Stuff at 256x256: 8 %).
-Each distinct window is computed once; the picture is the same, to rounding.
+A pixel's gamma and beta depend only on the k x k window of hidden vectors around it. Each hidden vector depends only on
+the k x k window of class codes around its pixel. Label maps are mostly flat, so few windows differ (COCO-Stuff at
+256x256: 8 %). Each distinct window is computed once; the picture is the same, to rounding.
 
-Zero padding counts: outside the map a code adds nothing to a hidden vector, and a hidden vector nothing to gamma and beta.
-So 'outside' is a symbol of its own at both levels.
+Zero padding counts: outside the map a code adds nothing to a hidden vector, and a hidden vector nothing to gamma and
+beta. So 'outside' is a symbol of its own at both levels.
 """
 import functools
 from dataclasses import dataclass
@@ -41,7 +41,9 @@ class Windows:
 
 @dataclass
 class DoubleWindows(Windows):
-    """Distinct windows of windows: second (B, K) holds rows of `first`, A is outside; pixel (N, H, W): rows of `second`."""
+    """Distinct windows of windows: second (B, K) holds rows of `first`, A is outside;
+    pixel (N, H, W): rows of `second`.
+    """
     second: np.ndarray
 
     @property
@@ -65,7 +67,9 @@ def distinct_double_windows(codes, k):
 
 
 def _distinct_neighbourhoods(ids, outside, k, stride, padding):
-    """Distinct k x k neighbourhoods of ids (N, H, W) < outside: (rows (A, k * k), row at each position (N, h, w)), int32."""
+    """Distinct k x k neighbourhoods of ids (N, H, W) < outside:
+    (rows (A, k * k), row at each position (N, h, w)), int32.
+    """
     padded = np.pad(ids, ((0, 0), (padding, padding), (padding, padding)), constant_values=outside)
     height, width = ((side - k) // stride + 1 for side in padded.shape[1:])
     along_rows = _chained([padded[:, :, x:x + stride * width:stride][:, :, :width] for x in range(k)], outside + 1)
@@ -74,7 +78,8 @@ def _distinct_neighbourhoods(ids, outside, k, stride, padding):
     representative[window.ravel()] = np.arange(window.size)
     n, y, x = np.unravel_index(representative, window.shape)
     offsets = np.arange(k)
-    content = padded[n[:, None, None], stride * y[:, None, None] + offsets[:, None], stride * x[:, None, None] + offsets]
+    content = padded[n[:, None, None], stride * y[:, None, None] + offsets[:, None],
+                     stride * x[:, None, None] + offsets]
     # The kernels read C order; numpy would keep the order of `ids`, which indexing changes if a side is 1.
     return content.reshape(-1, k * k).astype(np.int32, order='C'), window.astype(np.int32, order='C')
 

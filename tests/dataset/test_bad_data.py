@@ -1,4 +1,5 @@
-"""Bad data: each kind ends in one line that names the file or option, what was found, what is allowed and what to do."""
+"""Bad data: each kind ends in one line that names the file or option, what was found, what is allowed and what to do.
+"""
 import os
 import pickle
 import subprocess
@@ -62,8 +63,8 @@ def test_folder_that_is_a_file(tmp_path):
 def test_empty_folder(tmp_path):
     write_set(tmp_path, 1)
     (tmp_path / 'train_label' / '0000.png').rename(tmp_path / 'train_label' / '0000.txt')
-    assert says(message(LabelledImages, small(tmp_path)), tmp_path / 'train_label', 'no images', '1 other files', '.png',
-                '--dataroot')
+    assert says(message(LabelledImages, small(tmp_path)), tmp_path / 'train_label', 'no images', '1 other files',
+                '.png', '--dataroot')
 
 
 def test_photos_without_label(tmp_path):
@@ -163,10 +164,12 @@ def test_different_sizes_in_a_triple(tmp_path, part, size):
     paths = write_sample(tmp_path, 'a')
     Image.open(paths[part]).resize(size).save(paths[part])
     text = message(LabelledImages(small(tmp_path)).__getitem__, (0, 0))
-    assert says(text, paths['label'], '48 wide and 40 high', paths[part], f'{size[0]} wide and {size[1]} high', 'same size')
+    assert says(text, paths['label'], '48 wide and 40 high', paths[part], f'{size[0]} wide and {size[1]} high',
+                'same size')
     write_sample(tmp_path, 'a', 'val')
     save(tmp_path / 'val_img' / 'a.png', np.zeros((9, 8)))
-    assert says(message(ValidationImages(small(tmp_path)).__getitem__, 0), tmp_path / 'val_img' / 'a.png', '8 wide and 9 high')
+    assert says(message(ValidationImages(small(tmp_path)).__getitem__, 0), tmp_path / 'val_img' / 'a.png',
+                '8 wide and 9 high')
 
 
 def test_prediction_without_its_instance_map(tmp_path):
@@ -271,7 +274,8 @@ def test_check_of_a_good_set(tmp_path):
     assert status == 0 and not err, err
     assert says(out, 'train: 5 samples', 'width 48 .. 48, height 40 .. 40', 'val: 2 samples',
                 'classes used: 180 of 182; not used: 180, 181',
-                'unlabelled pixels: 50.00%', '1 label map with id 182, which means unlabelled as 255 does (64 pixels)', 'grey photos: 0 of 2', 'problems: none')
+                'unlabelled pixels: 50.00%', '1 label map with id 182, which means unlabelled as 255 does (64 pixels)',
+                'grey photos: 0 of 2', 'problems: none')
     for name in os.listdir(tmp_path / 'val_img'):
         (tmp_path / 'val_img' / name).unlink()
     (tmp_path / 'val_img').rmdir()
@@ -291,9 +295,11 @@ def test_check_finds_every_problem(tmp_path):
     status, out, err = check(tmp_path, '--report', str(tmp_path / 'report.txt'))
     assert status == 1 and not err, err
     assert says(out, 'train: 29 samples', 'grey photos: 1 of 28', 'val: absent', 'label value (22)', 'and 2 more',
-                '1 x unreadable image', '1 x different sizes', '1 x colour-coded map', '1 x unpaired files', '22 x label value')
+                '1 x unreadable image', '1 x different sizes', '1 x colour-coded map', '1 x unpaired files',
+                '22 x label value')
     report = (tmp_path / 'report.txt').read_text().splitlines()
-    assert 'written by spade-paddle' in report.pop(0) and len(report) == 26 and sum(line.startswith('label value: ') for line in report) == 22
+    assert 'written by spade-paddle' in report.pop(0) and len(report) == 26 and \
+        sum(line.startswith('label value: ') for line in report) == 22
 
 
 def test_check_without_any_data(tmp_path):
@@ -302,7 +308,8 @@ def test_check_without_any_data(tmp_path):
     assert says(err, tmp_path, 'no data set', '--dataroot')
 
 
-@pytest.mark.skipif('SPADE_COCO_SAMPLE' not in os.environ, reason='SPADE_COCO_SAMPLE does not name the real COCO-Stuff triples')
+@pytest.mark.skipif('SPADE_COCO_SAMPLE' not in os.environ,
+                    reason='SPADE_COCO_SAMPLE does not name the real COCO-Stuff triples')
 def test_check_of_real_coco_stuff():
     status, out, err = check(os.environ['SPADE_COCO_SAMPLE'])
     assert status == 0 and says(out, 'train: 13 samples', 'val: 8 samples', 'grey photos: 1 of 8', 'problems: none')

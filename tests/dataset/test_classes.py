@@ -24,7 +24,8 @@ def test_released_sets():
 
 
 def test_a_table_keeps_its_colours_and_numbers_what_it_leaves_out():
-    table = [Class(0, (128, 0, 0), 'sky'), Class(3, (9, 9, 9), 'boat'), Class(3, (9, 9, 8), 'ship'), Class(255, (0, 0, 0), 'void')]
+    table = [Class(0, (128, 0, 0), 'sky'), Class(3, (9, 9, 9), 'boat'), Class(3, (9, 9, 8), 'ship'),
+             Class(255, (0, 0, 0), 'void')]
     found = classes.of_table(table, 4)
     assert found['names'] == ['sky', '1', '2', 'boat']
     assert found['colours'][0] == [128, 0, 0] and found['colours'][3] == [9, 9, 9]
@@ -63,7 +64,8 @@ def test_a_kill_leaves_the_old_names_or_the_new(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('content, said', [
     ('{', 'cannot be read'), ('[]', 'expected'), ('{"names": ["a"], "colours": []}', '1 names and 0 colours'),
-    ('{"names": [""], "colours": [[0, 0, 0]]}', 'names must be'), ('{"names": ["a"], "colours": [[0, 0, 256]]}', 'colours must be'),
+    ('{"names": [""], "colours": [[0, 0, 0]]}', 'names must be'),
+    ('{"names": ["a"], "colours": [[0, 0, 256]]}', 'colours must be'),
     ('{"names": ["a"], "colours": [[0, 0, 0]], "things": [1]}', 'things must be ids, 0 .. 0')])
 def test_damaged_files_are_named(tmp_path, content, said):
     (tmp_path / 'classes.json').write_text(content)

@@ -144,9 +144,12 @@ def small(root, **more):
     return demo.write(root, **{**dict(train=2, val=1, height=32, width=32), **more})
 
 
-@pytest.mark.parametrize('foreign', ['train_img/scene_00000.jpg', 'train_img/scene_00002.jpg', 'sheet.jpg', 'demo.json'])
+@pytest.mark.parametrize('foreign',
+                         ['train_img/scene_00000.jpg', 'train_img/scene_00002.jpg', 'sheet.jpg', 'demo.json'])
 def test_a_file_with_a_name_of_ours_is_refused_and_kept(tmp_path, foreign):
-    """Put in the place of one that was made, or beside those; before the set is made anew with other settings, and in no set."""
+    """Put in the place of one that was made, or beside those;
+    before the set is made anew with other settings, and in no set.
+    """
     small(tmp_path / 'set')
     for place in ('set', 'none'):
         path = tmp_path / place / foreign
@@ -174,7 +177,8 @@ def test_a_set_of_an_earlier_version_is_made_again_if_it_is_the_same(tmp_path):
     before = tree(tmp_path)
     small(tmp_path / 'set')
     assert tree(tmp_path) == before
-    assert says(message(small, tmp_path / 'set', seed=3), tmp_path / 'set', 'by an earlier version', 'choose another --output')
+    assert says(message(small, tmp_path / 'set', seed=3), tmp_path / 'set', 'by an earlier version',
+                'choose another --output')
     assert tree(tmp_path) == before
 
 

@@ -33,14 +33,15 @@ def ppm(ids, maximum):
 
 
 def plain_pgm(ids, maximum):
-    return f'P2 # plain\n{ids.shape[1]} {ids.shape[0]}\n{maximum}\n'.encode() + ' '.join(map(str, ids.ravel())).encode() + b'\n'
+    pixels = ' '.join(map(str, ids.ravel()))
+    return f'P2 # plain\n{ids.shape[1]} {ids.shape[0]}\n{maximum}\n{pixels}\n'.encode()
 
 
 def packed_tiff(ids, depth):
     """Uncompressed little-endian TIFF of 1, 2 or 4 bits."""
     rows = b''.join(np.packbits(np.unpackbits(np.uint8(row)[:, None], axis=1)[:, 8 - depth:]).tobytes() for row in ids)
-    entries = [(256, 4, ids.shape[1]), (257, 4, ids.shape[0]), (258, 3, depth), (259, 3, 1), (262, 3, 1), (273, 4, 8), (277, 3, 1),
-               (278, 4, ids.shape[0]), (279, 4, len(rows))]
+    entries = [(256, 4, ids.shape[1]), (257, 4, ids.shape[0]), (258, 3, depth), (259, 3, 1), (262, 3, 1), (273, 4, 8),
+               (277, 3, 1), (278, 4, ids.shape[0]), (279, 4, len(rows))]
     ifd = len(entries).to_bytes(2, 'little') + b''.join(
         tag.to_bytes(2, 'little') + kind.to_bytes(2, 'little') + (1).to_bytes(4, 'little') + value.to_bytes(4, 'little')
         for tag, kind, value in entries) + bytes(4)
@@ -85,19 +86,23 @@ FORMS = {   # name -> (highest id that it can hold, file of the ids)
     'F tiff': (65535, lambda ids, draw: saved(Image.fromarray(ids.astype(np.float32)), 'TIFF')),
     'pgm': (65535, lambda ids, draw: NamedBytes(pgm(ids, draw(st.integers(max(1, int(ids.max())), 65535))), 'm.pgm')),
     'pgm small': (255, lambda ids, draw: NamedBytes(pgm(ids, draw(st.integers(max(1, int(ids.max())), 255))), 'm.pgm')),
-    'pgm plain': (65535, lambda ids, draw: NamedBytes(plain_pgm(ids, draw(st.integers(max(1, int(ids.max())), 65535))), 'm.pgm')),
+    'pgm plain': (65535, lambda ids,
+                  draw: NamedBytes(plain_pgm(ids, draw(st.integers(max(1, int(ids.max())), 65535))), 'm.pgm')),
     '1 png': (1, lambda ids, draw: saved(Image.fromarray(ids.astype(bool)), 'PNG')),
     '1 pbm': (1, lambda ids, draw: saved(Image.fromarray(ids.astype(bool)), 'PPM')),
     '1 tiff': (1, lambda ids, draw: saved(Image.fromarray(ids.astype(bool)), 'TIFF')),
     '1 tiff group4': (1, lambda ids, draw: saved(Image.fromarray(ids.astype(bool)), 'TIFF', compression='group4')),
     **{f'{depth} bits png': ((1 << depth) - 1, lambda ids, draw, depth=depth: NamedBytes(packed(ids, depth), 'm.png'))
        for depth in (1, 2, 4)},
-    **{f'{depth} bits tiff': ((1 << depth) - 1, lambda ids, draw, depth=depth: NamedBytes(packed_tiff(ids, depth), 'm.tif'))
+    **{f'{depth} bits tiff': ((1 << depth) - 1, lambda ids, draw,
+                              depth=depth: NamedBytes(packed_tiff(ids, depth), 'm.tif'))
        for depth in (1, 2, 4)},
     'RGB equal': (255, lambda ids, draw: saved(Image.merge('RGB', [grey(ids)] * 3), 'PNG')),
-    'RGBA equal': (255, lambda ids, draw: saved(Image.merge('RGBA', [grey(ids)] * 3 + [Image.new('L', ids.shape[::-1], 255)]), 'PNG')),
+    'RGBA equal': (255, lambda ids,
+                   draw: saved(Image.merge('RGBA', [grey(ids)] * 3 + [Image.new('L', ids.shape[::-1], 255)]), 'PNG')),
     'LA': (255, lambda ids, draw: saved(Image.merge('LA', [grey(ids), Image.new('L', ids.shape[::-1], 255)]), 'PNG')),
-    'LA tiff': (255, lambda ids, draw: saved(Image.merge('LA', [grey(ids), Image.new('L', ids.shape[::-1], 255)]), 'TIFF')),
+    'LA tiff': (255, lambda ids,
+                draw: saved(Image.merge('LA', [grey(ids), Image.new('L', ids.shape[::-1], 255)]), 'TIFF')),
     'ppm equal': (255, lambda ids, draw: NamedBytes(ppm(ids, draw(st.integers(max(1, int(ids.max())), 255))), 'm.ppm')),
     'CARLA': (28, lambda ids, draw: saved(Image.fromarray(np.dstack([ids, ids * 0, ids * 0]).astype(np.uint8)), 'PNG')),
     'BGR': (28, lambda ids, draw: saved(Image.fromarray(np.dstack([ids * 0, ids * 0, ids]).astype(np.uint8)), 'PNG')),
@@ -158,7 +163,8 @@ def test_declared_values_stay_ids_and_are_told():
         assert found.ids.tolist() == ids.tolist() and found.notes['with pixels declared transparent, which keep their '
                                                                   'ids'] == 3
     found = read_map(saved(grey(ids), 'TIFF', tiffinfo={42113: '7'}))
-    assert found.ids.tolist() == ids.tolist() and [(note[:6], pixels) for note, pixels in found.notes.items()] == [('with 7', 1)]
+    assert found.ids.tolist() == ids.tolist() and [(note[:6], pixels)
+                                                   for note, pixels in found.notes.items()] == [('with 7', 1)]
 
 
 @pytest.mark.parametrize('tag', range(2, 9))
@@ -187,15 +193,19 @@ REFUSED = {
     'white is zero': (lambda: saved(grey(SOME), 'TIFF', tiffinfo={262: 0}), ['white as 0', 'save it as PNG']),
     'LA': (lambda: saved(Image.merge('LA', [grey(SOME), grey(SOME)]), 'PNG'), ['transparent in places', 'fill them']),
     'RGBA': (lambda: saved(Image.merge('RGBA', [grey(SOME)] * 4), 'PNG'), ['transparent in places', 'fill them']),
-    'colours': (lambda: saved(Image.merge('RGB', [grey(SOME), grey(SOME * 9), grey(SOME)]), 'PNG'), ['mode RGB', '--colours']),
-    'red as a colour': (lambda: saved(Image.merge('RGB', [grey(SOME * 9)] + [grey(SOME * 0)] * 2), 'PNG'), ['--colours']),
+    'colours': (lambda: saved(Image.merge('RGB', [grey(SOME), grey(SOME * 9), grey(SOME)]), 'PNG'),
+                ['mode RGB', '--colours']),
+    'red as a colour': (lambda: saved(Image.merge('RGB', [grey(SOME * 9)] + [grey(SOME * 0)] * 2), 'PNG'),
+                        ['--colours']),
     'fractions': (lambda: saved(Image.fromarray(np.float32(SOME) / 2), 'TIFF'), ['fractions', 'whole numbers']),
-    'no number': (lambda: saved(Image.fromarray(np.where(SOME, SOME, np.nan).astype(np.float32)), 'TIFF'), ['no number']),
+    'no number': (lambda: saved(Image.fromarray(np.where(SOME, SOME, np.nan).astype(np.float32)), 'TIFF'),
+                  ['no number']),
     'beyond 32 bits': (lambda: saved(Image.fromarray(np.float32(SOME * 1e9)), 'TIFF'), ['2147483648', '32 bits']),
     '16 bits in PPM': (lambda: NamedBytes(b'P6 1 1 999\n' + bytes(6), 'map.ppm'), ['16 bits']),
     'pages': (lambda: saved(grey(SOME), 'TIFF', save_all=True, append_images=[grey(SOME)]), ['2 pictures', 'TIFF']),
     'frames': (lambda: saved(grey(SOME), 'GIF', save_all=True, append_images=[grey(SOME + 1)]), ['2 pictures', 'GIF']),
-    'frames of PNG': (lambda: saved(grey(SOME), 'PNG', save_all=True, append_images=[grey(SOME + 1)]), ['2 pictures', 'PNG']),
+    'frames of PNG': (lambda: saved(grey(SOME), 'PNG', save_all=True, append_images=[grey(SOME + 1)]),
+                      ['2 pictures', 'PNG']),
     '16 bits and alpha': (lambda: NamedBytes(deep_png(SOME, 4, 2), 'map.png'), ['16 bits', 'one channel']),
     '16 bits and colours': (lambda: NamedBytes(deep_png(SOME, 2, 3), 'map.png'), ['16 bits']),
 }
@@ -238,10 +248,12 @@ def folder_of(tmp_path, *images):
 
 def test_palettes_of_a_folder_must_agree(tmp_path):
     first = with_palette(SOME, FOREIGN)
-    assert check_palettes(folder_of(tmp_path, first, grey(SOME), with_palette(SOME, FOREIGN[:16]))) == tuple(map(tuple, FOREIGN.tolist()))
+    assert check_palettes(folder_of(tmp_path, first, grey(SOME),
+                                    with_palette(SOME, FOREIGN[:16]))) == tuple(map(tuple, FOREIGN.tolist()))
     other = FOREIGN.copy()
     other[3] = 1, 2, 3
-    paths = folder_of(tmp_path, first, with_palette(SOME, other), with_palette(SOME[:1, :2], FOREIGN[:2]), with_palette(SOME, other[1:]))
+    paths = folder_of(tmp_path, first, with_palette(SOME, other), with_palette(SOME[:1, :2], FOREIGN[:2]),
+                      with_palette(SOME, other[1:]))
     assert says(message(check_palettes, paths), '2 of 4 files', paths[0], paths[1], '--colours')
     assert check_palettes(paths[::2]) and check_palettes(paths, most=1)
     # the shortest first, which agrees with both of the others, which do not agree
@@ -249,7 +261,8 @@ def test_palettes_of_a_folder_must_agree(tmp_path):
 
 
 def test_a_palette_whose_greys_may_be_the_ids(tmp_path):
-    """pngquant stores ids 0 1 7 11 as indices 0 1 2 3 of these greys; a tool's table has more greys than one map uses."""
+    """pngquant stores ids 0 1 7 11 as indices 0 1 2 3 of these greys; a tool's table has more greys than one map uses.
+    """
     greys = np.array([0, 1, 7, 11])[:, None].repeat(3, 1)
     optimized = with_palette(np.array([[0, 1, 2, 3]]), greys)
     paths = folder_of(tmp_path, optimized, optimized)
@@ -301,7 +314,8 @@ AERIAL = [(60, 16, 152), (132, 41, 246), (110, 193, 228), (254, 221, 58), (226, 
 def quarters(size=64):
     """(H, W) ids of five areas."""
     y, x = np.mgrid[:size, :size]
-    return np.where((y - size // 2) ** 2 + (x - size // 2) ** 2 < size * size // 16, 4, y // (size // 2) * 2 + x // (size // 2))
+    return np.where((y - size // 2) ** 2 + (x - size // 2) ** 2 < size * size // 16, 4,
+                    y // (size // 2) * 2 + x // (size // 2))
 
 
 @pytest.mark.parametrize('how', ['JPEG', 'JPEG as PNG', 'smoothed'])
@@ -309,7 +323,8 @@ def test_colours_a_little_off_are_the_nearest(how):
     ids = quarters()
     image = Image.fromarray(np.array(AERIAL, np.uint8)[ids])
     if how == 'smoothed':
-        image = image.resize((128, 128), Image.Resampling.NEAREST).resize((64, 64), Image.Resampling.BICUBIC, (1, 1, 127, 127))
+        image = image.resize((128, 128), Image.Resampling.NEAREST).resize((64, 64), Image.Resampling.BICUBIC,
+                                                                          (1, 1, 127, 127))
     elif how == 'JPEG as PNG':
         image = Image.open(saved(image, 'JPEG', quality=75))
     found, unknown = read_colours(saved(image, 'JPEG' if how == 'JPEG' else 'PNG'), dict(zip(AERIAL, range(5))))

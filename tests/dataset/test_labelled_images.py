@@ -38,7 +38,9 @@ MODES = ('resize_and_crop', 'scale_shortside_and_crop', 'scale_width_and_crop', 
 
 
 def maps(width, height):
-    """dict of Pillow images that tell the position of each pixel: instance y * width + x, label and photo functions of it."""
+    """dict of Pillow images that tell the position of each pixel:
+    instance y * width + x, label and photo functions of it.
+    """
     y, x = np.mgrid[:height, :width]
     return {'label': Image.fromarray(((7 * x + 13 * y) % 180).astype(np.uint8)),
             'instance': Image.fromarray((y * width + x).astype(np.int32)),
@@ -74,7 +76,8 @@ def same(one, other):
 def packed(ids, depth):
     """bytes of a grey PNG of 1, 2, 4 bits: Pillow writes 8 and 16 only."""
     height, width = np.shape(ids)
-    rows = b''.join(b'\0' + np.packbits(np.unpackbits(np.uint8(row)[:, None], axis=1)[:, 8 - depth:]).tobytes() for row in ids)
+    rows = b''.join(b'\0' + np.packbits(np.unpackbits(np.uint8(row)[:, None], axis=1)[:, 8 - depth:]).tobytes()
+                    for row in ids)
     return chunked(rows, width, height, depth, 0)
 
 
@@ -89,8 +92,8 @@ def chunked(rows, width, height, depth, kind):
 # ---- Crop and flip
 
 @settings(max_examples=60, deadline=None)
-@given(mode=st.sampled_from(MODES), width=st.integers(20, 160), height=st.integers(20, 160), aspect=st.sampled_from([1.0, 2.0]),
-       no_flip=st.booleans(), seed=st.integers(0, 2 ** 40))
+@given(mode=st.sampled_from(MODES), width=st.integers(20, 160), height=st.integers(20, 160),
+       aspect=st.sampled_from([1.0, 2.0]), no_flip=st.booleans(), seed=st.integers(0, 2 ** 40))
 def test_one_crop_and_flip_for_all_three(mode, width, height, aspect, no_flip, seed):
     if mode == 'none':  # sizes that become that of the picture
         width, height, aspect = 32 + width % 16, 32 + height % 16, 1.0
@@ -157,7 +160,8 @@ def test_the_number_of_workers_changes_nothing(tmp_path):
         with Loader(data, workers) as load:
             loaded.append([batch for _ in range(2) for batch in load(keys)])
         loaded.append([{name: array.numpy() for name, array in batch.items()} for batch in
-                       2 * list(paddle.io.DataLoader(data, batch_sampler=keys, num_workers=workers, use_shared_memory=False))])
+                       2 * list(paddle.io.DataLoader(data, batch_sampler=keys, num_workers=workers,
+                                                     use_shared_memory=False))])
     assert all(len(run) == 4 and all(map(same, run, loaded[0])) for run in loaded)
     assert same(loaded[0][0], {name: np.stack([data[key][name] for key in keys[0]]) for name in loaded[0][0]})
     assert loaded[0][0]['image'].dtype == np.float32 and loaded[0][0]['label'].dtype == np.int32
@@ -185,8 +189,8 @@ def test_an_epoch_covers_every_sample_once_and_resumes(count, batch, epoch, seed
 
 
 @settings(max_examples=100, deadline=None)
-@given(count=st.integers(0, 60), batch=st.integers(1, 3), ranks=st.sampled_from([1, 2, 3, 4]), accumulate=st.integers(1, 3),
-       epoch=st.integers(0, 99), data=st.data())
+@given(count=st.integers(0, 60), batch=st.integers(1, 3), ranks=st.sampled_from([1, 2, 3, 4]),
+       accumulate=st.integers(1, 3), epoch=st.integers(0, 99), data=st.data())
 def test_ranks_share_an_epoch(count, batch, ranks, accumulate, epoch, data):
     """No sample twice, only the last incomplete global batch left out, and a step's samples do not depend on the ranks.
 
@@ -245,7 +249,8 @@ def test_fingerprint_tells_data_sets_apart(tmp_path):
 
 
 @pytest.mark.parametrize('settings, stored, expected', [
-    (dict(), [0, 5, 181, 182, 255], [0, 5, 181, 182, 182]), (dict(label_nc=150), [0, 149, 150, 255], [0, 149, 150, 150]),
+    (dict(), [0, 5, 181, 182, 255], [0, 5, 181, 182, 182]),
+    (dict(label_nc=150), [0, 149, 150, 255], [0, 149, 150, 150]),
     (dict(label_nc=35, contain_dontcare_label=False), [0, 34], [0, 34]), (dict(label_nc=255), [254, 255], [254, 255]),
     (dict(label_nc=256, contain_dontcare_label=False), [0, 255], [0, 255])])
 @pytest.mark.parametrize('mode', ['L', 'P', 'I;16'])
@@ -322,10 +327,12 @@ def test_workers_need_no_paddle():
     assert subprocess.run([sys.executable, '-c', code], cwd=REPOSITORY).returncode == 0
 
 
-@pytest.mark.skipif('SPADE_COCO_SAMPLE' not in os.environ, reason='SPADE_COCO_SAMPLE does not name the real COCO-Stuff triples')
+@pytest.mark.skipif('SPADE_COCO_SAMPLE' not in os.environ,
+                    reason='SPADE_COCO_SAMPLE does not name the real COCO-Stuff triples')
 def test_real_coco_stuff():
     opt = OPT(dataroot=os.environ['SPADE_COCO_SAMPLE'])
     for sample in (LabelledImages(opt)[1, 0], ValidationImages(opt)[0]):
-        assert sample['label'].shape == sample['instance'].shape == (256, 256) and sample['image'].shape == (3, 256, 256)
+        assert sample['label'].shape == sample['instance'].shape == (256, 256) and \
+            sample['image'].shape == (3, 256, 256)
         assert 0 <= sample['label'].min() and sample['label'].max() <= 182
         assert -1 <= sample['image'].min() < -0.5 and 0.5 < sample['image'].max() <= 1

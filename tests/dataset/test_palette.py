@@ -7,8 +7,10 @@ from dataset.palette import COCO_STUFF, colourize, palette
 
 def test_names_are_where_the_pixel_maps_have_them():
     assert len(COCO_STUFF) == len(set(COCO_STUFF)) == 182
-    for index, name in ((0, 'person'), (1, 'bicycle'), (11, 'street sign'), (25, 'hat'), (65, 'mirror'), (89, 'toothbrush'),
-                        (90, 'hair brush'), (91, 'banner'), (123, 'grass'), (156, 'sky-other'), (168, 'tree'), (181, 'wood')):
+    for index, name in ((0, 'person'), (1, 'bicycle'), (11, 'street sign'), (25, 'hat'), (65, 'mirror'),
+                        (89, 'toothbrush'),
+                        (90, 'hair brush'), (91, 'banner'), (123, 'grass'), (156, 'sky-other'), (168, 'tree'),
+                        (181, 'wood')):
         assert COCO_STUFF[index] == name
 
 
@@ -33,7 +35,8 @@ def test_colourize_closed_form():
     expected = [[[128, 0, 0], [0, 128, 0]], [[0, 0, 0], [0, 0, 0]]]
     assert colourize(label, 2).tolist() == expected
     assert colourize(label.astype(np.int64), 2).dtype == np.uint8
-    assert colourize(label, 2, np.array([[1, 2, 3], [4, 5, 6]], np.uint8)).tolist() == [[[1, 2, 3], [4, 5, 6]], expected[1]]
+    assert colourize(label, 2,
+                     np.array([[1, 2, 3], [4, 5, 6]], np.uint8)).tolist() == [[[1, 2, 3], [4, 5, 6]], expected[1]]
 
 
 def test_colourize_takes_any_shape():

@@ -25,7 +25,8 @@ PHOTO = Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.
 def tagged(image, kind, tag):
     exif = Image.Exif()
     exif[0x112] = tag
-    return saved(image, kind, exif=exif, **({'lossless': True} if kind == 'WEBP' else {'quality': 95} if kind == 'JPEG' else {}))
+    return saved(image, kind, exif=exif,
+                 **({'lossless': True} if kind == 'WEBP' else {'quality': 95} if kind == 'JPEG' else {}))
 
 
 @pytest.mark.parametrize('tag', range(1, 9))
@@ -120,13 +121,15 @@ def test_fractions_of_one_and_declared_ranges():
     assert np.asarray(found.image)[0, :, 0].tolist() == [0, 128, 255]
     pgm = NamedBytes(b'P5 2 1 4095\n' + np.array([0, 4095], '>u2').tobytes(), 'photo.pgm')
     assert np.asarray(load_photo(pgm))[0, :, 0].tolist() == [0, 255]
-    assert np.asarray(load_photo(NamedBytes(b'P6 1 1 100\n' + bytes([0, 50, 100]), 'photo.ppm')))[0, 0].tolist() == [0, 128, 255]
+    assert np.asarray(load_photo(NamedBytes(b'P6 1 1 100\n' + bytes([0, 50, 100]),
+                                            'photo.ppm')))[0, 0].tolist() == [0, 128, 255]
 
 
 # ---- Other things that a header says
 
 def lab(image):
-    return ImageCms.profileToProfile(image, ImageCms.createProfile('sRGB'), ImageCms.createProfile('LAB'), outputMode='LAB')
+    return ImageCms.profileToProfile(image, ImageCms.createProfile('sRGB'), ImageCms.createProfile('LAB'),
+                                     outputMode='LAB')
 
 
 def test_lab_becomes_rgb():
@@ -141,10 +144,13 @@ def gamma(value):
 
 
 @pytest.mark.parametrize('make, note', [
-    (lambda: saved(PHOTO.convert('CMYK'), 'TIFF'), 'in CMYK'), (lambda: saved(PHOTO.convert('CMYK'), 'JPEG'), 'in CMYK'),
-    (lambda: saved(PHOTO, 'JPEG', icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile('XYZ')).tobytes()), 'colour profile'),
+    (lambda: saved(PHOTO.convert('CMYK'), 'TIFF'), 'in CMYK'),
+    (lambda: saved(PHOTO.convert('CMYK'), 'JPEG'), 'in CMYK'),
+    (lambda: saved(PHOTO, 'JPEG', icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile('XYZ')).tobytes()),
+     'colour profile'),
     (lambda: NamedBytes(gamma(1.0), 'photo.png'), 'gamma'), (lambda: NamedBytes(gamma(0.45455), 'photo.png'), None),
-    (lambda: saved(PHOTO, 'JPEG', icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()), None),
+    (lambda: saved(PHOTO, 'JPEG', icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()),
+     None),
     (lambda: saved(with_alpha(99), 'PNG'), 'transparent'), (lambda: saved(with_alpha(255), 'PNG'), None),
     (lambda: saved(PHOTO.convert('P'), 'PNG', transparency=0), 'transparent'), (lambda: saved(PHOTO, 'JPEG'), None)])
 def test_what_is_not_applied_is_told(make, note):
@@ -180,7 +186,8 @@ def test_nothing_that_starts_another_program_is_opened():
 @pytest.mark.parametrize('width, height', [(20000, 20000), (LONGEST_SIDE + 1, 1), (1, 1 << 26), (13400, 13400)])
 def test_sizes_are_limited_before_a_pixel_is_read(width, height):
     text = message(load_photo, NamedBytes(chunked(b'', width, height, 8, 0), 'large.png'))
-    assert says(text, 'large.png', 'allowed: 178 million pixels and sides of 65536', 'smaller') and 'truncated' not in text
+    assert says(text, 'large.png', 'allowed: 178 million pixels and sides of 65536', 'smaller') and \
+        'truncated' not in text
 
 
 def test_half_of_the_limit_is_taken_without_a_warning(tmp_path):
@@ -192,7 +199,8 @@ def test_half_of_the_limit_is_taken_without_a_warning(tmp_path):
 
 
 def test_several_pictures_in_one_photo_and_the_previews_of_a_phone():
-    assert says(message(load_photo, saved(PHOTO, 'TIFF', save_all=True, append_images=[PHOTO])), '2 pictures', 'file of its own')
+    assert says(message(load_photo, saved(PHOTO, 'TIFF', save_all=True, append_images=[PHOTO])), '2 pictures',
+                'file of its own')
     assert load_photo(saved(PHOTO, 'MPO', save_all=True, append_images=[PHOTO.reduce(2)])).size == PHOTO.size
 
 

@@ -1,4 +1,6 @@
-"""dataset.prepare folder, dataset.check and predict.py on files as cameras and annotation tools make them; tables and names."""
+"""dataset.prepare folder, dataset.check and predict.py on files as cameras and annotation tools make them;
+tables and names.
+"""
 import json
 import shutil
 
@@ -25,11 +27,13 @@ def write_own(folder, maps, photo='.png', count=3):
         ids = rng.integers(0, 4, (4, 6)).repeat(4, 0).repeat(4, 1)
         maps(ids, index).save(folder / 'maps' / f'{index}.png')
         if isinstance(photo, str):
-            Image.fromarray(rng.integers(0, 256, (16, 24, 3)).astype(np.uint8)).save(folder / 'photos' / f'{index}{photo}')
+            Image.fromarray(rng.integers(0, 256,
+                                         (16, 24, 3)).astype(np.uint8)).save(folder / 'photos' / f'{index}{photo}')
         else:
             photo(ids, folder / 'photos', index)
         all_ids.append(ids)
-    return ['folder', '--images', folder / 'photos', '--labels', folder / 'maps', '--val', '0', '--output', folder / 'set'], all_ids
+    return ['folder', '--images', folder / 'photos', '--labels', folder / 'maps', '--val', '0', '--output',
+            folder / 'set'], all_ids
 
 
 def grey(ids, index=0):
@@ -51,7 +55,8 @@ def test_greys_to_look_at_need_a_choice(scripts, tmp_path, levels):
     text = scripts.prepare_failure(*arguments)
     assert says(text, tmp_path / 'maps', '255 alone', '255 means unlabelled', '--void 255', '"1 ')
     assert not (tmp_path / 'set').exists()
-    (tmp_path / 'table.txt').write_text(''.join(f'{index} {level} {level} {level} class{index}\n' for index, level in enumerate(levels)))
+    (tmp_path / 'table.txt').write_text(''.join(f'{index} {level} {level} {level} class{index}\n'
+                                                for index, level in enumerate(levels)))
     said = scripts.prepared(*arguments, '--colours', tmp_path / 'table.txt')
     assert says(said, f'classes used: {len(levels)} of {len(levels)}', 'unlabelled pixels: 0.00%')
     assert np.array_equal(load_ids(tmp_path / 'set/train_label/0.png', ''), ids[0] % len(levels))
@@ -73,14 +78,16 @@ def test_a_training_refuses_masks_of_a_set_by_hand(tmp_path):
     write_set(tmp_path, 3)
     for path in (tmp_path / 'train_label').iterdir():
         grey((np.array(Image.open(path)) % 2) * 255).save(path)
-    assert says(message(LabelledImages, small(tmp_path, label_nc=2)), tmp_path / 'train_label', '0 and 255 alone', '--label_nc 1')
+    assert says(message(LabelledImages, small(tmp_path, label_nc=2)), tmp_path / 'train_label', '0 and 255 alone',
+                '--label_nc 1')
     assert len(LabelledImages(small(tmp_path, label_nc=1))) == 3
     grey(np.full((40, 48), 1)).save(tmp_path / 'train_label/0001.png')
     assert len(LabelledImages(small(tmp_path, label_nc=2))) == 3
 
 
 def test_255_among_more_classes_needs_a_choice(scripts, tmp_path):
-    arguments, _ = write_own(tmp_path, lambda ids, index: Image.fromarray((ids * 85 + 45 * (ids == 3)).astype(np.uint16)))
+    arguments, _ = write_own(tmp_path, lambda ids,
+                             index: Image.fromarray((ids * 85 + 45 * (ids == 3)).astype(np.uint16)))
     for path in sorted((tmp_path / 'maps').iterdir())[:1]:
         Image.fromarray((np.asarray(Image.open(path)) * 0 + 255).astype(np.uint16)).save(path)
     assert says(scripts.prepare_failure(*arguments), 'ids go up to 300', '255', 'in the map of 0', '--void 255')
@@ -90,13 +97,17 @@ def test_255_among_more_classes_needs_a_choice(scripts, tmp_path):
 
 def test_palettes_of_each_file_are_refused_without_a_table(scripts, tmp_path):
     voc = np.vstack([np.zeros((1, 3), np.uint8), palette(3)])
-    arguments, ids = write_own(tmp_path, lambda ids, index: Image.fromarray(voc[np.where(ids == index, 3, ids)]).quantize(
+    arguments, ids = write_own(tmp_path, lambda ids,
+                               index: Image.fromarray(voc[np.where(ids == index, 3, ids)]).quantize(
         8, dither=Image.Dither.NONE))
-    assert says(scripts.prepare_failure(*arguments), 'palette: the index is taken as the id', 'another palette', '--colours')
-    (tmp_path / 'table.txt').write_text(''.join(f'{index} {" ".join(map(str, colour))} x\n' for index, colour in enumerate(voc)))
+    assert says(scripts.prepare_failure(*arguments), 'palette: the index is taken as the id', 'another palette',
+                '--colours')
+    (tmp_path / 'table.txt').write_text(''.join(f'{index} {" ".join(map(str, colour))} x\n'
+                                                for index, colour in enumerate(voc)))
     scripts.prepared(*arguments, '--colours', tmp_path / 'table.txt')
     for index, expected in enumerate(ids):
-        assert np.array_equal(load_ids(tmp_path / f'set/train_label/{index}.png', ''), np.where(expected == index, 3, expected))
+        assert np.array_equal(load_ids(tmp_path / f'set/train_label/{index}.png', ''),
+                              np.where(expected == index, 3, expected))
 
 
 def test_the_palette_of_all_files_gives_the_colours_of_the_set(scripts, tmp_path):
@@ -119,7 +130,8 @@ def test_a_set_by_hand_with_other_palettes(tmp_path, scripts):
     assert says(text, '2 of 3 files have another palette', tmp_path / 'train_label/0001.png', 'dataset.prepare folder '
                                                                                               '--colours')
     process = scripts.run('-m', 'dataset.check', '--dataroot', tmp_path, '--crop_size', 32, '--load_size', 40)
-    assert process.returncode == 1 and says(process.stdout, 'different palettes (1)', '2 of 3 files', 'problems: 1 x different palettes')
+    assert process.returncode == 1 and \
+        says(process.stdout, 'different palettes (1)', '2 of 3 files', 'problems: 1 x different palettes')
     assert len(ValidationImages(small(tmp_path))) == 1
 
 
@@ -145,7 +157,10 @@ def test_photos_are_turned_as_their_tag_says(scripts, tmp_path):
 def test_photos_of_more_bits_are_made_8_bit_by_the_range_of_all(scripts, tmp_path, kind, ending, make, top, link):
     def deep(ids, folder, index):
         values = make(ids)
-        Image.fromarray(values if index else np.minimum(values, values.min() + np.asarray(top / 50).astype(values.dtype))).save(folder / f'{index}{ending}')   # 0: a dark one
+        # 0: a dark one
+        Image.fromarray(values if index
+                        else np.minimum(values, values.min() +
+                                        np.asarray(top / 50).astype(values.dtype))).save(folder / f'{index}{ending}')
     arguments, ids = write_own(tmp_path, grey, deep)
     said = scripts.prepared(*arguments, *link)
     assert says(said, '3 photos of more than 8 bits', f'and {top} white', '1 photo nearly black', 'problems: none')
@@ -166,7 +181,8 @@ def test_instance_maps_in_colours(scripts, tmp_path):
                                                                                              'colours')
     for index, each in enumerate(ids):
         instance = load_instance(tmp_path / f'set/train_inst/{index}.png')
-        assert len({*zip(instance.ravel().tolist(), each.ravel().tolist())}) == len(np.unique(each)) == len(np.unique(instance))
+        assert len({*zip(instance.ravel().tolist(),
+                         each.ravel().tolist())}) == len(np.unique(each)) == len(np.unique(instance))
 
 
 def test_jpeg_maps_by_a_table(scripts, tmp_path):
@@ -175,25 +191,28 @@ def test_jpeg_maps_by_a_table(scripts, tmp_path):
         (tmp_path / f'maps/{index}.png').unlink()
         Image.fromarray(palette(9)[each]).save(tmp_path / f'maps/{index}.jpg', quality=90, subsampling=0)
     assert says(scripts.prepare_failure(*arguments), 'JPEG', 'changes ids', '--colours')
-    (tmp_path / 'table.txt').write_text(''.join(f'{" ".join(map(str, palette(9)[index]))} class {index}\n' for index in range(4)))
+    (tmp_path / 'table.txt').write_text(''.join(f'{" ".join(map(str, palette(9)[index]))} class {index}\n'
+                                                for index in range(4)))
     shutil.rmtree(tmp_path / 'set', ignore_errors=True)
     assert says(scripts.prepared(*arguments, '--colours', tmp_path / 'table.txt'), '3 label maps in colours a little '
                                                                                    'off', 'pixels)')
-    assert np.mean([load_ids(tmp_path / f'set/train_label/{index}.png', '') == each for index, each in enumerate(ids)]) > 0.99
+    assert np.mean([load_ids(tmp_path / f'set/train_label/{index}.png', '') == each
+                    for index, each in enumerate(ids)]) > 0.99
     assert classes.read(str(tmp_path / 'set'))['names'] == [f'class {index}' for index in range(4)]
 
 
 def test_ids_with_a_table_of_colours(scripts, tmp_path):
     arguments, _ = write_own(tmp_path, grey)
     (tmp_path / 'table.txt').write_text(''.join(f'{index} {index + 100} 7 9 a{index}\n' for index in range(4)))
-    assert says(scripts.prepare_failure(*arguments, '--colours', tmp_path / 'table.txt'), 'ids of the table', 'leave --colours out',
-                '--names')
+    assert says(scripts.prepare_failure(*arguments, '--colours', tmp_path / 'table.txt'), 'ids of the table',
+                'leave --colours out', '--names')
 
 
 TABLES = {
     'ours': '# mine\n0 128 64 128 road\n1,0,0,0,thin pole\n', 'CamVid': '128 64 128\troad\n0 0 0\t\tthin pole\n',
     'CVAT': '# label:color_rgb:parts:actions\nroad:128,64,128::\nthin pole:0,0,0::\n',
-    'class_dict.csv': 'name,r,g,b\nroad,128,64,128\nthin pole, 0, 0, 0\n', 'with a heading': 'id;r;g;b;name\n0;128;64;128;road\n1;0;0;0;thin pole\n',
+    'class_dict.csv': 'name,r,g,b\nroad,128,64,128\nthin pole, 0, 0, 0\n',
+    'with a heading': 'id;r;g;b;name\n0;128;64;128;road\n1;0;0;0;thin pole\n',
     'JSON': json.dumps({'road': [128, 64, 128], 'thin pole': [0, 0, 0]})}
 
 
@@ -204,7 +223,8 @@ def test_tables_of_other_programs(tmp_path, form, encoding):
     assert read_table(tmp_path / 'table') == [(0, (128, 64, 128), 'road'), (1, (0, 0, 0), 'thin pole')]
 
 
-@pytest.mark.parametrize('text, line', [('road:1,2,3::\n4 5 6 7\nx:7,8,9::\n', 'line 2'), ('1 2 3 a\n2 3 b\n4 5 6 c\n', 'line 2'),
+@pytest.mark.parametrize('text, line',
+                         [('road:1,2,3::\n4 5 6 7\nx:7,8,9::\n', 'line 2'), ('1 2 3 a\n2 3 b\n4 5 6 c\n', 'line 2'),
                                         ('0 1 2\n', 'line 1'), ('road\npole\n', 'line 2')])
 def test_the_wrong_line_of_a_table_is_named(tmp_path, text, line):
     (tmp_path / 'table').write_text(text)
@@ -213,7 +233,8 @@ def test_the_wrong_line_of_a_table_is_named(tmp_path, text, line):
 
 
 @pytest.mark.parametrize('text, names', [
-    ('road\nthin pole\n', ['road', 'thin pole']), ('Pixel Value, Class\n0, road\n2, thin pole\n', ['road', '1', 'thin pole']),
+    ('road\nthin pole\n', ['road', 'thin pole']),
+    ('Pixel Value, Class\n0, road\n2, thin pole\n', ['road', '1', 'thin pole']),
     ('0\troad\n1\tthin pole', ['road', 'thin pole']), ('# mine\nroad # asphalt\nClass 7\n', ['road', 'Class 7'])])
 @pytest.mark.parametrize('encoding', ['utf-8', 'utf-8-sig'])
 def test_names_of_other_programs(tmp_path, text, names, encoding):
@@ -249,5 +270,5 @@ def test_predict_takes_a_map_in_the_colours_of_the_set(scripts, styled, tmp_path
         assert name == 'ids' or says(process.stdout, '1 label map', 'colours of the set')
         assert (tmp_path / f'{name}_out.png').read_bytes() == (tmp_path / 'ids_out.png').read_bytes()
     Image.fromarray(255 - colours[ids]).save(tmp_path / 'other.png')
-    assert says(scripts.failure(*command, '--label', tmp_path / 'other.png', '--out', tmp_path / 'no.png'), 'other.png', 'mode RGB',
-                '--colours')
+    assert says(scripts.failure(*command, '--label', tmp_path / 'other.png', '--out', tmp_path / 'no.png'), 'other.png',
+                'mode RGB', '--colours')

@@ -108,7 +108,8 @@ def test_own_colours(scripts, tmp_path):
         for path in (tmp_path / 'json' / f'{split}_label').iterdir():
             ids = load_instance(tmp_path / 'ids' / path.name)
             assert (load_instance(path) == ids).all()
-            assert (load_instance(tmp_path / 'text' / f'{split}_label' / path.name) == np.where(ids == 2, 255, ids)).all()
+            found = load_instance(tmp_path / 'text' / f'{split}_label' / path.name)
+            assert (found == np.where(ids == 2, 255, ids)).all()
             instance = load_instance(tmp_path / 'json' / f'{split}_inst' / path.name)
             assert (edges(instance) == edges(ids)).all()
     table = classes.read(tmp_path / 'json')

@@ -105,7 +105,8 @@ def test_corrected_annotations_of_coco(scripts, tmp_path):
             coco.add(split, stem, stuff_and((0, 10, 10, 50, 40)), [(0, [box(10, 10, border, 40)], 0)],
                      picture(noise(len(stem)), 'JPEG'))
         shutil.rmtree(tmp_path / 'archives', ignore_errors=True)
-        said = scripts.prepared('coco_stuff', '--archives', coco.write(tmp_path / 'archives'), '--output', tmp_path / 'set')
+        said = scripts.prepared('coco_stuff', '--archives', coco.write(tmp_path / 'archives'), '--output',
+                                tmp_path / 'set')
     assert says(said, '1 made anew', ': other')
 
 

@@ -32,7 +32,9 @@ def shared(array):
 
 @pytest.fixture
 def little_memory():
-    """As where there is no shared memory to spare: files of 1 KB at most, of which memory that processes share is one kind."""
+    """As where there is no shared memory to spare:
+    files of 1 KB at most, of which memory that processes share is one kind.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     yield
@@ -43,7 +45,8 @@ def little_memory():
 @pytest.mark.parametrize('modulation', ['dense', 'windows'])
 @pytest.mark.parametrize('little', [False, True], ids=['shared', 'little memory'])
 def test_a_batch_from_a_worker_is_the_same_to_the_bit(scripts, request, processes, modulation, little):
-    opt = OPT(**{**scripts.TINY, 'use_vae': False, 'dataroot': str(scripts.data), 'modulation': modulation, 'batchSize': 6})
+    opt = OPT(**{**scripts.TINY, 'use_vae': False, 'dataroot': str(scripts.data), 'modulation': modulation,
+                 'batchSize': 6})
     data, keys = LabelledImages(opt), [batch for epoch in (1, 2) for batch in batches(opt, 13, epoch)]
     expected = list(map(arrays_in, Loader(data, 0, functools.partial(prepared, opt=opt))(keys)))
     if little:
@@ -71,7 +74,8 @@ def test_memory_is_given_back_with_the_last_array():
 
 
 @pytest.mark.parametrize('result', [None, 'x', {'a': np.zeros(0), 'b': np.zeros((0, 3))}, np.zeros((3, 70000))[:, ::2],
-                                    np.asfortranarray(np.arange(90000.0).reshape(300, 300)), np.arange(3), b'y' * 200000,
+                                    np.asfortranarray(np.arange(90000.0).reshape(300, 300)), np.arange(3),
+                                    b'y' * 200000,
                                     [np.arange(9000, dtype=np.uint8)] * 9], ids=lambda value: type(value).__name__)
 def test_any_result_arrives_as_it_was(result):
     with Workers(2, lambda item: (item, result)) as processes:
@@ -90,7 +94,8 @@ def test_an_error_after_large_results_is_the_one_that_was_raised():
         assert [next(found)[0] for _ in range(3)] == [0, 1, 2]
         with pytest.raises(ValueError, match='the fourth'):
             next(found)
-        assert [array[-1] for array in processes([5, 6])] == [5, 6]     # what is left of the first iteration is passed over
+        # what is left of the first iteration is passed over
+        assert [array[-1] for array in processes([5, 6])] == [5, 6]
 
 
 def test_arrays_of_a_batch_stay_when_the_next_ones_come():

@@ -1,4 +1,5 @@
-"""--visualdl: the records are read back as VisualDL's page reads them, after a good run, a kill, a stop and a refusal."""
+"""--visualdl: the records are read back as VisualDL's page reads them, after a good run, a kill, a stop and a refusal.
+"""
 import io
 import json
 import os
@@ -56,7 +57,8 @@ def assert_shows(folder, log, last=STEPS):
     printed = list(range(4, last + 1, 4))
     assert [found.pop(f'optimizer/learning_rate_{network}', []) for network in 'GD'] == [
         [(step, np.float32(rate)) for step in printed] for rate in (0.0001, 0.0004)]
-    assert steps(found, speed := 'speed/images_per_second') == printed and all(value > 0 for _, value in found.get(speed, []))
+    assert steps(found, speed := 'speed/images_per_second') == printed and \
+        all(value > 0 for _, value in found.get(speed, []))
     assert found.get('pictures/training', []) == [(step, (3 * 32 + 8, 2 * 32 + 4)) for step in range(1, last + 1)
                                                   if step % 5 == 0 or step in (1, 10)]
     assert found.get('pictures/validation', []) == [(step, (3 * 32 + 8, 3 * 32 + 8)) for step in range(6, last + 1, 6)]
@@ -129,7 +131,8 @@ def test_kills_leave_each_step_once(scripts, tmp_path):
         until(lambda: rows_on_disk(tmp_path / 'log/log.npy') >= known + 2, process=process)
         assert kill(process) == -signal.SIGKILL
         step = json.loads((tmp_path / 'output/model/progress.json').read_text())['step']
-        assert steps(records(tmp_path / 'seen'), 'losses/d_loss')[:step] == list(range(1, step + 1))    # no checkpoint is ahead
+        # no checkpoint is ahead
+        assert steps(records(tmp_path / 'seen'), 'losses/d_loss')[:step] == list(range(1, step + 1))
     scripts.trained(tmp_path, **settings)
     assert_shows(tmp_path / 'seen', tmp_path / 'log/log.npy')
 
@@ -179,7 +182,8 @@ def test_records_of_another_run_are_not_cut(seen, tmp_path):
         losses = dict(zip(LOG_COLUMNS, np.load(seen / 'log/log.npy').T))
         losses['d_loss'] = losses['d_loss'] + 1e-3 * (np.arange(STEPS) == 6)
         before = path.read_bytes()
-        assert says(message(dashboard.begin, 12, losses), path, 'd_loss of step 7 is not that of the log', 'another --visualdl')
+        assert says(message(dashboard.begin, 12, losses), path, 'd_loss of step 7 is not that of the log',
+                    'another --visualdl')
     assert path.read_bytes() == before
 
 
@@ -192,7 +196,8 @@ def test_a_resume_reads_the_end_alone(seen, tmp_path, monkeypatch):
     assert progress['visualdl']['bytes'] == len(whole)
     path.write_bytes(whole + whole[:400])    # of steps that a kill has cut off
     parsed = []
-    monkeypatch.setattr(log.dashboard, '_records', lambda path: iter(parsed or parsed.append(path) or ['the first, to see what it is']))
+    monkeypatch.setattr(log.dashboard, '_records',
+                        lambda path: iter(parsed or parsed.append(path) or ['the first, to see what it is']))
     with Dashboard(OPT(visualdl=tmp_path / 'seen'), progress) as dashboard:
         dashboard.begin(STEPS, {})
         assert path.read_bytes() == whole and parsed == [str(path)]
@@ -227,7 +232,8 @@ def test_a_folder_that_cannot_be_written(scripts, tmp_path):
     said = scripts.train_refusal(tmp_path / 'run', visualdl=tmp_path / 'file')
     assert says(said, tmp_path / 'file', 'cannot be written') and not (tmp_path / 'run').exists()
     (tmp_path / 'folder' / FILE).mkdir(parents=True)
-    assert says(scripts.train_refusal(tmp_path / 'run', visualdl=tmp_path / 'folder'), FILE, 'cannot be written', '--visualdl')
+    assert says(scripts.train_refusal(tmp_path / 'run', visualdl=tmp_path / 'folder'), FILE, 'cannot be written',
+                '--visualdl')
 
 
 def test_two_runs_at_once(tmp_path):

@@ -153,7 +153,8 @@ def test_full_disk_keeps_what_there_is(path):
 
 
 def test_a_row_costs_the_same_in_a_long_log(path):
-    """In bytes that the process reads and writes, which the system counts: a header and a row, not the 22 MB there are."""
+    """In bytes that the process reads and writes, which the system counts: a header and a row, not the 22 MB there are.
+    """
     numpy.save(os.path.join(os.path.dirname(written(path, 0).path), 'long.npy'), numpy.zeros((400000, 7)))
     log = LossLog(os.path.join(os.path.dirname(path), 'long.npy'))
     log.open(400000, zlib.crc32(bytes(400000 * ROW_BYTES)))
@@ -193,7 +194,8 @@ def test_sigkill_at_random_moments(path):
         try:
             assert child.stdout.readline() == b'ready\n'
             seen, enough = kept, kept + draw.randint(0, 400)
-            while seen < enough:   # a reader beside the writer; how fast that is depends on the machine, what it finds does not
+            # a reader beside the writer; how fast that is depends on the machine, what it finds does not
+            while seen < enough:
                 assert child.poll() is None
                 before, seen = seen, len(numpy.load(path))
                 assert seen >= before

@@ -23,21 +23,25 @@ def run(trained, tmp_path):
     with open(tmp_path / 'output/scores.jsonl', 'w') as file:
         for epoch in (2, 1, 3):
             protocol = {'name': 'own', 'network_sha256': 'aa' if epoch == 1 else 'b<b'}
-            line = {'checkpoint': f'epoch {epoch} of out', 'scores': {'mean_iou': epoch / 10, 'fid': None}, 'protocol': protocol,
-                    'real': {'mean_iou': 0.5}}
+            line = {'checkpoint': f'epoch {epoch} of out', 'scores': {'mean_iou': epoch / 10, 'fid': None},
+                    'protocol': protocol, 'real': {'mean_iou': 0.5}}
             file.write(json.dumps(line) + '\n')
     return tmp_path / 'output', trained / 'log'
 
 
 def test_the_page_has_all_and_asks_for_nothing(run):
-    """Film strip of both epochs between labels and photos; scores in the order of epochs, another network's marked; settings."""
+    """Film strip of both epochs between labels and photos;
+    scores in the order of epochs, another network's marked; settings.
+    """
     output, log = run
     main(['--output', str(output)])     # the log is where the run's options say
     text = (output / 'page.html').read_text()
     assert 'http' not in text and text.count('<img src="data:image/jpeg;base64,') == 4 + 1 + 1
-    assert says(text, '>labels<', '>epoch 1<', '>epoch 2<', '>photos<', 'Losses', '<td>1 *</td><td>0.1000</td>', '<td>3</td>',
+    assert says(text, '>labels<', '>epoch 1<', '>epoch 2<', '>photos<', 'Losses', '<td>1 *</td><td>0.1000</td>',
+                '<td>3</td>',
                 'not comparable', 'network_sha256: b&lt;b', '<td>crop_size</td><td>32</td><td class=faint>256</td>')
-    assert 'FID' not in text and '<th>mean IoU</th>' in text and text.index('<td>1 *') < text.index('<td>2</td>') < text.index('<td>3</td>')
+    assert 'FID' not in text and '<th>mean IoU</th>' in text and \
+        text.index('<td>1 *') < text.index('<td>2</td>') < text.index('<td>3</td>')
     assert [score.epoch for score in scores(output)] == [1, 2, 3]
 
 
@@ -46,7 +50,8 @@ def test_scores_of_another_protocol_are_not_drawn(run, monkeypatch):
     monkeypatch.setattr(page_module.plt, 'close', figures.append)
     page_module.score_curves(scores(run[0]))
     drawn, ceiling = figures[0].axes[0].lines
-    assert drawn.get_xdata().tolist() == [2, 3] and drawn.get_ydata().tolist() == [0.2, 0.3] and set(ceiling.get_ydata()) == {0.5}
+    assert drawn.get_xdata().tolist() == [2, 3] and drawn.get_ydata().tolist() == [0.2, 0.3] and \
+        set(ceiling.get_ydata()) == {0.5}
     monkeypatch.undo()
     page_module.plt.close(figures[0])
 

@@ -14,26 +14,29 @@ from runtime.errors import InputError
 from tests.runner import says
 
 # As version 204147d wrote them: training, val.py --score, result.evaluate.
-EARLIER = ['''{"date": "2026-11-01T10:00:00+00:00", "pictures": "runs/a/scoring/pics", "checkpoint": "epoch 3 of runs/a", "scores":
- {"pixel_accuracy": 0.5, "mean_accuracy": 0.4, "mean_iou": 0.3, "frequency_weighted_iou": 0.2, "fid": null}, "protocol": {"name": "spade",
- "style": "none", "void": "ignored"}, "class_iou": [0.1, null], "weights": "averaged"}''',
-           '''{"date": "2026-11-01T10:00:00+00:00", "pictures": "val/pics", "checkpoint": "output/model", "scores": {"mean_iou": 0.3,
- "segmenter_frechet": 2.5}, "protocol": {"name": "own"}, "class_iou": [0.1, null], "real": {"mean_iou": 0.6}, "real_class_iou": [0.6,
- null], "part_of_ceiling": {"pixel_accuracy": 0.9, "mean_iou": 0.5}, "weights": "last"}''',
-           '''{"date": "2026-11-01T10:00:00+00:00", "pictures": "theirs", "checkpoint": null, "scores": {"fid": 20.5}, "protocol": {},
- "class_iou": null}''']
+EARLIER = ['''{"date": "2026-11-01T10:00:00+00:00", "pictures": "runs/a/scoring/pics",
+ "checkpoint": "epoch 3 of runs/a",
+ "scores": {"pixel_accuracy": 0.5, "mean_accuracy": 0.4, "mean_iou": 0.3, "frequency_weighted_iou": 0.2, "fid": null},
+ "protocol": {"name": "spade", "style": "none", "void": "ignored"}, "class_iou": [0.1, null], "weights": "averaged"}''',
+           '''{"date": "2026-11-01T10:00:00+00:00", "pictures": "val/pics", "checkpoint": "output/model",
+ "scores": {"mean_iou": 0.3, "segmenter_frechet": 2.5}, "protocol": {"name": "own"}, "class_iou": [0.1, null],
+ "real": {"mean_iou": 0.6}, "real_class_iou": [0.6, null],
+ "part_of_ceiling": {"pixel_accuracy": 0.9, "mean_iou": 0.5}, "weights": "last"}''',
+           '''{"date": "2026-11-01T10:00:00+00:00", "pictures": "theirs", "checkpoint": null, "scores": {"fid": 20.5},
+ "protocol": {}, "class_iou": null}''']
 
 
-ONE = Score(scores={'mean_iou': 0.5, 'fid': None}, protocol={'void': 'ignored', 'number_of_pictures': 10}, pictures='ours',
-            class_iou=[0.5, 0.5], real={'mean_iou': 0.625}, part_of_ceiling={'mean_iou': 0.8})
-TWO = Score(scores={'mean_iou': 0.25, 'fid': None}, protocol={'void': 'ignored', 'number_of_pictures': 490}, pictures='theirs',
-            class_iou=[0.25, 0.25])
+ONE = Score(scores={'mean_iou': 0.5, 'fid': None}, protocol={'void': 'ignored', 'number_of_pictures': 10},
+            pictures='ours', class_iou=[0.5, 0.5], real={'mean_iou': 0.625}, part_of_ceiling={'mean_iou': 0.8})
+TWO = Score(scores={'mean_iou': 0.25, 'fid': None}, protocol={'void': 'ignored', 'number_of_pictures': 490},
+            pictures='theirs', class_iou=[0.25, 0.25])
 
 
 def test_scores_of_earlier_versions_are_read(tmp_path):
     (tmp_path / 'scores.jsonl').write_text('\n'.join(line.replace('\n', '') for line in EARLIER) + '\n')
     found = read(tmp_path / 'scores.jsonl')
-    assert [score.epoch for score in found] == [3, None, None] and [score.weights for score in found] == ['averaged', 'last', None]
+    assert [score.epoch for score in found] == [3, None, None] and [score.weights
+                                                                    for score in found] == ['averaged', 'last', None]
     assert found[0].class_iou == [0.1, None] and found[1].real == {'mean_iou': 0.6} and found[2].scores == {'fid': 20.5}
     append_score(tmp_path / 'scores.jsonl', Score(scores={'mean_iou': 0.25}, protocol={'name': 'spade'}, epoch=4))
     assert [score.epoch for score in read(tmp_path / 'scores.jsonl')] == [3, None, None, 4]
@@ -83,12 +86,15 @@ def test_many_may_append_at_once(tmp_path):
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(score.epoch for score in read(path)) == sorted(100 * number + step for number in range(4) for step in range(10))
+    assert sorted(score.epoch for score in read(path)) == sorted(100 * number + step for number in range(4)
+                                                                 for step in range(10))
 
 
 @pytest.mark.parametrize('line, said', [
-    ('[]', 'expected an object'), ('3', 'expected an object'), ('{"checkpoint": 3}', 'scores: missing'), ('{', 'line 1'),
-    ('{"scores": {"fid": NaN}, "protocol": {}}', 'scores.fid: found NaN'), ('{"scores": {"fid": "good"}, "protocol": {}}', 'scores.fid'),
+    ('[]', 'expected an object'), ('3', 'expected an object'), ('{"checkpoint": 3}', 'scores: missing'),
+    ('{', 'line 1'),
+    ('{"scores": {"fid": NaN}, "protocol": {}}', 'scores.fid: found NaN'),
+    ('{"scores": {"fid": "good"}, "protocol": {}}', 'scores.fid'),
     ('{"scores": {}, "protocol": {}, "epoch": -1}', 'epoch'), ('[' * 5000 + ']' * 5000, 'too deep'),
     ('{"scores": {}, "protocol": {}, "class_iou": [[]]}', 'class_iou')])
 def test_damaged_lines_are_named(tmp_path, line, said):

@@ -28,7 +28,9 @@ def constant(value):
 
 @pytest.mark.parametrize('mode, undecided', [('hinge', 0.0), ('original', 0.0), ('ls', 0.5)])
 def test_what_balanced_means(mode, undecided):
-    """A D that says the same of fakes and photos, as it does best where it cannot tell them; one that tells all apart has 0."""
+    """A D that says the same of fakes and photos, as it does best where it cannot tell them;
+    one that tells all apart has 0.
+    """
     def d_loss(of_fakes, of_photos):
         values = [[paddle.full([1, 1, 4, 4], value)] for value in (of_fakes, of_photos)]
         return sum(float(gan_loss(prediction, real, mode)) for prediction, real in zip(values, (False, True)))
@@ -72,7 +74,9 @@ def test_wasserstein_has_no_floor(d_loss):
 
 @pytest.mark.parametrize('mode', BALANCED)
 def test_balanced_runs_alarm_nobody(mode):
-    """Losses that swing widely around a third of the balanced one, with feature matching that drifts upwards: 20,000 steps."""
+    """Losses that swing widely around a third of the balanced one, with feature matching that drifts upwards:
+    20,000 steps.
+    """
     draw = np.random.default_rng(7)
     d_loss = BALANCED[mode] / 3 * draw.gamma(1.0, 1.0, 20000)
     feature_matching = 10 + np.cumsum(draw.normal(0.001, 0.1, 20000))
@@ -95,7 +99,8 @@ def test_pictures_that_hardly_change(life, heard):
     """A generator that adds so much of the photo to one picture for all maps."""
     labels, photos = scenes()
     said = generator_is_dead(labels, 0.3 + life * photos, photos)
-    assert (said is None) if heard is None else says(said, f'differ by {heard} of what photos do', 'dataset.check', '--restart')
+    assert (said is None) if heard is None else says(said, f'differ by {heard} of what photos do', 'dataset.check',
+                                                     '--restart')
 
 
 @pytest.mark.parametrize('labels, photos', [
@@ -116,10 +121,12 @@ def test_maps_that_differ_in_few_pixels_show_nothing():
 
 
 @pytest.mark.parametrize('settings, first', [
-    ({}, 500), (dict(D_steps_per_G=3), 1500), (dict(ema_decay=0.9), 528), (dict(ema_decay=0.999, D_steps_per_G=2), 6988),
-    (dict(ema_decay=1.0), None)])
+    ({}, 500), (dict(D_steps_per_G=3), 1500), (dict(ema_decay=0.9), 528),
+    (dict(ema_decay=0.999, D_steps_per_G=2), 6988), (dict(ema_decay=1.0), None)])
 def test_a_new_generator_and_a_slow_average_are_not_judged(settings, first):
-    """0.9 to the power of 28 is 0.052, to that of 29 0.047; 0.999: 2994 and 2995. An average that never moves shows nothing."""
+    """0.9 to the power of 28 is 0.052, to that of 29 0.047; 0.999: 2994 and 2995.
+    An average that never moves shows nothing.
+    """
     (labels, photos), heard = scenes(), []
     one = Trouble(OPT(**settings), [], heard.append)
     one.in_pictures((first or 10 ** 6) - 1, labels, 0 * photos, photos)
@@ -130,7 +137,8 @@ def test_a_new_generator_and_a_slow_average_are_not_judged(settings, first):
 
 # ---- The loss scale
 
-@pytest.mark.parametrize('scales, heard', [((4.0, 65536.0), '(G 4)'), ((65536.0, 0.5), '(D 0.5)'), ((1.0, 2.0), '(G 1, D 2)'),
+@pytest.mark.parametrize('scales, heard',
+                         [((4.0, 65536.0), '(G 4)'), ((65536.0, 0.5), '(D 0.5)'), ((1.0, 2.0), '(G 1, D 2)'),
                                            ((8.0, 65536.0), None), ((65536.0, 65536.0), None), ((), None)])
 def test_the_loss_scale(scales, heard):
     said = loss_scale_has_collapsed([dict(scale=scale, incr_count=3.0, decr_count=0.0) for scale in scales])
@@ -191,12 +199,15 @@ def begun(source, folder, steps, rows=None, grey=False):
     path.write_text(json.dumps({**progress, 'step': steps}))
     if grey:
         weights = folder / 'output/model/n_g.pdparams'
-        save_weights({name: 0 * value if name.startswith('conv_img') else value for name, value in read_weights(weights).items()},
+        save_weights({name: 0 * value if name.startswith('conv_img') else value
+                      for name, value in read_weights(weights).items()},
                      weights)
 
 
 def goes_on(scripts, folder, heard, niter, **settings):
-    """Train to the end of epoch `niter` -> [(line of a trouble, step printed before)]; the checkpoint keeps what was `heard`."""
+    """Train to the end of epoch `niter` -> [(line of a trouble, step printed before)];
+    the checkpoint keeps what was `heard`.
+    """
     said = scripts.trained(folder, **settings, niter=niter)
     assert json.loads((folder / 'output/model/progress.json').read_text())['said'] == heard
     return [(line, int(re.findall(r'step (\d+)/', said[:said.index(line)])[-1])) for line in said.splitlines()
@@ -205,11 +216,14 @@ def goes_on(scripts, folder, heard, niter, **settings):
 
 @pytest.mark.thorough
 def test_a_generator_that_is_dead(scripts, trained, tmp_path):
-    """Its last layer is zero and its learning rate too. Said at the end of the first epoch after 500 steps, and never again."""
+    """Its last layer is zero and its learning rate too.
+    Said at the end of the first epoch after 500 steps, and never again.
+    """
     begun(trained, tmp_path, 490, grey=True)
     assert goes_on(scripts, tmp_path, [], niter=3, lr=0) == []
     (line, step), = goes_on(scripts, tmp_path, ['generator'], niter=5, lr=0)
-    assert says(line, 'G is dead: where label maps differ, its pictures differ by 0.0% of', 'dataset.check') and step == 502
+    assert says(line, 'G is dead: where label maps differ, its pictures differ by 0.0% of', 'dataset.check') and \
+        step == 502
     assert goes_on(scripts, tmp_path, ['generator'], niter=6, lr=0) == []
 
 

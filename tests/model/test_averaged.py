@@ -96,8 +96,8 @@ def test_val_and_predict_take_the_average_or_the_last(scripts, averaged, trained
     label, instance = (scripts.data / f'val_{part}/000.png' for part in ('label', 'inst'))
     for flags, pictures in ((), by_default), (('--weights', 'last'), last):
         out = tmp_path / 'predicted.png'
-        process = scripts.run('predict.py', '--lastoutput', averaged / 'output', '--label', label, '--instance', instance,
-                              '--out', out, *flags)
+        process = scripts.run('predict.py', '--lastoutput', averaged / 'output', '--label', label, '--instance',
+                              instance, '--out', out, *flags)
         assert process.returncode == 0, process.stderr
         assert out.read_bytes() == pictures[0]
 
@@ -109,7 +109,9 @@ def test_an_average_that_is_not_there_is_refused(scripts, trained, tmp_path):
 
 @pytest.mark.thorough
 def test_a_run_goes_on_with_and_without(scripts, trained, tmp_path):
-    """Without for an epoch, then with: the average begins where it is switched on; then without again: its file is gone."""
+    """Without for an epoch, then with: the average begins where it is switched on;
+    then without again: its file is gone.
+    """
     scripts.trained(tmp_path, niter=1)
     begin = weights(tmp_path, 'n_g.pdparams')
     said = scripts.trained(tmp_path, ema_decay=1, niter=2)      # decay 1 keeps what it began with

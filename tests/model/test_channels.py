@@ -1,4 +1,6 @@
-"""Pictures of other than three channels: a step, val.py and predict.py work with them; photos, which are RGB, are refused."""
+"""Pictures of other than three channels: a step, val.py and predict.py work with them;
+photos, which are RGB, are refused.
+"""
 from pathlib import Path
 
 import numpy as np
@@ -40,18 +42,21 @@ def test_one_channel_is_painted_grey(scripts, models, tmp_path):
     painted = np.array(Image.open(tmp_path / 'pics/001.png'))
     assert painted.shape == (32, 32, 3) and (painted == painted[..., :1]).all()
     assert len(list(Path(tmp_path, 'pics').iterdir())) == 2 * scripts.VALIDATION
-    process = scripts.run('predict.py', '--lastoutput', models[1], *label_and_instance(scripts), '--out', tmp_path / 'one.png')
+    process = scripts.run('predict.py', '--lastoutput', models[1], *label_and_instance(scripts), '--out',
+                          tmp_path / 'one.png')
     assert process.returncode == 0, process.stderr
     painted = np.array(Image.open(tmp_path / 'one.png'))
     assert painted.shape == (32, 32, 3) and (painted == painted[..., :1]).all()
 
 
 def test_photos_are_refused(scripts, models, tmp_path):
-    assert says(scripts.refusal('val.py', '--lastoutput', models[1], '--results', tmp_path), 'output_nc 1', 'RGB', '--style random')
+    assert says(scripts.refusal('val.py', '--lastoutput', models[1], '--results', tmp_path), 'output_nc 1', 'RGB',
+                '--style random')
     photo = '--style_photo', scripts.data / 'val_img/001.png'
     assert says(scripts.refusal('predict.py', '--lastoutput', models[1], *label_and_instance(scripts), *photo, '--out',
                                 tmp_path / 'one.png'), 'output_nc 1', 'RGB', 'without photos')
-    assert says(scripts.refusal('predict.py', '--lastoutput', models[1], *label_and_instance(scripts), '--between', photo[1],
+    assert says(scripts.refusal('predict.py', '--lastoutput', models[1], *label_and_instance(scripts), '--between',
+                                photo[1],
                                 photo[1], '--out', tmp_path / 'one.png'), 'output_nc 1', 'RGB', 'without photos')
     train = scripts.training(tmp_path, output_nc=1)
     assert says(scripts.refusal(*train), 'output_nc 1: photos are read as RGB: set --output_nc 3')
@@ -59,7 +64,9 @@ def test_photos_are_refused(scripts, models, tmp_path):
 
 
 def test_two_channels_are_no_picture(scripts, models, tmp_path):
-    assert says(scripts.refusal('val.py', '--lastoutput', models[2], '--results', tmp_path), 'output_nc 2: a picture file has')
-    assert says(scripts.refusal('predict.py', '--lastoutput', models[2], *label_and_instance(scripts), '--out', tmp_path / 'a.png'),
+    assert says(scripts.refusal('val.py', '--lastoutput', models[2], '--results', tmp_path),
+                'output_nc 2: a picture file has')
+    assert says(scripts.refusal('predict.py', '--lastoutput', models[2], *label_and_instance(scripts), '--out',
+                                tmp_path / 'a.png'),
                 'output_nc 2: a picture file has')
     assert not any(tmp_path.iterdir())

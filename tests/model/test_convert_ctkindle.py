@@ -22,7 +22,8 @@ from tests.runner import says
 
 @pytest.fixture(scope='module')
 def of_ctkindle(tmp_path_factory):
-    """Folder with the files of that repository that the stored values were computed with, as paddle.save writes them."""
+    """Folder with the files of that repository that the stored values were computed with, as paddle.save writes them.
+    """
     golden = numpy.load(GOLDEN / 'ctkindle_64.npz')
     folder = tmp_path_factory.mktemp('ctkindle') / 'output'
     (folder / 'model').mkdir(parents=True)
@@ -74,7 +75,8 @@ def test_ctkindle_paints_its_pictures(tmp_path, capsys, of_ctkindle, speed):
 def test_ctkindle_dropped_into_output(capsys, of_ctkindle):
     golden, folder = of_ctkindle
     opt, painter = load_painter(checkpoint_parser('').parse_args(['--lastoutput', str(folder), '--seed', '3']))
-    assert says(capsys.readouterr().out, 'converted on the fly', 'assumed', 'crop_size 256', 'python -m model.convert ctkindle')
+    assert says(capsys.readouterr().out, 'converted on the fly', 'assumed', 'crop_size 256',
+                'python -m model.convert ctkindle')
     assert (opt.seed, opt.lastoutput, opt.crop_size) == (3, str(folder), 256)
     opt.crop_size = 64      # of the stored pictures; no shape tells it
     generator = SPADEGenerator(opt)
@@ -90,7 +92,8 @@ def test_val_paints_with_weights_copied_into_output_model(scripts, of_ctkindle, 
     for part, shape in (('label', (40, 48)), ('inst', (40, 48)), ('img', (40, 48, 3))):
         (data / f'val_{part}').mkdir(parents=True)
         Image.fromarray(draw.integers(0, label_nc, shape).astype('uint8')).save(data / f'val_{part}/a.png')
-    process = scripts.run('val.py', '--lastoutput', folder, '--dataroot', data, '--results', tmp_path / 'painted', '--png')
+    process = scripts.run('val.py', '--lastoutput', folder, '--dataroot', data, '--results', tmp_path / 'painted',
+                          '--png')
     assert process.returncode == 0, process.stdout + process.stderr
     assert says(process.stdout, 'converted on the fly', '1 pictures')
     assert Image.open(tmp_path / 'painted/pics/a.png').size == (256, 256)
@@ -99,8 +102,8 @@ def test_val_paints_with_weights_copied_into_output_model(scripts, of_ctkindle, 
 
 def test_ctkindle_encoder_names(tmp_path, capsys):
     """Its encoder is a sequence of convolution, norm and activation, with biases that have no effect."""
-    opt = OPT(label_nc=5, ngf=2, use_vae=True, activation='gelu', attention='simam', norm_G='spectralspadebatch3x3', z_dim=256,
-              crop_size=256)
+    opt = OPT(label_nc=5, ngf=2, use_vae=True, activation='gelu', attention='simam', norm_G='spectralspadebatch3x3',
+              z_dim=256, crop_size=256)
     theirs = {'G': {}, 'E': {}}
     for network, layer in (('G', SPADEGenerator(opt)), ('E', VAEEncoder(opt))):
         for name, value in layer.state_dict().items():

@@ -1,4 +1,6 @@
-"""python -m model.convert nvlabs and export: official checkpoints become ours and ours theirs, every tensor accounted for."""
+"""python -m model.convert nvlabs and export:
+official checkpoints become ours and ours theirs, every tensor accounted for.
+"""
 import argparse
 import json
 import os
@@ -102,7 +104,8 @@ def test_official_checkpoint_paints_the_official_picture(tmp_path, capsys, name,
 @pytest.mark.parametrize('settings', [
     dict(norm_G='spadeinstance5x5', norm_D='none', n_layers_D=2, num_D=3),
     dict(norm_G='spadesyncbatch3x3', norm_D='syncbatch', n_layers_D=3, num_D=1, output_nc=1),
-    dict(norm_G='spectralspadeinstance3x3', norm_D='spectralnone', n_layers_D=1, crop_size=128, num_upsampling_layers='most'),
+    dict(norm_G='spectralspadeinstance3x3', norm_D='spectralnone', n_layers_D=1, crop_size=128,
+         num_upsampling_layers='most'),
     dict(use_vae=True, norm_E='none', z_dim=8, crop_size=96),
     dict(use_vae=True, norm_E='spectralsyncbatch', z_dim=8, crop_size=64, aspect_ratio=2.0),
     dict(label_nc=35, contain_dontcare_label=False, crop_size=512, aspect_ratio=2.0, num_upsampling_layers='more'),
@@ -111,7 +114,8 @@ def test_official_checkpoint_paints_the_official_picture(tmp_path, capsys, name,
 def test_settings_and_tensors_come_back(tmp_path, settings):
     networks = 'GDE' if settings.get('use_vae') else 'GD'
     opt, official = tiny(networks, **settings)
-    read_off = ('ngf', 'ndf', 'norm_G', 'norm_D', 'norm_E', 'n_layers_D', 'num_D', 'output_nc', 'z_dim', 'use_vae', 'label_nc')
+    read_off = ('ngf', 'ndf', 'norm_G', 'norm_D', 'norm_E', 'n_layers_D', 'num_D', 'output_nc', 'z_dim', 'use_vae',
+                'label_nc')
     flags = [] if opt.crop_size != 32 else ['--crop_size', '32']
     if 'label_nc' not in settings:   # else the number of channels says which data set, and so all the rest
         flags += [word for name, value in settings.items() for word in (f'--{name}', str(value))
@@ -130,7 +134,8 @@ def test_settings_and_tensors_come_back(tmp_path, settings):
 def test_old_prefix_and_another_epoch(tmp_path, capsys):
     opt, official = tiny('G')
     official['G'] = {f'module.{name}': array for name, array in official['G'].items()}
-    main(['nvlabs', save(tmp_path / 'o', official, '50'), str(tmp_path / 'ours'), '--which_epoch', '50', '--crop_size', '32'])
+    main(['nvlabs', save(tmp_path / 'o', official, '50'), str(tmp_path / 'ours'), '--which_epoch', '50', '--crop_size',
+          '32'])
     assert 'not there: 50_net_D.pth' in capsys.readouterr().out
     assert os.listdir(tmp_path / 'ours') == ['model']
     load_weights(SPADEGenerator(opt), tmp_path / 'ours/model/n_g.pdparams')
@@ -156,7 +161,8 @@ def test_contradicting_flags_are_refused(tmp_path, flags, said):
 
 def test_a_crop_that_does_not_fit_the_style_layer_is_refused(tmp_path):
     folder = save(tmp_path / 'o', tiny('GE', use_vae=True, z_dim=4, crop_size=64)[1])
-    for flags, said in ((['--crop_size', '32'], 'feature map of 4 pixels'), (['--aspect_ratio', '2'], 'nor does any other')):
+    for flags, said in ((['--crop_size', '32'], 'feature map of 4 pixels'),
+                        (['--aspect_ratio', '2'], 'nor does any other')):
         with pytest.raises(InputError, match=said):
             main(['nvlabs', folder, str(tmp_path / 'ours'), *flags])
     assert not (tmp_path / 'ours').exists()
@@ -177,7 +183,8 @@ def test_every_tensor_is_accounted_for(tmp_path):
     refused(lambda networks: networks['D'].update({'discriminator_1.model4.0.bias': numpy.ones(2)}), 'wrongly shaped')
     refused(lambda networks: networks['G'].pop('conv_img.weight'), 'conv_img.weight is missing')
     refused(lambda networks: networks.update(G=networks['D']), 'no generator of the official SPADE')
-    refused(lambda networks: networks['G'].update({'head_0.norm_0.mlp_shared.0.weight': numpy.ones(3)}), 'the shapes are not')
+    refused(lambda networks: networks['G'].update({'head_0.norm_0.mlp_shared.0.weight': numpy.ones(3)}),
+            'the shapes are not')
 
 
 def test_nothing_is_overwritten_or_left_half_written(tmp_path, monkeypatch):
@@ -196,7 +203,8 @@ def test_nothing_is_overwritten_or_left_half_written(tmp_path, monkeypatch):
 
 
 def test_command_line(scripts, tmp_path):
-    assert 'latest_net_G.pth: no such file' in scripts.failure('-m', 'model.convert', 'nvlabs', tmp_path, tmp_path / 'ours')
+    assert 'latest_net_G.pth: no such file' in scripts.failure('-m', 'model.convert', 'nvlabs', tmp_path,
+                                                               tmp_path / 'ours')
     with pytest.raises(InputError, match="source: found 'torch', allowed: nvlabs, ctkindle, export, vgg19, deeplab"):
         main(['torch'])
 
@@ -204,13 +212,18 @@ def test_command_line(scripts, tmp_path):
 # ---- What the training wrote beside its weights
 
 OWN = dict(label_nc=12, contain_dontcare_label=False, no_instance=True, crop_size=64, norm_D='spectralbatch')
-OFFICIAL = {**OWN, 'name': 'mine', 'gpu_ids': [], 'checkpoints_dir': './checkpoints', 'preprocess_mode': 'scale_width', 'lr': 0.0001,
-            'no_TTUR': False, 'isTrain': True, 'cache_filelist_read': True, 'load_size': 72, 'batchSize': 4, 'norm_E': 'spectralinstance', 'norm_G': 'spectralspadesyncbatch3x3',
-            'nThreads': 0, 'aspect_ratio': 1.0, 'num_upsampling_layers': 'normal', 'use_vae': False, 'z_dim': 256, 'ngf': 2}
+OFFICIAL = {**OWN, 'name': 'mine', 'gpu_ids': [], 'checkpoints_dir': './checkpoints', 'preprocess_mode': 'scale_width',
+            'lr': 0.0001,
+            'no_TTUR': False, 'isTrain': True, 'cache_filelist_read': True, 'load_size': 72, 'batchSize': 4,
+            'norm_E': 'spectralinstance', 'norm_G': 'spectralspadesyncbatch3x3',
+            'nThreads': 0, 'aspect_ratio': 1.0, 'num_upsampling_layers': 'normal', 'use_vae': False, 'z_dim': 256,
+            'ngf': 2}
 
 
 def as_text(settings):
-    """opt.txt as the official code writes it: names to the right, values to the left, and the default where it is another."""
+    """opt.txt as the official code writes it:
+    names to the right, values to the left, and the default where it is another.
+    """
     return ''.join(f'{name:>25}: {str(value):<30}' + ('\t[default: other]' if len(name) % 2 else '') + '\n'
                    for name, value in sorted(settings.items()))
 
@@ -225,15 +238,19 @@ def put_pickle(folder, settings):
 
 @pytest.mark.parametrize('put', [put_text, put_pickle])
 def test_options_beside_the_weights_are_read(tmp_path, capsys, put):
-    """184 channels or any other say nothing of how they are split: a set of 12 classes alone became one with instance maps."""
+    """184 channels or any other say nothing of how they are split:
+    a set of 12 classes alone became one with instance maps.
+    """
     opt, official = tiny(**OWN)
     folder = save(tmp_path / 'official', official)
     put(tmp_path / 'official', OFFICIAL)
     main(['nvlabs', folder, str(tmp_path / 'ours')])
     found, said = OPT.load(tmp_path / 'ours/model/opt.json'), capsys.readouterr().out
-    assert {name: getattr(found, name) for name in OPT.network_fields()} == {name: getattr(opt, name) for name in OPT.network_fields()}
+    assert {name: getattr(found, name) for name in OPT.network_fields()} == {name: getattr(opt, name)
+                                                                             for name in OPT.network_fields()}
     assert (found.load_size, found.lr, found.batchSize, found.preprocess_mode) == (72, 0.0001, 4, OPT().preprocess_mode)
-    assert says(said, 'read off the shapes: ngf 2', 'opt.txt: label_nc 12' if put is put_text else 'opt.pkl: label_nc 12', 'no_instance True')
+    assert says(said, 'read off the shapes: ngf 2', 'opt.txt: label_nc 12' if put is put_text
+                else 'opt.pkl: label_nc 12', 'no_instance True')
     assert 'assumed' not in said
     load_weights(SPADEGenerator(found), tmp_path / 'ours/model/n_g.pdparams')
 
@@ -241,17 +258,20 @@ def test_options_beside_the_weights_are_read(tmp_path, capsys, put):
 def test_flags_win_and_shapes_contradict(tmp_path, capsys):
     folder = save(tmp_path / 'official', tiny('G', **OWN)[1])
     put_text(tmp_path / 'official', OFFICIAL)
-    main(['nvlabs', folder, str(tmp_path / 'ours'), '--label_nc', '11', '--contain_dontcare_label', '--crop_size', '32'])
+    main(['nvlabs', folder, str(tmp_path / 'ours'), '--label_nc', '11', '--contain_dontcare_label', '--crop_size',
+          '32'])
     found = OPT.load(tmp_path / 'ours/model/opt.json')
     assert (found.label_nc, found.contain_dontcare_label, found.no_instance, found.crop_size) == (11, True, True, 32)
     assert says(capsys.readouterr().out, 'given: label_nc 11', 'opt.txt: no_instance True')
     put_text(tmp_path / 'official', {**OFFICIAL, 'ngf': 64})
-    assert says(message(main, ['nvlabs', folder, str(tmp_path / 'no')]), 'opt.txt: ngf 64 contradicts the weights', 'move it away')
+    assert says(message(main, ['nvlabs', folder, str(tmp_path / 'no')]), 'opt.txt: ngf 64 contradicts the weights',
+                'move it away')
     put_text(tmp_path / 'official', {**OFFICIAL, 'label_nc': 'many'})
     assert says(message(main, ['nvlabs', folder, str(tmp_path / 'no')]), 'opt.txt: option --label_nc', "found 'many'")
 
 
-@pytest.mark.parametrize('content', [b'', b'no pickle', pickle.dumps([1]), pickle.dumps(argparse.Namespace()).replace(b'Namespace', b'Filetype_'),
+@pytest.mark.parametrize('content', [b'', b'no pickle', pickle.dumps([1]),
+                                     pickle.dumps(argparse.Namespace()).replace(b'Namespace', b'Filetype_'),
                                      pickle.dumps({'label_nc': 3}), b'cos\nsystem\n(S"touch ran"\ntR.'])
 def test_options_that_are_none(tmp_path, content):
     folder = save(tmp_path / 'official', tiny('G', **OWN)[1])
@@ -267,9 +287,11 @@ def test_export_takes_the_weights_that_paint(tmp_path, capsys):
     main(['nvlabs', save(tmp_path / 'official', official), str(tmp_path / 'ours'), '--crop_size', '32'])
     model = tmp_path / 'ours/model'
     last = read_weights(model / 'n_g.pdparams')
-    assert says(message(main, ['export', 'nvlabs', str(tmp_path / 'ours'), str(tmp_path / 'no'), '--weights', 'averaged']), 'ema_decay')
+    assert says(message(main, ['export', 'nvlabs', str(tmp_path / 'ours'), str(tmp_path / 'no'), '--weights',
+                               'averaged']), 'ema_decay')
     save_weights({name: value + 1 for name, value in last.items()}, model / 'n_g_ema.pdparams')
-    for flags, added, which in (((), 1, 'the averaged ones (n_g_ema.pdparams)'), (('--weights', 'last'), 0, 'the last ones (n_g.pdparams)')):
+    for flags, added, which in (((), 1, 'the averaged ones (n_g_ema.pdparams)'),
+                                (('--weights', 'last'), 0, 'the last ones (n_g.pdparams)')):
         target = tmp_path / which.split()[1]
         capsys.readouterr()
         main(['export', 'nvlabs', str(tmp_path / 'ours'), str(target), *flags])
@@ -277,7 +299,8 @@ def test_export_takes_the_weights_that_paint(tmp_path, capsys):
         found = from_torch(read_state_dict(target / 'latest_net_G.pth'))
         assert found.keys() == last.keys() and all(numpy.array_equal(found[name], last[name] + added) for name in last)
 
-@pytest.mark.parametrize('settings', [dict(), dict(use_vae=True, norm_E='spectralbatch', crop_size=64), dict(norm_D='batch')])
+@pytest.mark.parametrize('settings',
+                         [dict(), dict(use_vae=True, norm_E='spectralbatch', crop_size=64), dict(norm_D='batch')])
 def test_export_and_back_is_exact(tmp_path, capsys, settings):
     networks = 'GDE' if settings.get('use_vae') else 'GD'
     opt, official = tiny(networks, **settings)

@@ -1,4 +1,6 @@
-"""model.export: ONNX Runtime and Paddle Inference give Painter's pictures. What is refused: tests/model/test_export_refused.py."""
+"""model.export: ONNX Runtime and Paddle Inference give Painter's pictures.
+What is refused: tests/model/test_export_refused.py.
+"""
 import contextlib
 import ctypes
 import glob
@@ -27,17 +29,19 @@ from tests.model.test_convert_nvlabs import save, tiny
 
 onnx = pytest.importorskip('onnx')
 
-# Every norm_G once. 'portrait' begins at 1 x 2, where windows of a batch once lay in another order than the kernels read.
+# Every norm_G once. 'portrait' begins at 1 x 2,
+# where windows of a batch once lay in another order than the kernels read.
 VARIANTS = {
     'official': {},
     'vae': {'norm_G': 'spectralspadebatch3x3', 'use_vae': True},
     'vae_batch': {'norm_G': 'spadebatch3x3', 'use_vae': True, 'norm_E': 'spectralsync_batch'},
     'vae_without_instances': {'norm_G': 'spadeinstance5x5', 'use_vae': True, 'norm_E': 'none', 'no_instance': True},
-    'like_ctkindle': {'norm_G': 'spectralspadesyncbatch5x5', 'activation': 'gelu', 'attention': 'simam', 'use_vae': True},
-    'cityscapes': {'norm_G': 'spadesyncbatch3x3', 'crop_size': 128, 'aspect_ratio': 2.0, 'num_upsampling_layers': 'more',
-                   'contain_dontcare_label': False},
-    'most': {'norm_G': 'spectralspadeinstance3x3', 'crop_size': 128, 'num_upsampling_layers': 'most', 'no_instance': True,
-             'contain_dontcare_label': False},
+    'like_ctkindle': {'norm_G': 'spectralspadesyncbatch5x5', 'activation': 'gelu', 'attention': 'simam',
+                      'use_vae': True},
+    'cityscapes': {'norm_G': 'spadesyncbatch3x3', 'crop_size': 128, 'aspect_ratio': 2.0,
+                   'num_upsampling_layers': 'more', 'contain_dontcare_label': False},
+    'most': {'norm_G': 'spectralspadeinstance3x3', 'crop_size': 128, 'num_upsampling_layers': 'most',
+             'no_instance': True, 'contain_dontcare_label': False},
     'portrait': {'norm_G': 'spectralspadeinstance5x5', 'aspect_ratio': 0.5, 'no_instance': True},
     'grey': {'norm_G': 'spectralspadebatch5x5', 'output_nc': 1},
     'simam': {'norm_G': 'spadesyncbatch5x5', 'attention': 'simam'},
@@ -51,7 +55,8 @@ ORDINARY += [('official', 'paddle')]
 
 def test_every_norm_is_among_the_variants():
     assert {OPT(**variant).norm_G for variant in VARIANTS.values()} == {
-        f'{spectral}spade{kind}{size}x{size}' for spectral in ('', 'spectral') for kind in ('batch', 'syncbatch', 'instance')
+        f'{spectral}spade{kind}{size}x{size}' for spectral in ('', 'spectral')
+        for kind in ('batch', 'syncbatch', 'instance')
         for size in (3, 5)}
 
 
@@ -65,10 +70,12 @@ def test_every_variant_gives_the_painters_pictures(tmp_path, variant, kind):
     if kind == 'onnx':
         model = onnx.load(out)
         names = [node.name for node in model.graph.node]
-        assert {node.domain for node in model.graph.node} == {''} and model.opset_import[0].version == 17 and model.ir_version == 8
+        assert {node.domain for node in model.graph.node} == {''} and model.opset_import[0].version == 17 and \
+            model.ir_version == 8
         assert len(set(names)) == len(names)
         assert {'up_2.norm_0.mlp_gamma', 'up_2.norm_0.modulated', 'up_2.conv_0', 'picture'} <= set(names)
-        assert not [name.name for name in model.graph.initializer if 'weight_u' in name.name or '_variance' in name.name]
+        assert not [name.name for name in model.graph.initializer
+                    if 'weight_u' in name.name or '_variance' in name.name]
 
 
 @pytest.mark.parametrize('kind', ['onnx', pytest.param('paddle', marks=pytest.mark.thorough)])
@@ -78,7 +85,8 @@ def test_grey_levels_are_compared_before_and_after_rounding(tmp_path, kind):
     printed, out = exported(kind, tmp_path)
     assert 'before rounding' in printed and 'after rounding' in printed
     label, instance = np.random.default_rng(0).integers(0, 5, (2, 2, 32, 32)).astype(np.int32)
-    run = verify.onnx_runner(out) if kind == 'onnx' else verify.paddle_runner(glob.glob(f'{out}/generator.[jp][sd][om]*')[0])
+    run = verify.onnx_runner(out) if kind == 'onnx' \
+        else verify.paddle_runner(glob.glob(f'{out}/generator.[jp][sd][om]*')[0])
     picture, = run({'label': label, 'instance': instance})
     levels = np.rint((painter.paint(SemanticMap(label, instance, painter.opt)).numpy()[:, 0] + 1) * 127.5)
     assert picture.shape == (2, 32, 32, 3) and picture.dtype == np.uint8 and picture.std() > 10
@@ -92,7 +100,8 @@ def test_converted_official_weights_keep_their_licence(tmp_path, kind):
     printed, out = exported(kind, tmp_path / 'ours', '--dataroot', 'no such folder')
     entries = json.load(open(f'{out}/metadata.json'))['generator'] if kind == 'paddle' else \
         {entry.key: entry.value for entry in onnx.load(out).metadata_props}
-    assert 'CC BY-NC-SA 4.0' in entries['licence'] and entries['epoch'].startswith('unknown') and 'same styles' in printed
+    assert 'CC BY-NC-SA 4.0' in entries['licence'] and entries['epoch'].startswith('unknown') and \
+        'same styles' in printed
 
 
 @pytest.mark.thorough

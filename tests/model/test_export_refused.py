@@ -1,4 +1,6 @@
-"""model.export: damaged files, other weights, bad input, a full disk and missing packages are told, and nothing wrong is left."""
+"""model.export: damaged files, other weights, bad input, a full disk and missing packages are told,
+and nothing wrong is left.
+"""
 import json
 import os
 import pickle
@@ -65,8 +67,9 @@ def test_check_tells_a_checkpoint_trained_further(tmp_path, kind):
 
 @pytest.mark.thorough
 def test_a_wrong_file_is_not_left(tmp_path, monkeypatch):
-    """With the slope that paddle2onnx once gave leaky ReLU, the comparison fails, and nothing is written; right exports come first,
-    since Paddle's tracing once kept what it knew of them."""
+    """With the slope that paddle2onnx once gave leaky ReLU, the comparison fails, and nothing is written; right exports
+    come first, since Paddle's tracing once kept what it knew of them.
+    """
     write_checkpoint(tmp_path)
     for kind in ('onnx', 'paddle'):
         exported(kind, tmp_path)
@@ -83,7 +86,8 @@ def test_bad_input_is_refused_in_one_line(pair, tmp_path):
     (tmp_path / 'file').write_text('')
     for words, said in ((['onnx', '--lastoutput', str(tmp_path), '--out', str(tmp_path / 'a.onnx')], 'no n_g.pdparams'),
                         (['onnx', '--lastoutput', str(folder), '--out', file], '--force'),
-                        (['onnx', '--lastoutput', str(folder), '--out', str(tmp_path / 'file' / 'a.onnx')], 'cannot be written'),
+                        (['onnx', '--lastoutput', str(folder), '--out', str(tmp_path / 'file' / 'a.onnx')],
+                         'cannot be written'),
                         (['onnx', '--lastoutput', str(folder), '--out', 'spade.txt'], 'ends in .onnx'),
                         (['paddle', '--lastoutput', str(folder), '--out', str(folder), '--force'], 'other files'),
                         (['tflite'], 'allowed: onnx, paddle'), (['check', str(tmp_path / 'none.onnx')], 'no such file'),
@@ -93,13 +97,15 @@ def test_bad_input_is_refused_in_one_line(pair, tmp_path):
         assert '\n' not in str(caught.value)
 
 
-@pytest.mark.parametrize('content', ['[]', '{}', '{"name": "another program"}', '{"generator": {"network": "generator"}}'])
+@pytest.mark.parametrize('content',
+                         ['[]', '{}', '{"name": "another program"}', '{"generator": {"network": "generator"}}'])
 def test_a_foreign_metadata_json_is_told(pair, tmp_path, content):
     """Not read as an export, and its folder not replaced."""
     (tmp_path / 'metadata.json').write_text(content)
     for words, said in ((['describe', str(tmp_path)], 'no export of this project'),
                         (['check', str(tmp_path), '--lastoutput', str(pair[0])], 'no export of this project'),
-                        (['paddle', '--lastoutput', str(pair[0]), '--out', str(tmp_path), '--force'], 'other files than')):
+                        (['paddle', '--lastoutput', str(pair[0]), '--out', str(tmp_path), '--force'],
+                         'other files than')):
         with pytest.raises(InputError, match=said) as caught:
             main(words)
         assert '\n' not in str(caught.value)
@@ -147,7 +153,9 @@ def option(**changes):
 
 
 def add_node(model):
-    """One more operator behind the picture, of which the tried inputs show nothing: it acts from the 200th grey level on."""
+    """One more operator behind the picture, of which the tried inputs show nothing:
+    it acts from the 200th grey level on.
+    """
     model.graph.node[-1].output[0] = 'hidden'
     model.graph.initializer.append(onnx.numpy_helper.from_array(np.uint8(255), 'top'))
     model.graph.node.append(onnx.helper.make_node('Min', ['hidden', 'top'], ['picture']))
@@ -168,14 +176,17 @@ def external(model):
 
 ALTERATIONS = {
     'a node': (add_node, 'damaged: top'), 'a dead node': (dead_node, 'operators are none of'),
-    'an attribute': (other_attribute, 'operators are none of'), 'another output': (lambda model: model.graph.output.append(
+    'an attribute': (other_attribute, 'operators are none of'),
+    'another output': (lambda model: model.graph.output.append(
         onnx.helper.make_tensor_value_info('label', onnx.TensorProto.INT32, None)), 'inputs, outputs'),
     'a domain': (lambda model: model.opset_import.append(onnx.helper.make_opsetid('ai.strange', 1)), 'inputs, outputs'),
     'a description': (lambda model: setattr(model, 'doc_string', 'free to use'), 'inputs, outputs'),
-    'a weight twice': (lambda model: model.graph.initializer.append(model.graph.initializer[0]), 'a weight given twice'),
+    'a weight twice': (lambda model: model.graph.initializer.append(model.graph.initializer[0]),
+                       'a weight given twice'),
     'weights elsewhere': (external, 'outside this file'),
     'licence': (set_entry('licence', 'CC0'), 'licence CC0'), 'epoch': (set_entry('epoch', '900'), 'epoch 900'),
-    'weights': (set_entry('weights', 'best'), 'no export of this project'), 'an entry': (set_entry('author', 'me'), 'author me'),
+    'weights': (set_entry('weights', 'best'), 'no export of this project'),
+    'an entry': (set_entry('author', 'me'), 'author me'),
     'class names': (set_entry('class_names', '["a"]'), 'class_names'), 'width': (option(crop_size=64), 'crop_size 64'),
     'no such option': (option(crop_sise=64), "'crop_sise'"), 'no options': (set_entry('options', '{}'), 'missing'),
     'deep options': (set_entry('options', '[' * 100000), 'nested'), 'huge options': (option(ngf=10 ** 9), 'at most'),

@@ -85,13 +85,14 @@ OUTSIDE = dtype('V8', 3, '|', None, ('a',), {'a': (F4, 1 << 30)}, 8, 1, 16)
 LONG = 1 << 20
 ONES = np.ones(LONG, np.uint8).tobytes()
 DAMAGE = {
-    'an object that is an address': pickled({'w': array(dtype('O8', 3, '|', None, None, None, 8, 8, 0), (1,), ADDRESS)}),
+    'an object that is an '
+    'address': pickled({'w': array(dtype('O8', 3, '|', None, None, None, 8, 8, 0), (1,), ADDRESS)}),
     'objects': pickled({'w': array(dtype('O8', 3, '|', None, None, None, -1, -1, 63), (1,), ['x'])}),
     'the same as a scalar': pickled({'w': Called('numpy.core.multiarray', 'scalar', (dtype('O8'), ADDRESS))}),
     'fields outside the item': pickled({'w': array(OUTSIDE, (1,), ADDRESS)}),
-    'fields in a plain type': pickled({'w': array(dtype('f8', 3, '<', (F4, (1 << 30,)), None, None, -1, -1, 0), (2,), ADDRESS)}),
-    'a record': pickled({'w': np.zeros(2, [('a', 'f4')])}),
-    'dates': pickled({'w': np.zeros(2, 'M8[s]')}),
+    'fields in a plain '
+    'type': pickled({'w': array(dtype('f8', 3, '<', (F4, (1 << 30,)), None, None, -1, -1, 0), (2,), ADDRESS)}),
+    'a record': pickled({'w': np.zeros(2, [('a', 'f4')])}), 'dates': pickled({'w': np.zeros(2, 'M8[s]')}),
     'bytes': pickled({'w': np.array([b'abc'])}),
     'texts': pickled({'w': np.array(['abc'])}),
     'no characters': pickled({'w': array(dtype('U2'), (), b'\xff' * 8)}),
@@ -100,7 +101,8 @@ DAMAGE = {
     'a length of a terabyte': b'\x80\x04' + pickle.BINBYTES8 + struct.pack('<q', 1 << 40) + b'.',
     'a text of a terabyte': b'\x80\x04' + pickle.BINUNICODE8 + struct.pack('<q', 1 << 40) + b'.',
     'a frame of a terabyte': b'\x80\x04' + pickle.FRAME + struct.pack('<q', 1 << 40) + b'N.',
-    'a shape without data': pickled({'w': Called('numpy.core.multiarray', '_reconstruct', (NDARRAY, (1 << 33,), b'f'))}),
+    'a shape without '
+    'data': pickled({'w': Called('numpy.core.multiarray', '_reconstruct', (NDARRAY, (1 << 33,), b'f'))}),
     'a shape larger than its data': pickled({'w': array(F4, (1 << 33,), b'abcd')}),
     'a shape that overflows': pickled({'w': array(F4, (1 << 32, 1 << 32), b'')}),
     'a negative shape': pickled({'w': array(F4, (-1, -1), b'abcd')}),
@@ -116,7 +118,8 @@ DAMAGE = {
     'content that takes for ever': pickled({'w': nested()}),
     'a name to call that takes for ever': pickled(nested())[:-1] + pickle.REDUCE + b'.',
     'one array, swapped a thousand times': pickled(
-        dict(enumerate([array(dtype('f4', 3, '>', None, None, None, -1, -1, 0), (LONG // 4,), data) for data in [ONES] * 1000]))),
+        dict(enumerate([array(dtype('f4', 3, '>', None, None, None, -1, -1, 0), (LONG // 4,), data)
+                        for data in [ONES] * 1000]))),
     'one text, encoded a thousand times': pickled(
         {str(n): array(F4, (LONG // 4,), Called('_codecs', 'encode', arguments))
          for n, arguments in enumerate([('\1' * LONG, 'latin1')] * 1000)}),
@@ -127,7 +130,8 @@ DAMAGE = {
     'numpy\'s own loader': pickled({'w': Called('numpy', 'load', ('/etc/passwd',))}),
     'escape sequences in what it calls': pickled({'w': Called('o\x1b[2Js', 'system', ('true',))}),
     'escape sequences in a name': pickled({'w\x1b[2J\n': np.ones(2), 'v': 'text'}),
-    'an array that builds itself': b'\x80\x02}q\0X\1\0\0\0wcnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\0\x85U\1bt'
+    'an array that builds '
+    'itself': b'\x80\x02}q\0X\1\0\0\0wcnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\0\x85U\1bt'
                                    b'R2(K\1K\0\x85h\0\x89U\0tbs.',
 }
 
@@ -144,8 +148,8 @@ def test_plain_arrays_are_read_in_every_protocol(tmp_path, protocol):
     draw = np.random.default_rng(0)
     state = {code: (50 * draw.standard_normal((3, 4))).astype(code) for code in
              ('f2', 'f4', 'f8', 'i1', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8', 'b1', '>f4', '>i8')}
-    state.update(columns=np.asfortranarray(state['f4']), empty=np.zeros((0, 3), 'f4'), scalar=np.float32(2.5), none=np.zeros(()),
-                 same=state['f4'], large=draw.standard_normal(5000))
+    state.update(columns=np.asfortranarray(state['f4']), empty=np.zeros((0, 3), 'f4'), scalar=np.float32(2.5),
+                 none=np.zeros(()), same=state['f4'], large=draw.standard_normal(5000))
     path = tmp_path / 'n_g.pdparams'
     path.write_bytes(pickle.dumps(state, protocol))
     found = read_weights(path)
@@ -182,7 +186,8 @@ TORCH = {
     'two steps of zero': {'w': Stored(EIGHT, 0, (3, 3), (0, 0))},
     'numbers without end': {'w': Stored(EIGHT, 0, (1 << 10 ** 5,) * 30, (1,) * 30)},
     'a thousand axes': {'w': Stored(EIGHT, 0, (1,) * 1000, (1,) * 1000)},
-    'a shape that is no tuple': {'w': Global('torch._utils', '_rebuild_tensor_v2', (Stored(EIGHT, 0, (8,), (1,)), 0, 8, 1))},
+    'a shape that is no '
+    'tuple': {'w': Global('torch._utils', '_rebuild_tensor_v2', (Stored(EIGHT, 0, (8,), (1,)), 0, 8, 1))},
     'no storage': {'w': Global('torch._utils', '_rebuild_tensor_v2', ('storage', 0, (8,), (1,)))},
     'a storage that takes for ever': {'w': Global('torch._utils', '_rebuild_tensor_v2', (nested(), 0, (8,), (1,)))},
     'content that takes for ever': {'w': nested()},
@@ -203,7 +208,8 @@ def test_no_state_dict_takes_too_much(tmp_path, content, legacy):
 
 def persistent(identity):
     """The pickle of a state dict whose tensor has this for the id of its storage."""
-    tensor = pickle.dumps('w', 2)[2:-1] + b'ctorch._utils\n_rebuild_tensor_v2\n(' + pickle.dumps(identity, 2)[2:-1] + b'Q'
+    tensor = pickle.dumps('w',
+                          2)[2:-1] + b'ctorch._utils\n_rebuild_tensor_v2\n(' + pickle.dumps(identity, 2)[2:-1] + b'Q'
     return b'\x80\x02}(' + tensor + pickle.dumps((0, (1,), (1,), False, None), 2)[2:-2].replace(b'(', b'', 1) + b'tRu.'
 
 

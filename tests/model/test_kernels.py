@@ -20,7 +20,8 @@ from model.semantics import SemanticMap
 from tests.forked import REPOSITORY
 
 # Where there is a compiler, kernels that do not build are a failure, not a reason to skip.
-pytestmark = [pytest.mark.skipif(platform.machine() != 'x86_64' or not shutil.which('g++'), reason='no x86-64 processor or no g++'),
+pytestmark = [pytest.mark.skipif(platform.machine() != 'x86_64' or not shutil.which('g++'),
+                                 reason='no x86-64 processor or no g++'),
               pytest.mark.usefixtures('two_threads')]
 
 
@@ -92,7 +93,9 @@ def rounded(tensor):
 @pytest.mark.skipif(not fast.has_bfloat16(), reason='this processor has no bfloat16 units')
 @pytest.mark.parametrize('n, size, k, padding', [(1, (263, 259), 3, 1), (2, (200, 180), 5, 2)])
 def test_strips_in_bfloat16(n, size, k, padding):
-    """Of operands that are rounded already: what is left is the rounding of results and of dy, 1 in 256 of each value at most."""
+    """Of operands that are rounded already:
+    what is left is the rounding of results and of dy, 1 in 256 of each value at most.
+    """
     weight, bias = rounded(leaf(64, 64, k, k, scale=0.1)).detach(), leaf(64).detach()
     compare(lambda x: operators.Convolution.apply(x, weight, bias, 1, padding, True),
             lambda x: F.conv2d(x, weight, bias, 1, padding), [rounded(leaf(n, 64, *size))], tolerance=4e-3)
@@ -105,7 +108,8 @@ weight, x = paddle.ones([64, 64, 3, 3]), paddle.ones([1, 64, 600, 600])
 operators.Convolution.apply(x[:, :, :9, :9], weight, None, 2, 1, False)
 before = resource.getrlimit(resource.RLIMIT_AS)
 now = int(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmSize'))) << 10
-resource.setrlimit(resource.RLIMIT_AS, (now + (60 << 20), before[1]))   # the result of 22 MB fits, x in oneDNN's layout does not
+# the result of 22 MB fits, x in oneDNN's layout does not
+resource.setrlimit(resource.RLIMIT_AS, (now + (60 << 20), before[1]))
 try:
     operators.Convolution.apply(x, weight, None, 2, 1, False)
 except MemoryError as error:
@@ -120,8 +124,8 @@ def test_no_memory_for_a_convolution_is_a_memory_error():
     """Not a crash; with memory again it works."""
     found = subprocess.run([sys.executable, '-c', NO_MEMORY], capture_output=True, text=True, cwd=REPOSITORY)
     assert found.returncode == 0, found.stderr
-    assert found.stdout.splitlines()[-2:] == ['no memory for a convolution (False, 1, 64, 600, 600, 64, 3, 3, 2, 1, 1, 1)',
-                                              '(1, 64, 300, 300) 256.0 576.0']
+    assert found.stdout.splitlines()[-2:] == ['no memory for a convolution (False, 1, 64, 600, 600, 64, 3, 3, 2, 1, 1, '
+                                              '1)', '(1, 64, 300, 300) 256.0 576.0']
 
 
 def test_convolution_of_a_frozen_weight_or_a_fixed_image():
@@ -170,10 +174,13 @@ def test_spectral_norm(size, k, biased):
 
 @pytest.mark.parametrize('spectral', [True, False])
 def test_a_constant_convolution_is_the_same_to_the_bit(spectral):
-    """For pictures of every size, the largest in strips, one after the other and again; only in eval mode and without gradients."""
+    """For pictures of every size, the largest in strips, one after the other and again;
+    only in eval mode and without gradients.
+    """
     layer = Convolution(20, 12, 3, OPT(), padding=1, bias=spectral, spectral=spectral)
     layer.eval()
-    pictures = [leaf(*shape).detach() for shape in ((1, 20, 9, 7), (3, 20, 9, 7), (1, 20, 600, 500), (1, 20, 9, 7), (1, 20, 1, 1))]
+    pictures = [leaf(*shape).detach()
+                for shape in ((1, 20, 9, 7), (3, 20, 9, 7), (1, 20, 600, 500), (1, 20, 9, 7), (1, 20, 1, 1))]
     expected = [layer(x).numpy() for x in pictures]
     hold_constant(paddle.nn.Sequential(layer))
     with paddle.no_grad():
@@ -204,11 +211,14 @@ def test_a_checkpoint_s_painter_holds_its_weights(trained):
 
 def test_windows_of_another_size_are_refused():
     with pytest.raises(ValueError, match='windows of 4 places'):
-        operators.WindowProduct.apply(leaf(3, 8), leaf(2, 8, 2, 2), leaf(2), leaf(2, 8, 2, 2), leaf(2), np.zeros((1, 4), np.int32))
+        operators.WindowProduct.apply(leaf(3, 8), leaf(2, 8, 2, 2), leaf(2), leaf(2, 8, 2, 2), leaf(2),
+                                      np.zeros((1, 4), np.int32))
 
 
 def test_a_convolution_recomputes_its_input():
-    """What Modulate gave need not be kept for the way back of the convolutions after it, even where two of them read it."""
+    """What Modulate gave need not be kept for the way back of the convolutions after it,
+    even where two of them read it.
+    """
     x, table, weight, other = leaf(2, 6, 9, 8), leaf(12, 30), leaf(4, 6, 3, 3), leaf(4, 6, 3, 3, seed=1)
     pixel = np.random.default_rng(4).integers(0, 30, (2, 9, 8)).astype(np.int32)
     statistics = operators.Statistics(leaf(6, seed=5).detach(), leaf(6, seed=6).detach().abs(), False, None, False)
@@ -261,11 +271,13 @@ def test_modulation(per_image, dealt, own):
     pixel[:, :20] = 7  # half of an image may share a window
     x, table = leaf(n, c, height, width, scale=2), leaf(2 * c, windows) if dealt else leaf(n, 2 * c, height, width)
     shape, axes = ([n, c, 1, 1], [2, 3]) if per_image else ([1, c, 1, 1], [0, 2, 3])
-    given = leaf(n * c if per_image else c, seed=5).detach(), leaf(n * c if per_image else c, seed=6).detach().abs() + 0.5
+    given = leaf(n * c if per_image else c, seed=5).detach(), leaf(n * c if per_image else c,
+                                                                   seed=6).detach().abs() + 0.5
 
     def kernel(x, table):
         mean, variance = operators.mean_and_variance(x.detach(), per_image) if own else given
-        statistics = operators.Statistics(mean, (variance + 1e-5) ** -0.5, per_image, x.size // mean.size if own else None, False)
+        statistics = operators.Statistics(mean, (variance + 1e-5) ** -0.5, per_image, x.size // mean.size if own
+                                          else None, False)
         return operators.Modulate.apply(x, table, pixel if dealt else None, statistics, 0.2)
 
     def plain(x, table):

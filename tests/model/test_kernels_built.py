@@ -10,7 +10,8 @@ import pytest
 from tests.forked import REPOSITORY
 
 # Where there is a compiler, kernels that do not build are a failure, not a reason to skip.
-pytestmark = pytest.mark.skipif(platform.machine() != 'x86_64' or not shutil.which('g++'), reason='no x86-64 processor or no g++')
+pytestmark = pytest.mark.skipif(platform.machine() != 'x86_64' or not shutil.which('g++'),
+                                reason='no x86-64 processor or no g++')
 
 STEP = '''
 from runtime import device
@@ -29,7 +30,8 @@ def steps(scripts, tmp_path):
     def run(*environments):
         (tmp_path / 'step.py').write_text(STEP)
         files = [tmp_path / f'said{number}' for number in range(len(environments))]
-        processes = [scripts.start_command([tmp_path / 'step.py'], file, environment={'PYTHONPATH': str(REPOSITORY), **environment})
+        processes = [scripts.start_command([tmp_path / 'step.py'], file,
+                                           environment={'PYTHONPATH': str(REPOSITORY), **environment})
                      for file, environment in zip(files, environments)]
         statuses, said = [process.wait(timeout=180) for process in processes], [file.read_text() for file in files]
         assert not any(statuses), said
@@ -107,7 +109,8 @@ def test_a_damaged_library_is_built_again(library, tmp_path, damage):
 
 
 def planted(folder, mode=0o777):
-    """A folder with a library of another one's at the very place where ours would be; running it makes the file `ran`."""
+    """A folder with a library of another one's at the very place where ours would be; running it makes the file `ran`.
+    """
     folder.mkdir(parents=True)
     code = '__attribute__((constructor)) void f() { __builtin_trap(); }'
     os.system(f"echo '{code}' | g++ -shared -fPIC -x c++ - -o {folder / NAME[0]}")
@@ -118,7 +121,9 @@ NAME = []   # of the library, known after the first build
 
 
 def test_a_planted_library_is_not_loaded(library, tmp_path):
-    """Where the user's cache cannot be written, as on many clusters, anyone may have been first in the temporary folder."""
+    """Where the user's cache cannot be written, as on many clusters,
+    anyone may have been first in the temporary folder.
+    """
     NAME[:] = [os.path.basename(library(XDG_CACHE_HOME=str(tmp_path / 'first'))[1])]
     (tmp_path / 'file').write_text('')
     shared = tmp_path / 'shared'
@@ -128,7 +133,8 @@ def test_a_planted_library_is_not_loaded(library, tmp_path):
     os.symlink(tmp_path / 'elsewhere', place)                   # a link at today's
     flags = dict(XDG_CACHE_HOME=str(tmp_path / 'file/no'), TMPDIR=str(shared))
     _, path = library(**flags)
-    assert os.path.dirname(path) not in (str(place), str(shared / 'spade-paddle')) and not os.path.exists(path)   # of that process alone
+    # of that process alone
+    assert os.path.dirname(path) not in (str(place), str(shared / 'spade-paddle')) and not os.path.exists(path)
     place.unlink()
     planted(place)                                              # ours, but others could write there
     said, path = library(**flags)

@@ -45,8 +45,8 @@ def test_gan_loss(maps, mode, real, for_discriminator):
 
 
 @pytest.mark.parametrize('mode, real, expected', [
-    ('hinge', True, [1, 0, 0, 3]), ('hinge', False, [1, 2, 4, 0]), ('ls', True, [1, 0, 4, 9]), ('ls', False, [0, 1, 9, 4]),
-    ('w', True, [0, -1, -3, 2]), ('w', False, [0, 1, 3, -2])])
+    ('hinge', True, [1, 0, 0, 3]), ('hinge', False, [1, 2, 4, 0]), ('ls', True, [1, 0, 4, 9]),
+    ('ls', False, [0, 1, 9, 4]), ('w', True, [0, -1, -3, 2]), ('w', False, [0, 1, 3, -2])])
 def test_gan_loss_of_single_values(mode, real, expected):
     found = [float(gan_loss([paddle.full([1, 1, 1, 1], value)], real, mode)) for value in (0.0, 1.0, 3.0, -2.0)]
     assert found == expected
@@ -67,7 +67,8 @@ def test_defaults_are_the_discriminator_s(maps, mode):
 def scales(seed):
     """Feature maps of two scales with three layers, the last the prediction."""
     draw = np.random.default_rng(seed)
-    return [[draw.standard_normal((2, channels, size, size)) for channels, size in ((4, 6), (8, 3), (1, 2))] for _ in range(2)]
+    return [[draw.standard_normal((2, channels, size, size)) for channels, size in ((4, 6), (8, 3), (1, 2))]
+            for _ in range(2)]
 
 
 def tensors(lists):
@@ -112,4 +113,5 @@ def test_kl_divergence():
     normal = np.exp(-x ** 2 / 2) / math.sqrt(2 * math.pi)
     with np.errstate(divide='ignore', invalid='ignore'):
         integral = np.nansum(density * np.log(density / normal)) * (x[1] - x[0])
-    assert float(kl_divergence(paddle.full([1, 1], mu), paddle.full([1, 1], logvar))) == pytest.approx(integral, rel=1e-6)
+    assert float(kl_divergence(paddle.full([1, 1], mu),
+                               paddle.full([1, 1], logvar))) == pytest.approx(integral, rel=1e-6)

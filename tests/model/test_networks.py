@@ -64,7 +64,8 @@ def test_names_and_shapes_are_the_official_ones(case, letter):
 
 @pytest.mark.parametrize('network, settings', [
     (SPADEGenerator, {}), (SPADEGenerator, dict(use_vae=True)), (SPADEGenerator, dict(norm_G='spadebatch3x3')),
-    (MultiscaleDiscriminator, dict(ndf=8)), (MultiscaleDiscriminator, dict(ndf=8, norm_D='batch')), (VAEEncoder, dict(ngf=4))])
+    (MultiscaleDiscriminator, dict(ndf=8)), (MultiscaleDiscriminator, dict(ndf=8, norm_D='batch')),
+    (VAEEncoder, dict(ngf=4))])
 def test_initial_weights(network, settings):
     """Spectral-normed weights uniform in +-1/sqrt(fan_in), others Xavier-normal with gain 0.02; biases zero."""
     paddle.seed(0)
@@ -139,7 +140,8 @@ def test_spectral_norm_is_that_of_paddle():
 
 @pytest.mark.parametrize('settings', [
     {}, dict(aspect_ratio=2.0, crop_size=64), dict(aspect_ratio=0.5), dict(num_upsampling_layers='more', crop_size=64),
-    dict(num_upsampling_layers='most', crop_size=128), dict(norm_G='spectralspadeinstance3x3'), dict(norm_G='spadebatch5x5'),
+    dict(num_upsampling_layers='most', crop_size=128), dict(norm_G='spectralspadeinstance3x3'),
+    dict(norm_G='spadebatch5x5'),
     dict(norm_D='none'), dict(norm_D='spectralsync_batch'), dict(no_instance=True), dict(contain_dontcare_label=False),
     dict(use_vae=True, norm_E='spectralbatch'), dict(use_vae=True, crop_size=64, aspect_ratio=2.0), dict(gan_mode='ls'),
     dict(gan_mode='w', no_ganFeat_loss=True), dict(gan_mode='original', num_D=3, n_layers_D=3), dict(output_nc=1)],
@@ -213,7 +215,8 @@ def as_on_cudnn(monkeypatch):
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(strategies.tuples(strategies.integers(1, 5), strategies.integers(1, 4), strategies.integers(1, 9), strategies.integers(2, 9)),
+@given(strategies.tuples(strategies.integers(1, 5), strategies.integers(1, 4), strategies.integers(1, 9),
+                         strategies.integers(2, 9)),
        strategies.integers(0, 99))
 @example((1, 1, 8, 8), 0)
 @example((8, 1, 256, 257), 0)

@@ -1,4 +1,6 @@
-"""What a person with a GPU is asked to run (tests.benchmark --device gpu, tests.device_check), as far as it runs on a CPU."""
+"""What a person with a GPU is asked to run (tests.benchmark --device gpu, tests.device_check),
+as far as it runs on a CPU.
+"""
 import json
 
 import paddle
@@ -14,7 +16,8 @@ from tests.runner import says
 @pytest.mark.thorough
 def test_the_benchmark_writes_its_file(scripts, tmp_path):
     process = scripts.run('-m', 'tests.benchmark', '--device', 'cpu', '--crop_size', 32, '--ngf', 2, '--batches', 1, 2,
-                          '--warm_up', 1, '--timed', 1, '--settings', 'dense', 'deterministic', '--out', tmp_path / 'found.json')
+                          '--warm_up', 1, '--timed', 1, '--settings', 'dense', 'deterministic', '--out',
+                          tmp_path / 'found.json')
     assert process.returncode == 0, process.stderr
     report = json.loads((tmp_path / 'found.json').read_text())
     assert [(row['setting'], row['amp'], row['batch']) for row in report['rows']] == [
@@ -26,7 +29,8 @@ def test_the_benchmark_writes_its_file(scripts, tmp_path):
     assert says(process.stdout, 'images/s', 'please send it in', 'device CPU')
 
 
-@pytest.mark.parametrize('error', [RuntimeError('\n\nResourceExhaustedError: \n\nOut of memory error on GPU 0. Cannot allocate 3'),
+@pytest.mark.parametrize('error', [RuntimeError('\n\nResourceExhaustedError: \n\nOut of memory error on GPU 0. Cannot '
+                                                'allocate 3'),
                                    MemoryError()])
 def test_batches_grow_until_the_memory_ends(error):
     def measure(count):
@@ -47,7 +51,8 @@ def test_other_errors_are_not_taken_for_it():
 @pytest.mark.parametrize('module', ['tests.benchmark', 'tests.device_check'])
 def test_without_a_gpu_they_say_so(scripts, module):
     process = scripts.run('-m', module, '--device', 'gpu')
-    assert process.returncode == 1 and says(process.stderr, 'error: --device gpu: there is none that this Paddle can use')
+    assert process.returncode == 1 and \
+        says(process.stderr, 'error: --device gpu: there is none that this Paddle can use')
 
 
 @pytest.mark.thorough

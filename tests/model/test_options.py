@@ -167,11 +167,14 @@ def test_saved_and_loaded(tmp_path):
     assert list(opt.as_dict()) == list(OPT.fields())
 
 
-@pytest.mark.parametrize('content', ['', '{', '[]', '3', '{"crop_size": "wide"}', '{"crop_sise": 3}', '\ud800', '{"self": 1}',
+@pytest.mark.parametrize('content',
+                         ['', '{', '[]', '3', '{"crop_size": "wide"}', '{"crop_sise": 3}', '\ud800', '{"self": 1}',
                                      '[' * 100000, '{"crop_size": %s}' % ('9' * 5000), '{"crop_size": 1e9}',
                                      '{"crop_size": 1000000000}', '{"nThreads": 1000000}', '{"dataroot": "a\\u0000b"}',
-                                     '{"dataroot": "\\ud800"}', '{"lr": NaN}', '{"lr": 1e999}', '{"lr": null}', '{"lr": [[1]]}',
-                                     '{"label_nc": 1000000000}', '{"semantic_nc": "x"}', '{"semantic_nc": 6, "label_nc": 3}'])
+                                     '{"dataroot": "\\ud800"}', '{"lr": NaN}', '{"lr": 1e999}', '{"lr": null}',
+                          '{"lr": [[1]]}',
+                                     '{"label_nc": 1000000000}', '{"semantic_nc": "x"}',
+                          '{"semantic_nc": 6, "label_nc": 3}'])
 def test_files_that_are_no_options(tmp_path, content):
     path = tmp_path / 'opt.json'
     path.write_bytes(content.encode('utf8', 'surrogatepass'))

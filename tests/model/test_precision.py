@@ -1,4 +1,6 @@
-"""Mixed precision as far as a CPU goes: refused, without effect, and float16's loss scale, which no CPU enables by itself."""
+"""Mixed precision as far as a CPU goes: refused, without effect, and float16's loss scale,
+which no CPU enables by itself.
+"""
 import types
 
 import numpy as np

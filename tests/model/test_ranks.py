@@ -12,7 +12,8 @@ from tests.rank import SETTINGS, TINY, batch
 # All that is exchanged is in these two settings; the others are tried one mechanism at a time.
 USUAL = 'syncbatch_windows', 'sync_in_D_and_E'
 OTHERS = tuple(name for name in SETTINGS if name not in USUAL)
-WORLDS = [(2, USUAL), pytest.param((2, OTHERS), marks=pytest.mark.thorough), pytest.param((4, USUAL), marks=pytest.mark.thorough)]
+WORLDS = [(2, USUAL), pytest.param((2, OTHERS), marks=pytest.mark.thorough),
+          pytest.param((4, USUAL), marks=pytest.mark.thorough)]
 IN_EACH = pytest.mark.parametrize('both', WORLDS, indirect=True, ids=['2', '2 one by one', '4'])
 
 
@@ -40,7 +41,8 @@ def test_many_processes_equal_one_with_the_whole_batch(both):
         many, one = compared(both, f'{name}_float64')
         assert many.keys() == one.keys() and len(many) > 100
         del many['early'], one['early']
-        many, one = ({key: value for key, value in arrays.items() if not key.endswith('.last')} for arrays in (many, one))
+        many, one = ({key: value for key, value in arrays.items() if not key.endswith('.last')}
+                     for arrays in (many, one))
         assert many['losses'].shape == (5, 7) and np.abs(one['losses']).max() > 1
         scale = max(np.abs(value).max() for key, value in one.items() if key.endswith('.grad'))
         for key in many:
@@ -98,12 +100,14 @@ def test_pieces_equal_the_whole_batch():
         paddle.set_default_dtype('float32')
 
 
-@pytest.mark.parametrize('settings', [dict(modulation='dense'), dict(modulation='windows'), dict(modulation='windows', cpu_kernels=False),
+@pytest.mark.parametrize('settings', [dict(modulation='dense'), dict(modulation='windows'),
+                                      dict(modulation='windows', cpu_kernels=False),
                                       dict(modulation='dense', cpu_kernels=False, use_vae=True)], ids=str)
 def test_only_one_piece_at_a_time_holds_tensors(settings, monkeypatch):
     """Counted as a piece begins, in either update: one-hot maps, pooled ones, and windows sent to the device."""
     train_step = TrainStep(OPT(**{**TINY, **settings}))
-    pieces, held = [(train_step._semantics(*batch(0, 3, index)[:2]), None, batch(0, 3, index)[2]) for index in range(3)], []
+    pieces, held = [(train_step._semantics(*batch(0, 3, index)[:2]), None, batch(0, 3, index)[2])
+                    for index in range(3)], []
 
     def tensors(value):
         if isinstance(value, Windows):
@@ -126,7 +130,9 @@ def test_only_one_piece_at_a_time_holds_tensors(settings, monkeypatch):
 
 
 def test_the_kl_divergence_of_pieces_is_the_mean_of_their_sums_as_on_the_official_code_s_gpus():
-    """Its DataParallel computes the losses on each GPU, where KL sums over that GPU's samples, and takes the mean over the GPUs."""
+    """Its DataParallel computes the losses on each GPU, where KL sums over that GPU's samples,
+    and takes the mean over the GPUs.
+    """
     whole, pieces = (TrainStep(OPT(**{**TINY, 'use_vae': True, 'norm_E': 'spectralinstance'})) for _ in range(2))
     together = whole.step(*batch(0, 3))['g_loss_vae']
     in_pieces = pieces.update([batch(0, 3, index) for index in range(3)])['g_loss_vae']

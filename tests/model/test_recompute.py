@@ -22,7 +22,8 @@ def test_a_step_is_the_same(settings):
             train_step = TrainStep(OPT(**{**TINY, 'modulation': 'dense', **settings}, recompute=recompute))
             # One step: Adam's first turns gradients of rounding size into steps.
             losses = np.array(list(train_step.step(*batch(0, 2)).values()))
-            networks = [network for network in (train_step.generator, train_step.encoder, train_step.discriminator) if network]
+            networks = [network for network in (train_step.generator, train_step.encoder, train_step.discriminator)
+                        if network]
             results.append([losses] + [value.numpy() for network in networks for value in network.buffers()])
             for network in networks:
                 gradients = [parameter.grad.numpy() for parameter in network.parameters()]
@@ -35,10 +36,13 @@ def test_a_step_is_the_same(settings):
 
 
 def test_less_is_kept():
-    """Whole networks on small pictures: the weights, which do not grow with the batch, are told apart by a second sample."""
+    """Whole networks on small pictures: the weights, which do not grow with the batch,
+    are told apart by a second sample.
+    """
     kept = {}
     for recompute in (False, True):
-        train_step = TrainStep(OPT(**{**TINY, 'ngf': 8, 'ndf': 8}, cpu_kernels=False, modulation='dense', recompute=recompute))
+        train_step = TrainStep(OPT(**{**TINY, 'ngf': 8, 'ndf': 8}, cpu_kernels=False, modulation='dense',
+                                   recompute=recompute))
         one, two = (sum(kept_by_updates(train_step, batch(0, count))[0].values()) for count in (1, 2))
         kept[recompute] = two - one
     assert kept[True] < 0.55 * kept[False]

@@ -65,7 +65,8 @@ def test_views_of_the_oldest_files(path):
 @both_formats
 def test_metadata_parameters_and_wrappings(path, legacy):
     tensor = stored(numpy.ones((2, 2), 'f4'))
-    state = collections.OrderedDict(w=Global('torch._utils', '_rebuild_parameter', (tensor, True, collections.OrderedDict())))
+    state = collections.OrderedDict(w=Global('torch._utils', '_rebuild_parameter',
+                                             (tensor, True, collections.OrderedDict())))
     state._metadata = collections.OrderedDict({'': {'version': 1}})
     for content in (state, {'state_dict': state, 'epoch': 3}, {'model': state}):
         write(path, content, legacy)

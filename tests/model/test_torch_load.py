@@ -1,8 +1,8 @@
 """What is exported opens in PyTorch itself, where that is installed.
 
-It is not in tests/requirements.txt: on Linux PyPI's torch is a CUDA build of several GB, the small one lies on PyTorch's own index.
-Where it is wanted: pip install torch --index-url https://download.pytorch.org/whl/cpu. Everywhere else
-tests/model/test_convert_nvlabs.py reads the exports with our own reader.
+It is not in tests/requirements.txt: on Linux PyPI's torch is a CUDA build of several GB, the small one lies on
+PyTorch's own index. Where it is wanted: pip install torch --index-url https://download.pytorch.org/whl/cpu. Everywhere
+else tests/model/test_convert_nvlabs.py reads the exports with our own reader.
 """
 import numpy
 import pytest
@@ -21,8 +21,8 @@ def loaded(path):
 
 def test_torch_loads_every_kind_of_tensor(tmp_path):
     draw = numpy.random.default_rng(0)
-    state = {'a': draw.standard_normal((3, 4, 2, 1)).astype('f4'), 'b': numpy.zeros((0, 3), 'f4'), 'c': numpy.array(7, 'i8'),
-             'd': numpy.asfortranarray(draw.standard_normal((5, 6)).astype('f4'))}
+    state = {'a': draw.standard_normal((3, 4, 2, 1)).astype('f4'), 'b': numpy.zeros((0, 3), 'f4'),
+             'c': numpy.array(7, 'i8'), 'd': numpy.asfortranarray(draw.standard_normal((5, 6)).astype('f4'))}
     write_state_dict(state, tmp_path / 'a.pth')
     found = loaded(tmp_path / 'a.pth')
     assert list(found) == list(state)

@@ -34,7 +34,8 @@ def test_each_update_leaves_the_other_network_alone(use_vae):
     train_step._update_d([(semantics, image)], [noise])
     assert all(equal(weights(network), old) for network, old in zip(painters, before[0]))
     assert all(new is old is None or np.array_equal(new, old) for new, old in zip(painters_grads(), before[1]))
-    assert all(parameter.grad is not None for name, parameter in discriminator.named_parameters() if not name.endswith(STATE))
+    assert all(parameter.grad is not None
+               for name, parameter in discriminator.named_parameters() if not name.endswith(STATE))
 
 
 def test_the_discriminator_is_updated_on_a_fake_of_the_updated_generator():
@@ -100,12 +101,14 @@ def test_which_style_wins():
     z = np.random.default_rng(7).standard_normal((2, 8)).astype(np.float32)
 
     def same(one, other):
-        return np.array_equal(train_step.generate(label, instance, **one), train_step.generate(label, instance, **other))
+        return np.array_equal(train_step.generate(label, instance, **one),
+                              train_step.generate(label, instance, **other))
     train_step.encoder.eval()
     mu = train_step.encoder(paddle.to_tensor(image))[0]
     train_step.encoder.train()
     assert same(dict(z=z, image=image), dict(z=z)) and same(dict(image=image), dict(z=mu.numpy())) and same({}, {})
-    assert not same(dict(z=z), dict(image=image)) and not same(dict(z=z), {}) and not same(dict(z=z), dict(z=z[::-1].copy()))
+    assert not same(dict(z=z), dict(image=image)) and not same(dict(z=z), {}) and \
+        not same(dict(z=z), dict(z=z[::-1].copy()))
 
 
 def test_the_encoder_sees_any_size():

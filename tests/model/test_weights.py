@@ -111,7 +111,9 @@ def test_weights_that_are_not_finite_are_not_set(generator, tmp_path, value):
 
 
 def test_the_cores_of_the_training_machine_do_not_paint(generator, tmp_path):
-    """val.py took nThreads from the checkpoint: it hung where opt.json said a million, and another machine's number was used."""
+    """val.py took nThreads from the checkpoint:
+    it hung where opt.json said a million, and another machine's number was used.
+    """
     opt = tiny()
     opt.nThreads = 1000
     write_model(str(tmp_path / 'model'), opt, {'n_g.pdparams': arrays(generator)})

@@ -28,7 +28,8 @@ def float64():
 
 
 def maps(kind, shape, seed):
-    """Code maps (N, H, W): one class, noise (nearly every pixel its own class), stripes, or all of them in one batch."""
+    """Code maps (N, H, W): one class, noise (nearly every pixel its own class), stripes, or all of them in one batch.
+    """
     rng = np.random.default_rng(seed)
     if kind == 'mixed':
         return np.concatenate([maps(part, (1, *shape[1:]), seed) for part in ('flat', 'noise', 'blocks')])
@@ -76,7 +77,8 @@ def test_windows_of_a_strided_convolution(kind, shape, seed):
 
 @pytest.mark.parametrize('kernel', [True, False])
 @settings(max_examples=60, deadline=None)
-@given(strategies.lists(strategies.one_of(strategies.integers(0, 5), strategies.integers(0, 2 ** 62)), min_size=1, max_size=300))
+@given(strategies.lists(strategies.one_of(strategies.integers(0, 5), strategies.integers(0, 2 ** 62)), min_size=1,
+                        max_size=300))
 def test_distinct_keys_as_numpy_finds_them(kernel, keys):
     keys = np.array(keys).reshape(1, -1, 1)[:, ::-1]
     with patch.object(windows_module, 'kernels', fast.kernels if kernel else lambda: None):
@@ -134,7 +136,8 @@ def test_spade_layer_in_float32(kind, shape, norm, k, no_instance, training, mod
 
 
 @settings(max_examples=25, deadline=None)
-@given(kinds, sizes, strategies.booleans(), strategies.integers(0, 2), strategies.booleans(), strategies.integers(0, 99))
+@given(kinds, sizes, strategies.booleans(), strategies.integers(0, 2), strategies.booleans(),
+       strategies.integers(0, 99))
 def test_first_layer_of_the_discriminator_in_float32(kind, shape, no_instance, scale, joint, seed):
     shape = shape[0], shape[1] + 8, shape[2] + 8
     label, instance = maps(kind, shape, seed), maps(kind, shape, seed + 1)
@@ -158,7 +161,8 @@ def test_first_layer_of_the_discriminator_in_float32(kind, shape, no_instance, s
         assert_equal(found, results[0], 1e-5)
 
 
-SMALL = [dict(norm_G=norm_G) for norm_G in ('spectralspadesyncbatch3x3', 'spectralspadebatch5x5', 'spectralspadeinstance3x3',
+SMALL = [dict(norm_G=norm_G)
+         for norm_G in ('spectralspadesyncbatch3x3', 'spectralspadebatch5x5', 'spectralspadeinstance3x3',
                                             'spadebatch3x3', 'spadeinstance5x5')] + [dict(no_instance=True),
                                                                                     dict(contain_dontcare_label=False)]
 LARGE = [dict(num_upsampling_layers='more', crop_size=64), dict(num_upsampling_layers='most', crop_size=128),
@@ -166,22 +170,27 @@ LARGE = [dict(num_upsampling_layers='more', crop_size=64), dict(num_upsampling_l
 ORDINARY = [SMALL[0], SMALL[1], SMALL[2], SMALL[4], LARGE[2], LARGE[3]]
 STEPS = [(options, 'mixed') for options in ORDINARY]
 STEPS += [pytest.param(options, kind, marks=pytest.mark.thorough) for options in SMALL + LARGE
-          for kind in ('mixed', 'flat', 'noise') if (options, kind) not in STEPS and (kind == 'mixed' or options in SMALL)]
+          for kind in ('mixed', 'flat', 'noise')
+          if (options, kind) not in STEPS and (kind == 'mixed' or options in SMALL)]
 
 
 @pytest.mark.parametrize('options, kind', STEPS, ids=str)
 def test_training_step_in_float64(float64, options, kind):
     results = []
     for modulation in ('dense', 'windows'):
-        opt = OPT(**{**dict(label_nc=CLASSES, crop_size=32, ngf=2, ndf=2, use_vae=False), **options, 'modulation': modulation})
+        opt = OPT(**{**dict(label_nc=CLASSES, crop_size=32, ngf=2, ndf=2, use_vae=False), **options,
+                     'modulation': modulation})
         label = maps(kind, (2, *opt.picture_size), 1)
         image = np.random.default_rng(2).standard_normal((len(label), 3, *opt.picture_size))
         train_step = TrainStep(opt)
         instance = None if opt.no_instance else maps(kind, (2, *opt.picture_size), 3)
-        picture = train_step.generate(label, instance).numpy()  # before Adam turns gradients of rounding size into steps
+        # before Adam turns gradients of rounding size into steps
+        picture = train_step.generate(label, instance).numpy()
         losses = train_step.step(label, instance, image)
-        networks = [network for network in (train_step.generator, train_step.discriminator, train_step.encoder) if network]
-        scales = [max(np.abs(parameter.grad.numpy()).max() for parameter in network.parameters()) for network in networks]
+        networks = [network for network in (train_step.generator, train_step.discriminator, train_step.encoder)
+                    if network]
+        scales = [max(np.abs(parameter.grad.numpy()).max() for parameter in network.parameters())
+                  for network in networks]
         results.append((losses, [parameter.grad.numpy() / scale for network, scale in zip(networks, scales)
                                  for parameter in network.parameters()], picture))
     (dense, dense_gradients, dense_picture), (windows, gradients, picture) = results
@@ -192,12 +201,14 @@ def test_training_step_in_float64(float64, options, kind):
 
 @pytest.mark.parametrize('option, kernels, dtype, on', [
     ('auto', True, 'float32', 'auto'), ('auto', False, 'float32', 'dense'), ('auto', True, 'float64', 'dense'),
-    ('windows', False, 'float32', 'windows'), ('windows', True, 'float64', 'windows'), ('dense', True, 'float32', 'dense')])
+    ('windows', False, 'float32', 'windows'), ('windows', True, 'float64', 'windows'),
+    ('dense', True, 'float32', 'dense')])
 def test_auto_looks_for_windows_only_where_the_kernels_compute(option, kernels, dtype, on):
     opt = OPT(label_nc=CLASSES, crop_size=32, modulation=option, cpu_kernels=kernels)
     paddle.set_default_dtype(dtype)
     try:
-        semantics = prepared(dict(label=maps('flat', (1, 32, 32), 0), instance=maps('flat', (1, 32, 32), 1)), opt)['semantics']
+        semantics = prepared(dict(label=maps('flat', (1, 32, 32), 0), instance=maps('flat', (1, 32, 32), 1)),
+                             opt)['semantics']
     finally:
         paddle.set_default_dtype('float32')
     assert semantics.modulation == on

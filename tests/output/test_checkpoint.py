@@ -1,4 +1,6 @@
-"""Checkpoints: optimizers find their weights, copies of epochs are drawn, copied runs go on, a full disk ends in one line."""
+"""Checkpoints: optimizers find their weights, copies of epochs are drawn, copied runs go on,
+a full disk ends in one line.
+"""
 import os
 import shutil
 
@@ -109,7 +111,8 @@ def test_copies_of_epochs(scripts, trained, tmp_path):
     for epoch in (1, 2):
         assert set(os.listdir(trained / f'output/epoch_{epoch}')) == {'n_g.pdparams', 'n_d.pdparams', 'opt.json',
                                                                      'current_epoch.npy'}
-    latest, second, first = (read_weights(trained / f'output/{name}/n_g.pdparams') for name in ('model', 'epoch_2', 'epoch_1'))
+    latest, second, first = (read_weights(trained / f'output/{name}/n_g.pdparams')
+                             for name in ('model', 'epoch_2', 'epoch_1'))
     assert all(np.array_equal(latest[name], second[name]) for name in latest)
     assert not all(np.array_equal(latest[name], first[name]) for name in latest)
     drawn = {}
@@ -120,7 +123,8 @@ def test_copies_of_epochs(scripts, trained, tmp_path):
         drawn[flags] = np.array(Image.open(results / 'pics/000.png'))
     latest, second, first = drawn.values()
     assert np.array_equal(latest, second) and not np.array_equal(latest, first)
-    said = scripts.refusal('val.py', '--lastoutput', trained / 'output', '--results', tmp_path / 'none', '--which_epoch', 3)
+    said = scripts.refusal('val.py', '--lastoutput', trained / 'output', '--results', tmp_path / 'none',
+                           '--which_epoch', 3)
     assert says(said, trained / 'output' / 'epoch_3', 'n_g.pdparams')
 
 

@@ -5,7 +5,6 @@ import resource
 import shutil
 import signal
 import sys
-import types
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,8 @@ from tests.runner import contents, message, says
 
 
 class Stub:
-    """Stands for TrainStep in Checkpoint.save: each tensor holds the number of steps. Needs no Paddle, so it can fork."""
+    """Stands for TrainStep in Checkpoint.save: each tensor holds the number of steps. Needs no Paddle, so it can fork.
+    """
 
     def __init__(self, steps):
         self.steps, self.g_losses, self.loss_scales = steps, {}, []
@@ -42,7 +42,8 @@ def generation(output):
     output = Path(output)
     steps = {json.loads((output / 'model/progress.json').read_text())['step']}
     for name in ('n_g', 'n_d', 'n_e'):
-        steps |= {value for array in read_weights(output / f'model/{name}.pdparams').values() for value in array.tolist()}
+        steps |= {value for array in read_weights(output / f'model/{name}.pdparams').values()
+                  for value in array.tolist()}
     steps |= {int(np.load(output / name)) for name in ('model/current_epoch.npy', 'current_epoch.npy')}
     assert (output / 'model/n_g.pdopt').is_file() and (output / 'model/n_d.pdopt').is_file()
     OPT.load(output / 'model/opt.json')
@@ -51,14 +52,16 @@ def generation(output):
 
 
 def dies_in_save(output, steps, moment):
-    """Fork, save in the child, and end it without any clean-up at its `moment`-th act on the file system; whether it died."""
+    """Fork, save in the child, and end it without any clean-up at its `moment`-th act on the file system;
+    whether it died.
+    """
     child = os.fork()
     if child == 0:
         acts = iter(range(10 ** 6))
 
         def die(event, arguments):
-            if event in ('open', 'os.mkdir', 'os.rename', 'os.symlink', 'os.link', 'os.remove', 'os.rmdir', 'os.scandir',
-                         'os.listdir') and next(acts) == moment:
+            if event in ('open', 'os.mkdir', 'os.rename', 'os.symlink', 'os.link', 'os.remove', 'os.rmdir',
+                         'os.scandir', 'os.listdir') and next(acts) == moment:
                 os.kill(os.getpid(), signal.SIGKILL)
         try:
             sys.addaudithook(die)
@@ -114,7 +117,8 @@ def test_a_full_disk_keeps_the_checkpoint(tmp_path):
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
             text = message(stub_save, tmp_path, 2)
-            status = 0 if says(text, tmp_path, 'cannot be written: File too large', 'previous checkpoint', 'intact') else 1
+            status = 0 if says(text, tmp_path, 'cannot be written: File too large', 'previous checkpoint',
+                               'intact') else 1
         finally:
             os._exit(status)
     assert os.waitpid(child, 0)[1] == 0
@@ -134,7 +138,8 @@ def test_every_file_is_synced_before_it_gets_its_name(tmp_path, monkeypatch):
     def renamed(source, target):
         if target.endswith('000001'):
             files = {path.name: path.stat().st_ino for path in Path(source).iterdir()}
-            assert {'n_g.pdparams', 'n_g.pdopt', 'opt.json', 'progress.json', 'current_epoch.npy', 'classes.json'} <= set(files)
+            assert {'n_g.pdparams', 'n_g.pdopt', 'opt.json', 'progress.json', 'current_epoch.npy',
+                    'classes.json'} <= set(files)
             assert not [name for name, number in files.items() if number not in synced]
         rename(source, target)
     monkeypatch.setattr(os, 'fsync', seen)
@@ -149,7 +154,8 @@ def test_every_file_is_synced_before_it_gets_its_name(tmp_path, monkeypatch):
 def test_a_failing_disk_keeps_the_checkpoint(tmp_path, monkeypatch, act):
     stub_save(tmp_path, 1)
     with monkeypatch.context() as context:
-        context.setattr(os, act, lambda *arguments, **options: (_ for _ in ()).throw(OSError(28, 'No space left on device')))
+        context.setattr(os, act, lambda *arguments,
+                        **options: (_ for _ in ()).throw(OSError(28, 'No space left on device')))
         assert says(message(stub_save, tmp_path, 2), tmp_path, 'No space left on device', 'intact')
     assert generation(tmp_path) == 1
     stub_save(tmp_path, 2)

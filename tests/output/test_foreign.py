@@ -1,4 +1,6 @@
-"""Nothing that is not ours is removed or replaced: random files and folders under our own names, in every folder that a run writes."""
+"""Nothing that is not ours is removed or replaced:
+random files and folders under our own names, in every folder that a run writes.
+"""
 import json
 import os
 import shutil
@@ -26,11 +28,15 @@ from tests.output.test_checkpoint_whole import Stub
 from tests.output.test_run import run_of
 from tests.runner import message, says
 
-FILES = ('thesis.txt', 'n_g.pdparams', 'opt.json', 'n_d.pdparams', 'progress.json', 'score.json', 'own.pdparams', 'pics/000.png')
-FOLDERS = ('model', 'best', 'best.replaced', 'scoring', 'epoch_1', 'epoch_2', 'epoch_3', 'epoch_2.replaced', 'epoch_2.unfinished',
-           'model.unfinished', 'checkpoints/000001', 'checkpoints/000002', 'checkpoints/000009', 'checkpoints/000003.unfinished',
+FILES = ('thesis.txt', 'n_g.pdparams', 'opt.json', 'n_d.pdparams', 'progress.json', 'score.json', 'own.pdparams',
+         'pics/000.png')
+FOLDERS = ('model', 'best', 'best.replaced', 'scoring', 'epoch_1', 'epoch_2', 'epoch_3', 'epoch_2.replaced',
+           'epoch_2.unfinished',
+           'model.unfinished', 'checkpoints/000001', 'checkpoints/000002', 'checkpoints/000009',
+           'checkpoints/000003.unfinished',
            'checkpoints/mine', 'current_epoch.npy', 'pics', 'scoring/pics', 'checkpoints')
-NAMES = ('.lock', 'log.npy', 'log.npy.new', 'current_epoch.npy', 'scores.jsonl', 'pics/1_1.jpg', 'pics/val_0001.jpg', 'pics/mine.jpg',
+NAMES = ('.lock', 'log.npy', 'log.npy.new', 'current_epoch.npy', 'scores.jsonl', 'pics/1_1.jpg', 'pics/val_0001.jpg',
+         'pics/mine.jpg',
          'model', 'best', 'epoch_2', '.unfinished_scores.jsonl', 'checkpoints/contents.json', 'page.html')
 PATHS = st.one_of(st.sampled_from(NAMES), st.tuples(st.sampled_from(FOLDERS), st.sampled_from(FILES)).map('/'.join))
 
@@ -70,7 +76,8 @@ def still_there(root, laid):
 
 
 def run(output, restart, steps, first=1):
-    """What train.py does to its folders: begins, or goes on, saves, keeps epochs and the best, draws, and begins anew."""
+    """What train.py does to its folders: begins, or goes on, saves, keeps epochs and the best, draws, and begins anew.
+    """
     opt = OPT(output=output, log=output, save_epoch_freq=1, score_epoch_freq=1, niter=3)
     run_of(opt, os.path.join(output, 'log.npy'), 'set', None, restart).stored()
     log, checkpoint = LossLog(os.path.join(output, 'log.npy')), Checkpoint(output)
@@ -86,7 +93,8 @@ def run(output, restart, steps, first=1):
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(before=st.lists(PATHS, max_size=5), later=st.lists(PATHS, max_size=4), restart=st.booleans(), begun=st.booleans())
+@given(before=st.lists(PATHS, max_size=5), later=st.lists(PATHS, max_size=4), restart=st.booleans(),
+       begun=st.booleans())
 def test_a_run_keeps_every_foreign_byte_or_refuses_before_it_touches_anything(before, later, restart, begun):
     with tempfile.TemporaryDirectory() as output:
         if begun:
@@ -121,12 +129,14 @@ def test_a_foreign_folder_of_our_name_is_named_and_kept(tmp_path, path, restart)
     """model/n_g.pdparams: weights of ctkindle/SPADE-Paddle, which a user has copied there for val.py."""
     laid = lay(tmp_path, [path])
     said = message(run, tmp_path, restart, 2)
-    assert says(said, tmp_path / path.split('/')[0], 'training has not written it', 'move it away, or name another --output')
+    assert says(said, tmp_path / path.split('/')[0], 'training has not written it',
+                'move it away, or name another --output')
     assert tree(tmp_path) == laid
 
 
 def test_copies_that_the_run_does_not_write_are_nobodys_business(tmp_path):
-    laid = lay(tmp_path, ['epoch_7/photo.txt', 'epoch_x/photo.txt', 'scoring/own.pdparams', 'checkpoints/mine/photo.txt'])
+    laid = lay(tmp_path, ['epoch_7/photo.txt', 'epoch_x/photo.txt', 'scoring/own.pdparams',
+                          'checkpoints/mine/photo.txt'])
     run(tmp_path, True, 3)
     assert not still_there(tmp_path, laid)
 
@@ -144,7 +154,8 @@ def test_a_dangling_link_falls_back_to_the_checkpoint_before(tmp_path, capsys):
     Checkpoint(tmp_path).save(Stub(2), OPT(output=tmp_path), {**new_progress('set', 2), 'epoch': 2})
     shutil.rmtree(tmp_path / 'checkpoints/000002')
     assert Checkpoint(tmp_path).progress()['step'] == 1
-    assert says(capsys.readouterr().out, 'checkpoints/000002', 'is not there', 'takes the newest checkpoint that is, 000001')
+    assert says(capsys.readouterr().out, 'checkpoints/000002', 'is not there',
+                'takes the newest checkpoint that is, 000001')
     assert os.readlink(tmp_path / 'model') == 'checkpoints/000001'
     shutil.rmtree(tmp_path / 'checkpoints/000001')
     assert says(message(Checkpoint(tmp_path).progress), tmp_path / 'model', 'checkpoints/000001', 'is not there')
@@ -158,10 +169,13 @@ def test_the_folder_of_checkpoints_is_synced_after_the_rename(tmp_path, monkeypa
         acts.append(('sync', os.path.realpath(f'/proc/self/fd/{descriptor}')))
         fsync(descriptor)
     monkeypatch.setattr(os, 'fsync', synced)
-    monkeypatch.setattr(os, 'rename', lambda source, target: (acts.append(('rename', os.fspath(target))), rename(source, target)))
-    monkeypatch.setattr(os, 'replace', lambda source, target: (acts.append(('replace', os.fspath(target))), replace(source, target)))
+    monkeypatch.setattr(os, 'rename', lambda source,
+                        target: (acts.append(('rename', os.fspath(target))), rename(source, target)))
+    monkeypatch.setattr(os, 'replace', lambda source,
+                        target: (acts.append(('replace', os.fspath(target))), replace(source, target)))
     begun(tmp_path)
-    named, linked = (acts.index(act) for act in (('rename', f'{tmp_path}/checkpoints/000001'), ('replace', f'{tmp_path}/model')))
+    named, linked = (acts.index(act)
+                     for act in (('rename', f'{tmp_path}/checkpoints/000001'), ('replace', f'{tmp_path}/model')))
     assert ('sync', f'{tmp_path}/checkpoints') in acts[named:linked]
 
 
@@ -191,7 +205,8 @@ def test_training_pictures_by_their_mark_or_their_size(tmp_path):
     batch = {'label': np.zeros((2, 32, 32), np.int32), 'image': np.zeros((2, 3, 32, 32), np.float32)}
     for name in ('1_1.jpg', '1_9.jpg'):
         drawing._save(batch, name, 'training', judged=False)
-    assert is_marked(tmp_path / 'pics/1_1.jpg') and says(said[0], tmp_path / 'pics/1_9.jpg', 'left as it is') and len(said) == 1
+    assert is_marked(tmp_path / 'pics/1_1.jpg') and says(said[0], tmp_path / 'pics/1_9.jpg', 'left as it is') and \
+        len(said) == 1
     (tmp_path / 'pics/1_9.jpg').unlink()
     Image.fromarray(cells).save(tmp_path / 'pics/1_1.jpg')
     pictures.save(cells[:9], str(tmp_path / 'pics/1_2.jpg'))
@@ -199,7 +214,8 @@ def test_training_pictures_by_their_mark_or_their_size(tmp_path):
     checkpoint = Checkpoint(tmp_path)
     checkpoint.refuse_foreign(opt, restart=True)
     Image.fromarray(cells[:9]).save(tmp_path / 'pics/val_0001.jpg')
-    assert says(message(checkpoint.refuse_foreign, opt, restart=True), tmp_path / 'pics/val_0001.jpg', 'has not written it')
+    assert says(message(checkpoint.refuse_foreign, opt, restart=True), tmp_path / 'pics/val_0001.jpg',
+                'has not written it')
     checkpoint.refuse_foreign(opt)      # one that goes on removes none
     checkpoint.clear()
     assert sorted(os.listdir(tmp_path / 'pics')) == ['mine.jpg', 'val_0001.jpg']
@@ -221,7 +237,8 @@ def test_pictures_of_another_painter_are_replaced_and_nothing_else(tmp_path):
     folder = str(tmp_path)
     paint(folder, record(), ['a.jpg', 'a.png', 'b.jpg', 'b.png'])
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / 'holiday.png')
-    pictures.save(np.zeros((8, 8, 3), np.uint8), str(tmp_path / 'kept.png'), 'fedcba9876543210')     # of a third painter
+    # of a third painter
+    pictures.save(np.zeros((8, 8, 3), np.uint8), str(tmp_path / 'kept.png'), 'fedcba9876543210')
     paint(folder, record(), ['a.jpg', 'a.png'])     # the same goes on: nothing is removed
     assert len(os.listdir(folder)) == 8
     paint(folder, record('1' * 16), ['a.jpg'])
@@ -229,12 +246,14 @@ def test_pictures_of_another_painter_are_replaced_and_nothing_else(tmp_path):
     assert painted.read(folder)['painter'] == painter_of(tmp_path / 'a.jpg') == '1' * 16
     before = tree(folder)
     for name in ('holiday.png', 'kept.png'):
-        assert says(message(paint, folder, record('2' * 16), ['a.jpg', name]), tmp_path / name, 'is there already', 'another --results')
+        assert says(message(paint, folder, record('2' * 16), ['a.jpg', name]), tmp_path / name, 'is there already',
+                    'another --results')
         assert tree(folder) == before
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(st.sampled_from(['a.jpg', 'a.png', 'b.jpg', 'mine.jpg', 'painted.json', '.lock', 'notes.txt', 'a.jpg/x', '.unfinished_a.jpg']),
+@given(st.lists(st.sampled_from(['a.jpg', 'a.png', 'b.jpg', 'mine.jpg', 'painted.json', '.lock', 'notes.txt', 'a.jpg/x',
+                                 '.unfinished_a.jpg']),
                 max_size=4), st.booleans(), st.booleans())
 def test_a_folder_of_pictures_keeps_every_foreign_byte(names, begun, goes_on):
     with tempfile.TemporaryDirectory() as folder:
@@ -268,7 +287,8 @@ def test_a_single_picture_replaces_marked_ones_alone(tmp_path):
             assert is_marked(path) and painter_of(path) == '0123456789abcdef'
         Image.fromarray(pixels).save(path)
         before = Path(path).read_bytes()
-        assert says(message(pictures.save, pixels, path), path, 'exists and is left as it is') and Path(path).read_bytes() == before
+        assert says(message(pictures.save, pixels, path), path, 'exists and is left as it is') and \
+            Path(path).read_bytes() == before
 
 
 # ---- progress.json
@@ -281,12 +301,14 @@ def test_a_damaged_progress_is_told_in_one_line(data):
         begun(output)
         path = Path(output, 'model/progress.json')
         content = json.loads(path.read_text())
-        wrong = st.one_of(st.none(), st.booleans(), st.just(-5), st.floats(), st.text(max_size=3), st.just([]), st.just({}), st.just([{}]))
-        name = data.draw(st.sampled_from(['epoch', 'seen', 'log_rows', 'log_checksum', 'dataset', 'samples', 'step', 'g_losses',
-                                          'loss_scales', 'files', 'said', 'visualdl', None]))
+        wrong = st.one_of(st.none(), st.booleans(), st.just(-5), st.floats(), st.text(max_size=3), st.just([]),
+                          st.just({}), st.just([{}]))
+        name = data.draw(st.sampled_from(['epoch', 'seen', 'log_rows', 'log_checksum', 'dataset', 'samples', 'step',
+                                          'g_losses', 'loss_scales', 'files', 'said', 'visualdl', None]))
         if name is None:
             content = data.draw(wrong)
-        elif data.draw(st.booleans()) and name in ('epoch', 'seen', 'log_rows', 'log_checksum', 'dataset', 'samples', 'step', 'g_losses'):
+        elif data.draw(st.booleans()) and \
+                name in ('epoch', 'seen', 'log_rows', 'log_checksum', 'dataset', 'samples', 'step', 'g_losses'):
             del content[name]
         else:
             content[name] = data.draw(wrong)

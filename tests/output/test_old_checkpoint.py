@@ -6,8 +6,9 @@ import numpy as np
 from tests.forked import GOLDEN
 from tests.runner import says
 
-# A run of 9 of 12 steps on the tiny set (commit b7a781d, Paddle 2.6.2), stopped in the middle of its second epoch. Its weights and
-# moments are rounded to three bits, so that the file is small; log_after.npy is the log as that version then went on.
+# A run of 9 of 12 steps on the tiny set (commit b7a781d, Paddle 2.6.2), stopped in the middle of its second epoch. Its
+# weights and moments are rounded to three bits, so that the file is small; log_after.npy is the log as that version
+# then went on.
 STORED = GOLDEN / 'checkpoint_2026_11_23.tar.xz'
 
 

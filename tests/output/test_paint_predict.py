@@ -39,7 +39,8 @@ def test_a_folder_killed_and_begun_again_paints_the_rest(scripts, trained, tmp_p
     """What is painted stays untouched; all is what single calls and val.py paint."""
     flags = [*flags_of(scripts, trained, 'train', out=tmp_path / 'painted'), '--png']
     process = scripts.start_command(['predict.py', *flags], tmp_path / 'said')
-    until(lambda: (tmp_path / 'painted').is_dir() and len(list((tmp_path / 'painted').glob('[0-9]*.png'))) >= 2, 200, process)
+    until(lambda: (tmp_path / 'painted').is_dir() and len(list((tmp_path / 'painted').glob('[0-9]*.png'))) >= 2, 200,
+          process)
     kill(process)
     there = {path.name: path.stat().st_mtime_ns for path in (tmp_path / 'painted').glob('[0-9]*.png')}
     assert 2 <= len(there) < scripts.TRAINING, 'it was faster than the kill'
@@ -50,8 +51,8 @@ def test_a_folder_killed_and_begun_again_paints_the_rest(scripts, trained, tmp_p
     for name, time in there.items():
         assert (tmp_path / 'painted' / name).stat().st_mtime_ns == time
     assert sorted(path.name for path in (tmp_path / 'painted').glob('[0-9]*')) == [f'{n:03d}.png' for n in range(13)]
-    single = flags_of(scripts, trained, label=scripts.data / 'train_label/004.png', instance=scripts.data / 'train_inst/004.png',
-                      out=tmp_path / 'one.png')
+    single = flags_of(scripts, trained, label=scripts.data / 'train_label/004.png',
+                      instance=scripts.data / 'train_inst/004.png', out=tmp_path / 'one.png')
     predicted(scripts, *single)
     assert np.array_equal(pixels(tmp_path / 'one.png'), pixels(tmp_path / 'painted/004.png'))
 
@@ -83,12 +84,13 @@ def test_other_settings_in_the_same_folder_are_refused(scripts, styled, tmp_path
     assert sorted(os.listdir(tmp_path / 'painted')) == ['.lock', '000.jpg', '001.jpg', '002.jpg', 'painted.json']
     before = contents(tmp_path)
     said = scripts.refusal('predict.py', *flags, '--seed=1')
-    assert says(said, 'other weights, options or styles (seed 0, now 1)', 'another --out') and 'cannot be read' not in said
+    assert says(said, 'other weights, options or styles (seed 0, now 1)', 'another --out') and \
+        'cannot be read' not in said
     assert contents(tmp_path) == before
     label = tmp_path / 'label.png'
     shutil.copy(scripts.data / 'val_label/001.png', label)
-    predicted(scripts, *flags_of(scripts, styled, label=label, instance=scripts.data / 'val_inst/001.png', out=tmp_path / 'one.jpg',
-                                 style_photo=scripts.data / 'val_img/001.png'))
+    predicted(scripts, *flags_of(scripts, styled, label=label, instance=scripts.data / 'val_inst/001.png',
+                                 out=tmp_path / 'one.jpg', style_photo=scripts.data / 'val_img/001.png'))
     assert (tmp_path / 'one.jpg').read_bytes() == (tmp_path / 'painted/001.jpg').read_bytes()
 
 

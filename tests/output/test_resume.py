@@ -1,4 +1,6 @@
-"""An interrupted run equals an uninterrupted one, bit for bit. What a run refuses to go on from: tests/output/test_run.py."""
+"""An interrupted run equals an uninterrupted one, bit for bit.
+What a run refuses to go on from: tests/output/test_run.py.
+"""
 import json
 import math
 import os
@@ -47,7 +49,8 @@ def assert_same_run(one, other):
             arrays, others = map(read_weights, paths)
             assert arrays.keys() == others.keys()
             for key in arrays:
-                assert arrays[key].dtype == others[key].dtype and arrays[key].tobytes() == others[key].tobytes(), (name, key)
+                assert arrays[key].dtype == others[key].dtype and \
+                    arrays[key].tobytes() == others[key].tobytes(), (name, key)
             compared += len(arrays)
     assert compared > 100
 
@@ -78,7 +81,8 @@ def assert_whole_generation(folder, files):
 def left_alone(scripts, tmp_path_factory):
     """A run with style encoder, nobody disturbed it; with the seconds to its first row and of a step.
 
-    Begun afresh, not forked: what depends on the process, as the order in a set of words does, shows against those that are.
+    Begun afresh, not forked: what depends on the process, as the order in a set of words does, shows against those that
+    are.
     """
     folder = tmp_path_factory.mktemp('left_alone')
     begin = time.monotonic()
@@ -100,7 +104,8 @@ def test_twenty_kills_change_nothing(scripts, left_alone, tmp_path):
 
         def beyond(count):
             """It has taken so many steps. That it goes on is said when the log has been cut to the checkpoint."""
-            return (not resumed or 'goes on from' in (tmp_path / 'said').read_text()) and rows(tmp_path) >= saved + count
+            return (not resumed or 'goes on from' in (tmp_path / 'said').read_text()) and \
+                rows(tmp_path) >= saved + count
 
         process = scripts.start(tmp_path, fresh=early, **WHOLE)
         if early:   # while it imports or begins
@@ -121,7 +126,8 @@ def test_twenty_kills_change_nothing(scripts, left_alone, tmp_path):
     assert_same_run(reference, tmp_path)
 
 
-@pytest.mark.parametrize('number, status', [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize('number, status',
+                         [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.thorough)])
 def test_a_polite_end_saves_first(scripts, tmp_path, number, status):
     """With D_steps_per_G 2, stopped between the two D updates of a G update; and with worker processes."""
     settings = dict(D_steps_per_G=2, save_latest_freq=1000)
@@ -132,7 +138,8 @@ def test_a_polite_end_saves_first(scripts, tmp_path, number, status):
     assert kill(process, number) == status
     said = (folder / 'said').read_text()
     step = counters(folder)['step']
-    assert says(said, 'stopping: this step is finished', f'stopped and saved after step {step}; the same command goes on')
+    assert says(said, 'stopping: this step is finished',
+                f'stopped and saved after step {step}; the same command goes on')
     assert 'Traceback' not in said
     assert rows(folder) == step >= 3
     while step % 2 == 0:    # go on by single steps until a resume falls between two G updates
@@ -179,7 +186,8 @@ def test_a_killed_run_on_paddle_s_own_operators_equals_an_uninterrupted_one(scri
     assert_same_run(tmp_path / 'one', tmp_path / 'other')
 
 
-@pytest.mark.parametrize('content', ['{"modulation": "windows", "seconds": {"dense": 2, "windows": 1}, "device": "cpu"}', '{'])
+@pytest.mark.parametrize('content',
+                         ['{"modulation": "windows", "seconds": {"dense": 2, "windows": 1}, "device": "cpu"}', '{'])
 def test_the_choice_that_an_earlier_version_left_in_a_checkpoint_is_no_obstacle(scripts, trained, tmp_path, content):
     """modulation.json of 2026-11; the copy is trained on, and painted from."""
     shutil.copytree(trained, tmp_path / 'run', symlinks=True)
@@ -187,4 +195,5 @@ def test_the_choice_that_an_earlier_version_left_in_a_checkpoint_is_no_obstacle(
         (tmp_path / 'run/output' / folder / 'modulation.json').write_text(content)
     assert says(scripts.trained(tmp_path / 'run', niter=3, cpu_kernels='false'), 'goes on from')
     for more in ([], ['--which_epoch', 1, '--cpu_kernels', 'false']):
-        assert scripts.run('val.py', '--lastoutput', tmp_path / 'run/output', '--results', tmp_path / 'val', *more).returncode == 0
+        assert scripts.run('val.py', '--lastoutput', tmp_path / 'run/output', '--results', tmp_path / 'val',
+                           *more).returncode == 0

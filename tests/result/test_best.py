@@ -1,4 +1,6 @@
-"""The best model: kills between any two acts on the file system, while scoring and keeping, lose neither weights nor scores."""
+"""The best model: kills between any two acts on the file system, while scoring and keeping,
+lose neither weights nor scores.
+"""
 import json
 import os
 import shutil
@@ -68,7 +70,9 @@ def pictures_without_networks(monkeypatch):
 
 
 def dies(moment, work):
-    """Fork, work in the child, and end it without any clean-up at its `moment`-th act on the file system; whether it died."""
+    """Fork, work in the child, and end it without any clean-up at its `moment`-th act on the file system;
+    whether it died.
+    """
     child = os.fork()
     if child == 0:
         acts = iter(range(10 ** 6))
@@ -114,7 +118,8 @@ def test_a_kill_between_score_and_keep_loses_nothing(tmp_path, score, expected):
         else:
             scored(output, 2, score)
         assert kept(output) == (expected, max(score, 0.3))
-        assert [(line.epoch, line.scores['mean_iou']) for line in read(output / 'scores.jsonl')] == [(1, 0.3), (2, score)]
+        assert [(line.epoch, line.scores['mean_iou'])
+                for line in read(output / 'scores.jsonl')] == [(1, 0.3), (2, score)]
         assert not [path for path in output.rglob('*') if 'unfinished' in path.name or 'replaced' in path.name]
         shutil.rmtree(output)
         moment += 1

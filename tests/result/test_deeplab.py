@@ -71,7 +71,8 @@ def test_frechet_distance_of_the_published_features():
     assert abs(found / float(golden['fid8']) - 1) < 1e-2
 
 
-@pytest.mark.parametrize('stride, padding, dilation, kernel', [(1, 2, 2, 3), (1, 24, 24, 3), (2, 1, 1, 3), (1, (0, 3), 1, (1, 7))])
+@pytest.mark.parametrize('stride, padding, dilation, kernel',
+                         [(1, 2, 2, 3), (1, 24, 24, 3), (2, 1, 1, 3), (1, (0, 3), 1, (1, 7))])
 def test_convolution_with_norm_folded_in(stride, padding, dilation, kernel):
     """Against conv2d and batch norm one after the other, on the kernels and in float64 without them."""
     convolution = paddle.nn.Conv2D(5, 7, kernel, stride, padding, dilation, bias_attr=False)
@@ -92,12 +93,14 @@ BOOK_KEEPING = {'_tmp_running_mean': (7,), '_tmp_running_var': (7,), '_running_i
 
 
 def with_book_keeping(tensors):
-    """The state dict that a training with synchronized batch norms saves: their sums and counters beside each variance."""
+    """The state dict that a training with synchronized batch norms saves: their sums and counters beside each variance.
+    """
     state = {}
     for name, array in tensors.items():
         state[name] = array
         if name.endswith('running_var'):
-            state.update({name.replace('running_var', last): numpy.full(shape, 3, 'f4') for last, shape in BOOK_KEEPING.items()})
+            state.update({name.replace('running_var', last): numpy.full(shape, 3, 'f4')
+                          for last, shape in BOOK_KEEPING.items()})
     return state
 
 
@@ -112,7 +115,8 @@ def test_the_other_networks_give_the_published_logits(tmp_path, capsys, name, ne
     sources = []
     for part in ('encoder.', 'decoder.') if name == 'upernet' else ('',):
         sources.append(str(tmp_path / f'{part}pth'))
-        write_arrays(sources[-1], {key[len(part):]: array for key, array in state.items() if key.startswith(part)}, legacy)
+        write_arrays(sources[-1], {key[len(part):]: array for key, array in state.items() if key.startswith(part)},
+                     legacy)
     main([name, *sources, str(tmp_path / 'out.pdparams')])
     said = capsys.readouterr().out
     assert f'converted: {len(tensors)} tensors, all accounted for, {golden["logits"].shape[1]} classes' in said
@@ -120,7 +124,8 @@ def test_the_other_networks_give_the_published_logits(tmp_path, capsys, name, ne
     assert f', dropped: {counted}\n' in said
     filled = network(golden['logits'].shape[1])
     load_weights(filled, tmp_path / 'out.pdparams')
-    x = paddle.to_tensor(numpy.stack([smooth_image(int(golden['seed']) + index, *golden['size']) for index in range(2)]))
+    x = paddle.to_tensor(numpy.stack([smooth_image(int(golden['seed']) + index, *golden['size'])
+                                      for index in range(2)]))
     assert error(filled(x).numpy()[:, :, ::stride, ::stride], golden['logits']) < 1e-4
 
 
@@ -138,7 +143,9 @@ def test_book_keeping_of_batch_norms_is_dropped_from_every_source(tmp_path, lega
 
 @pytest.mark.thorough
 def test_both_releases_of_upernet_see_what_they_were_trained_on():
-    """The later one has the first convolution turned to RGB and scaled: the same maps, but for the border and the mean's digits."""
+    """The later one has the first convolution turned to RGB and scaled:
+    the same maps, but for the border and the mean's digits.
+    """
     state = seeded_state(UPerNet(6), 1.4)
     state['encoder.bn1._variance'] *= 1e4
     later = dict(state)
@@ -158,7 +165,8 @@ def test_weights_of_another_network_are_refused(tmp_path):
     write_arrays(tmp_path / 'other.pth', {'features.0.weight': numpy.ones((4, 3, 3, 3), 'f4')})
     for name, said in (('deeplab', 'no DeepLabV2-ResNet101: there is no base.aspp.c0.weight among its 1 tensors'),
                        ('drn', 'no DRN-D-105: there is no seg.weight'),
-                       ('inception', '1 unexpected: features.0.weight: no FID Inception-v3; expected what was published as pt_')):
+                       ('inception', '1 unexpected: features.0.weight: no FID Inception-v3; expected what was '
+                        'published as pt_')):
         with pytest.raises(InputError, match=said) as caught:
             main([name, str(tmp_path / 'other.pth'), str(tmp_path / 'out.pdparams')])
         assert 'other.pth' in str(caught.value) and '\n' not in str(caught.value)

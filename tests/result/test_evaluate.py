@@ -1,4 +1,6 @@
-"""python -m result.evaluate, val.py --score and scoring while training: real processes with seeded networks on the tiny set."""
+"""python -m result.evaluate, val.py --score and scoring while training:
+real processes with seeded networks on the tiny set.
+"""
 import json
 import os
 import shutil
@@ -20,8 +22,8 @@ from result.scores import LABELLED, VOID, confusion, segmentation_scores
 from result.sheet import write_sheets
 from runtime.errors import InputError
 from tests.forked import kill, until
-from tests.runtime.test_distributed import BY_RANK
 from tests.runner import VALIDATION, says
+from tests.runtime.test_distributed import BY_RANK
 from tests.scoring import seeded_state
 
 
@@ -44,8 +46,10 @@ def photos(tiny_set, tmp_path_factory):
 
 
 def words(pictures, tiny_set, weights, tmp_path, *more):
-    return [str(word) for word in ('--pictures', pictures, '--dataset', 'coco_stuff', '--dataroot', tiny_set, '--size', '32x32',
-                                   '--scoring', weights, '--cache', tmp_path / 'cache', '--scores', tmp_path / 'scores.jsonl',
+    return [str(word)
+            for word in ('--pictures', pictures, '--dataset', 'coco_stuff', '--dataroot', tiny_set, '--size', '32x32',
+                                   '--scoring', weights, '--cache', tmp_path / 'cache', '--scores',
+                         tmp_path / 'scores.jsonl',
                                    *more)]
 
 
@@ -58,14 +62,16 @@ def evaluation(*arguments):
 @pytest.mark.thorough
 def test_command_line_scores_and_resumes(scripts, tiny_set, photos, weights, tmp_path):
     """Two systems beside each other; a second run measures nothing anew and says the same."""
-    command = ['-m', 'result.evaluate', *words(photos, tiny_set, weights, tmp_path, '--reference', photos, '--checkpoint', 'mine')]
+    command = ['-m', 'result.evaluate',
+               *words(photos, tiny_set, weights, tmp_path, '--reference', photos, '--checkpoint', 'mine')]
     first = scripts.run(*command)
     assert first.returncode == 0, first.stderr
     lines = [json.loads(line) for line in (tmp_path / 'scores.jsonl').read_text().splitlines()]
     assert len(lines) == 2 and lines[0]['scores'] == lines[1]['scores'] and lines[0]['checkpoint'] == 'mine'
     assert lines[0]['scores']['fid'] < 1e-3 and 0 <= lines[0]['scores']['pixel_accuracy'] < 0.5
     protocol = lines[0]['protocol']
-    assert {name: protocol[name] for name in ('name', 'number_of_pictures', 'picture_size', 'void', 'encoding', 'scales')} == dict(
+    assert {name: protocol[name]
+            for name in ('name', 'number_of_pictures', 'picture_size', 'void', 'encoding', 'scales')} == dict(
         name='spade', number_of_pictures=VALIDATION, picture_size='32x32', void='ignored', encoding='png',
         scales='1, 0.75, 0.5 (maximum)')
     assert len(protocol['network_sha256']) == 64 and '3 photos of val_img at 32x32' in protocol['fid_reference']
@@ -96,7 +102,9 @@ def test_killed_and_gone_on(scripts, tiny_set, photos, weights, tmp_path):
 
 @pytest.mark.thorough
 def test_protocols(tiny_set, photos, weights, tmp_path):
-    """The scores are those of the counted pixels of `predict`: at the picture's size, at the label's, with void as wrong."""
+    """The scores are those of the counted pixels of `predict`:
+    at the picture's size, at the label's, with void as wrong.
+    """
     scores = {}
     for name in ('spade', 'full_size', 'void_counted'):
         found, folder = evaluation(photos, tiny_set, weights, tmp_path, '--no_fid', '--protocol', name)
@@ -121,7 +129,8 @@ def test_protocols(tiny_set, photos, weights, tmp_path):
 def test_ade20k_ids(tmp_path):
     Image.fromarray(np.array([[0, 1, 2, 13, 150]], np.uint8)).save(tmp_path / 'a.png')
     found = true_classes(tmp_path / 'a.png', DATASETS['ade20k'])[0]
-    assert found[0] == VOID and [DATASETS['ade20k'].names[index] for index in found[1:]] == ['wall', 'building', 'person', 'flag']
+    assert found[0] == VOID and [DATASETS['ade20k'].names[index]
+                                 for index in found[1:]] == ['wall', 'building', 'person', 'flag']
 
 
 def test_cityscapes_ids(tmp_path):
@@ -141,7 +150,8 @@ def test_folders_that_do_not_match(tiny_set, photos, weights, tmp_path):
     shutil.copytree(photos, tmp_path / 'pics')
     (tmp_path / 'pics/001.png').write_bytes(b'no picture')
     (tmp_path / 'pics/000.png').rename(tmp_path / 'pics/zero.png')
-    refused(r'do not match: 1 missing, 1 extra, 1 unreadable \(000: missing; zero.png: no label map of this name; 001.png')
+    refused(r'do not match: 1 missing, 1 extra, 1 unreadable '
+            r'\(000: missing; zero.png: no label map of this name; 001.png')
     refused('FID compares distributions and needs two pictures at least, found 1', '--allow-missing')
     refused('have 64x64: paint at that size', '--size', '64x64', '--allow-missing')
     refused('leave nothing to score', '--no_fid', '--no_segmentation')
@@ -194,8 +204,8 @@ def test_training_keeps_the_best(scored):
     assert len(found) == 2 and lines[0]['protocol']['style'] == 'random'
     kept = json.loads((folder / 'output/best/score.json').read_text())
     assert kept['scores']['mean_iou'] == max(found) and not list((folder / 'output').glob('*scoring*'))
-    assert sorted(os.listdir(folder / 'output/best')) == ['current_epoch.npy', 'n_d.pdparams', 'n_e.pdparams', 'n_g.pdparams',
-                                                          'opt.json', 'score.json']
+    assert sorted(os.listdir(folder / 'output/best')) == ['current_epoch.npy', 'n_d.pdparams', 'n_e.pdparams',
+                                                          'n_g.pdparams', 'opt.json', 'score.json']
     assert int(np.load(folder / 'output/best/current_epoch.npy')) == 1 + int(np.argmax(found))
 
 
@@ -221,13 +231,14 @@ def test_scoring_is_interrupted_at_once_and_made_up_for(scripts, weights, tmp_pa
 
 @pytest.mark.thorough
 def test_val_scores_the_lossless_pictures(scripts, scored, weights, tmp_path):
-    command = ['val.py', '--lastoutput', scored[0] / 'output/best', '--results', tmp_path / 'val', '--score', '--no_fid',
-               '--scoring', weights, '--cache', tmp_path / 'cache', '--scores', tmp_path / 'scores.jsonl']
+    command = ['val.py', '--lastoutput', scored[0] / 'output/best', '--results', tmp_path / 'val', '--score',
+               '--no_fid', '--scoring', weights, '--cache', tmp_path / 'cache', '--scores', tmp_path / 'scores.jsonl']
     process = scripts.run(*command)
     assert process.returncode == 0, process.stderr
     line, = map(json.loads, (tmp_path / 'scores.jsonl').read_text().splitlines())
     kept = json.loads((scored[0] / 'output/best/score.json').read_text())
-    assert line['protocol']['encoding'] == 'png' and line['protocol']['style'] == 'random' and 'best' in line['checkpoint']
+    assert line['protocol']['encoding'] == 'png' and line['protocol']['style'] == 'random' and \
+        'best' in line['checkpoint']
     assert line['scores']['mean_iou'] == pytest.approx(kept['scores']['mean_iou'])
     assert says(scripts.failure('val.py', '--lastoutput', scored[0] / 'output/best', '--score', '--scoring', tmp_path),
                 'the weights of DeepLabV2-ResNet101 are missing')
@@ -248,15 +259,17 @@ def test_a_set_whose_classes_no_network_knows(scripts, trained, tmp_path):
 @pytest.mark.thorough
 def test_sheets_and_page(scripts, tiny_set, photos, weights, trained, tmp_path):
     """Rows in the order of the names, ten a sheet; the page has all in it and asks for nothing from outside."""
-    process = scripts.run('-m', 'result.sheet', *words(photos, tiny_set, weights, tmp_path, '--reference', photos, '--no_fid'),
-                          '--rows', '2', '--log', trained / 'log', '--checkpoint', trained / 'output', '--output', tmp_path / 'out')
+    process = scripts.run('-m', 'result.sheet',
+                          *words(photos, tiny_set, weights, tmp_path, '--reference', photos, '--no_fid'),
+                          '--rows', '2', '--log', trained / 'log', '--checkpoint', trained / 'output', '--output',
+                          tmp_path / 'out')
     assert process.returncode == 0, process.stderr
     assert f'2 rows: {tmp_path}/out/1.jpg; page: {tmp_path}/out/index.html' in process.stdout
     assert Image.open(tmp_path / 'out/1.jpg').size == (6 * 196 - 4, 28 + 2 * 196 - 4)
     text = (tmp_path / 'out/index.html').read_text()
     assert 'http' not in text and text.count('<img src="data:image/jpeg;base64,') == 1 + 2 * 2 + 1
-    assert says(text, 'Scores', 'mean IoU', 'IoU by class', 'Worst pictures', 'Best pictures', 'Losses', 'Settings', 'person',
-                'label_nc: 9')
+    assert says(text, 'Scores', 'mean IoU', 'IoU by class', 'Worst pictures', 'Best pictures', 'Losses', 'Settings',
+                'person', 'label_nc: 9')
     assert len((tmp_path / 'scores.jsonl').read_text().splitlines()) == 2
 
 
@@ -271,5 +284,6 @@ def test_eleven_rows_are_two_sheets(tmp_path):
 def test_rank_0_alone_needs_the_scoring_networks(scripts, weights, tmp_path):
     (tmp_path / 'shim.py').write_text(BY_RANK)
     command = scripts.training(tmp_path, label_nc=182, dataset='coco_stuff', niter=1, score_epoch_freq=1)[1:]
-    assert not any(scripts.ranks(tmp_path, 2, tmp_path / 'shim.py', *command, f'--scoring={weights}|--scoring={tmp_path / "nowhere"}'))
+    assert not any(scripts.ranks(tmp_path, 2, tmp_path / 'shim.py', *command,
+                                 f'--scoring={weights}|--scoring={tmp_path / "nowhere"}'))
     assert 'scores after epoch 1' in (tmp_path / 'workers/workerlog.0').read_text()

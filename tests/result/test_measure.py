@@ -75,7 +75,8 @@ def test_matching_lists_what_is_wrong(tmp_path, capsys):
     (tmp_path / 'pics/b.png').write_bytes(b'none')
     with pytest.raises(InputError) as caught:
         matched(str(tmp_path / 'pics'), samples, (8, 4), False)
-    assert says(str(caught.value), f'{tmp_path}/val_label do not match: 1 missing, 1 extra, 1 unreadable', '--allow-missing')
+    assert says(str(caught.value), f'{tmp_path}/val_label do not match: 1 missing, 1 extra, 1 unreadable',
+                '--allow-missing')
     capsys.readouterr()
     found = matched(str(tmp_path / 'pics'), samples, (8, 4), True)
     assert [picture.path for picture in found] == [str(tmp_path / 'pics/a.png')]
@@ -88,7 +89,8 @@ def test_matching_lists_what_is_wrong(tmp_path, capsys):
     refuse_extra(str(tmp_path / 'nowhere'), samples)
 
 
-PAINTERS = st.lists(st.sampled_from([None, 'a' * 16, 'b' * 16]), min_size=2, max_size=3)    # of the pictures; None: another program
+# of the pictures; None: another program
+PAINTERS = st.lists(st.sampled_from([None, 'a' * 16, 'b' * 16]), min_size=2, max_size=3)
 
 
 @given(painters=PAINTERS, named=st.sampled_from([None, '', 'a' * 16, 'b' * 16]))
@@ -126,7 +128,8 @@ def test_pictures_of_label_maps_that_were_changed_since_are_refused(tmp_path):
 
     def samples(place):
         return [Sample(stem, str(tmp_path / f'{place}/val_label/{stem}.png'), None, None) for stem in 'ab']
-    (tmp_path / 'pics/painted.json').write_text(json.dumps({'weights': '0' * 64, 'labels': labels_identity(samples('set'))}))
+    (tmp_path / 'pics/painted.json').write_text(json.dumps({'weights': '0' * 64,
+                                                            'labels': labels_identity(samples('set'))}))
     shutil.copytree(tmp_path / 'set', tmp_path / 'moved')
     assert len(matched(str(tmp_path / 'pics'), samples('moved'), (8, 4), False)) == 2
     Image.new('L', (8, 4), 3).save(tmp_path / 'set/val_label/b.png')
@@ -144,7 +147,8 @@ def test_two_pictures_of_one_name_are_refused(tmp_path):
     with pytest.raises(InputError, match='b.jpeg and b.jpg have the same name but for the ending'):
         matched(str(tmp_path), samples, (8, 4), False)
     (tmp_path / 'b.jpeg').unlink()
-    assert [os.path.basename(found.path) for found in matched(str(tmp_path), samples, (8, 4), False)] == ['a.png', 'b.jpg']
+    assert [os.path.basename(found.path)
+            for found in matched(str(tmp_path), samples, (8, 4), False)] == ['a.png', 'b.jpg']
 
 
 def test_what_is_left_out_is_one_line_however_much_it_is(tmp_path, capsys):
@@ -198,11 +202,13 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path):
     measure.prune(str(tmp_path / 'nowhere'), 0)
 
 
-NAMES = st.sampled_from(['0' * 64 + '.npy', 'f' * 64 + '.npy', 'cache.json', 'photo.npy', '0' * 64, 'thesis.txt', '0' * 16])
+NAMES = st.sampled_from(['0' * 64 + '.npy', 'f' * 64 + '.npy', 'cache.json', 'photo.npy', '0' * 64, 'thesis.txt',
+                         '0' * 16])
 
 
 @given(own=st.lists(st.integers(1, 99), unique=True, max_size=3),
-       theirs=st.dictionaries(st.lists(NAMES, min_size=1, max_size=3, unique=True).map('/'.join), st.binary(max_size=9), max_size=6))
+       theirs=st.dictionaries(st.lists(NAMES, min_size=1, max_size=3, unique=True).map('/'.join), st.binary(max_size=9),
+                              max_size=6))
 def test_nothing_of_others_is_ever_removed(tmp_path_factory, own, theirs):
     """Whatever lies in the folder, under whatever name, in folders named like caches too, and links to them."""
     root = tmp_path_factory.mktemp('cache')

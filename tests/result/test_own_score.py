@@ -18,8 +18,8 @@ from tests.segmenting import command, kept
 
 
 def evaluated(scripts, root, pictures, tmp_path, *more):
-    process = scripts.run('-m', 'result.evaluate', '--dataset', 'own', '--dataroot', root, '--pictures', pictures, '--cache',
-                          tmp_path / 'cache', '--scores', tmp_path / 'scores.jsonl', *more)
+    process = scripts.run('-m', 'result.evaluate', '--dataset', 'own', '--dataroot', root, '--pictures', pictures,
+                          '--cache', tmp_path / 'cache', '--scores', tmp_path / 'scores.jsonl', *more)
     assert process.returncode == 0, process.stderr
     return json.loads((tmp_path / 'scores.jsonl').read_text().splitlines()[-1]), process.stdout
 
@@ -45,7 +45,8 @@ def test_real_photos_reach_the_ceiling(scripts, mine, photos, segmented, tmp_pat
     protocol = line['protocol']
     assert protocol['name'] == 'own' and protocol['network_sha256'] == found['weights_sha256'] and found['train'] in \
         protocol['network_trained_on']
-    assert says(said, 'real photos: mean IoU', 'part of that', "Frechet distance (own network's features)", 'kind 3') and \
+    assert says(said, 'real photos: mean IoU', 'part of that', "Frechet distance (own network's features)",
+                'kind 3') and \
         'FID' not in said
 
 
@@ -72,20 +73,23 @@ def test_chain_from_the_segmenter_to_the_sheet(scripts, mine, segmented, tmp_pat
     assert lines[0]['protocol']['name'] == 'own' and lines[0]['part_of_ceiling']['mean_iou'] is not None
     found = json.loads((tmp_path / 'output/best/score.json').read_text())
     assert found['scores']['mean_iou'] == max(line['scores']['mean_iou'] for line in lines)
-    process = scripts.run('val.py', '--lastoutput', tmp_path / 'output', '--results', tmp_path / 'val', '--score', '--cache',
-                          tmp_path / 'cache', '--scores', tmp_path / 'scores.jsonl')
+    process = scripts.run('val.py', '--lastoutput', tmp_path / 'output', '--results', tmp_path / 'val', '--score',
+                          '--cache', tmp_path / 'cache', '--scores', tmp_path / 'scores.jsonl')
     assert process.returncode == 0, process.stderr
     line = json.loads((tmp_path / 'scores.jsonl').read_text())
-    assert line['scores']['mean_iou'] == pytest.approx(lines[1]['scores']['mean_iou']) and line['scores']['segmenter_frechet'] > 0
-    process = scripts.run('-m', 'result.sheet', '--dataset', 'own', '--dataroot', mine, '--pictures', tmp_path / 'val/pics',
-                          '--cache', tmp_path / 'cache', '--scores', tmp_path / 'scores.jsonl', '--log', tmp_path / 'log',
-                          '--checkpoint', tmp_path / 'output', '--output', tmp_path / 'sheet')
+    assert line['scores']['mean_iou'] == pytest.approx(lines[1]['scores']['mean_iou']) and \
+        line['scores']['segmenter_frechet'] > 0
+    process = scripts.run('-m', 'result.sheet', '--dataset', 'own', '--dataroot', mine, '--pictures',
+                          tmp_path / 'val/pics',
+                          '--cache', tmp_path / 'cache', '--scores', tmp_path / 'scores.jsonl', '--log',
+                          tmp_path / 'log', '--checkpoint', tmp_path / 'output', '--output', tmp_path / 'sheet')
     assert process.returncode == 0, process.stderr
     text = (tmp_path / 'sheet/index.html').read_text()
     assert says(text, 'real photos: mean IoU', 'in italics: real photos', 'kind 1', 'own network')
     assert f'{VALIDATION} rows' in process.stdout
     sheet = np.asarray(Image.open(tmp_path / 'sheet/1.jpg'))
-    assert np.median(sheet[40:, sheet.shape[1] // 2:]) < 20, 'segmentations in the colours of the set, which are nearly black'
+    segmentations = sheet[40:, sheet.shape[1] // 2:]
+    assert np.median(segmentations) < 20, 'the colours of the set are nearly black'
 
 
 @pytest.mark.thorough
@@ -116,14 +120,15 @@ def test_the_set_s_own_network_goes_before_the_usual_folder(tmp_path, monkeypatc
 
 def test_scores_are_refused(scripts, mine, tiny_set, photos, segmented, trained, tmp_path):
     def failed(root, *more):
-        return scripts.failure('-m', 'result.evaluate', '--dataset', 'own', '--dataroot', root, '--pictures', photos, '--cache',
-                               tmp_path / 'cache', *more)
+        return scripts.failure('-m', 'result.evaluate', '--dataset', 'own', '--dataroot', root, '--pictures', photos,
+                               '--cache', tmp_path / 'cache', *more)
 
     assert says(failed(tiny_set), 'has no scoring network yet', 'result.train_segmenter')
     assert says(failed(mine, '--size', '64x64'), 'pictures 64x64', 'trained for 32x32')
     with pytest.raises(InputError, match='classes.json: no reference statistics'):     # before hours of painting
         Evaluation(Settings('own', str(mine), statistics=str(mine / 'classes.json')))
-    assert says(scripts.train_failure(tmp_path, score_epoch_freq=1), f'classes, {TINY["label_nc"]}', 'result.train_segmenter')
+    assert says(scripts.train_failure(tmp_path, score_epoch_freq=1), f'classes, {TINY["label_nc"]}',
+                'result.train_segmenter')
     assert says(scripts.train_failure(tmp_path, score_epoch_freq=1, score_by='fid', dataroot=mine), 'score_by fid',
                 'segmenter_frechet')
     other = tmp_path / 'other'

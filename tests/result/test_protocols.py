@@ -1,4 +1,6 @@
-"""Which data set's network scores: the one that the user names or dataset.prepare has recorded, never one of as many classes."""
+"""Which data set's network scores: the one that the user names or dataset.prepare has recorded,
+never one of as many classes.
+"""
 import json
 
 import pytest
@@ -12,14 +14,16 @@ from runtime.errors import InputError
 
 def prepared(folder, made_by):
     folder.mkdir()
-    (folder / RECORD).write_text(json.dumps({'made by': made_by, 'link': False}) + '\n{"split": "train", "stem": "a"}\n')
+    (folder / RECORD).write_text(json.dumps({'made by': made_by, 'link': False}) +
+                                 '\n{"split": "train", "stem": "a"}\n')
     return folder
 
 
 @pytest.mark.parametrize('label_nc', [35, 150, 182])
 @pytest.mark.parametrize('made_by', [None, 'dataset.prepare folder'])
 def test_the_wrong_scoring_network_by_the_number_of_classes(tmp_path, label_nc, made_by):
-    """A set of one's own with as many classes as a published one: one clear line, and a way out for who knows better."""
+    """A set of one's own with as many classes as a published one: one clear line, and a way out for who knows better.
+    """
     folder = prepared(tmp_path / 'mine', made_by) if made_by else tmp_path
     with pytest.raises(InputError) as caught:
         dataset_of(OPT(label_nc=label_nc, dataroot=folder))

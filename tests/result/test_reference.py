@@ -27,8 +27,10 @@ def features(tmp_path):
         for path, _ in entries:
             found.calls += 1
             yield np.asarray(Image.open(path).convert('RGB'), np.float64).mean((0, 1))
-    found = SimpleNamespace(kind=SimpleNamespace(features=FEATURES, file='network.pdparams'), size=(4, 4), of=of, calls=0,
-                            folder=str(tmp_path / 'weights'), cache=measure.Cache(str(tmp_path / 'cache'), {'features': 1}))
+    found = SimpleNamespace(kind=SimpleNamespace(features=FEATURES, file='network.pdparams'), size=(4, 4), of=of,
+                            calls=0,
+                            folder=str(tmp_path / 'weights'),
+                            cache=measure.Cache(str(tmp_path / 'cache'), {'features': 1}))
     return found
 
 
@@ -46,9 +48,11 @@ def test_photos_of_the_same_names_and_sizes_have_their_own_statistics(features, 
     one, other = photos(tmp_path / 'one', 0), photos(tmp_path / 'other', 1)
     assert [os.path.getsize(sample.photo) for sample in one] == [os.path.getsize(sample.photo) for sample in other]
     found = [reference.of_photos(features, samples, 'val', 'mine') for samples in (one, other)]
-    assert not np.allclose(found[0]['mu'], found[1]['mu']) and found[0]['what'] != found[1]['what'] and features.calls == 8
+    assert not np.allclose(found[0]['mu'], found[1]['mu']) and found[0]['what'] != found[1]['what'] and \
+        features.calls == 8
     shutil.copytree(tmp_path / 'one', tmp_path / 'copy')     # the same photos elsewhere, with other dates
-    again = reference.of_photos(features, [Sample(*(path and path.replace('/one/', '/copy/') for path in sample)) for sample in one],
+    again = reference.of_photos(features, [Sample(*(path and path.replace('/one/', '/copy/') for path in sample))
+                                           for sample in one],
                                 'val', 'mine')
     assert np.array_equal(again['mu'], found[0]['mu']) and features.calls == 8
     features.cache.what = 'other weights'
@@ -87,7 +91,8 @@ def npz(path, compressed=False, **arrays):
 def test_files_of_others_are_read(tmp_path, compressed, kind):
     path = npz(tmp_path / 'theirs.npz', compressed, mu=MU.astype(kind), sigma=SIGMA.astype(kind))
     found = reference.read(path, FEATURES)
-    assert found['mu'].dtype == found['sigma'].dtype == np.float64 and (found['mu'] == MU).all() and 'theirs.npz' in found['what']
+    assert found['mu'].dtype == found['sigma'].dtype == np.float64 and (found['mu'] == MU).all() and \
+        'theirs.npz' in found['what']
 
 
 def header(shape):
@@ -130,8 +135,10 @@ BROKEN = {
     'not symmetric': (lambda path: npz(path, mu=MU, sigma=np.triu(np.ones((3, 3)))), 'no covariance'),
     'negative': (lambda path: npz(path, mu=MU, sigma=-SIGMA), 'no covariance'),
     'missing': (lambda path: npz(path, mu=MU), 'sigma'),
-    'large': (lambda path: npz(path, True, mu=np.zeros(10 ** 7), sigma=SIGMA), 'mu: larger than an array of shape (3,)'),
-    'promised': (lambda path: zipped(path, {'mu.npy': header((10 ** 14,)), 'sigma.npy': bytes_of(SIGMA)}), 'no reference statistics'),
+    'large': (lambda path: npz(path, True, mu=np.zeros(10 ** 7), sigma=SIGMA),
+              'mu: larger than an array of shape (3,)'),
+    'promised': (lambda path: zipped(path, {'mu.npy': header((10 ** 14,)), 'sigma.npy': bytes_of(SIGMA)}),
+                 'no reference statistics'),
     'encrypted': (encrypted, 'no reference statistics'),
     'npy': (lambda path: path.write_bytes(bytes_of(MU)), 'no reference statistics'),
     'empty': (lambda path: path.write_bytes(b''), 'no reference statistics'),

@@ -33,7 +33,8 @@ def test_a_matrix_worked_out_by_hand():
 COUNTED = confusion([0, 0, 0, 2], [0, 0, 1, 2], 4)   # class 1 is only predicted, class 3 is nowhere
 
 
-@pytest.mark.parametrize('over, expected', [(LABELLED, (2 / 3 + 1) / 2), (EITHER, (2 / 3 + 0 + 1) / 3), (ALL, (2 / 3 + 0 + 1 + 0) / 4)])
+@pytest.mark.parametrize('over, expected',
+                         [(LABELLED, (2 / 3 + 1) / 2), (EITHER, (2 / 3 + 0 + 1) / 3), (ALL, (2 / 3 + 0 + 1 + 0) / 4)])
 def test_a_mean_iou_is_over_the_classes_of_its_rule(over, expected):
     scores = segmentation_scores(COUNTED, over=over)
     assert scores['mean_iou'] == pytest.approx(expected) and scores['mean_accuracy'] == pytest.approx((2 / 3 + 1) / 2)
@@ -64,7 +65,8 @@ def test_counts():
 
 def test_nothing_but_void():
     scores = segmentation_scores(confusion([VOID], [1], 2))
-    assert all(numpy.isnan(scores[name]) for name in ('pixel_accuracy', 'mean_accuracy', 'mean_iou', 'frequency_weighted_iou'))
+    assert all(numpy.isnan(scores[name])
+               for name in ('pixel_accuracy', 'mean_accuracy', 'mean_iou', 'frequency_weighted_iou'))
     assert segmentation_scores(confusion([VOID], [1], 2), void_counted=True)['pixel_accuracy'] == 0
 
 
@@ -97,7 +99,7 @@ def test_streaming_equals_one_shot():
     assert numpy.abs(streamed.mean - rows.mean(0)).max() < 1e-9
     assert numpy.abs(streamed.covariance - numpy.cov(rows, rowvar=False)).max() < 1e-9
     with pytest.raises(ValueError, match='two rows at least, found 1'):
-        moments(rows[:1]).covariance
+        _ = moments(rows[:1]).covariance
 
 
 @pytest.mark.parametrize('count', [500, 20])   # with fewer rows than columns the covariance is singular
@@ -107,7 +109,8 @@ def test_frechet_distance_in_closed_form(count):
     one = moments(rows)
     assert abs(distance(one, one)) < 1e-6
     assert distance(one, moments(rows + step)) == pytest.approx((step ** 2).sum(), rel=1e-6)       # equal covariances
-    assert distance(one, moments(3 * (rows - rows.mean(0)) + rows.mean(0))) == pytest.approx(      # 9 C: tr (C^1/2 - 3 C^1/2)^2
+    # 9 C: tr (C^1/2 - 3 C^1/2)^2
+    assert distance(one, moments(3 * (rows - rows.mean(0)) + rows.mean(0))) == pytest.approx(
         4 * numpy.trace(one.covariance), rel=1e-6)
     diagonal, other = numpy.array([1.0, 4, 0]), numpy.array([9.0, 1, 2])
     assert frechet_distance(numpy.zeros(3), numpy.diag(diagonal), numpy.ones(3), numpy.diag(other)) == pytest.approx(

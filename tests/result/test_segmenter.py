@@ -1,4 +1,6 @@
-"""The scoring network of one's own set: result.train_segmenter, killed and resumed. Scores with it: tests/result/test_own_score.py."""
+"""The scoring network of one's own set: result.train_segmenter, killed and resumed.
+Scores with it: tests/result/test_own_score.py.
+"""
 import json
 import math
 import os
@@ -50,7 +52,8 @@ def test_the_network_on_kernels_equals_the_plain_formula(size):
     assert np.allclose(features.numpy(), y.mean([2, 3]).numpy(), atol=1e-4) and features.shape == [2, 12]
     while maps:
         skip = maps.pop()
-        y = F.interpolate(plain(network.up[len(maps)], y), scale_factor=2, mode='nearest')[:, :, :skip.shape[2], :skip.shape[3]]
+        y = F.interpolate(plain(network.up[len(maps)], y), scale_factor=2,
+                          mode='nearest')[:, :, :skip.shape[2], :skip.shape[3]]
         y = plain(network.join[len(maps)], y + skip)
     expected = network.classify(y).numpy()
     assert logits.shape == [2, 5, *size] and np.abs(logits.numpy() - expected).max() < 1e-4 * np.abs(expected).max()
@@ -63,7 +66,8 @@ def test_the_loss_in_closed_form():
     weights[:3] = 1, 2, 4
     label = np.array([[[0, 1], [2, VOID]]])
     assert float(weighted_cross_entropy(paddle.zeros([1, 3, 2, 2]), label, weights)) == pytest.approx(math.log(3))
-    logits = paddle.to_tensor(np.random.default_rng(0).standard_normal((1, 3, 2, 2)).astype(np.float32), stop_gradient=False)
+    logits = paddle.to_tensor(np.random.default_rng(0).standard_normal((1, 3, 2, 2)).astype(np.float32),
+                              stop_gradient=False)
     loss = weighted_cross_entropy(logits, label, weights)
     values = logits.numpy()[0].reshape(3, 4)
     nll = np.log(np.exp(values).sum(0)) - values[[0, 1, 2, 0], range(4)]
@@ -76,7 +80,8 @@ def test_the_loss_in_closed_form():
 def test_the_learning_rate_rises_and_falls():
     rates = [learning_rate(0.1, step, 100) for step in range(100)]
     assert rates[0] == pytest.approx(0.01) and max(rates) == rates[9] == rates[10] == pytest.approx(0.1)
-    assert rates[55] == pytest.approx(0.05) and rates[99] < 1e-4 and rates == sorted(rates[:10]) + sorted(rates[10:], reverse=True)
+    assert rates[55] == pytest.approx(0.05) and rates[99] < 1e-4 and \
+        rates == sorted(rates[:10]) + sorted(rates[10:], reverse=True)
 
 
 # ---- What it learns from
@@ -98,7 +103,8 @@ def test_photo_and_labels_are_moved_alike(halves):
     data, sides = SegmenterImages([halves], 3, (40, 30), seed=1), set()
     for epoch in range(40):
         arrays = data[epoch, 0]
-        assert arrays['rgb'].shape == (30, 40, 3) and arrays['rgb'].dtype == np.uint8 and arrays['label'].shape == (30, 40)
+        assert arrays['rgb'].shape == (30, 40, 3) and arrays['rgb'].dtype == np.uint8 and \
+            arrays['label'].shape == (30, 40)
         ones, zeros = (arrays['rgb'][arrays['label'] == value].mean(1) for value in (1, 0))
         assert len(ones) + len(zeros) > 200
         if min(len(ones), len(zeros)) > 100:   # else one of them may be outside
@@ -152,8 +158,8 @@ def test_killed_and_resumed_it_is_the_same_network(scripts, mine, segmented, tmp
     for fresh, number, status in (True, signal.SIGKILL, -signal.SIGKILL), (False, signal.SIGINT, 130):
         before = contents(tmp_path / 'out').get('training.pdstate') if (tmp_path / 'out').exists() else None
         process = scripts.start_command(one, tmp_path / 'said', fresh)
-        until(lambda: (tmp_path / 'out/training.pdstate').exists() and contents(tmp_path / 'out').get('training.pdstate') != before,
-              process=process)
+        until(lambda: (tmp_path / 'out/training.pdstate').exists() and
+              contents(tmp_path / 'out').get('training.pdstate') != before, process=process)
         assert kill(process, number) == status
     assert says((tmp_path / 'said').read_text(), 'stopped: whole epochs are kept, and the same command goes on')
     process = scripts.run(*one)
@@ -166,38 +172,44 @@ def test_killed_and_resumed_it_is_the_same_network(scripts, mine, segmented, tmp
 def test_it_stops_where_nothing_becomes_better(scripts, mine, tmp_path):
     process = scripts.run(*command(mine, '--output', tmp_path / 'out', '--patience', 1, '--lr', 1e-9, epochs=9))
     found, _ = kept(tmp_path / 'out')
-    assert process.returncode == 0 and found['epochs_run'] < 9 and found['best_epoch'] == found['epochs_run'] - 1, process.stderr
+    assert process.returncode == 0 and found['epochs_run'] < 9 and \
+        found['best_epoch'] == found['epochs_run'] - 1, process.stderr
     assert found['ceiling']['mean_iou'] == pytest.approx(max(row[1] for row in found['history']))   # of what is kept
 
 
 def test_the_same_command_afterwards_changes_nothing(scripts, mine, segmented):
     before = contents(mine)
     again = scripts.run(*command(mine))
-    assert again.returncode == 0 and says(again.stdout, 'already complete', mine / 'segmenter/segmenter.json', '--restart'), again
+    assert again.returncode == 0 and \
+        says(again.stdout, 'already complete', mine / 'segmenter/segmenter.json', '--restart'), again
     assert contents(mine) == before
 
 
 def test_what_is_refused(scripts, mine, tiny_set, segmented, tmp_path):
-    assert says(scripts.failure(*command(mine, '--seed', 7)), 'the network of another training is kept there: seed 0 (now 7)',
-                '--restart')
+    assert says(scripts.failure(*command(mine, '--seed', 7)),
+                'the network of another training is kept there: seed 0 (now 7)', '--restart')
     assert says(scripts.failure('-m', 'result.train_segmenter', '--dataroot', tiny_set), 'classes.json', '--label_nc')
     assert says(scripts.failure(*command(mine, '--lr', 'inf')), '--lr')
-    assert says(scripts.failure(*command(tiny_set, '--label_nc', 1)), tiny_set, '1 class', 'label the rest as a class too')
+    assert says(scripts.failure(*command(tiny_set, '--label_nc', 1)), tiny_set, '1 class',
+                'label the rest as a class too')
     (tmp_path / 'file').write_text('')      # as a set on a drive that may not be written to
-    assert says(scripts.failure(*command(mine, '--output', tmp_path / 'file/segmenter')), tmp_path / 'file', 'cannot be written',
-                'name another --output')
+    assert says(scripts.failure(*command(mine, '--output', tmp_path / 'file/segmenter')), tmp_path / 'file',
+                'cannot be written', 'name another --output')
     assert says(scripts.failure(*command(tmp_path)), 'missing folder')
     with locked(tmp_path / 'busy', 'training of a scoring network', '--output'):
         assert says(scripts.failure(*command(mine, '--output', tmp_path / 'busy')), tmp_path / 'busy',
-                    f'another training of a scoring network writes there (process {os.getpid()}', 'name another --output')
+                    f'another training of a scoring network writes there (process {os.getpid()}',
+                    'name another --output')
     shutil.copytree(mine, tmp_path / 'unlabelled', ignore=shutil.ignore_patterns('segmenter'))
     for path in (tmp_path / 'unlabelled/val_label').iterdir():
         Image.new('L', (48, 40), VOID).save(path)
-    assert says(scripts.failure(*command(tmp_path / 'unlabelled')), tmp_path / 'unlabelled', 'no pixel of val_label has a class')
+    assert says(scripts.failure(*command(tmp_path / 'unlabelled')), tmp_path / 'unlabelled',
+                'no pixel of val_label has a class')
     state = {'about': np.array(json.dumps({'seed': 7})), 'history': np.zeros((1, 3))}
     (tmp_path / 'out').mkdir()
     save_weights(state, tmp_path / 'out/training.pdstate')
-    assert says(scripts.failure(*command(mine, '--output', tmp_path / 'out')), 'other settings or data', 'seed 7 (now 0)')
+    assert says(scripts.failure(*command(mine, '--output', tmp_path / 'out')), 'other settings or data',
+                'seed 7 (now 0)')
 
 
 def test_what_is_kept_of_other_data_or_damaged_is_refused(scripts, mine, segmented, tmp_path):
@@ -216,12 +228,13 @@ def test_what_is_kept_of_other_data_or_damaged_is_refused(scripts, mine, segment
 def test_street_photographs(scripts, tmp_path):
     """From the folders as they came to a network that knows roads, buildings, sky and trees, in two epochs at 64x48."""
     source = Path(CAMVID)
-    process = scripts.run('-m', 'dataset.prepare', 'folder', '--images', source / 'train_img', '--labels', source / 'train_label',
-                          '--val_images', source / 'val_img', '--val_labels', source / 'val_label', '--void', '11', '--output',
-                          tmp_path / 'set', '--link')
+    process = scripts.run('-m', 'dataset.prepare', 'folder', '--images', source / 'train_img', '--labels',
+                          source / 'train_label',
+                          '--val_images', source / 'val_img', '--val_labels', source / 'val_label', '--void', '11',
+                          '--output', tmp_path / 'set', '--link')
     assert process.returncode == 0, process.stderr
-    process = scripts.run('-m', 'result.train_segmenter', '--dataroot', tmp_path / 'set', '--label_nc', 11, '--size', '64x48',
-                          '--epochs', 2)
+    process = scripts.run('-m', 'result.train_segmenter', '--dataroot', tmp_path / 'set', '--label_nc', 11, '--size',
+                          '64x48', '--epochs', 2)
     assert process.returncode == 0, process.stderr
     found, _ = kept(tmp_path / 'set/segmenter')
     assert found['training_photos'] == 367 and found['validation_photos'] == 101

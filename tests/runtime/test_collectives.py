@@ -91,7 +91,8 @@ def test_what_a_rank_sends_does_not_grow_with_their_number(monkeypatch, settings
         sent.append(sorted(size for size, _ in reduced))
         buckets = train_step.exchange_g.buckets + train_step.exchange_d.buckets
         names = [parameter.name for bucket in buckets for parameter in bucket]
-        assert sorted(names) == sorted(parameter.name for parameter in train_step.parameters_g + train_step.parameters_d)
+        assert sorted(names) == sorted(parameter.name
+                                       for parameter in train_step.parameters_g + train_step.parameters_d)
     assert sent[0] == sent[1] and len(sent[0]) > 3
 
 
@@ -105,7 +106,8 @@ def test_multiplications_are_those_of_the_paper():
 
 
 def test_two_ranks_that_see_the_same_are_as_one(two_ranks):
-    """Of the synchronized norm: output, gradient, running statistics; unequal ranks are in tests/model/test_ranks.py."""
+    """Of the synchronized norm: output, gradient, running statistics; unequal ranks are in tests/model/test_ranks.py.
+    """
     values = np.random.default_rng(0).standard_normal((2, 3, 4, 5))
     weight = paddle.to_tensor(np.random.default_rng(1).standard_normal((2, 3, 4, 5)))
     results = []

@@ -1,4 +1,6 @@
-"""Runs of many processes over gloo: each sample once, and what happens when one is lost. Equal to one: tests/model/test_ranks.py."""
+"""Runs of many processes over gloo: each sample once, and what happens when one is lost.
+Equal to one: tests/model/test_ranks.py.
+"""
 import contextlib
 import json
 import os
@@ -48,7 +50,8 @@ def rows(folder):
 @pytest.mark.parametrize('arguments', [pytest.param(('--backend', 'gloo'), id='backend gloo'),
                                        pytest.param((), id='no backend', marks=pytest.mark.thorough)])
 def test_two_processes_train(scripts, tmp_path, arguments):
-    said = scripts.launched(tmp_path, 2, *scripts.training(tmp_path, norm_G='spectralspadebatch3x3', niter=1), arguments=arguments)
+    said = scripts.launched(tmp_path, 2, *scripts.training(tmp_path, norm_G='spectralspadebatch3x3', niter=1),
+                            arguments=arguments)
     assert says(said, 'plan: 1 epochs of 3 steps, batch 4 (2 processes x batchSize 2); 1 samples left out',
                 '--norm_G spectralspadesyncbatch3x3', 'step 3/3', 'done: 1 epochs')
     other = (tmp_path / 'workers' / 'workerlog.1').read_text()
@@ -68,7 +71,9 @@ def test_two_processes_validate_as_one(scripts, trained, tmp_path):
 
 @pytest.mark.thorough
 def test_a_run_goes_on_with_another_number_of_processes(scripts, tmp_path):
-    """13 samples: 4 after a step of two processes; one process takes 9 of them, 2 at a time; four take 8 in the next epoch."""
+    """13 samples: 4 after a step of two processes; one process takes 9 of them, 2 at a time;
+    four take 8 in the next epoch.
+    """
     process = scripts.launch(tmp_path, 2, *scripts.training(tmp_path, save_latest_freq=1))
     until(lambda: Path(tmp_path, 'output', 'model').exists() and progress(tmp_path)['step'] == 1, process=process)
     stop(process)   # launch, whose end the others see
@@ -144,8 +149,8 @@ def test_ranks_with_other_options_are_refused(scripts, tmp_path):
     assert all(scripts.ranks(tmp_path, 2, tmp_path / 'shim.py', *command, *flags))
     for rank in range(2):
         said = (tmp_path / 'workers' / f'workerlog.{rank}').read_text()
-        assert says(said, 'error: ', 'rank 1 on ', 'differs from rank 0', '--lr 0.5 (there 0.0002)', '--batchSize 1 (there 2)',
-                    '--seed 3 (there 0)', 'the same command')
+        assert says(said, 'error: ', 'rank 1 on ', 'differs from rank 0', '--lr 0.5 (there 0.0002)',
+                    '--batchSize 1 (there 2)', '--seed 3 (there 0)', 'the same command')
         assert 'Traceback' not in said
     assert not (tmp_path / 'output').exists()
 
@@ -194,7 +199,8 @@ def test_saves_of_more_than_30_seconds(scripts, tmp_path):
     """The first, one in the middle of an epoch, and the last."""
     (tmp_path / 'shim.py').write_text(SLOW)
     command = scripts.training(tmp_path, niter=1, save_latest_freq=2)[1:]
-    assert not any(scripts.ranks(tmp_path, 2, tmp_path / 'shim.py', *command)), (tmp_path / 'workers/workerlog.1').read_text()
+    assert not any(scripts.ranks(tmp_path, 2, tmp_path / 'shim.py',
+                                 *command)), (tmp_path / 'workers/workerlog.1').read_text()
     assert rows(tmp_path) == progress(tmp_path)['step'] == 3
 
 
@@ -206,12 +212,14 @@ def two_machines(scripts, folder, *flags):
     """
     (folder / 'shim.py').write_text(BY_RANK)
     master = f'127.0.0.1:{free_port()}'
-    machines = [scripts.launch(folder / f'machine{rank}', 1, folder / 'shim.py', *scripts.training(folder, niter=1)[1:], *flags,
+    machines = [scripts.launch(folder / f'machine{rank}', 1, folder / 'shim.py', *scripts.training(folder, niter=1)[1:],
+                               *flags,
                                arguments=('--nnodes', 2, '--master', master, '--rank', rank)) for rank in range(2)]
     try:
         yield machines
     finally:
-        for left in [machine.pid for machine in machines] + list(ranks_of(folder).values()):   # those have groups of their own
+        # those have groups of their own
+        for left in [machine.pid for machine in machines] + list(ranks_of(folder).values()):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(left, signal.SIGKILL)
 
@@ -223,7 +231,8 @@ def machine_said(folder, rank):
 @pytest.mark.thorough
 def test_two_machines_train(scripts, tmp_path):
     with two_machines(scripts, tmp_path, f'--watch_port={free_port()}') as machines:
-        assert [machine.wait(timeout=150) for machine in machines] == [0, 0], [machine_said(tmp_path, rank) for rank in range(2)]
+        assert [machine.wait(timeout=150) for machine in machines] == [0, 0], [machine_said(tmp_path, rank)
+                                                                               for rank in range(2)]
     assert says(machine_said(tmp_path, 0), '2 processes x batchSize 2', 'done: 1 epochs')
     assert rows(tmp_path) == 3
 
@@ -240,7 +249,8 @@ def test_the_watch_s_port_is_taken(scripts, tmp_path):
     with socket.create_server(('', 0)) as listener:
         port = listener.getsockname()[1]
         assert all(scripts.ranks(tmp_path, 2, *scripts.training(tmp_path), f'--watch_port={port}'))
-    assert says((tmp_path / 'workers' / 'workerlog.0').read_text(), f'error: --watch_port {port}: rank 0', 'choose another port')
+    assert says((tmp_path / 'workers' / 'workerlog.0').read_text(), f'error: --watch_port {port}: rank 0',
+                'choose another port')
 
 
 def test_a_firewall_is_told_from_a_dead_rank(monkeypatch):
@@ -256,7 +266,8 @@ def test_a_firewall_is_told_from_a_dead_rank(monkeypatch):
 
 
 def test_a_silent_connection_does_not_hold_up_the_others():
-    """Somebody connects to the watch first and says nothing; the rank behind is heard at once, not after the time-out."""
+    """Somebody connects to the watch first and says nothing; the rank behind is heard at once, not after the time-out.
+    """
     listener = socket.create_server(('', 0))
     address = '127.0.0.1', listener.getsockname()[1]
     with socket.create_connection(address), socket.create_connection(address) as stranger:
@@ -264,7 +275,8 @@ def test_a_silent_connection_does_not_hold_up_the_others():
         made = []
         other = threading.Thread(target=lambda: made.append(watch.Watch(1, 2, address, 'token')))
         other.start()
-        main = watch.Watch(0, 2, None, 'token', listener)   # would raise after SILENCE seconds if it waited for the first
+        # would raise after SILENCE seconds if it waited for the first
+        main = watch.Watch(0, 2, None, 'token', listener)
         other.join()
         closing = threading.Thread(target=made[0].close)
         closing.start()
@@ -296,7 +308,8 @@ def test_an_error_of_one_rank_is_told_by_rank_0(scripts, tmp_path, tiny_set):
                 broken = rank == 1 and part.name == 'train_img'
                 copy = tmp_path / f'data{rank}' / part.name / path.name
                 copy.write_bytes(path.read_bytes()[:200]) if broken else copy.symlink_to(path)
-    assert all(scripts.ranks(tmp_path, 2, tmp_path / 'shim.py', *scripts.training(tmp_path, dataroot=tmp_path / 'dataRANK')[1:]))
+    assert all(scripts.ranks(tmp_path, 2, tmp_path / 'shim.py',
+                             *scripts.training(tmp_path, dataroot=tmp_path / 'dataRANK')[1:]))
     assert says((tmp_path / 'workers' / 'workerlog.0').read_text(), 'error: rank 1: ', 'data1/train_img')
 
 

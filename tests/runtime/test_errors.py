@@ -29,7 +29,8 @@ def test_what_becomes_of_names():
 
 def test_an_output_that_lacks_a_letter_ends_nothing():
     code = 'from runtime.errors import shown_in_one_line\nwith shown_in_one_line(): print("照\\udcd5")'
-    process = subprocess.run([sys.executable, '-c', code], env={**os.environ, 'PYTHONIOENCODING': 'ascii', 'PYTHONPATH': '.'},
+    process = subprocess.run([sys.executable, '-c', code],
+                             env={**os.environ, 'PYTHONIOENCODING': 'ascii', 'PYTHONPATH': '.'},
                              cwd=REPOSITORY, capture_output=True, text=True)
     assert process.returncode == 0 and process.stdout == '\\u7167\\udcd5\n', process.stderr
 

@@ -10,8 +10,10 @@ from runtime.errors import InputError
 from runtime.json_file import anything, flag, listing, mapping, nullable, number, one_of, record, text, whole
 
 SCHEMA = record({'epoch': whole(1, 1000), 'losses': listing(nullable(number()), longest=3)},
-                {'name': text(10, 1), 'by': one_of('averaged', 'last'), 'done': flag(), 'sizes': mapping(whole()), 'more': anything})
-GOOD = {'epoch': 3, 'losses': [0.5, None], 'name': 'Straße', 'by': 'last', 'done': True, 'sizes': {'a b': 4}, 'more': [{'x': []}]}
+                {'name': text(10, 1), 'by': one_of('averaged', 'last'), 'done': flag(), 'sizes': mapping(whole()),
+                 'more': anything})
+GOOD = {'epoch': 3, 'losses': [0.5, None], 'name': 'Straße', 'by': 'last', 'done': True, 'sizes': {'a b': 4},
+        'more': [{'x': []}]}
 
 
 def said(path, content, schema=SCHEMA):
@@ -20,7 +22,8 @@ def said(path, content, schema=SCHEMA):
     with pytest.raises(InputError) as error:
         json_file.read(path, schema, 'remove it')
     message = str(error.value)
-    assert message.startswith(f'{path}: ') and message.endswith('; remove it') and '\n' not in message and len(message) < 500
+    assert message.startswith(f'{path}: ') and message.endswith('; remove it') and '\n' not in message and \
+        len(message) < 500
     return message
 
 
@@ -37,15 +40,20 @@ def test_what_fits_is_given(path, encoding, escaped):
 
 
 @pytest.mark.parametrize('change, words', [
-    ({'epoch': 0}, 'epoch: found 0, expected a whole number from 1 to 1000'), ({'epoch': 1e9}, 'epoch: found 1000000000.0'),
-    ({'epoch': True}, 'epoch: found true'), ({'epoch': None}, 'epoch: found null'), ({'epoch': '3'}, 'epoch: found "3"'),
+    ({'epoch': 0}, 'epoch: found 0, expected a whole number from 1 to 1000'),
+    ({'epoch': 1e9}, 'epoch: found 1000000000.0'),
+    ({'epoch': True}, 'epoch: found true'), ({'epoch': None}, 'epoch: found null'),
+    ({'epoch': '3'}, 'epoch: found "3"'),
     ({'epoch': {}}, 'epoch: found an object'), ({'epoch': 10 ** 31}, 'a number of 32 digits'),
     ({'losses': [1, 'x']}, r'losses[1]: found "x", expected a number'), ({'losses': [1] * 4}, 'losses: found a list'),
     ({'losses': {}}, 'losses: found an object'), ({'losses': [math.nan]}, 'NaN'), ({'losses': [-math.inf]}, 'Infinity'),
-    ({'name': ''}, 'name: found ""'), ({'name': 'a' * 11}, 'text of 1 to 10'), ({'name': 'a\0b'}, r'name: found "a\u0000b"'),
-    ({'name': '\ud800'}, r'name: found "\ud800"'), ({'by': 'first'}, "'averaged' or 'last'"), ({'by': []}, 'by: found a list'),
+    ({'name': ''}, 'name: found ""'), ({'name': 'a' * 11}, 'text of 1 to 10'),
+    ({'name': 'a\0b'}, r'name: found "a\u0000b"'),
+    ({'name': '\ud800'}, r'name: found "\ud800"'), ({'by': 'first'}, "'averaged' or 'last'"),
+    ({'by': []}, 'by: found a list'),
     ({'done': 1}, 'done: found 1, expected true or false'), ({'sizes': {'a b': -1}}, "sizes.'a b': found -1"),
-    ({'sizes': []}, 'sizes: found a list'), ({'more': {'x': ['\ud800']}}, 'more'), ({'\x1b[2J': 1}, r"'\x1b[2J': unknown, allowed")])
+    ({'sizes': []}, 'sizes: found a list'), ({'more': {'x': ['\ud800']}}, 'more'),
+    ({'\x1b[2J': 1}, r"'\x1b[2J': unknown, allowed")])
 def test_what_does_not_fit_is_named(path, change, words):
     assert words in said(path, json.dumps({**GOOD, **change}).encode())
 
@@ -82,7 +90,8 @@ def test_nothing_is_written_that_is_refused():
         json_file.check({**GOOD, 'epoch': 0}, SCHEMA, 'progress', 'give others')
 
 
-JSON = strategies.recursive(strategies.none() | strategies.booleans() | strategies.integers() | strategies.floats() | strategies.text(),
+JSON = strategies.recursive(strategies.none() | strategies.booleans() | strategies.integers() | strategies.floats() |
+                            strategies.text(),
                             lambda inner: strategies.lists(inner) | strategies.dictionaries(strategies.text(), inner))
 
 

@@ -21,7 +21,8 @@ SIGNALS = 50
 RUNS = 2        # that are interrupted side by side
 FILES = ('n_g.pdparams', 'n_d.pdparams', 'n_g.pdopt', 'n_d.pdopt')
 
-# Leader of a session, so that the terminal it opens becomes its own, with the key for Ctrl-C; SIGUSR2 shows where it waits.
+# Leader of a session, so that the terminal it opens becomes its own, with the key for Ctrl-C;
+# SIGUSR2 shows where it waits.
 ON_TERMINAL = '''
 import faulthandler, os, runpy, signal, sys
 terminal = os.open(sys.argv[1], os.O_RDWR)
@@ -100,7 +101,9 @@ def catches_sigterm(process):
 
 @pytest.mark.thorough
 def test_fifty_signals_at_random_moments_on_a_terminal(scripts, tmp_path):
-    """In the imports, in steps, in saves and in prints, by the key and by SIGTERM; each run goes on from the one before."""
+    """In the imports, in steps, in saves and in prints, by the key and by SIGTERM;
+    each run goes on from the one before.
+    """
     ends, failures = {'stopped and saved after step': 0, 'stopped before the first step': 0}, []
 
     def interrupt(number):
@@ -174,8 +177,8 @@ with stopping.after_the_step():
 
 def alone(scripts, code):
     """CompletedProcess of Python code in a process that starts from nothing."""
-    return subprocess.run([sys.executable, '-c', code], check=False, cwd=REPOSITORY, env=scripts.environment, capture_output=True,
-                          text=True, timeout=60)
+    return subprocess.run([sys.executable, '-c', code], check=False, cwd=REPOSITORY, env=scripts.environment,
+                          capture_output=True, text=True, timeout=60)
 
 
 def test_ctrl_c_while_printing(scripts):
@@ -202,12 +205,15 @@ def test_ctrl_c_during_the_first_compilation(scripts, tmp_path):
     environment = {**scripts.environment, 'XDG_CACHE_HOME': str(tmp_path / 'cache')}
     command = [sys.executable, *map(str, scripts.training(tmp_path, niter=1))]
     with open(tmp_path / 'said', 'w') as said:
-        process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=said, stderr=said, start_new_session=True)
+        process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=said, stderr=said,
+                                   start_new_session=True)
     until(lambda: list((tmp_path / 'cache').rglob('*.so')), process=process)
     assert kill(process, signal.SIGINT) == 130
     said = (tmp_path / 'said').read_text()
     assert says(said, 'stopped before the first step', 'the same command')
     assert 'Traceback' not in said and 'plain Paddle' not in said
     assert not list((tmp_path / 'cache').rglob('kernels-*.so')) and not (tmp_path / 'output/model').exists()
-    again = scripts.start_command(command[1:], tmp_path / 'again', environment={'XDG_CACHE_HOME': str(tmp_path / 'cache')})
-    assert again.wait(timeout=120) == 0 and says((tmp_path / 'again').read_text(), 'CPU kernels: built', 'done: 1 epochs')
+    again = scripts.start_command(command[1:], tmp_path / 'again',
+                                  environment={'XDG_CACHE_HOME': str(tmp_path / 'cache')})
+    assert again.wait(timeout=120) == 0 and \
+        says((tmp_path / 'again').read_text(), 'CPU kernels: built', 'done: 1 epochs')

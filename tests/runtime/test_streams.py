@@ -15,7 +15,8 @@ NOWHERE = {'| head -1': "| head -1; exit ${PIPESTATUS[0]}", '2>&1 | head -1': "2
 
 
 def in_shell(scripts, command, where, **environment):
-    return subprocess.run(['bash', '-c', f'{shlex.join([sys.executable, *map(str, command)])} {NOWHERE.get(where, "")}'], capture_output=True,
+    return subprocess.run(['bash', '-c', f'{shlex.join([sys.executable, *map(str, command)])} '
+                           f'{NOWHERE.get(where, "")}'], capture_output=True,
                           cwd=scripts.REPOSITORY, env={**scripts.environment, **environment}, text=True, timeout=240)
 
 
@@ -57,7 +58,8 @@ def test_prints_bars_and_children_end_nothing(scripts, tmp_path, where, unbuffer
     process = in_shell(scripts, [tmp_path / 'loop.py', tmp_path / 'done'], where, PYTHONPATH=str(scripts.REPOSITORY),
                        PYTHONUNBUFFERED=unbuffered)
     assert process.returncode == 0, process.stderr
-    assert (tmp_path / 'done').read_text() == 'done' and 'Traceback' not in process.stderr and 'Exception' not in process.stderr
+    assert (tmp_path / 'done').read_text() == 'done' and 'Traceback' not in process.stderr and \
+        'Exception' not in process.stderr
 
 
 def test_what_can_be_written_is_written_whole_and_in_order(scripts, tmp_path):
@@ -68,10 +70,12 @@ def test_what_can_be_written_is_written_whole_and_in_order(scripts, tmp_path):
 
 
 def test_a_slow_reader_of_a_pipe_that_does_not_block_gets_all(tmp_path):
-    (tmp_path / 'wide.py').write_text("from runtime.streams import keep_going\nkeep_going()\nprint(500000 * 'x')\nprint('end')")
+    (tmp_path / 'wide.py').write_text("from runtime.streams import keep_going\nkeep_going()\nprint(500000 * "
+                                      "'x')\nprint('end')")
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    process = subprocess.Popen([sys.executable, tmp_path / 'wide.py'], stdout=writing, env={**os.environ, 'PYTHONPATH': os.getcwd()})
+    process = subprocess.Popen([sys.executable, tmp_path / 'wide.py'], stdout=writing,
+                               env={**os.environ, 'PYTHONPATH': os.getcwd()})
     os.close(writing)
     with open(reading) as file:
         assert file.read() == 500000 * 'x' + '\nend\n'
@@ -79,5 +83,6 @@ def test_a_slow_reader_of_a_pipe_that_does_not_block_gets_all(tmp_path):
 
 
 def test_an_error_still_says_itself_and_its_status(scripts, tmp_path):
-    process = in_shell(scripts, ['train.py', '--dataroot', tmp_path / 'nothing', '--output', tmp_path / 'o'], '>/dev/full')
+    process = in_shell(scripts, ['train.py', '--dataroot', tmp_path / 'nothing', '--output', tmp_path / 'o'],
+                       '>/dev/full')
     assert process.returncode == 1 and says(process.stderr, 'error: ', 'nothing')

@@ -60,7 +60,8 @@ def test_processes_that_write_the_same_do_not_meet(tmp_path):
     """Of two that are in the middle of one file, each ends with its own, whole."""
     with writing(str(tmp_path / 'a'), alone=False) as unfinished:
         open(unfinished, 'w').write('first')
-        code = (f'from runtime.writing import writing\nwith writing({str(tmp_path / "a")!r}, alone=False) as unfinished:\n'
+        code = (f'from runtime.writing import writing\nwith writing({str(tmp_path / "a")!r}, alone=False) as '
+                'unfinished:\n'
                 '    open(unfinished, "w").write("second")')
         subprocess.run([sys.executable, '-c', code], check=True, cwd=REPOSITORY)
         assert (tmp_path / 'a').read_text() == 'second'
@@ -69,7 +70,8 @@ def test_processes_that_write_the_same_do_not_meet(tmp_path):
 
 def test_a_name_is_swept_only_with_its_checksum(tmp_path):
     """What a kill has left has a name that no user's file has by chance; what only looks alike stays."""
-    ours = [os.path.basename(staged(tmp_path / name, process)) for name, process in (('a.txt', ''), ('b', 17), ('c' * 255, 17))]
+    ours = [os.path.basename(staged(tmp_path / name, process))
+            for name, process in (('a.txt', ''), ('b', 17), ('c' * 255, 17))]
     theirs = ['.unfinished_a.txt', '.unfinished_00000000_a.txt', 'a.txt.unfinished', f'{ours[0]}.txt', 'x' + ours[0]]
     for name in ours + theirs:
         (tmp_path / name).write_text(name)
@@ -94,7 +96,8 @@ def test_the_lock_of_another_program_is_refused_and_kept(tmp_path):
 
 
 def test_one_writer(tmp_path):
-    code = f'from runtime.locking import locked\nwith locked({str(tmp_path / "set")!r}, "writer", "--output"): print("in")'
+    code = (f'from runtime.locking import locked\nwith locked({str(tmp_path / "set")!r}, "writer", "--output"):\n'
+            '    print("in")')
     with locked(str(tmp_path / 'set'), 'writer', '--output'):
         child = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=REPOSITORY)
         assert child.returncode and 'in' not in child.stdout.split()
@@ -116,7 +119,8 @@ def test_a_drive_without_locks_is_named(tmp_path, monkeypatch, number):
     with pytest.raises(InputError) as caught:
         with locked(str(tmp_path), 'writer', '--output'):
             pass
-    assert says(str(caught.value), tmp_path, 'no file can be locked there', os.strerror(number), 'name another --output')
+    assert says(str(caught.value), tmp_path, 'no file can be locked there', os.strerror(number),
+                'name another --output')
 
 
 def test_a_full_disk_under_the_lock_is_named(tmp_path):
@@ -125,4 +129,5 @@ def test_a_full_disk_under_the_lock_is_named(tmp_path):
             f'try:\n    with locked({str(tmp_path)!r}, "writer", "--output"): print("in")\n'
             'except InputError as error:\n    raise SystemExit(str(error))')
     child = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=REPOSITORY)
-    assert child.returncode == 1 and child.stderr == f'{tmp_path}: cannot be written: File too large\n' and not child.stdout
+    assert child.returncode == 1 and child.stderr == f'{tmp_path}: cannot be written: File too large\n' and \
+        not child.stdout

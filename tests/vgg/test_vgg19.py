@@ -17,7 +17,8 @@ from vgg.vgg19 import VGG19Features
 def vgg_arrays():
     """All tensors of a vgg19, the classifier's (out, in) as torchvision's, shrunk."""
     draw = numpy.random.RandomState(0)
-    arrays = {name: (draw.randn(*value.shape) * 0.05).astype('f4') for name, value in VGG19Features().state_dict().items()}
+    arrays = {name: (draw.randn(*value.shape) * 0.05).astype('f4')
+              for name, value in VGG19Features().state_dict().items()}
     for name, shape in (('features.30', (8, 512, 3, 3)), ('classifier.0', (4, 8))):
         arrays.update({f'{name}.weight': numpy.ones(shape, 'f4'), f'{name}.bias': numpy.ones(shape[0], 'f4')})
     return arrays
@@ -68,7 +69,8 @@ def test_vgg_features(dtype):
     paddle.set_default_dtype(dtype)
     try:
         features = VGG19Features()
-        image = paddle.to_tensor(numpy.random.RandomState(0).rand(1, 3, 32, 48) * 2 - 1, dtype=dtype, stop_gradient=False)
+        image = paddle.to_tensor(numpy.random.RandomState(0).rand(1, 3, 32, 48) * 2 - 1, dtype=dtype,
+                                 stop_gradient=False)
         maps = features(image)
         sum(level.sum() for level in maps).backward()
     finally:
@@ -84,7 +86,8 @@ def test_vgg_features(dtype):
 def test_vgg19_with_paddleclas_names(tmp_path, capsys):
     features = VGG19Features()
     weights = [value.numpy() for name, value in features.state_dict().items() if name.endswith('weight')]
-    names = [f'_conv_block_{block}._conv_{n}.weight' for block, count in enumerate((2, 2, 4, 4, 4), 1) for n in range(1, count + 1)]
+    names = [f'_conv_block_{block}._conv_{n}.weight' for block, count in enumerate((2, 2, 4, 4, 4), 1)
+             for n in range(1, count + 1)]
     state = {**dict(zip(names, weights)), **{name: numpy.zeros((512, 512, 3, 3), 'float32') for name in names[13:]},
              '_fc1.weight': numpy.zeros((4, 4), 'float32'), '_fc1.bias': numpy.zeros(4, 'float32')}
     save_weights(state, tmp_path / 'theirs.pdparams')
@@ -102,7 +105,8 @@ def test_ctkindle_perceptual_taps():
     features, image = VGG19Features(), paddle.rand([1, 3, 256, 240])
     maps = features.pooled(image)
     crop = image[:, :, 16:240, 8:232]
-    assert [list(value.shape) for value in maps] == [[1, 3, 224, 224], [1, 64, 112, 112], [1, 128, 56, 56], [1, 256, 28, 28],
+    assert [list(value.shape)
+            for value in maps] == [[1, 3, 224, 224], [1, 64, 112, 112], [1, 128, 56, 56], [1, 256, 28, 28],
                                                      [1, 512, 14, 14]]
     assert numpy.array_equal(maps[0].numpy(), crop.numpy())
     first = paddle.nn.functional.max_pool2d(features.features[:4](crop), 2, 2)
