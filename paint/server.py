@@ -69,7 +69,7 @@ def application(studio, host, token=None):
     async def open_maps(request):
         async with bodies.of(request, 2 * uploads.LARGEST_FILE) as (head, content):
             label = head.get('label')
-            if type(label) is not int or not 0 < label <= len(content):
+            if type(label) is not int or not 0 <= label <= len(content):
                 raise malformed()
             notes, maps = _parted(await _while_heard(request, decoders.decoded(
                 uploads.sent_maps, bytes(content[:label]), bytes(content[label:]), studio.opt, studio.classes)))

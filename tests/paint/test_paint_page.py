@@ -198,7 +198,8 @@ LAYOUT = """() => {
 }"""
 
 
-@pytest.mark.parametrize('width, height', [(1280, 800), (390, 844), (820, 600), (1920, 1080)])
+@pytest.mark.parametrize('width, height', [(1280, 800), (390, 844), (320, 568), (740, 360), (844, 390), (820, 600),
+                                           (1920, 1080)])
 @pytest.mark.parametrize('locale', ['en-US', 'zh-CN'])
 def test_nothing_overlaps_and_nothing_is_cut_off(browser, server, width, height, locale):
     """Controls lie inside the window or in what scrolls, not above each other, and show their words whole."""
