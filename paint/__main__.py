@@ -59,8 +59,8 @@ def bound(host, port):
         return listening
     except (OSError, ValueError) as error:
         reason = getattr(error, 'strerror', None) or error
-        raise InputError(f'--host {host} --port {port}: cannot be used: {reason}: name another --port; 0 takes any '
-                         'free one') from None
+        raise InputError(f'--host {host!r} --port {port}: cannot be used: {reason}: name another --port (0 takes '
+                         'any free one) or another --host') from None
 
 
 def command_line():

@@ -215,7 +215,8 @@ def test_a_port_is_taken_before_the_model_is_loaded(host, port):
     """By the first of two that begin at once."""
     with contextlib.closing(bound(host, port)) as first:
         port = first.getsockname()[1]
-        assert says(message(bound, host, port), f'--host {host} --port {port}', 'cannot be used', 'name another --port')
+        assert says(message(bound, host, port), f'--host {host!r} --port {port}', 'cannot be used',
+                    'name another --port')
 
 
 def test_a_port_that_is_taken(scripts, styled, server):
@@ -223,7 +224,7 @@ def test_a_port_that_is_taken(scripts, styled, server):
     assert says(said, f'--port {server.port}', 'cannot be used', 'name another --port')
     assert says(scripts.failure('-m', 'paint', '--lastoutput', styled / 'none', '--port', 0), 'none', 'n_g.pdparams')
     for flag, wrong in (('--port', -1), ('--port', 70000), ('--host', 'no.such.host.example'), ('--host', '192.0.2.1'),
-                        ('--host', 'a\0b')):
+                        ('--host', 'a\0b'), ('--host', '')):
         assert says(scripts.failure('-m', 'paint', flag, wrong), flag, 'cannot be used')
 
 
