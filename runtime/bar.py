@@ -1,16 +1,17 @@
-"""How far long work has come: a bar on a terminal, else a line a minute, both with the time left; on stderr."""
+"""Progress on stderr: a bar on a terminal, else a line a minute, both with the time left."""
 import sys
 import time
 from datetime import timedelta
 
 from tqdm import tqdm
 
-LINE_EVERY = 60  # seconds between two lines where there is no terminal
+LINE_EVERY = 60  # seconds between two lines
 
 
 def bar(total, title, unit='picture', done=0, disable=False, **drawn):
-    """with bar(5000, 'segmentation') as progress: progress.update(4) ...; done: so many were done before;
-    drawn: tqdm's arguments.
+    """with bar(5000, 'segmentation') as progress: progress.update(4)
+
+    done: units completed before; drawn: tqdm's arguments.
     """
     if disable or sys.stderr.isatty():
         return tqdm(total=total, desc=title, unit=f' {unit}s', initial=done, dynamic_ncols=True, disable=disable,
@@ -27,11 +28,11 @@ def counted(items, total, title, unit='picture', done=0, **drawn):
 
 
 class _Lines:
-    """What stands for a bar where it would fill one long line, as in a log file."""
+    """Replaces the bar where stderr is no terminal: in a log file a bar would be one long line."""
 
     def __init__(self, total, title, unit, done):
         self.total, self.title, self.unit, self.before, self.done = total, title, unit, done, done
-        self.begun = self.said = time.monotonic()
+        self.begun = self.printed = time.monotonic()
 
     def __enter__(self):
         return self
@@ -42,7 +43,7 @@ class _Lines:
     def update(self, count=1):
         self.done += count
         now = time.monotonic()
-        if now - self.said >= LINE_EVERY:
-            self.said = now
+        if now - self.printed >= LINE_EVERY:
+            self.printed = now
             left = timedelta(seconds=round((now - self.begun) / (self.done - self.before) * (self.total - self.done)))
             print(f'{self.title}: {self.done} of {self.total} {self.unit}s, left: {left}', file=sys.stderr, flush=True)

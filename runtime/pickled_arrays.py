@@ -1,5 +1,4 @@
-"""Numpy's arrays in a pickle: stand-ins for what they are pickled with. Plain numbers and texts alone, each array once.
-"""
+"""Stand-ins for numpy's arrays in a pickle: plain numbers and text alone; all arrays together fit into the file."""
 import math
 import re
 
@@ -12,29 +11,27 @@ DIMENSIONS = 32     # numpy's own limit before version 2
 
 
 def names(size):
-    """Stand-ins for `pickle_file.load`; their arrays have `size` bytes at most, all together:
-    those of the file that holds them.
-    """
+    """Stand-ins for `pickle_file.load`; size: bytes of the file, and the most that its arrays may have together."""
     left = [size]
 
     def array(data, dtype, shape, order):
-        if type(dtype) is not _Dtype or type(data) not in (bytes, bytearray) or type(shape) is not tuple or \
-                len(shape) > DIMENSIONS \
-                or not all(type(length) is int and 0 <= length < 1 << 48 for length in shape):
+        lengths = type(shape) is tuple and len(shape) <= DIMENSIONS and \
+            all(type(length) is int and 0 <= length < 1 << 48 for length in shape)
+        if type(dtype) is not _Dtype or type(data) not in (bytes, bytearray) or not lengths:
             raise Refused('damaged: an array of something else than numbers')
         dtype, left[0] = dtype.dtype, left[0] - len(data)
         if left[0] < 0:
             raise Refused('its arrays are larger than the file')
         if math.prod(shape) * dtype.itemsize != len(data):
             raise Refused(f'damaged: an array of shape {shape} and type {dtype} with {len(data)} bytes')
-        found = np.frombuffer(data, dtype) if data else np.zeros(0, dtype)
+        flat = np.frombuffer(data, dtype) if data else np.zeros(0, dtype)
         if dtype.kind == 'U' and (np.frombuffer(data, f'{dtype.byteorder}u4') > 0x10FFFF).any():
             raise Refused('damaged: an array of text')
-        return found.reshape(shape, order=order).astype(dtype.newbyteorder('='), copy=False)
+        return flat.reshape(shape, order=order).astype(dtype.newbyteorder('='), copy=False)
 
     class Reconstructed(Array):
         def __init__(self, kind, shape, code):
-            pass    # an empty array, which the state fills
+            pass    # an empty array; its state fills it
 
         def build(self, state):
             if type(state) is not tuple or len(state) not in (4, 5):    # the first of five is a version
@@ -48,15 +45,14 @@ def names(size):
     def from_buffer(data, dtype, shape, order):
         return Array(array(data, dtype, shape, 'F' if order == 'F' else 'C'))
 
-    found = {('numpy', 'ndarray'): None, ('numpy', 'dtype'): _Dtype}
-    for module in ('numpy.core.multiarray', 'numpy._core.multiarray', 'numpy.core.numeric', 'numpy._core.numeric'):
-        found.update({(module, '_reconstruct'): Reconstructed, (module, 'scalar'): scalar,
-                      (module, '_frombuffer'): from_buffer})
-    return found
+    modules = ('numpy.core.multiarray', 'numpy._core.multiarray', 'numpy.core.numeric', 'numpy._core.numeric')
+    makers = {'_reconstruct': Reconstructed, 'scalar': scalar, '_frombuffer': from_buffer}
+    return {('numpy', 'ndarray'): None, ('numpy', 'dtype'): _Dtype,
+            **{(module, name): maker for module in modules for name, maker in makers.items()}}
 
 
 class Array:
-    """What a pickled array has become: `array`, which may not be writeable; None if it was never filled."""
+    """A pickled array as `array`, which may be read-only; None if the pickle never filled it."""
     array = None
 
     def __init__(self, array):
@@ -64,12 +60,12 @@ class Array:
 
 
 class _Dtype:
-    """Of numpy's states for a dtype only the byte order counts: the others are programs for raw memory."""
+    """Stand-in for numpy.dtype. Of its state only the byte order is used; the rest can address raw memory."""
 
     def __init__(self, code, align=False, copy=False):
         if type(code) is not str or not PLAIN.fullmatch(code):
-            raise Refused(f'an array of type {code if type(code) is str else type(code).__name__!r:.20}, expected '
-                          'plain numbers')
+            shown = code if type(code) is str else type(code).__name__
+            raise Refused(f'an array of type {shown!r:.20}, expected plain numbers')
         self.dtype = np.dtype(code)
 
     def build(self, state):
