@@ -14,7 +14,7 @@ def bar(total, title, unit='picture', done=0, disable=False, **drawn):
     done: units completed before; drawn: tqdm's arguments.
     """
     if disable or sys.stderr.isatty():
-        return tqdm(total=total, desc=title, unit=f' {unit}s', initial=done, dynamic_ncols=True, disable=disable,
+        return tqdm(total=total, desc=title, unit=f' {unit}s', initial=done, disable=disable, dynamic_ncols=True,
                     **drawn)
     return _Lines(total, title, unit, done)
 

@@ -1,4 +1,4 @@
-"""Commands in messages, written so that they run in the folder that the user stands in."""
+"""Commands in messages, rewritten to run in the user's folder."""
 import os
 import re
 import shlex
@@ -7,9 +7,7 @@ CHECKOUT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def runnable(text):
-    """`text` with the scripts and modules of its commands named by the checkout's path,
-    unless this folder is the checkout.
-    """
+    """`text` with the checkout's path in its commands, unless the current folder is the checkout."""
     if os.path.realpath(os.curdir) == os.path.realpath(CHECKOUT):
         return text
     here = shlex.quote(CHECKOUT)

@@ -1,4 +1,4 @@
-"""How many processor cores there are for us. Apart from device.py, so that loading data needs no Paddle."""
+"""The number of processor cores. Apart from device.py, so that loading data needs no Paddle."""
 import os
 
 

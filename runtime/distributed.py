@@ -1,7 +1,7 @@
-"""What the processes of one training exchange: python -m paddle.distributed.launch train.py. Alone, nothing.
+"""Collectives between the ranks of one run (python -m paddle.distributed.launch train.py); none in a single process.
 
-Collectives run in lockstep: every rank calls them in the same order. Over gloo they give up after 30 seconds: `barrier`
-before those that follow what rank 0 does alone, as it saves, draws or scores.
+Every rank calls them in the same order. Over gloo they fail after 30 seconds: call `barrier` first where rank 0 has
+worked alone (saving, drawing, scoring).
 """
 import contextlib
 import os
@@ -20,17 +20,17 @@ _gradients = None   # the group that begin_all_reduce uses on GPUs
 
 
 def rank():
-    """Number of this process, from 0."""
+    """Index of this process, from 0."""
     return distributed.get_rank()
 
 
 def ranks():
-    """Number of processes in this training."""
+    """Number of processes in this run."""
     return distributed.get_world_size()
 
 
 def is_main():
-    """Whether this is rank 0, which prints, logs, draws and saves."""
+    """Whether this is rank 0, the one that prints, logs, draws and saves."""
     return rank() == 0
 
 
@@ -42,10 +42,9 @@ def only_rank_0_prints():
 
 @contextlib.contextmanager
 def joined(watch_port=0):
-    """Around a script's work: the processes that launch has started find each other, and end together.
+    """Around a script's work, once the device is chosen: connects the processes of `launch`, and ends them together.
 
-    After the device is chosen. watch_port: where rank 0 listens for the others' watch (runtime/watch.py), 0 for any
-    free port. InputError if they cannot be reached.
+    watch_port: where rank 0 listens (runtime/watch.py); 0: any free port. InputError if a rank cannot be reached.
     """
     global _watch, _gradients
     if ranks() == 1:
@@ -78,9 +77,7 @@ def joined(watch_port=0):
 
 
 def _linked(port):
-    """The Watch of this rank. What rank 0 cannot do is told to all,
-    or the others would wait for it until gloo gives up.
-    """
+    """The Watch of this rank. Rank 0 shares its failure to listen; or the others would wait for gloo's timeout."""
     host, mine, listener = os.environ['PADDLE_TRAINER_ENDPOINTS'].split(',')[0].rsplit(':', 1)[0], None, None
     if is_main():
         try:
@@ -89,23 +86,21 @@ def _linked(port):
         except (OSError, OverflowError) as error:
             mine = (f'--watch_port {port}: rank 0 on {socket.gethostname()} cannot listen there ({error}): '
                     'choose another port')
-    told = gathered(mine)[0]
-    if isinstance(told, str):
-        raise InputError(told)
-    address, token = told
+    of_rank_0 = gathered(mine)[0]
+    if isinstance(of_rank_0, str):
+        raise InputError(of_rank_0)
+    address, token = of_rank_0
     return Watch(rank(), ranks(), tuple(address), token, listener)
 
 
 def barrier():
-    """Wait for all ranks, however long: a collective would give up after 30 seconds."""
+    """Wait for all ranks without a time limit; a collective would fail after 30 seconds."""
     if _watch is not None:
         _watch.barrier()
 
 
 def gathered(value):
-    """list of every rank's `value`, any object that can be pickled.
-    Waits for all ranks, however long one works alone before.
-    """
+    """list of every rank's `value`, any object that can be pickled. Waits for all ranks without a time limit."""
     if ranks() == 1:
         return [value]
     barrier()
@@ -116,7 +111,7 @@ def gathered(value):
 
 
 def all_reduce(tensor):
-    """Replace `tensor` by its sum over the ranks; returns it."""
+    """Replace `tensor` by its sum over the ranks; return it."""
     if ranks() > 1:
         with _explained():
             distributed.all_reduce(tensor)
@@ -124,11 +119,11 @@ def all_reduce(tensor):
 
 
 def begin_all_reduce(tensor):
-    """Start to replace `tensor` by its sum over the ranks -> a function that waits until that is done.
+    """Start to replace `tensor` by its sum over the ranks -> a function that waits for the sum.
 
-    On GPUs these sums are made in the order of the calls, whatever all_reduce() does meanwhile: they have a group of
-    their own. Over gloo they are made when they are waited for: Paddle's all_reduce blocks there, and the second group
-    that a thread would need is refused connections too often (7 of 18 starts of four processes on one machine).
+    GPUs compute these sums in the order of the calls, in a group of their own, independent of all_reduce(). Over gloo
+    the wait computes them: Paddle's all_reduce blocks there, and the second group that a thread would need is refused
+    connections too often (in 7 of 18 starts of four processes on one machine).
     """
     if paddle.get_device() == 'cpu':
         return lambda: all_reduce(tensor)
@@ -142,7 +137,7 @@ def begin_all_reduce(tensor):
 
 @contextlib.contextmanager
 def _explained():
-    """A collective that fails because a rank has died: the watch knows which, and ends this process."""
+    """Around a collective: if it fails because a rank has died, the watch names that rank and ends this process."""
     try:
         yield
     except (RuntimeError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend, shown as one line instead of a traceback."""
+"""Errors that the user can fix, shown as one line instead of a traceback."""
 import contextlib
 import re
 import sys
@@ -7,7 +7,7 @@ import unicodedata
 from runtime import streams
 from runtime.commands import runnable
 
-ESCAPED = 'Cc', 'Cf', 'Cs', 'Cn', 'Zl', 'Zp'   # Unicode's kinds of characters that steer a terminal, or have no picture
+ESCAPED = 'Cc', 'Cf', 'Cs', 'Cn', 'Zl', 'Zp'   # Unicode categories: control, format, surrogate, unassigned, separators
 
 
 class InputError(ValueError):
@@ -18,16 +18,15 @@ class InputError(ValueError):
 
 
 class OptionError(InputError, AttributeError, TypeError):
-    """An unknown option, or a value of the wrong type: also what Python itself would raise for those."""
+    """An unknown option, or a value of the wrong type; also the classes that Python itself would raise."""
 
 
 def printable(text):
-    """Text from a file, or a file's name, on one line that any terminal shows as it is:
-    the rest becomes \\x1b, \\u202e, ...
+    """Text from a file, or a file's name, safe for any terminal: characters of ESCAPED become \\x1b, \\u202e, ...
 
-    Bytes of a name that are no UTF-8 (in Python the surrogates U+DC80 to U+DCFF) become \\x80 to \\xff.
+    Bytes of a name that are not UTF-8 (in Python the surrogates U+DC80 to U+DCFF) become \\x80 to \\xff.
     """
-    return re.sub('[^ -~]', lambda found: _escaped(found[0]), str(text))
+    return re.sub('[^ -~]', lambda match: _escaped(match[0]), str(text))
 
 
 def _escaped(character):
@@ -43,12 +42,11 @@ def _escaped(character):
 def shown_in_one_line():
     """Around a script's main(): an InputError ends it with one line on stderr and exit status 1.
 
-    What an output's encoding lacks is printed as \\u4e2d: a name that cannot be shown must not end a training. Nor does
-    an output that cannot be written.
+    A character missing in an output's encoding is printed as \\u4e2d; an output that cannot be written is discarded.
     """
     streams.keep_going()
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError):   # a stream of a test, or none
+        with contextlib.suppress(AttributeError):   # a test's stream, or None
             stream.reconfigure(errors='backslashreplace')
     try:
         yield

@@ -87,7 +87,8 @@ def _schema(fits, expected):
 
 
 def whole(least=0, most=2 ** 63 - 1):
-    return _schema(lambda value: type(value) is int and least <= value <= most, f'a whole number from {least} to {most}')
+    return _schema(lambda value: type(value) is int and least <= value <= most,
+                   f'a whole number from {least} to {most}')
 
 
 def number(least=-math.inf, most=math.inf, finite=True):

@@ -151,5 +151,6 @@ def _named(names, module, name):
     if not type(module) is type(name) is str:
         raise Refused('damaged: a name that is no text')
     if (module, name) not in names:
-        raise Refused(f'it would call {ascii(f"{module}.{name}")[1:-1]:.100}, which no such file needs: do not trust it')
+        called = ascii(f'{module}.{name}')[1:-1]
+        raise Refused(f'it would call {called:.100}, which no such file needs: do not trust it')
     return Name(names[module, name])

@@ -1,8 +1,8 @@
-"""Ctrl-C and SIGTERM. Importing this sets the handlers, so that they hold while Paddle is still imported.
+"""Ctrl-C and SIGTERM. Importing this module sets the handlers, so that they hold during the import of Paddle too.
 
-A handler runs between any two bytecodes, in the middle of a print or of a save too, where to print again or to raise
-would spoil what it interrupts. So it takes note, which the training looks for after each step, or it ends the process
-on the spot: as SIGKILL would, which no file of ours minds.
+A handler can run in the middle of a print or a save, where another print or an exception would do damage. So it either
+notes the signal, which training checks after each step, or ends the process at once, like SIGKILL; our files survive
+that.
 """
 import contextlib
 import os
@@ -11,12 +11,11 @@ import sys
 
 _process = None
 _asked = None   # number of the signal that came
-# None: after the step
-_at_once = 'stopped before the first step: nothing is lost, and the same command begins again or goes on'
+_at_once = 'stopped before the first step: nothing is lost; the same command starts again'   # None: after the step
 
 
 def listen():
-    """Set the handlers for this process; once more after the import of Paddle, which takes SIGTERM for itself."""
+    """Set the handlers for this process; again after the import of Paddle, which replaces that of SIGTERM."""
     global _process
     _process = os.getpid()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -24,14 +23,13 @@ def listen():
 
 
 def asked():
-    """Number of the signal after which this process is to stop, None if there was none."""
+    """Number of the signal that asks this process to stop, or None."""
     return _asked
 
 
 @contextlib.contextmanager
 def after_the_step():
-    """Around a training that looks for `asked` after each step: the first signal waits for that, a second one does not.
-    """
+    """Around training that checks `asked` after each step: the first signal waits for that, a second one does not."""
     global _at_once
     _at_once = None
     yield
@@ -40,9 +38,7 @@ def after_the_step():
 
 @contextlib.contextmanager
 def at_once(message):
-    """Around work that takes long and can be repeated:
-    a signal, or one that has come already, ends the process with a line.
-    """
+    """Around long work that can be repeated: a signal, even an earlier one, ends the process with a line."""
     global _at_once
     before, _at_once = _at_once, message
     if _asked:
@@ -53,24 +49,24 @@ def at_once(message):
 
 def _handle(number, frame):
     global _asked
-    if os.getpid() != _process:   # a worker that was forked a moment ago, and will not listen to signals
+    if os.getpid() != _process:   # a worker just forked, which will ignore signals
         return
     if _asked or _at_once:
         _end(number)
     _asked = number
-    _say('stopping: this step is finished and saved first (again: stop at once)')
+    _print('stopping: this step is finished and saved first (again: stop at once)')
 
 
 def _end(number):
     with contextlib.suppress(Exception):   # RuntimeError in the middle of a print
         sys.stdout.flush()
-    _say(_at_once or 'stopped at once: the last checkpoint stays, and the same command goes on from it')
+    _print(_at_once or 'stopped at once: the last checkpoint stays; the same command continues from it')
     os._exit(128 + number)
 
 
-def _say(line):
-    """Write past the buffers, which might be in use; on a line of its own, where a bar is drawn."""
-    with contextlib.suppress(Exception):   # nobody may be listening any more
+def _print(line):
+    """Write around the buffers, which may be in use; on a new line, since a terminal may show a bar."""
+    with contextlib.suppress(Exception):   # the reader may be gone
         os.write(sys.stdout.fileno(), ('\n' * sys.stdout.isatty() + line + '\n').encode())
 
 

@@ -1,9 +1,8 @@
-"""A link between the processes of one training that tells who was lost,
-and lets them wait for each other without a limit.
+"""A link between the ranks of one run: it names a lost rank, and lets ranks wait for each other without a time limit.
 
-The collectives of gloo give up after 30 seconds and name an address, those of nccl hang: neither says which process
-died, nor allows rank 0 a minute alone to save. So every rank holds a TCP connection to rank 0. The system closes it
-however a process ends, and keep-alive probes find one whose machine is gone.
+Collectives of gloo fail after 30 seconds and name only an address; those of nccl hang. Neither names the dead rank, nor
+gives rank 0 a minute alone to save. So every rank has a TCP connection to rank 0. The system closes it however a
+process ends, and keep-alive probes detect a machine that is gone.
 """
 import json
 import os
@@ -14,17 +13,17 @@ import time
 
 from runtime.errors import InputError
 
-SILENCE = 20  # seconds without an answer to probes after which a machine counts as gone
+FIREWALL = 'if a firewall is between them, open that port; --watch_port N chooses it'
+SILENCE = 20  # seconds without an answer to probes until a machine counts as gone
 
 
 class Watch:
-    """One rank's end of the link; made by all ranks at once. A lost rank ends this process with status 1 and a line."""
+    """One rank's end of the link; all ranks make theirs together. A lost rank ends this process with status 1."""
 
     def __init__(self, rank, ranks, address, token, listener=None):
-        """address (host, port) of rank 0, whose `listener` is bound to it; token: what tells this job from others."""
+        """address: (host, port) of rank 0, where its `listener` is bound; token: identifies this job."""
         self.rank, self.changed = rank, threading.Condition()
-        # that each rank has come to; at a rank above 0 only its own and rank 0's
-        self.meetings = dict.fromkeys(range(ranks), 0)
+        self.meetings = dict.fromkeys(range(ranks), 0)  # barriers each rank has reached; above rank 0: only own and 0's
         self.closing, self.failed = False, False
         if rank:
             self.links = {0: _Link(_connected(rank, address))}
@@ -36,7 +35,7 @@ class Watch:
             threading.Thread(target=self._listen, args=(other, link), daemon=True).start()
 
     def barrier(self):
-        """Return when every rank has called this as often as this one."""
+        """Return when every rank has called this as often as this rank."""
         with self.changed:
             self.meetings[self.rank] += 1
             number = self.meetings[self.rank]
@@ -49,7 +48,7 @@ class Watch:
             link.send(met=number)
 
     def close(self, error=None):
-        """Take leave: after the others if all went well, at once with the message of an error, which rank 0 prints."""
+        """Leave the link: after a barrier, or at once with the message of an `error`, which rank 0 prints."""
         if error is None:
             self.barrier()
         self.closing = True
@@ -57,7 +56,7 @@ class Watch:
             link.send(leaves=error)
 
     def wait_for_the_end(self):
-        """After a collective has failed: the link knows better why, a moment later."""
+        """After a failed collective: a moment later the link ends the process and names the reason."""
         time.sleep(SILENCE + 5)
 
     def _listen(self, other, link):
@@ -83,8 +82,8 @@ class Watch:
             if self.failed:
                 return
             self.failed = True
-        print(f'error: {reason}; all processes of this training end, the last checkpoint stays, and the same command '
-              'goes on from it', file=sys.stderr, flush=True)
+        print(f'error: {reason}; all ranks end; the last checkpoint stays; the same command continues from it',
+              file=sys.stderr, flush=True)
         if not self.rank:
             for link in self.links.values():
                 link.send(lost=reason)
@@ -92,18 +91,16 @@ class Watch:
 
 
 def _connected(rank, address):
-    """A socket to rank 0, which is alive: it has just told its address."""
+    """A socket to rank 0, which is alive: it has just sent its address."""
     try:
         return socket.create_connection(address, SILENCE)
     except OSError as error:
         raise InputError(f'rank {rank} on {socket.gethostname()} cannot connect to rank 0 at {address[0]}:{address[1]} '
-                         f'({error}), though both are alive: a firewall between them? Let that port through; '
-                         '--watch_port N chooses it'
-                         ) from None
+                         f'({error}), though both are alive: {FIREWALL}') from None
 
 
 def _accepted(listener, ranks, token):
-    """dict: rank -> _Link of all ranks above 0; a connection that says nothing, or not the token, is none of them."""
+    """dict: rank -> _Link of all ranks above 0. Connections without the token are ignored."""
     links, lock, complete = {}, threading.Lock(), threading.Event()
 
     def greet(connection):
@@ -120,7 +117,7 @@ def _accepted(listener, ranks, token):
         while not complete.is_set():
             try:
                 threading.Thread(target=greet, args=(listener.accept()[0],), daemon=True).start()
-            except OSError:     # no one for a while, or closed below
+            except OSError:     # a timeout, or closed below
                 pass
 
     listener.settimeout(0.2)
@@ -134,8 +131,7 @@ def _accepted(listener, ranks, token):
     missing = sorted(set(range(1, ranks)) - set(links))
     if not arrived and missing:
         raise InputError(f'rank {", ".join(map(str, missing))} did not connect to rank 0 at port {port} of '
-                         f'{socket.gethostname()} within {SILENCE} s, though alive: a firewall between them? Let that '
-                         'port through; --watch_port N chooses it')
+                         f'{socket.gethostname()} within {SILENCE} s, though alive: {FIREWALL}')
     return links
 
 
@@ -156,7 +152,7 @@ class _Link:
             with self.sending:
                 self.socket.sendall(json.dumps(message).encode() + b'\n')
         except OSError:
-            pass  # the thread that listens sees the end too
+            pass  # _listen sees the end too
 
     def receive(self):
         """The next message, None at the end."""

@@ -1,8 +1,7 @@
-"""Files and folders that are whole or not there, and that never take the place of what somebody else has put there.
+"""Writes files and folders whole or not at all, and never replaces another program's.
 
-What is being written has a name with a checksum of the final one, which no file of a user has by chance: what a kill
-leaves of it is known as ours, and goes. Pictures and pages carry a line that says who wrote them (`mark`); what lacks
-it stays.
+A file being written has a temporary name with a checksum of the final one, which no user's file has by chance; so what
+a kill leaves is known as ours and removed. Pictures and pages carry our `mark`; files without it are not replaced.
 """
 import contextlib
 import os
@@ -12,20 +11,19 @@ import zlib
 
 from runtime.errors import InputError
 
-UNFINISHED = '.unfinished_'  # what is being written begins with this
+UNFINISHED = '.unfinished_'  # prefix of temporary names
 NAME_LONGEST = 255           # bytes of a name on common file systems
 MARK = 'written by spade-paddle, which may replace this file'
-HEAD = 4096     # bytes of a file among which its mark stands
+HEAD = 4096     # first bytes of a file, which contain its mark
 
 
 @contextlib.contextmanager
-def writing(path, left='nothing is left of it', alone=True):
-    """Yields a name beside `path` to write a file, folder or link to, of the same ending;
-    at the end it takes the place of `path`.
+def writing(path, left='nothing was written', alone=True):
+    """Yields a temporary name beside `path`, with its ending, for a file, folder or link that finally replaces `path`.
 
-    After an exception it is removed, and what was at `path` stays; so does a folder that holds anything. InputError,
-    which says what is `left`, if it cannot be written. Not alone: other processes may write `path` too, each its own
-    file; what a kill leaves of one then stays.
+    After an exception it is removed and `path` is unchanged; a folder with content is never replaced. InputError, which
+    reports what is `left`, if writing fails. alone=False: other processes may write `path` too; the temporary name then
+    has the process in it, and what a kill leaves is not removed.
     """
     unfinished = staged(path) if alone else staged(path, os.getpid())
     try:
@@ -41,15 +39,15 @@ def writing(path, left='nothing is left of it', alone=True):
 
 
 def staged(path, process=''):
-    """The name beside `path` under which it is written, or removed."""
+    """The temporary name beside `path` for writing or removing it."""
     folder, name = os.path.split(os.path.abspath(path))
-    # a long name loses its beginning
-    end = os.fsdecode(os.fsencode(name)[-(NAME_LONGEST - len(f'{UNFINISHED}01234567{process}_')):])
+    room = NAME_LONGEST - len(f'{UNFINISHED}01234567{process}_')
+    end = os.fsdecode(os.fsencode(name)[-room:])   # a long name loses its beginning
     return os.path.join(folder, f'{UNFINISHED}{_checksum(end)}{process}_{end}')
 
 
 def sweep(folder):
-    """Remove from `folder` what kills have left under names of `staged`; only who is alone there may call this."""
+    """Remove what kills have left in `folder` under names of `staged`. The caller must be the only writer there."""
     for entry in os.listdir(folder):
         match = re.fullmatch(rf'{re.escape(UNFINISHED)}([0-9a-f]{{8}})\d*_(.+)', entry, re.DOTALL)
         if match and match[1] == _checksum(match[2]):
@@ -61,21 +59,17 @@ def _checksum(name):
 
 
 def mark(painter=''):
-    """The line that pictures and pages carry;
-    painter: 16 hex digits that identify the networks of a picture (output/painted.py).
-    """
+    """The mark of pictures and pages; painter: 16 hex digits that identify a picture's networks (output/painted.py)."""
     return f'{MARK}; painter {painter}' if painter else MARK
 
 
 def is_marked(path):
-    """Whether the file at `path` carries our mark; of a link, never."""
+    """Whether the file at `path` carries our mark; false for links."""
     return painter_of(path) is not None
 
 
 def painter_of(path):
-    """The painter in the mark of the file at `path`, '' where it names none;
-    None without a mark, and for links and folders.
-    """
+    """The painter in the mark of the file at `path`, '' if it names none; None without a mark or for links."""
     if os.path.islink(path) or not os.path.isfile(path):
         return None
     try:
@@ -87,13 +81,13 @@ def painter_of(path):
 
 
 def refuse_existing(path, ours=lambda path: False):
-    """InputError if there is anything at `path` but what ours(path) knows as this program's."""
+    """InputError if `path` exists, unless ours(path)."""
     if os.path.lexists(path) and not ours(path):
-        raise InputError(f'{path} exists and is left as it is: remove it or choose another place')
+        raise InputError(f'{path} exists and was not changed: remove it or choose another place')
 
 
 def remove(path):
-    """Remove the file, link or folder at `path`, if there is one."""
+    """Remove the file, link or folder at `path`, if it exists."""
     if os.path.isdir(path) and not os.path.islink(path):
         shutil.rmtree(path)
     elif os.path.lexists(path):

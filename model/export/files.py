@@ -32,7 +32,7 @@ def refuse_existing(paths, force, as_folder):
     """InputError if one of the paths exists, without `force`; with it, if it is no file or no exported folder."""
     for path in filter(os.path.lexists, paths):
         if not force:
-            raise InputError(f'{path} exists and is left as it is: add --force to replace it, or name another --out')
+            raise InputError(f'{path} exists and was not changed: add --force to replace it, or name another --out')
         if os.path.islink(path) or os.path.isdir(path) != as_folder:
             kind = 'link' if os.path.islink(path) else 'folder' if os.path.isdir(path) else 'file'
             raise InputError(f'{path} is a {kind}, which --force does not replace: name another --out')

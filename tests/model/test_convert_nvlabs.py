@@ -190,7 +190,7 @@ def test_every_tensor_is_accounted_for(tmp_path):
 def test_nothing_is_overwritten_or_left_half_written(tmp_path, monkeypatch):
     folder = save(tmp_path / 'o', tiny('G')[1])
     (tmp_path / 'ours/model').mkdir(parents=True)
-    with pytest.raises(InputError, match='exists and is left as it is'):
+    with pytest.raises(InputError, match='exists and was not changed'):
         main(['nvlabs', folder, str(tmp_path / 'ours'), '--crop_size', '32'])
 
     def full_disk(opt, path):
@@ -316,5 +316,5 @@ def test_export_and_back_is_exact(tmp_path, capsys, settings):
             assert found[name].shape == expected.shape and found[name].dtype == (
                 'int64' if name.endswith('num_batches_tracked') else 'float32')
             assert found[name].tobytes() == expected.astype(found[name].dtype).tobytes(), name
-    with pytest.raises(InputError, match='exists and is left as it is'):
+    with pytest.raises(InputError, match='exists and was not changed'):
         main(['export', str(tmp_path / 'ours'), str(tmp_path / 'exported')])

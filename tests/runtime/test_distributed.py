@@ -118,7 +118,7 @@ def test_a_killed_rank_ends_the_job_and_is_named(scripts, tmp_path, dead):
     os.kill(found[dead], signal.SIGKILL)
     assert process.wait(timeout=60) != 0 and time.monotonic() - began < 60
     said = (tmp_path / 'workers' / f'workerlog.{1 - dead}').read_text()
-    assert says(said, f'error: rank {dead} was lost', 'the same command goes on')
+    assert says(said, f'error: rank {dead} was lost', 'the same command continues')
     until(lambda: not ranks_of(tmp_path), seconds=30)
     before = progress(tmp_path)['step']
     command = scripts.training(tmp_path, **{**settings, 'niter': before // 3 + 2})

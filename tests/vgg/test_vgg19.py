@@ -35,7 +35,7 @@ def test_vgg19_from_torchvision_and_paddle(tmp_path, capsys, vgg_arrays, kind):
     assert 'kept: 26 tensors' in capsys.readouterr().out
     found = VGG19Features(str(target)).state_dict()
     assert len(found) == 26 and all(numpy.array_equal(found[name].numpy(), vgg_arrays[name]) for name in found)
-    with pytest.raises(InputError, match='exists and is left as it is'):
+    with pytest.raises(InputError, match='exists and was not changed'):
         main(['vgg19', str(source), str(target)])
 
 
