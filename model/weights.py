@@ -1,5 +1,6 @@
-"""Our weights: .pdparams and .pdopt files, which paddle.load reads too and which cannot run code here; and the folder
-of a run: n_[gde].pdparams, n_g_ema.pdparams, opt.json.
+"""Our weights: .pdparams and .pdopt files, and the folder of a run: n_[gde].pdparams, n_g_ema.pdparams, opt.json.
+
+paddle.load reads the same files, but runs code in them; this reader does not.
 """
 import importlib
 import io
@@ -15,14 +16,13 @@ from runtime.errors import InputError
 from runtime.writing import writing
 
 AVERAGED = 'n_g_ema.pdparams'
-EPOCH_LARGEST = 1024     # bytes of a current_epoch.npy
-# file -> name of the network that it holds
+# file -> name of its network
 NETWORKS = {'n_g.pdparams': 'generator', 'n_d.pdparams': 'discriminator', 'n_e.pdparams': 'encoder',
             AVERAGED: 'averaged'}
-
-
-# of the generator: the average that --ema_decay keeps, or the last step's
+# the generator's: averaged by --ema_decay, or of the last step
 WEIGHTS = {'averaged': AVERAGED, 'last': 'n_g.pdparams'}
+WEIGHTS_HELP = 'of the generator: averaged (training with --ema_decay) or of the last step [averaged, if they exist]'
+EPOCH_LARGEST = 1024     # bytes of a current_epoch.npy
 
 
 # ---- One file
@@ -43,41 +43,41 @@ def save_weights(state, path):
 
 
 def load_weights(layer, path):
-    """Set all of `layer`'s state from a .pdparams file; InputError lists what is missing, unexpected or wrongly shaped.
-    """
+    """set_weights from a .pdparams file."""
     set_weights(layer, read_weights(path), path)
 
 
 def set_weights(layer, arrays, source):
-    """Set all of `layer`'s state from a dict of name -> array; `source` names it in the InputError."""
+    """Set all of `layer`'s state from a dict of name -> array.
+
+    InputError, which names `source`: missing, unexpected, wrongly shaped or non-finite arrays.
+    """
     state = layer.state_dict()
-    problems = []
-    for title, names in (('missing', [name for name in state if name not in arrays]),
-                         ('unexpected', [name for name in arrays if name not in state]),
-                         ('wrongly shaped', [f'{name} {list(arrays[name].shape)} for {list(state[name].shape)}'
-                                             for name in state
-                                             if name in arrays and
-                                             list(arrays[name].shape) != list(state[name].shape)])):
-        if names:
-            problems.append(f'{len(names)} {title}: {", ".join(names[:3])}{", ..." if len(names) > 3 else ""}')
+    wrong = {'missing': [name for name in state if name not in arrays],
+             'unexpected': [name for name in arrays if name not in state],
+             'wrongly shaped': [f'{name} {list(arrays[name].shape)} for {list(tensor.shape)}'
+                                for name, tensor in state.items()
+                                if name in arrays and list(arrays[name].shape) != list(tensor.shape)]}
+    problems = [f'{len(names)} {title}: {", ".join(names[:3])}{", ..." if len(names) > 3 else ""}'
+                for title, names in wrong.items() if names]
     if problems:
-        raise InputError(f'{source} does not fit these networks; {"; ".join(problems)}. Use the options it was trained '
-                         'with')
+        raise InputError(f'{source} does not fit these networks; {"; ".join(problems)}. '
+                         'Use the options it was trained with')
     with np.errstate(over='ignore'):
-        kinds = {name: str(tensor.dtype).split('.')[-1] for name, tensor in state.items()}
-        spoilt = [name for name, kind in kinds.items() if not np.isfinite(arrays[name].astype(kind, copy=False)).all()]
+        arrays = {name: arrays[name].astype(str(tensor.dtype).split('.')[-1], copy=False)
+                  for name, tensor in state.items()}
+    spoilt = [name for name, array in arrays.items() if not np.isfinite(array).all()]
     if spoilt:
-        raise InputError(f'{source}: {len(spoilt)} of {len(state)} tensors hold NaN or infinite values, the first '
-                         f'{spoilt[0]}: their training has diverged, or the file is damaged: take other weights')
+        raise InputError(f'{source}: {len(spoilt)} of {len(state)} tensors have NaN or infinite values, '
+                         f'first {spoilt[0]}: their training has diverged, or the file is damaged: use other weights')
     for name, tensor in state.items():
-        tensor.set_value(arrays[name].astype(kinds[name]))
+        tensor.set_value(arrays[name])
 
 
 def read_weights(path, texts=()):
-    """dict of name -> array in a .pdparams or .pdopt file,
-    which can neither run code nor take more memory than it is long.
+    """dict of name -> array in a .pdparams or .pdopt file. Reading runs no code; memory is bounded by the file's size.
 
-    texts: names whose arrays may hold text; all others hold numbers. Arrays may be read-only. InputError for any other
+    texts: names whose arrays may be text; all others are numbers. Arrays may be read-only. InputError for other
     content.
     """
     try:
@@ -93,88 +93,82 @@ def read_weights(path, texts=()):
     state.pop('StructuredToParameterName@@', None)  # paddle.save's table of its internal names
     for name, value in state.items():
         array = getattr(value, 'array', None)
-        if not isinstance(name, str) or not name.isprintable() or array is None or array.dtype.kind == 'U' and \
-                name not in texts:
-            raise InputError(f'{path}: {ascii(name):.100} is '
-                             f'{"text" if array is not None else f"a {type(value).__name__}"}, expected names with '
-                             'arrays of numbers')
+        named = isinstance(name, str) and name.isprintable()
+        if not named or array is None or array.dtype.kind == 'U' and name not in texts:
+            kind = 'text' if array is not None else f'a {type(value).__name__}'
+            raise InputError(f'{path}: {ascii(name):.100} is {kind}, expected names with arrays of numbers')
         state[name] = array
     return state
 
 
-# ---- The folder of a run: found, read strictly, written whole
+# ---- The folder of a run
 
 def folder_of(path, which_epoch=None, option='--lastoutput'):
-    """The folder with the weights: `path`/model, or with `which_epoch` `path`/epoch_<n>, or `path` itself.
+    """The folder of the weights: `path`/model or `path` itself; with `which_epoch` `path`/epoch_<n>.
 
-    Links are resolved, so that reading from it is not disturbed by a training that saves meanwhile.
+    Links are resolved, so that a run that saves meanwhile does not change it.
     """
-    candidates = [os.path.join(path, 'model'),
-                  path] if which_epoch is None else [os.path.join(path, f'epoch_{which_epoch}')]
+    epoch = os.path.join(path, f'epoch_{which_epoch}')
+    candidates = [os.path.join(path, 'model'), path] if which_epoch is None else [epoch]
     for candidate in candidates:
         if os.path.isfile(os.path.join(candidate, 'n_g.pdparams')):
             return os.path.realpath(candidate)
-    kept = sorted(int(name[len('epoch_'):]) for name in (os.listdir(path) if os.path.isdir(path) else ())
-                  if re.fullmatch(r'epoch_\d+', name))
-    if which_epoch is not None and (kept or os.path.isdir(os.path.join(path, 'model'))):
-        there = f'those of epochs {", ".join(map(str, kept))}' if kept else 'no copies'
-        raise InputError(f'--which_epoch {which_epoch}: {candidates[0]} is not there; {path} has {there} (training '
-                         'keeps one every --save_epoch_freq epochs); without --which_epoch the newest weights are '
-                         'taken')
+    epochs = sorted(int(name[len('epoch_'):]) for name in (os.listdir(path) if os.path.isdir(path) else ())
+                    if re.fullmatch(r'epoch_\d+', name))
+    if which_epoch is not None and (epochs or os.path.isdir(os.path.join(path, 'model'))):
+        there = f'those of epochs {", ".join(map(str, epochs))}' if epochs else 'no copies'
+        raise InputError(f'--which_epoch {which_epoch}: {epoch} is not there; {path} has {there} (training saves one '
+                         'every --save_epoch_freq epochs); without --which_epoch the newest weights are used')
     raise InputError(f'{candidates[0]}: no n_g.pdparams there; train first (python train.py), or name the folder of '
                      f'the run with {option}')
 
 
 def epoch_of(folder):
-    """The epoch that current_epoch.npy in `folder` holds, None without one; InputError if it holds anything else."""
+    """The epoch in `folder`'s current_epoch.npy, None without that file; InputError for other content."""
     path = os.path.join(folder, 'current_epoch.npy')
     try:
         with open(path, 'rb') as file:
-            found = np.load(io.BytesIO(file.read(EPOCH_LARGEST)), allow_pickle=False)
-        if found.shape in ((), (1,)) and found.dtype.kind in 'iu':
-            return int(found.reshape(()))
-        reason = f'an array of {found.dtype}, shape {found.shape}'
+            epoch = np.load(io.BytesIO(file.read(EPOCH_LARGEST)), allow_pickle=False)
+        if epoch.shape in ((), (1,)) and epoch.dtype.kind in 'iu':
+            return int(epoch.reshape(()))
+        reason = f'an array of {epoch.dtype}, shape {epoch.shape}'
     except FileNotFoundError:
         return None
-    except Exception as error:   # damaged files make numpy raise nearly anything
+    except Exception as error:   # numpy raises nearly anything for damaged files
         reason = ' '.join(str(error).split())[:200]
-    raise InputError(f'{path}: not the number of an epoch ({reason}): copy it again from where the run was trained, or '
+    raise InputError(f'{path}: not the number of an epoch ({reason}): copy it again from the training machine, or '
                      'remove it')
 
 
 def foreign_model(folder):
-    """(OPT, states as `load_networks` takes them) of weights of ctkindle/SPADE-Paddle that lie in `folder` as they are;
-    None of ours.
+    """(OPT, states for `load_networks`) of unconverted weights of ctkindle/SPADE-Paddle in `folder`; None for ours.
 
-    They come without options: says what is read off their shapes, and what is assumed.
+    Prints the options that their shapes give, and the assumed ones.
     """
     path = os.path.join(folder, 'n_g.pdparams')
     if os.path.exists(os.path.join(folder, 'opt.json')) or not any('.spade_0.' in name for name in read_weights(path)):
         return None
-    # by name: it stands on this file
+    # by name: it imports this file
     opt, states, lines = importlib.import_module('model.convert.ctkindle').read(folder)
-    print('\n'.join([f'{folder} holds weights of ctkindle/SPADE-Paddle, converted on the fly:', *lines,
-                     'where an assumption is wrong, give the right one to python -m model.convert ctkindle']))
+    print('\n'.join([f'{folder} has weights of ctkindle/SPADE-Paddle, converted on the fly:', *lines,
+                     'to correct an assumption: python -m model.convert ctkindle']))
     return opt, states
 
 
 def generator_weights(folder, wanted=None):
-    """One of WEIGHTS, averaged where they are there; InputError if they are wanted and are not."""
+    """A name of WEIGHTS: `wanted`, or averaged if they exist. InputError if averaged are wanted and do not exist."""
     if os.path.exists(os.path.join(folder, AVERAGED)):
         return wanted or 'averaged'
     if wanted == 'averaged':
-        raise InputError(f'--weights averaged: {folder} has no {AVERAGED}: it was trained without --ema_decay; take '
+        raise InputError(f'--weights averaged: {folder} has no {AVERAGED}: it was trained without --ema_decay; use '
                          '--weights last, or leave --weights out')
     return 'last'
 
 
 def load_networks(owner, folder, optional=(), files=NETWORKS, states=None):
-    """Load each of `files` whose network `owner` has from `folder`,
-    or from `states` (dict: file name -> name -> array) instead.
+    """Load the networks of `owner` from `files` in `folder`, or from `states` (dict: file -> name -> array).
 
-    A missing one is an error unless its name is in `optional`.
-
-    Returns the names of the files left out.
+    Returns the missing files among `optional`; any other missing file is an InputError.
     """
     left_out = []
     for file, name in files.items():
@@ -194,20 +188,16 @@ def load_networks(owner, folder, optional=(), files=NETWORKS, states=None):
 
 
 def load_training(train_step, folder, optional=()):
-    """load_networks of a TrainStep; an average of the generator that is not there begins anew.
-    Names of other files left out.
-    """
+    """load_networks of a TrainStep. A missing average of the generator starts anew and is not returned."""
     left_out = load_networks(train_step, folder, (*optional, AVERAGED))
     if AVERAGED in left_out:
         train_step.average.restart()
-        print(f'{AVERAGED} is not in {folder}: the average of the generator begins now, with its weights there')
+        print(f'{folder} has no {AVERAGED}: the average of the generator starts from its current weights')
     return [file for file in left_out if file != AVERAGED]
 
 
 def write_model(folder, opt, states, licence=None):
-    """Make `folder` of options and state dicts (file name -> name -> array);
-    `licence`: a line that exported files repeat.
-    """
+    """Write `folder`: opt.json, state dicts (file -> name -> array), and the `licence` line that exports repeat."""
     with writing(folder) as unfinished:
         os.mkdir(unfinished)
         for file, state in states.items():
