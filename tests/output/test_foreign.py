@@ -287,7 +287,8 @@ def test_a_single_picture_replaces_marked_ones_alone(tmp_path):
             assert is_marked(path) and painter_of(path) == '0123456789abcdef'
         Image.fromarray(pixels).save(path)
         before = Path(path).read_bytes()
-        assert says(message(pictures.save, pixels, path), path, 'exists and was not changed') and Path(path).read_bytes() == before
+        assert says(message(pictures.save, pixels, path), path, 'exists and was not changed') and \
+            Path(path).read_bytes() == before
 
 
 # ---- progress.json
