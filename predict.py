@@ -51,9 +51,8 @@ def main():
             left = [job for job in jobs if not is_current(job)]
             sizes = [paint(opt, painter, arguments, identity, colours, notes, *job)[1]
                      for job in counted(left, len(jobs), 'predict', done=len(jobs) - len(left))]
-        print(f'{out_folder(arguments)}: {len(jobs)} pictures' + (f', {len(jobs) - len(left)} of them there already'
-                                                                  if len(left) < len(jobs) else '') +
-              resized(opt, sizes))
+        there = f', {len(jobs) - len(left)} of them there already' if len(left) < len(jobs) else ''
+        print(f'{out_folder(arguments)}: {len(jobs)} pictures{there}{resized(opt, sizes)}')
     else:
         (height, width), size = paint(opt, painter, arguments, identity, colours, notes, *jobs[0])
         print(f'{jobs[0][-1]}: {width} wide and {height} high{resized(opt, [size])}')

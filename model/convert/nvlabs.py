@@ -98,8 +98,7 @@ def export(words):
     spatial = (f'--crop_size {opt.crop_size} --aspect_ratio {opt.aspect_ratio:g} '
                f'--num_upsampling_layers {opt.num_upsampling_layers}')
     widths = ''.join(f' --{name} {getattr(opt, name)}'
-                     for name in ('ndf', 'num_D', 'n_layers_D', 'norm_D', 'norm_E', 'z_dim',
-                                                                    'output_nc')
+                     for name in ('ndf', 'num_D', 'n_layers_D', 'norm_D', 'norm_E', 'z_dim', 'output_nc')
                      if getattr(opt, name) != getattr(OPT(), name))
     print(f'official flags: --label_nc {opt.label_nc} --ngf {opt.ngf} --norm_G {opt.norm_G} {spatial}{widths}'
           f'{" --contain_dontcare_label" * opt.contain_dontcare_label}{" --no_instance" * opt.no_instance}'

@@ -100,17 +100,16 @@ def official_options(read, area, arguments, named=None, written=None, source=Non
     opt = OPT.preset(preset) if preset else OPT()
     for name, value in {**read, **written, **flags}.items():
         if name in read and _plain(value) != _plain(read[name]):
-            raise InputError(f'--{name} {value} contradicts the weights, whose shapes say {read[name]}' if name in flags
-                             else
-                             f'{source}: {name} {value} contradicts the weights, whose shapes say {read[name]}: it was '
-                             'written by another training: move it away')
+            contradicts = f'contradicts the weights, whose shapes say {read[name]}'
+            raise InputError(f'--{name} {value} {contradicts}' if name in flags else
+                             f'{source}: {name} {value} {contradicts}: another training wrote it: move it away')
         setattr(opt, name, value)
     if opt.num_upsampling_layers == 'most' and 'num_upsampling_layers' not in read:
         raise InputError('num_upsampling_layers most contradicts the weights, which have no up_4: normal or more')
 
-    sources = {name: 'given' if name in flags else f'from {source}' if name in written else f'assumed, preset {preset}'
-               if name in PRESETS.get(preset, ()) else
-               'assumed, default' for name in UNSEEN if name not in read}
+    sources = {name: 'given' if name in flags else f'from {source}' if name in written else
+               f'assumed, preset {preset}' if name in PRESETS.get(preset, ()) else 'assumed, default'
+               for name in UNSEEN if name not in read}
     if opt.semantic_nc != channels:
         _split_channels(opt, channels, fixed='label_nc' in {**flags, **written} or named is not None)
         sources['label_nc'] = f'assumed, what is left of {channels} label channels'

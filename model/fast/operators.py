@@ -45,8 +45,8 @@ class Convolution(PyLayer):
     @staticmethod
     def forward(ctx, x, weight, bias, stride, padding, bfloat16, singular=None, recompute=None):
         x, weight = x.contiguous(), weight.contiguous()
-        ctx.saved, ctx.wanted, ctx.singular = (recompute or x, weight), [not t.stop_gradient
-                                                                         for t in (x, weight)], singular
+        ctx.saved, ctx.singular = (recompute or x, weight), singular
+        ctx.wanted = [not t.stop_gradient for t in (x, weight)]
         ctx.biased, ctx.shape = bias is not None, _shape(x, weight, stride, (padding, padding), 1, bfloat16)
         y = _empty_result(ctx.shape)
         _convolve(FORWARD, ctx.shape, x, weight, y, bias, singular)
