@@ -7,7 +7,8 @@ import paddle
 
 from runtime.errors import InputError
 
-KEY = re.compile(r'(.+)_(moment1|moment2|beta1_pow_acc|beta2_pow_acc)_0')
+KINDS = 'moment1', 'moment2', 'beta1_pow_acc', 'beta2_pow_acc'
+KEY = re.compile(rf'(.+)_({"|".join(KINDS)})_0')
 
 
 def parameters_of(**networks):
@@ -27,15 +28,20 @@ def state_of(optimizer, parameters):
 
 def set_state(optimizer, arrays, parameters, source):
     """Set what `state_of` gave; InputError, which names `source`, for a state of other weights."""
+    shapes = {f'{name}/{kind}': list(parameter.shape) if kind.startswith('moment') else [1]
+              for name, parameter in parameters.items() for kind in KINDS}
+    problems = [f'{key} is unknown' for key in arrays if key not in shapes]
+    if arrays:      # none before the first step, and never of what is not trained
+        problems += [f'{key} is missing' for key in shapes
+                     if key not in arrays and not parameters[key.rpartition('/')[0]].stop_gradient]
+    problems += [f'{key} is {value.dtype} of shape {list(value.shape)}, expected floats of shape {shapes[key]}'
+                 for key, value in arrays.items()
+                 if key in shapes and (value.dtype.kind != 'f' or list(value.shape) != shapes[key])]
+    if problems:
+        raise InputError(f'{source}: {problems[0]}: restore the file, or restart with --restart')
     state = {}
     for key, value in arrays.items():
         name, _, kind = key.rpartition('/')
-        if name not in parameters or not KEY.fullmatch(f'{name}_{kind}_0'):
-            raise InputError(f'{source}: state of an unknown weight {key}')
-        expected = list(parameters[name].shape) if kind.startswith('moment') else [1]
-        if value.dtype.kind != 'f' or list(value.shape) != expected:
-            raise InputError(f'{source}: {key} is {value.dtype} of shape {list(value.shape)}, expected floats of shape '
-                             f'{expected}: begin anew with --restart, or put the right file back')
         state[f'{parameters[name].name}_{kind}_0'] = paddle.to_tensor(value)
     optimizer.set_state_dict(state)
     optimizer.loaded_state = arrays     # Paddle's own state_dict() leaves it out until the next step

@@ -74,11 +74,11 @@ def folder_of(dataroot, scoring):
 def read(folder):
     """The content of `folder`'s segmenter.json, size as (width, height); InputError if either file is damaged."""
     path = os.path.join(folder, DESCRIPTION)
-    found = json_file.read(path, SCHEMA, 'train the network again with --restart')
+    found = json_file.read(path, SCHEMA, f'move {folder} away and train the network again')
     found['size'] = tuple(map(int, found['size'].split('x')))
     if file_digest(os.path.join(folder, WEIGHTS)) != found['weights_sha256']:
-        raise InputError(f'{folder}: {WEIGHTS} is not what {DESCRIPTION} describes: train the network again with '
-                         '--restart')
+        raise InputError(f'{folder}: {WEIGHTS} is not what {DESCRIPTION} describes: move the folder away and train '
+                         'the network again')
     return found
 
 

@@ -8,6 +8,7 @@ segmenter.json, which says what it was trained on and how well it knows real pho
 Killed, the same command goes on after the last whole epoch, to the same bits.
 """
 import argparse
+import contextlib
 import datetime
 import json
 import math
@@ -39,11 +40,14 @@ from result.networks.segmenter import Segmenter, weighted_cross_entropy
 from result.own import DESCRIPTION, FOLDER, WEIGHTS, checked_label_nc
 from result.scores import VOID, confusion, segmentation_scores
 from result.segmenter_images import SegmenterImages, class_weights
+from runtime import json_file
 from runtime.errors import InputError, shown_in_one_line
 from runtime.locking import locked
 from runtime.writing import writing
 
 STATE = 'training.pdstate'     # what an interrupted training goes on from
+FOREIGN = ('not written by result.train_segmenter, which replaces only its own files: move it away, or name another '
+           '--output')
 WARM_UP, WEIGHT_DECAY = 0.1, 1e-3   # part of all steps in which the learning rate rises; AdamW's
 EPOCH = 4000                   # samples of an epoch at most: of large sets, others in each
 SHOWN = 'mean_iou', 'pixel_accuracy'
@@ -78,6 +82,7 @@ class Training:
 
     def run(self):
         """Train until the epochs are over or the validation stands still, and keep the best."""
+        refuse_foreign(self.output)
         if self.is_kept():
             return
         self.go_on()
@@ -187,12 +192,8 @@ class Training:
             print(f'trains on {len(self.samples)} photos of {self.settings.dataroot} at {self.about["size"]}, '
                   f'{self.steps} steps an epoch; {len(self.val_samples)} for validation')
             return
-        state = read_weights(path, texts=('about',))
-        try:
-            about = json.loads(str(state.pop('about')))
-            self.history = state.pop('history').tolist()
-        except (KeyError, ValueError) as error:
-            raise InputError(f'{path}: no state of a training: {error}: begin anew with --restart') from None
+        state, about = read_state(path)
+        self.history = state.pop('history').tolist()
         others = self.differences(about)
         if others:
             raise InputError(f'{self.output}: a training with other settings or data has begun there: {others}: give '
@@ -238,6 +239,39 @@ class Training:
         if not scores['mean_iou'] >= LITTLE:
             print(f'low (below {LITTLE}): a network that does not know photos cannot score pictures; train it longer '
                   '(--epochs, --restart), at a larger --size, or with more photos')
+
+
+def refuse_foreign(folder):
+    """InputError for a file in `folder` that a training would replace or remove, and that none has written."""
+    path, digest, best = os.path.join(folder, STATE), None, None
+    if os.path.lexists(path):
+        state, _ = read_state(path)
+        best = {name[len('best/'):]: value for name, value in state.items() if name.startswith('best/')}
+    with contextlib.suppress(FileNotFoundError):
+        digest = json_file.read(os.path.join(folder, DESCRIPTION), own.SCHEMA, FOREIGN)['weights_sha256']
+    path = os.path.join(folder, WEIGHTS)
+    if not os.path.lexists(path) or digest is not None and file_digest(path) == digest:
+        return
+    # A kill may have left the weights without a new description; then they are the best of the state.
+    with contextlib.suppress(InputError):
+        if best and same(read_weights(path), best):
+            return
+    raise InputError(f'{path}: {FOREIGN}')
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(numpy.array_equal(one[name], other[name]) for name in one)
+
+
+def read_state(path):
+    """(dict of name -> array, settings) that an interrupted training left; InputError for anything else."""
+    try:
+        state = read_weights(path, texts=('about',))
+    except InputError as error:
+        raise InputError(f'{error}: {FOREIGN}') from None
+    if 'about' not in state or getattr(state.get('history'), 'ndim', None) != 2:
+        raise InputError(f'{path}: not the state of a training: {FOREIGN}')
+    return state, json_file.parsed(str(state.pop('about')), json_file.mapping(json_file.anything), path, FOREIGN)
 
 
 def learning_rate(peak, step, steps):

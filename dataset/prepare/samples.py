@@ -27,7 +27,7 @@ from runtime.cores import cores
 from runtime.errors import InputError
 from runtime.json_file import Unfit, anything, one_of, text
 from runtime.locking import locked
-from runtime.writing import UNFINISHED, writing
+from runtime.writing import UNFINISHED, sweep, writing
 
 RECORD = 'prepared.jsonl'
 VERSION = 2          # of the record, and of what makers make of a source
@@ -306,9 +306,7 @@ def _sweep(root):
     """Remove what kills left unfinished, and folders of the set that became empty."""
     places = [os.path.join(root, name) for name in _files_there(root)]
     for folder in [root, *places]:
-        for name in os.listdir(folder):
-            if name.startswith(UNFINISHED):
-                os.remove(os.path.join(folder, name))
+        sweep(folder)
     for folder in places:
         if not os.listdir(folder):
             os.rmdir(folder)

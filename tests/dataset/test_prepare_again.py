@@ -12,8 +12,10 @@ import pytest
 from PIL import Image
 
 from dataset.files import DataError
+from dataset.prepare import samples
 from dataset.prepare.archive import Member, read
 from dataset.scenes.scene import scene
+from runtime.writing import staged
 from tests.archives import HEIGHT, WIDTH, Coco, names_in, picture, runs, small_coco, stuff_and
 from tests.forked import REPOSITORY, kill, until
 from tests.runner import TINY, contents, says
@@ -68,6 +70,16 @@ def test_nothing_of_another_origin_is_touched(scripts, archives, coco, tmp_path)
     before = contents(coco[0])
     text = scripts.prepare_failure('coco_stuff', '--archives', archives, '--output', coco[0], '--official-ids')
     assert says(text, coco[0], 'other settings', '--output') and contents(coco[0]) == before
+
+
+def test_only_what_kills_left_of_our_own_is_swept(tmp_path):
+    """At 204147d every name that begins with .unfinished_ was removed."""
+    for folder in (tmp_path, tmp_path / 'train_img'):
+        folder.mkdir(exist_ok=True)
+        (folder / '.unfinished_photo.jpg').write_text('mine')
+        Path(staged(folder / 'photo.jpg')).write_text('half')
+    samples._sweep(tmp_path)
+    assert contents(tmp_path) == dict.fromkeys(('.unfinished_photo.jpg', 'train_img/.unfinished_photo.jpg'), b'mine')
 
 
 def test_missing_and_damaged_archives(scripts, archives, tmp_path):

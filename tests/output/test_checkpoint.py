@@ -11,11 +11,11 @@ from PIL import Image
 
 from model.init import OPT
 from model.train_step import TrainStep
-from model.weights import read_weights
+from model.weights import read_weights, save_weights
 from output.checkpoint import Checkpoint
 from output.resume import new_progress
 from tests.golden.fixture import inputs
-from tests.runner import contents, says
+from tests.runner import contents, message, says
 
 
 def tiny(**settings):
@@ -80,6 +80,23 @@ def test_saved_as_soon_as_loaded(tmp_path):
     assert one.step(*batch(opt, 2)) == other.step(*batch(opt, 2)) == third.step(*batch(opt, 2))
 
 
+@pytest.mark.parametrize('spoil, reason', [
+    (lambda state, key: state.update({key: state[key][..., :1]}), 'expected floats of shape'),
+    (lambda state, key: state.update({key: state[key].astype(int)}), 'expected floats of shape'),
+    (lambda state, key: state.update({f'{key}0': state[key]}), 'unknown'),
+    (lambda state, key: state.pop(key), 'missing')])
+def test_a_damaged_optimizer_state_is_refused_in_one_line(tmp_path, spoil, reason):
+    """At 204147d: a traceback from Paddle, or for what is missing moments of zero, in silence."""
+    opt, path, key = tiny(output=tmp_path), tmp_path / 'model/n_g.pdopt', 'generator.head_0.conv_0.weight_orig/moment1'
+    train_step = TrainStep(opt)
+    train_step.step(*batch(opt))
+    Checkpoint(tmp_path).save(train_step, opt, new_progress('set', 2))
+    state = read_weights(path)
+    spoil(state, key)
+    save_weights(state, path)
+    assert says(message(Checkpoint(tmp_path).load, train_step), path, key, reason, '--restart')
+
+
 def test_optimizer_files_name_the_weights(trained_vae):
     state = read_weights(trained_vae / 'output/model/n_g.pdopt')
     assert {key.split('/')[1] for key in state} == {'moment1', 'moment2', 'beta1_pow_acc', 'beta2_pow_acc'}
@@ -125,7 +142,7 @@ def test_copies_of_epochs(scripts, trained, tmp_path):
     assert np.array_equal(latest, second) and not np.array_equal(latest, first)
     said = scripts.refusal('val.py', '--lastoutput', trained / 'output', '--results', tmp_path / 'none',
                            '--which_epoch', 3)
-    assert says(said, trained / 'output' / 'epoch_3', 'n_g.pdparams')
+    assert says(said, trained / 'output' / 'epoch_3', '--which_epoch 3', 'epochs 1, 2')
 
 
 def test_a_copied_run_goes_on(scripts, trained, tmp_path):

@@ -4,9 +4,11 @@ Scores with it: tests/result/test_own_score.py.
 import json
 import math
 import os
+import pickle
 import shutil
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import paddle
@@ -17,13 +19,14 @@ from PIL import Image
 from dataset.files import Sample
 from model.init import OPT
 from model.weights import save_weights, set_weights
+from result import train_segmenter
 from result.networks.segmenter import Segmenter, weighted_cross_entropy
 from result.scores import VOID
 from result.segmenter_images import MOST_WEIGHT, SegmenterImages, class_weights
-from result.train_segmenter import learning_rate
+from result.train_segmenter import Training, learning_rate
 from runtime.locking import locked
 from tests.forked import kill, until
-from tests.runner import contents, says
+from tests.runner import contents, message, says
 from tests.scoring import seeded_state
 from tests.segmenting import command, kept
 
@@ -219,7 +222,35 @@ def test_what_is_kept_of_other_data_or_damaged_is_refused(scripts, mine, segment
     next((tmp_path / 'mine/val_img').iterdir()).rename(tmp_path / 'mine/val_img/other.png')
     assert says(scripts.failure(*one), path, 'the network of another training is kept there: val ', '--restart')
     path.write_text('{}')
-    assert says(scripts.failure(*one), path, 'cannot be read', '--restart')
+    assert says(scripts.failure(*one), path, 'cannot be read', 'move it away, or name another --output')
+
+
+@pytest.mark.parametrize('restart', [False, True])
+@pytest.mark.parametrize('name', ['segmenter.pdparams', 'segmenter.json', 'training.pdstate'])
+@pytest.mark.parametrize('content', [b'mine', b'{}', pickle.dumps({'about': np.zeros(2)})],
+                         ids=['text', 'json', 'weights'])
+def test_a_foreign_file_of_our_name_is_refused_and_kept(tmp_path, name, content, restart):
+    """At 204147d --restart replaced all three."""
+    (tmp_path / name).write_bytes(content)
+    training = Training.__new__(Training)
+    training.output, training.settings = str(tmp_path), SimpleNamespace(restart=restart)
+    assert says(message(training.run), tmp_path / name, 'replaces only its own files', 'name another --output')
+    assert contents(tmp_path) == {name: content}
+
+
+def test_a_kill_while_the_network_is_kept_leaves_what_can_go_on(mine, segmented, tmp_path):
+    """The weights are new, their description is that of the training before, or none yet."""
+    for name in ('segmenter.json', 'segmenter.pdparams'):
+        shutil.copy(mine / 'segmenter' / name, tmp_path)
+    train_segmenter.refuse_foreign(tmp_path)
+    best = {'a': np.ones(3, np.float32)}
+    save_weights(best, tmp_path / 'segmenter.pdparams')
+    assert says(message(train_segmenter.refuse_foreign, tmp_path), tmp_path / 'segmenter.pdparams')
+    save_weights({'about': np.array('{}'), 'history': np.zeros((1, 3)), 'best/a': best['a']},
+                 tmp_path / 'training.pdstate')
+    train_segmenter.refuse_foreign(tmp_path)
+    (tmp_path / 'segmenter.json').unlink()
+    train_segmenter.refuse_foreign(tmp_path)
 
 
 # ---- Real photographs
