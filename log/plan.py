@@ -9,6 +9,7 @@ import numpy as np
 
 from dataset.files import load_label
 from dataset.labelled_images import global_batch, resized_size
+from model.fast import in_use
 from model.init import OPT
 from model.presets import PRESETS
 from model.weights import NETWORKS
@@ -65,12 +66,15 @@ def shorter(opt, samples, seconds):
 def smaller(opt):
     """What to lower where a training runs out of memory."""
     pieces = 2 if opt.batchSize % 2 == 0 else opt.batchSize
-    ways = [f'--batchSize {opt.batchSize // pieces} --accumulate {opt.accumulate * pieces} (the same batch in '
-            'pieces)'] * (
-        opt.batchSize > 1) + ['--recompute true (half as much is kept for backward)'] * (not opt.recompute)
+    ways = []
+    if opt.batchSize > 1:
+        ways.append(f'--batchSize {opt.batchSize // pieces} --accumulate {opt.accumulate * pieces} (the same batch in '
+                    'pieces)')
+    if not opt.recompute and not in_use(opt):   # the kernels keep no more anyway
+        ways.append('--recompute true (half as much is kept for backward)')
     ways.append(f'in a new run, with another --output and --log, a smaller --crop_size (now {opt.crop_size}), --ngf '
                 f'({opt.ngf}) or --ndf ({opt.ndf})')
-    return f'the last checkpoint stays; lower what a step takes: {"; ".join(ways)}'
+    return f'what was saved stays; lower what a step takes: {"; ".join(ways)}'
 
 
 def _space(opt, train_step):
