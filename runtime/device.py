@@ -67,7 +67,8 @@ def _import_paddle():
     if not _threads_chosen():
         os.environ['OMP_NUM_THREADS'] = str(max(1, cores() // _processes_here()))
     # Two OpenMP runtimes share the cores (Paddle's and oneDNN's): threads that spin while idle starve the other.
-    os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
+    os.environ.setdefault('OMP_WAIT_POLICY', 'passive')     # libgomp's, of oneDNN and our kernels
+    os.environ.setdefault('KMP_BLOCKTIME', '0')             # libiomp5's, of MKL, which else spin for 200 ms
     # On an AMD processor Paddle's MKL runs its SSE code from the first large Adam update on, 3x slower; 5: AVX2.
     if 'AuthenticAMD' in _processor() and ' avx2 ' in _processor():
         os.environ.setdefault('MKL_DEBUG_CPU_TYPE', '5')

@@ -11,6 +11,7 @@ import glob
 import hashlib
 import os
 import platform
+import resource
 import shutil
 import stat
 import subprocess
@@ -57,15 +58,16 @@ def return_free_memory():
     """Give the pages between those in use back to the system:
     else one phase's peak comes on top of what the last one left.
 
-    Only where the process holds more than it ever did after doing so, since pages that come back cost time.
+    Only where the process holds SLACK more than it ever did after doing so, since pages that come back cost time.
     """
     global _needed
-    if _resident_pages() > _needed:
+    if _resident_pages() > _needed + SLACK:
         kernels().spade_release_scratch()
         kernels().malloc_trim(ctypes.c_size_t(0))
         _needed = max(_needed, _resident_pages())
 
 
+SLACK = (32 << 20) // resource.getpagesize()  # pages; without it half of the calls in a steady run return some
 _needed = 0  # pages
 
 

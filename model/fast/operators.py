@@ -267,19 +267,20 @@ def _pop_saved(ctx):
 
 def _call(function, *arguments):
     """Call a kernel. Tensors and arrays go as addresses and outlive the call, None as null, numbers by their type."""
-    values = [argument.contiguous() if isinstance(argument, paddle.Tensor) else argument for argument in arguments]
-    return getattr(kernels(), function)(*map(_as_c, values))
+    arguments = [argument.contiguous() if isinstance(argument, paddle.Tensor) and not argument.is_contiguous()
+                 else argument for argument in arguments]
+    return getattr(kernels(), function)(*map(_as_c, arguments))
 
 
 def _as_c(value):
-    if value is None:
-        return ctypes.c_void_p()
     if isinstance(value, paddle.Tensor):
         return ctypes.c_void_p(value.data_ptr())
-    if isinstance(value, np.ndarray):
-        if not value.flags.c_contiguous:    # a copy would lose the kernel's output
-            raise ValueError(f'array of strides {value.strides}: kernels read and write C order')
-        return ctypes.c_void_p(value.ctypes.data)
-    if isinstance(value, ctypes.c_double):
+    if value is None or isinstance(value, (bool, ctypes.c_double)):     # ctypes passes these itself
         return value
-    return {bool: ctypes.c_int, int: ctypes.c_int64, float: ctypes.c_float}[type(value)](value)
+    if isinstance(value, int):
+        return ctypes.c_int64(value)
+    if isinstance(value, float):
+        return ctypes.c_float(value)
+    if not value.flags.c_contiguous:    # a copy would lose the kernel's output
+        raise ValueError(f'array of strides {value.strides}: kernels read and write C order')
+    return ctypes.c_void_p(value.__array_interface__['data'][0])
