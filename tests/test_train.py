@@ -110,7 +110,8 @@ def test_a_run_of_more_than_a_day_is_told_what_makes_it_shorter(monkeypatch, sec
 
 
 @pytest.mark.parametrize('options, ways', [
-    (dict(batchSize=32, cpu_kernels=False), ['--batchSize 16 --accumulate 2', '--recompute true', '--crop_size (now 256)', '--ngf (64)']),
+    (dict(batchSize=32, cpu_kernels=False),
+     ['--batchSize 16 --accumulate 2', '--recompute true', '--crop_size (now 256)', '--ngf (64)']),
     (dict(batchSize=3, accumulate=2), ['--batchSize 1 --accumulate 6']),
     (dict(batchSize=1, cpu_kernels=False), ['--recompute true', '--crop_size'])])
 @pytest.mark.parametrize('error',
