@@ -17,9 +17,9 @@ from runtime import device  # first: sets the threads, then imports Paddle
 
 from dataset import classes
 from dataset.agreement import check_palettes
-from dataset.files import load_photo
 from dataset.label_map import SAVE_OTHERWISE
 from dataset.labelled_images import check_style, prediction_inputs, whole_picture
+from dataset.photo import load_photo
 from dataset.picture_file import Notes
 from model import styles
 from model.painter import checkpoint_parser, load_painter

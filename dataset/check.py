@@ -1,6 +1,6 @@
-"""What is wrong with a data set, and what is in it: python -m dataset.check --dataroot FOLDER [--label_nc 12 ...]
+"""Contents and problems of a data set: python -m dataset.check --dataroot FOLDER [--label_nc 12 ...]
 
-Goes over train and val on all cores, never stops at the first problem, and ends with exit status 1 if there was one.
+Checks train and val on all cores, lists all problems, and exits with status 1 if there are any.
 """
 import contextlib
 import functools
@@ -12,11 +12,11 @@ import numpy as np
 
 from dataset import classes, contents
 from dataset.agreement import MASKS, Palettes
-from dataset.files import DataError, check_same_size, checked_label, pair_files, split_folders
+from dataset.files import check_same_size, checked_label, pair_files, split_folders
 from dataset.label_map import read_instances, read_map
 from dataset.labelled_images import check_sizes, draw_geometry, global_batch
 from dataset.photo import flaws, is_grey, read_photo
-from dataset.picture_file import Notes, noted
+from dataset.picture_file import DataError, Notes, noted
 from dataset.workers import WorkerKilled, Workers
 from model.init import DONTCARE, OPT
 from runtime.bar import counted
@@ -26,50 +26,48 @@ from runtime.writing import is_marked, mark, refuse_existing
 
 SETTINGS = ('label_nc', 'contain_dontcare_label', 'no_instance', 'output_nc', 'crop_size', 'aspect_ratio', 'batchSize',
             'accumulate', 'dataroot', 'preprocess_mode', 'load_size', 'max_dataset_size')
-SHOWN = 20  # problems of each kind on the screen; --report FILE has all
+SHOWN = 20  # problems of each kind on the screen; --report FILE lists all
 
-# problems [(kind, line)]; size (width, height); counts: pixels of each id; grey: a photo without colour; None if
-# unreadable; notes: [(what kind of file, note, pixels)] of its decoders; label, palette: as
-# dataset.agreement.Palettes.add takes them; mask: a label map of nothing but 0 and 255
+# problems [(kind, line)]; size (width, height); counts: pixels of each id; grey: a photo without colour, None if
+# unreadable; notes [(kind of file, note, pixels)]; label, palette: arguments of dataset.agreement.Palettes.add; mask: a
+# label map of 0 and 255 alone
 Found = namedtuple('Found', 'problems size counts grey notes label palette mask')
 
 
 def examine(sample, opt, crop):
-    """Found: all that is wrong with the files of one sample (`crop`: with its size for training too),
-    and what is in them.
-    """
+    """Found: problems and contents of one sample's files; `crop`: check its size for training too."""
     problems, read, notes, palette, mask = [], {}, [], None, False
 
-    def kept(what, path, decoded, pixels):
+    def add(what, path, decoded, pixels):
         read[path] = pixels
         notes.extend(noted(what, decoded))
 
     @contextlib.contextmanager
-    def told():
+    def collected():
         try:
             yield
         except DataError as error:
             problems.append((error.kind, str(error)))
 
-    with told():
+    with collected():
         decoded = read_map(sample.label)
         palette, mask = decoded.palette, bool(((decoded.ids == 0) | (decoded.ids == DONTCARE)).all())
-        kept('label map', sample.label, decoded, checked_label(sample.label, decoded.ids, opt))
-        also = int((decoded.ids == opt.label_nc).sum()) if opt.contain_dontcare_label and \
-            opt.label_nc != DONTCARE else 0
-        notes.extend([('label map', f'with id {opt.label_nc}, which means unlabelled as 255 does', also)] * bool(also))
+        add('label map', sample.label, decoded, checked_label(sample.label, decoded.ids, opt))
+        pixels = int((decoded.ids == opt.label_nc).sum()) if opt.contain_dontcare_label else 0
+        if pixels and opt.label_nc != DONTCARE:
+            notes.append(('label map', f'with id {opt.label_nc}, which means unlabelled as 255 does', pixels))
     if sample.instance:
-        with told():
+        with collected():
             decoded = read_instances(sample.instance)
-            kept('instance map', sample.instance, decoded, decoded.ids)
+            add('instance map', sample.instance, decoded, decoded.ids)
     if sample.photo:
-        with told():
+        with collected():
             decoded = read_photo(sample.photo, read[sample.label].shape[::-1] if sample.label in read else None)
-            kept('photo', sample.photo, decoded, np.asarray(decoded.image))
+            add('photo', sample.photo, decoded, np.asarray(decoded.image))
             notes.extend(('photo', flaw, 0) for flaw in flaws(read[sample.photo]))
     sizes = {path: array.shape[1::-1] for path, array in read.items()}
     size = next(iter(sizes.values()), None)
-    with told():
+    with collected():
         check_same_size(sizes)
         if crop and size:
             draw_geometry(opt, *size, np.random.default_rng(0), sample.photo)
@@ -79,13 +77,13 @@ def examine(sample, opt, crop):
 
 
 class Tally:
-    """What the samples of a split hold, added up; `lines` says it."""
+    """Contents of a split's samples, added up."""
 
     def __init__(self, opt):
         self.opt, self.samples, self.photos, self.grey = opt, 0, 0, 0
         self.pixels = np.zeros(opt.label_nc + 1, np.int64)
         self.least = self.most = None  # (width, height)
-        self.notes, self.palettes, self.masks = Notes(), Palettes(), True     # masks: so far of 0 and 255 alone
+        self.notes, self.palettes, self.masks = Notes(), Palettes(), True     # masks: only 0 and 255 so far
 
     def add(self, found):
         self.samples += 1
@@ -115,7 +113,7 @@ class Tally:
             yield MASKS
 
     def problems(self):
-        """[(kind, line)] of what is wrong with all samples together."""
+        """Yields (kind, line) for each problem of all samples together."""
         try:
             self.palettes.check()
         except DataError as error:
@@ -128,7 +126,7 @@ class Tally:
 
 
 def check_split(opt, split, crop):
-    """(problems [(kind, line)], lines about what is in the split); None if none of its folders exist."""
+    """(problems [(kind, line)], lines on the contents of the split); None if none of its folders exist."""
     folders = split_folders(opt, split)
     if not any(map(os.path.isdir, folders.values())):
         return None
@@ -136,9 +134,9 @@ def check_split(opt, split, crop):
     samples, problems = pair_files(opt, split, photos)
     problems = [(error.kind, str(error)) for error in problems]
     if split == 'train' and 0 < len(samples) < global_batch(opt):
-        problems.append(('fewer samples than one batch',
-                         f'{folders["label"]}: {len(samples)} complete samples, a batch is '
-                         f'{global_batch(opt)} (batchSize x accumulate): add samples or set a smaller --batchSize'))
+        problems.append(('fewer samples than one batch', f'{folders["label"]}: {len(samples)} complete samples, a '
+                                                         f'batch is {global_batch(opt)} (batchSize x accumulate): add '
+                                                         'samples or set a smaller --batchSize'))
     work = functools.partial(examine, opt=opt, crop=crop and split == 'train')
     tally = Tally(opt)
     try:
@@ -147,16 +145,15 @@ def check_split(opt, split, crop):
                 problems += found.problems
                 tally.add(found)
     except WorkerKilled:
-        raise InputError(f'{opt.dataroot}: a process that checks {split} was killed, perhaps for want of '
-                         'memory') from None
+        raise InputError(f'{opt.dataroot}: a process that checks {split} was killed, perhaps for lack of memory: free '
+                         'some and check again') from None
     problems += tally.problems()
-    lines = list(tally.lines())
-    return problems, lines if photos \
-        else lines + [f'no folder {folders["photo"]}: styles can only be random, no scores']
+    without = [] if photos else [f'no folder {folders["photo"]}: styles can only be random, no scores']
+    return problems, [*tally.lines(), *without]
 
 
 def show(problems, report=None):
-    """Print problems [(kind, line)] by kind, the first SHOWN of each; all of them into the file `report`."""
+    """Print problems [(kind, line)] by kind, up to SHOWN of each; write all to the file `report`."""
     kinds = defaultdict(list)
     for kind, line in problems:
         kinds[kind].append(line)
@@ -168,15 +165,15 @@ def show(problems, report=None):
     if report:
         try:
             with open(report, 'w', encoding='utf-8') as file:
-                file.writelines([f'{mark()}\n',
-                                 *(f'{kind}: {line}\n' for kind, lines in kinds.items() for line in lines)])
+                file.write(f'{mark()}\n')
+                file.writelines(f'{kind}: {line}\n' for kind, lines in kinds.items() for line in lines)
         except OSError as error:
-            raise InputError(f'--report {report}: cannot write it: {error.strerror}') from None
+            raise InputError(f'--report {report}: cannot be written: {error.strerror}') from None
     print('\nproblems: ' + (', '.join(f'{len(lines)} x {kind}' for kind, lines in kinds.items()) or 'none'))
 
 
 def check(opt, report=None):
-    """Print what is in the train and val of opt.dataroot and what is wrong with it; -> whether anything is."""
+    """Print contents and problems of opt.dataroot's train and val; -> whether there are problems."""
     problems, splits = [], {}
     try:
         check_sizes(opt)
@@ -197,8 +194,9 @@ def check(opt, report=None):
 
 
 def main():
-    parser = OPT.parser('Checks a data set: folders, pairs, readability, sizes, ids; says what is in it.', SETTINGS)
-    parser.add_argument('--report', metavar='FILE', default=None, help='file for all problems, one a line')
+    parser = OPT.parser('Check a data set (folders, pairs, readability, sizes, ids) and summarize its contents.',
+                        SETTINGS)
+    parser.add_argument('--report', metavar='FILE', default=None, help='write all problems to this file, one per line')
     arguments = parser.parse_args()
     opt, of_the_set = classes.settled(arguments, refuse=False)
     if of_the_set:
@@ -206,7 +204,7 @@ def main():
     if arguments.report:
         refuse_existing(arguments.report, is_marked)
     wrong = check(opt, arguments.report)
-    if os.path.exists(os.path.join(opt.dataroot, contents.FILE)):   # a set that dataset.prepare made
+    if os.path.exists(os.path.join(opt.dataroot, contents.FILE)):   # made by dataset.prepare
         contents.keep(opt.dataroot)
     sys.exit(wrong)
 

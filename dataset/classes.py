@@ -1,14 +1,14 @@
-"""Names and colours of a set's classes: classes.json in its folder, and beside every checkpoint trained on it.
+"""classes.json: names and colours of a set's classes, in its folder and beside every checkpoint trained on it.
 
-    python -m dataset.classes FILE.png      which classes a label map holds, and the map in colours
+    python -m dataset.classes FILE.png      prints the classes of a label map and draws it in colours
 
     {"names": ["person", ...], "colours": [[220, 20, 60], ...], "things": [0, 1, ...]}
 
-by label id. `names` may have one entry more than label_nc, the name of an unlabelled pixel, best "unlabelled".
-`things`, if it is there, are the ids of what is counted; the rest is stuff. A set that dataset.prepare or dataset.demo
-made has the file; one laid by hand may. What such a set knows of itself stands there too: label_nc, unlabelled (whether
-there are such pixels), instances, highest (id), width and height (smallest and largest, in pixels): a training takes
-its settings from it.
+Entries are in the order of label ids. `names` may have one entry more than label_nc: the name of unlabelled pixels,
+best "unlabelled". `things` (optional) are the ids of countable classes; the rest is stuff. dataset.prepare and
+dataset.demo write the file; in a set made by hand it is optional. A prepared set also records label_nc, unlabelled
+(whether it has such pixels), instances, highest (id), width and height ([smallest, largest] in pixels); runs take their
+settings from there.
 """
 import argparse
 import json
@@ -33,17 +33,21 @@ from model.init import OPT
 from model.presets import PRESETS
 from runtime import json_file
 from runtime.errors import InputError, printable, shown_in_one_line
-from runtime.json_file import flag, listing, whole
+from runtime.json_file import flag, listing, text, whole
 from runtime.writing import writing
 
 FILE = 'classes.json'
-NO_CLASS = 'unlabelled', 'unlabeled'    # as the last name: it is of the pixels without class
-LONGEST = 100                           # characters of a name
-REMEDY = 'mend it or remove it; without it classes are numbers'
+NO_CLASS = 'unlabelled', 'unlabeled'    # as the last name: that of pixels without class
+REMEDY = 'correct or remove it; without it classes are numbers'
+SCHEMA = json_file.record(
+    dict(names=listing(text(100, 1)), colours=listing(listing(whole(0, 255), 3, 3))),
+    dict(things=listing(whole()), label_nc=whole(1, 65536), unlabelled=flag(), instances=flag(), highest=whole(0, 65535),
+         width=listing(whole(1), 2, 2), height=listing(whole(1), 2, 2)),
+    others=json_file.anything)
 
 
 def content(names, things=None, colours=None):
-    """The content of classes.json; colours, a dict by id, that are not given are those of dataset.palette.palette."""
+    """Content of classes.json. colours: dict by id; missing ones are those of dataset.palette.palette."""
     given = {index: tuple(colour) for index, colour in (colours or {}).items()}
     free = (colour for colour in map(tuple, palette(len(names) + len(given)).tolist()) if colour not in given.values())
     chosen = [list(given[index] if index in given else next(free)) for index in range(len(names))]
@@ -51,20 +55,14 @@ def content(names, things=None, colours=None):
             **({} if things is None else {'things': list(things)})}
 
 
-RELEASED = {   # the sets that dataset.prepare knows by name
-    'coco_stuff': content(COCO_STUFF, COCO_THINGS),
-    'ade20k': content(('unknown',) + ADE20K),
-    'cityscapes': content(CITYSCAPES, CITYSCAPES_THINGS),
-}
-RELEASED['ade20k_outdoor'] = RELEASED['ade20k']
-USUAL_FOLDERS = {os.path.normpath(dataroot): name for name, dataroot in (
-    ('coco_stuff', 'dataset/coco_stuff'), ('ade20k', PRESETS['ade20k_paper']['dataroot']),
-    ('ade20k_outdoor', PRESETS['ade20k_outdoor_paper']['dataroot']),
-    ('cityscapes', PRESETS['cityscapes_paper']['dataroot']))}
+RELEASED = {   # sets that dataset.prepare knows by name
+    'coco_stuff': content(COCO_STUFF, COCO_THINGS), 'ade20k': content(('unknown',) + ADE20K),
+    'ade20k_outdoor': content(('unknown',) + ADE20K), 'cityscapes': content(CITYSCAPES, CITYSCAPES_THINGS)}
+USUAL_FOLDERS = {os.path.normpath(PRESETS[f'{name}_paper'].get('dataroot', OPT().dataroot)): name for name in RELEASED}
 
 
 def of_table(table, label_nc):
-    """Classes of a colour table, a list of dataset.palette.Class: ids that it leaves out are called by their number."""
+    """Content of classes.json from a colour table, a list of dataset.palette.Class; missing ids are named by number."""
     named, colours = {}, {}
     for entry in table:
         if entry.id != UNLABELLED:
@@ -74,93 +72,54 @@ def of_table(table, label_nc):
 
 
 def colours(found, label_nc):
-    """uint8 (label_nc, 3): the colours of the content of a classes.json,
-    of dataset.palette.palette where there is none.
-    """
+    """uint8 (label_nc, 3): colours in the content of a classes.json; without one, those of dataset.palette.palette."""
     return np.array(found['colours'][:label_nc], np.uint8) if found else palette(label_nc)
 
 
 def number_of_classes(found):
-    """label_nc that the content of a classes.json says:
-    as written, else its names, but for the optional last one of NO_CLASS.
-    """
+    """label_nc in the content of a classes.json: as recorded, else the number of its names, without a last NO_CLASS."""
     return found.get('label_nc') or len(found['names']) - sum(name.lower() in NO_CLASS for name in found['names'][-1:])
 
 
-def checked(found, source):
-    """The content of a classes.json if `read` will take it;
-    else an InputError that names `source`, where it comes from.
-    """
-    wrong = _wrong(found)
-    if wrong:
-        raise InputError(f'{source}: {wrong}: mend it')
-    return found
-
-
 def by_colour(found):
-    """dict: colour -> id, of the content of classes.json, or of None; of two alike the first."""
+    """dict: colour -> first id with it, of the content of classes.json, or of None."""
     return {tuple(colour): index for index, colour in reversed(list(enumerate(found['colours'] if found else ())))}
 
 
+def check(found, source, remedy='correct it'):
+    """InputError, naming `source`, if `found` is not the content of a classes.json."""
+    json_file.check(found, SCHEMA, source, remedy)
+    names, highest = len(found['names']), max(found.get('things', ()), default=-1)
+    if names != len(found['colours']):
+        raise InputError(f'{source}: {names} names and {len(found["colours"])} colours, expected one for each name; '
+                         f'{remedy}')
+    if highest >= names:
+        raise InputError(f'{source}: things: found {highest}, expected ids from 0 to {names - 1}; {remedy}')
+
+
 def write(folder, found, left='nothing is left of it'):
-    """Write classes.json; InputError, which says what is `left`, if it cannot be written, or if `read` would refuse it.
-    """
+    """Write classes.json; InputError, with what is `left`, if it is not valid or cannot be written."""
     path = os.path.join(folder, FILE)
-    checked(found, path)
+    check(found, path)
     with writing(path, left) as unfinished, open(unfinished, 'w', encoding='utf-8') as file:
         json.dump(found, file, ensure_ascii=False)
 
 
 def read(folder):
-    """The classes in a folder, None if it has no classes.json; InputError if that is damaged."""
+    """Content of a folder's classes.json, None without one; InputError if it is damaged."""
     path = os.path.join(folder, FILE)
     try:
         found = json_file.read(path, json_file.anything, REMEDY, largest=1 << 26)
     except FileNotFoundError:
         return None
-    wrong = _wrong(found)
-    if wrong:
-        raise InputError(f'{path}: {wrong}: {REMEDY}')
+    check(found, path, REMEDY)
     return found
 
 
-def _wrong(found):
-    """What is wrong with the content of classes.json; '' if nothing is."""
-    if not isinstance(found, dict) or not isinstance(found.get('names'), list) or \
-            not isinstance(found.get('colours'), list):
-        return 'expected {"names": [...], "colours": [[red, green, blue], ...]}'
-    names, colours, things = found['names'], found['colours'], found.get('things', [])
-    if len(colours) != len(names):
-        return f'{len(names)} names and {len(colours)} colours, expected as many'
-    for index, name in enumerate(names):
-        if not isinstance(name, str) or not 0 < len(name) <= LONGEST:
-            length = f'a name of {len(name)} characters' if isinstance(name, str) else f'{name!r:.20}'
-            return f'id {index}: found {length}, names must be texts of 1 to {LONGEST} characters'
-    if not all(isinstance(colour, list) and len(colour) == 3 and
-               all(type(part) is int and 0 <= part <= 255 for part in colour)
-               for colour in colours):
-        return 'colours must be [red, green, blue], whole numbers from 0 to 255'
-    if not isinstance(things, list) or not all(type(index) is int and 0 <= index < len(names) for index in things):
-        return f'things must be ids, 0 .. {len(names) - 1}'
-    try:
-        KNOWN(found, '')
-    except json_file.Unfit as error:
-        return str(error)
-    return ''
-
-
-# ---- What a set knows of itself
-
-KNOWN = json_file.record({},
-                         dict(label_nc=whole(1, 65536), unlabelled=flag(), instances=flag(), highest=whole(0, 65535),
-                                  width=listing(whole(1), 2, 2), height=listing(whole(1), 2, 2)),
-                         others=json_file.anything)
-
+# ---- Settings recorded in a set
 
 def settings_of(dataroot):
-    """dict of what a set says of a training's settings: label_nc, contain_dontcare_label, no_instance;
-    empty without classes.json.
-    """
+    """dict of a set's settings: label_nc, contain_dontcare_label, no_instance; {} without classes.json."""
     found = read(dataroot)
     if found is None:
         return {}
@@ -170,86 +129,88 @@ def settings_of(dataroot):
 
 
 def settled(arguments, preset=None, before=None, refuse=True):
-    """(OPT of a command line, line that says what of it the set decided, or '').
+    """(OPT of a command line, line on the settings taken from the set, or '').
 
-    A flag or preset wins over the set, where the ids in its files fit; else InputError, if it is to `refuse`. `before`:
-    the OPT of a run that goes on, which keeps what nobody has named: the settings that it began with.
+    A flag or preset overrides the set; with `refuse`, InputError if it contradicts the set's files. before: OPT of a
+    run to resume, whose settings override those of the set.
     """
     given = {**PRESETS.get(preset, {}), **OPT().update(arguments).__dict__}
     opt = OPT(**given)
-    known = {name: value for name, value in settings_of(opt.dataroot).items() if name not in given}
-    if before is not None:
-        for name, value in known.items():
-            if getattr(before, name) != value:
-                known[name] = getattr(before, name)
+    known = {name: value if before is None else getattr(before, name)
+             for name, value in settings_of(opt.dataroot).items() if name not in given}
     opt = OPT(**{**known, **given})
     if refuse and before is None:
         _check_fits(opt, given, read(opt.dataroot) or {})
     listed = [f'{name} {value}' for name, value in known.items() if value != getattr(OPT(), name)]
     if known and of_set(opt) is None:
-        listed.append(f'names and colours left aside, since label_nc is {opt.label_nc}')
+        listed.append(f'names and colours ignored, because label_nc is {opt.label_nc}')
     return opt, f'from {os.path.join(opt.dataroot, FILE)}: {", ".join(listed)}' if listed else ''
 
 
 def _check_fits(opt, given, found):
-    """InputError if a setting that was given does not fit the files, as far as the set knows them."""
+    """InputError if a given setting contradicts the files, as the set records them."""
     path = os.path.join(opt.dataroot, FILE)
     needed = min(number_of_classes(found), found['highest'] + 1) if 'highest' in found else 0
     if 'label_nc' in given and opt.label_nc < needed:
         raise InputError(f'--label_nc {opt.label_nc}: the label maps have ids up to {found["highest"]} ({path}): leave '
                          f'it out, or set it to {number_of_classes(found)}')
     if given.get('contain_dontcare_label') is False and found.get('unlabelled'):
-        raise InputError(f'--contain_dontcare_label false: the label maps have unlabelled pixels ({path}): leave it '
-                         'out')
+        raise InputError(f'--contain_dontcare_label false: the label maps have unlabelled pixels ({path}): '
+                         'leave it out')
     if given.get('no_instance') is False and found.get('instances') is False:
         raise InputError(f'--no_instance false: the set has no instance maps ({path}): leave it out, or make the set '
                          'with dataset.prepare folder --instances')
 
 
-def of_set(opt):
-    """The classes of the set in opt.dataroot:
-    those it brings along, else those of the released set that the folder is named for.
+# ---- Classes of a set or checkpoint
 
-    None if there are none, or if they are not as many as label_nc, or one more. The number alone says nothing.
+def _fits(found, label_nc):
+    return len(found['names']) in (label_nc, label_nc + 1)
+
+
+def of_set(opt):
+    """Content of opt.dataroot's classes.json, else that of the released set usual for this folder.
+
+    None without either, or if the number of names is neither label_nc nor one more. A number alone identifies no set.
     """
     found = read(opt.dataroot) or RELEASED.get(USUAL_FOLDERS.get(os.path.normpath(opt.dataroot)))
-    return found if found and len(found['names']) in (opt.label_nc, opt.label_nc + 1) else None
+    return found if found and _fits(found, opt.label_nc) else None
 
 
 def of_checkpoint(folder, opt):
-    """The classes beside a checkpoint, else those of its data set; None where neither knows them."""
+    """Content of the classes.json beside a checkpoint, else of its data set; None without either."""
     found = read(folder)
-    if found and len(found['names']) not in (opt.label_nc, opt.label_nc + 1):
+    if found and not _fits(found, opt.label_nc):
         raise InputError(f'{os.path.join(folder, FILE)}: {len(found["names"])} classes, but label_nc is '
-                         f'{opt.label_nc}: mend it or remove it; without it classes are numbers')
+                         f'{opt.label_nc}: {REMEDY}')
     return found or of_set(opt)
 
 
 def main():
-    parser = argparse.ArgumentParser(prog='python -m dataset.classes',
-                                     description='Print which classes a label map holds, by share'
-                                     ', and draw it in colours.')
+    parser = argparse.ArgumentParser(prog='python -m dataset.classes', description='Print the classes of a label map '
+                                                                                   'by their share of pixels, and draw '
+                                                                                   'the map in colours.')
     parser.add_argument('file', metavar='FILE.png', help='label map: a class id for each pixel')
-    parser.add_argument('--label_nc', type=int,
-                        help='number of classes [those of classes.json in the folder of the map\'s set]')
+    parser.add_argument('--label_nc', type=int, help='number of classes [that of classes.json in the folder of the '
+                                                     'map\'s set]')
     parser.add_argument('--out', help='picture to write [FILE_colours.png in the current folder]')
     given = parser.parse_args()
     folder = os.path.dirname(os.path.dirname(os.path.abspath(given.file)))
     found = read(folder) or RELEASED.get(USUAL_FOLDERS.get(os.path.relpath(folder)))
     label_nc = given.label_nc or (number_of_classes(found) if found else UNLABELLED)
     if not found:
-        print(f'{os.path.join(folder, FILE)}: not there: classes have numbers, no names, and the colours of no set')
-    elif len(found['names']) not in (label_nc, label_nc + 1):
+        print(f'{os.path.join(folder, FILE)} is missing: classes have numbers without names, and default colours')
+    elif not _fits(found, label_nc):
         raise InputError(f'--label_nc {label_nc}: {os.path.join(folder, FILE)} has {len(found["names"])} classes: '
                          'leave --label_nc out')
-    known = found['names'] if found else label_nc * ['']
+    names = found['names'] if found else label_nc * ['']
     label = load_label(given.file, OPT(label_nc=label_nc), by_colour(found))
     for index, count in shares(label, label_nc):
         print(f'{count / label.size:8.2%}  {UNLABELLED if index == label_nc else index:3d}  '
-              f'{"unlabelled" if index == label_nc else known[index]}'.rstrip())
+              f'{"unlabelled" if index == label_nc else names[index]}'.rstrip())
     out = given.out or os.path.splitext(os.path.basename(given.file))[0] + '_colours.png'
     if os.path.exists(out):
-        raise InputError(f'{out}: is there already, and nothing is overwritten: name another --out')
+        raise InputError(f'{out} exists and is not overwritten: name another --out')
     try:
         Image.fromarray(colourize(label, label_nc, colours(found, label_nc))).save(out)
     except (OSError, ValueError) as error:

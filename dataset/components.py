@@ -1,16 +1,15 @@
-"""Instances where nobody drew them: the connected regions of a label map."""
+"""Instances without instance maps: the connected regions of a label map."""
 import numpy as np
 
 from dataset.palette import UNLABELLED
 
-COMPONENTS = 'components'    # what --instance and --instances say for them
+COMPONENTS = 'components'    # value of --instance and --instances that asks for them
 
 
 def components(label):
-    """int64 (H, W): a number, from 1, for each 4-connected region of one class in `label` (H, W);
-    unlabelled pixels are 0.
+    """int64 (H, W): number, from 1, of each 4-connected region of one class in `label` (H, W); unlabelled pixels are 0.
 
-    Touching objects of one class stay one region: labels alone cannot tell them apart.
+    Touching objects of one class are one region: labels alone cannot tell them apart.
     """
     height, width = label.shape
     begins = np.ones((height, width), bool)
@@ -27,7 +26,6 @@ def components(label):
             np.minimum.at(root, root[ends], low)
         while (root[root] != root).any():
             root = root[root]
-    number = root[run]
-    number = np.where(label == UNLABELLED, -1, number)
+    number = np.where(label == UNLABELLED, -1, root[run])
     ids, inverse = np.unique(number, return_inverse=True)
     return inverse.reshape(label.shape) + (ids[0] != -1)

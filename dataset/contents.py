@@ -1,9 +1,7 @@
-"""What of a data set a training reads: names, sizes and dates of all its files at every start,
-their contents where those differ.
+"""Identity of a data set's files: names, sizes and dates at every start of a run, contents where those differ.
 
-contents.json, in a set that dataset.prepare has made or dataset.check has gone over, and in the folder of a run:
-columns with a row for each file: its name below the set, its size in bytes, when it was last changed (nanoseconds) and
-a digest of its bytes.
+contents.json lies in a set that dataset.prepare made or dataset.check checked, and in the folder of a run. Its columns
+have a row for each file: name below the set, size in bytes, date of the last change in nanoseconds, digest.
 """
 import contextlib
 import hashlib
@@ -13,8 +11,7 @@ from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
-import numpy as np
-
+from dataset.files import evenly_spaced
 from dataset.picture_file import unreadable
 from runtime import json_file
 from runtime.bar import counted
@@ -24,43 +21,40 @@ from runtime.json_file import listing, record, text, whole
 from runtime.writing import writing
 
 FILE = 'contents.json'
-REMEDY = 'remove it: the files are read once more instead'
+REMEDY = 'remove it: the files are then read once more'
 COLUMNS = record(dict(names=listing(text(), longest=1 << 30), sizes=listing(whole(), longest=1 << 30),
                       dates=listing(whole(-1 << 63), longest=1 << 30), digests=listing(text(64, 1), longest=1 << 30)))
-SUMMARY = record(dict(stamps=text(64), contents=text(64)))   # of the files of a run, in its progress.json
+SUMMARY = record(dict(stamps=text(64), contents=text(64)))   # of a run's files, in its progress.json
 NAMED = 3   # files of a kind that a message names
 
-Entry = namedtuple('Entry', 'name path size date')   # name: part folder/file, which is the same wherever the set lies
+Entry = namedtuple('Entry', 'name path size date')   # name: folder/file within the set
 
 
 def fingerprint(samples):
-    """Short hex string that tells data sets apart in a moment: of all stems and of the bytes of up to 16 label files.
-    """
+    """Short hex string that identifies a set quickly: from all stems and the bytes of up to 16 label files."""
     digest = hashlib.sha256(b'\0'.join(os.fsencode(sample.stem) for sample in samples))
-    for index in np.unique(np.linspace(0, len(samples) - 1, min(16, len(samples))).round().astype(int)):
+    for sample in evenly_spaced(samples, 16):
         try:
-            with open(samples[index].label, 'rb') as file:
+            with open(sample.label, 'rb') as file:
                 digest.update(file.read())
         except OSError as error:
-            raise unreadable(samples[index].label, error) from None
+            raise unreadable(sample.label, error) from None
     return digest.hexdigest()[:16]
 
 
 def identity(samples, dataroot, before=''):
-    """Hex string of the contents of all files of the samples;
-    `before`: such a string to compare with, perhaps an old fingerprint.
-    """
+    """Hex string of all the samples' contents, comparable with `before`: their fingerprint if that is one."""
     return fingerprint(samples) if len(before) == 16 else Contents.of_samples(samples, dataroot).summary['contents']
 
 
 def labels_identity(samples):
-    """Hex string of the contents of the samples' label maps alone."""
+    """Hex string of the contents of the samples' label maps."""
     dataroot = os.path.dirname(os.path.dirname(samples[0].label))
     return identity([sample._replace(instance=None, photo=None) for sample in samples], dataroot)
 
 
 class Contents:
-    """Files of a set. DataError for one that is gone. Some seconds for 300,000 of them; `digests` reads them all."""
+    """Names, sizes and dates of a set's files; DataError for a missing one. `digests` reads them all."""
 
     def __init__(self, paths, dataroot):
         self.dataroot, self.found = dataroot, []
@@ -84,16 +78,12 @@ class Contents:
 
     @cached_property
     def stamps(self):
-        """Hex string of names, sizes and dates:
-        another wherever a file was changed, and in a copy that did not keep the dates.
-        """
+        """Hex string of names, sizes and dates: a changed file changes it, and so does a copy with new dates."""
         return _hex(f'{entry.name}\0{entry.size}\0{entry.date}' for entry in self.found)
 
     @cached_property
     def digests(self):
-        """list of a digest of each file's bytes:
-        as the set's own contents.json has it, where size and date fit, else read.
-        """
+        """list of each file's digest: from the set's contents.json if size and date fit, else from its bytes."""
         known = read(self.dataroot)
         result = [row[2] if (row := known.get(entry.name)) and row[:2] == (entry.size, entry.date) else None
                   for entry in self.found]
@@ -107,17 +97,17 @@ class Contents:
 
     @cached_property
     def summary(self):
-        """SUMMARY of the files: what a run keeps in its progress.json."""
-        return {'stamps': self.stamps, 'contents': _hex(f'{entry.name}\0{digest}' for entry, digest in
-                                                        zip(self.found, self.digests))}
+        """SUMMARY of the files, for a run's progress.json."""
+        return {'stamps': self.stamps, 'contents': _hex(f'{name}\0{digest}' for name, digest in self._by_name())}
+
+    def _by_name(self):
+        return [(entry.name, digest) for entry, digest in zip(self.found, self.digests)]
 
     def changes(self, before, folder):
-        """What differs from `before`, a run's SUMMARY, whose contents.json lies in `folder`;
-        '' if nothing, or the dates alone.
-        """
+        """Text: what differs from `before`, the SUMMARY of the run in `folder`; '' if nothing or only dates differ."""
         if self.stamps == before['stamps'] or self.summary['contents'] == before['contents']:
             return ''
-        now, old = {entry.name: digest for entry, digest in zip(self.found, self.digests)}, read(folder)
+        now, old = dict(self._by_name()), read(folder)
         kinds = {'changed': [name for name in now if name in old and old[name][2] != now[name]],
                  'new': [name for name in now if name not in old] if old else [],
                  'gone': [name for name in old if name not in now]}
@@ -133,12 +123,12 @@ class Contents:
 
 
 def keep(dataroot):
-    """Write the contents.json of a set: of all files in its folders, read anew."""
+    """Write the contents.json of a set after reading all files in its folders."""
     paths = [os.path.join(dataroot, folder, name) for split in ('train', 'val') for part in ('img', 'label', 'inst')
              if os.path.isdir(os.path.join(dataroot, folder := f'{split}_{part}'))
              for name in sorted(os.listdir(os.path.join(dataroot, folder))) if not name.startswith('.')]
     with contextlib.suppress(FileNotFoundError):
-        os.remove(os.path.join(dataroot, FILE))     # `digests` would believe it
+        os.remove(os.path.join(dataroot, FILE))     # `digests` would trust it
     Contents(paths, dataroot).write(dataroot)
 
 
@@ -159,9 +149,7 @@ def digest_of(path):
 
 
 def read(folder):
-    """dict: name -> (size, date, digest) as a folder's contents.json has them; empty without one.
-    InputError if it is damaged.
-    """
+    """dict: name -> (size, date, digest) in a folder's contents.json; {} without one; InputError if it is damaged."""
     path = os.path.join(folder, FILE)
     try:
         columns = json_file.read(path, COLUMNS, REMEDY, largest=1 << 30)

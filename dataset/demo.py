@@ -2,8 +2,8 @@
 
     python -m dataset.demo --output dataset/demo --train 64 --val 8 --height 128 --width 128
 
-writes photos, label maps (ids of COCO-Stuff) and instance maps that fit each other pixel by pixel, and sheet.jpg to
-look at; python -m dataset.prepare demo is the same command.
+writes photos, label maps (COCO-Stuff ids) and instance maps that match pixel by pixel, and sheet.jpg to look at. python
+-m dataset.prepare demo is the same command.
 """
 import argparse
 import json
@@ -32,23 +32,22 @@ SHEET, SHEET_SAMPLES = 'sheet.jpg', 8
 RECORD = 'demo.json'
 SCHEMA = json_file.record({'made by': json_file.one_of('dataset.demo'),
                            'files': json_file.mapping(json_file.text(32, 32))})
-# What train.py writes for the presets of the demo, if it is not there: arguments of `write`.
+# Demo sets that train.py writes for its presets if missing: arguments of `write`.
 SETS = {PRESETS['demo']['dataroot']: {},
         PRESETS['demo_long']['dataroot']: dict(train=600, val=8, height=144, width=144)}
-PHASE_SEEDS = 10 ** 6  # scene seeds set aside for each phase: training and validation never share a scene
+PHASE_SEEDS = 10 ** 6  # scene seeds of each phase: training and validation never share a scene
 
 
 def write(root, train=64, val=8, height=128, width=128, seed=0):
-    """Write root/{train,val}_{img,label,inst}/scene_00000.{jpg,png} and on, root/sheet.jpg and root/classes.json;
-    -> names of their classes.
+    """Write root/{train,val}_{img,label,inst}/scene_00000.{jpg,png}, ..., sheet.jpg, classes.json; -> class names.
 
-    Everything is written into a folder beside root that takes root's place at the end, so that a kill leaves no part of
-    a set. An earlier demo set, with the record of its files in demo.json, is replaced; InputError if root holds
-    anything else.
+    A folder beside root is filled and takes root's place at the end, so that a kill leaves no partial set. It replaces
+    an earlier demo set, whose files demo.json records; InputError if root holds anything else.
     """
-    for name, value, least, most in (('train', train, 0, PHASE_SEEDS), ('val', val, 0, PHASE_SEEDS),
-                                     ('seed', seed, 0, 10 ** 9), ('height', height, 16, 4096),
-                                     ('width', width, 16, 4096)):
+    size = 16, 4096
+    limits = {'train': (train, 0, PHASE_SEEDS), 'val': (val, 0, PHASE_SEEDS), 'seed': (seed, 0, 10 ** 9),
+              'height': (height, *size), 'width': (width, *size)}
+    for name, (value, least, most) in limits.items():
         if not least <= value <= most:
             raise InputError(f'{name}: found {value}, expected {least} to {most}')
     root = os.path.realpath(root)
@@ -61,13 +60,13 @@ def write(root, train=64, val=8, height=128, width=128, seed=0):
         made = _files(partial)
         with open(os.path.join(partial, RECORD), 'w', encoding='utf-8') as file:
             json.dump({'made by': 'dataset.demo', 'files': made}, file, indent=1)
-        if _files(root) != made:    # else another process, or an earlier command, has made the same
+        if _files(root) != made:    # unless another process or an earlier command made the same
             if os.path.lexists(root):
                 _refuse_foreign(root, known or made)
                 os.rename(root, replaced)
             _rename(partial, root, made)
     except OSError as error:
-        raise InputError(f'{root}: cannot write the demo set: {error}') from None
+        raise InputError(f'{root}: the demo set cannot be written: {error}') from None
     finally:
         remove(partial)
     remove(replaced)
@@ -75,7 +74,7 @@ def write(root, train=64, val=8, height=128, width=128, seed=0):
 
 
 def _rename(partial, root, made):
-    """Give the set its name, unless another process has just made the same one."""
+    """Move the set to its place, unless another process has just made the same one."""
     try:
         os.rename(partial, root)
     except OSError:
@@ -84,21 +83,20 @@ def _rename(partial, root, made):
 
 
 def _files(root):
-    """dict: path below `root` -> digest of each file but the records of the set; of what is no file, as a link, None.
-    """
+    """dict: path below `root` -> digest of each file without the set's records; None for links and other non-files."""
     found = {}
     for folder, subfolders, files in os.walk(root):
         for path in (os.path.join(folder, name) for name in subfolders + files):
             if os.path.islink(path) or not os.path.isdir(path):
-                found[os.path.relpath(path, root)] = contents.digest_of(path) if os.path.isfile(path) and \
-                    not os.path.islink(path) else None
+                is_file = os.path.isfile(path) and not os.path.islink(path)
+                found[os.path.relpath(path, root)] = contents.digest_of(path) if is_file else None
     for name in [RECORD] + [contents.FILE] * bool(contents.read(root)):
         found.pop(name, None)
     return found
 
 
 def _recorded(root):
-    """What _files(root) was when `write` made the set there; {} without a record, as of earlier versions."""
+    """_files(root) as `write` recorded it; {} without a record, as in sets of earlier versions."""
     try:
         return json_file.read(os.path.join(root, RECORD), SCHEMA, 'choose another --output', 1 << 30)['files']
     except (FileNotFoundError, NotADirectoryError):
@@ -106,18 +104,18 @@ def _recorded(root):
 
 
 def _refuse_foreign(root, known):
-    """InputError for the first file in `root` that is not one of `known`, or was changed since."""
+    """InputError for the first file in `root` that is not in `known` or has changed."""
     if not os.path.isdir(root):
         raise InputError(f'{root}: found a file, expected a folder for the demo set')
     for path, digest in _files(root).items():
         if digest is None or known.get(path) != digest:
-            raise InputError(f'{os.path.join(root, path)}: not made by dataset.demo (or changed since, or by an '
-                             f'earlier version), which would replace the whole folder {root}: move it away, or choose '
+            raise InputError(f'{os.path.join(root, path)}: not made by dataset.demo, or changed since, or by an '
+                             f'earlier version, and the whole folder {root} would be replaced: move it away, or choose '
                              'another --output')
 
 
 def write_folders(root, counts, height, width, seed):
-    """The folders, the sheet and the classes; -> sorted names of the classes that occur."""
+    """Write folders, sheet and classes.json; -> sorted names of the classes that occur."""
     for folder in FOLDERS:
         if counts[folder.split('_')[0]]:
             os.makedirs(os.path.join(root, folder))
@@ -126,10 +124,10 @@ def write_folders(root, counts, height, width, seed):
     samples, present = [], set()
     for phase, index in counted(jobs, len(jobs), 'demo scenes', 'scene'):
         photo, label, instance = scene(seed * 2 * PHASE_SEEDS + (phase == 'val') * PHASE_SEEDS + index, height, width)
-        for kind, pixels, extension in (('img', photo, 'jpg'), ('label', label, 'png'), ('inst', instance, 'png')):
-            options = {'quality': 95, 'subsampling': 0} if extension == 'jpg' else {}
-            Image.fromarray(pixels).save(os.path.join(root, f'{phase}_{kind}', f'scene_{index:05d}.{extension}'),
-                                         **options)
+        for kind, pixels, ending in (('img', photo, 'jpg'), ('label', label, 'png'), ('inst', instance, 'png')):
+            options = {'quality': 95, 'subsampling': 0} if ending == 'jpg' else {}
+            Image.fromarray(pixels).save(os.path.join(root, f'{phase}_{kind}',
+                                                            f'scene_{index:05d}.{ending}'), **options)
         present.update(COCO_STUFF[i] for i in np.unique(label) if i != UNLABELLED)
         if len(samples) < SHEET_SAMPLES:
             samples.append((photo, label, instance))
@@ -139,28 +137,26 @@ def write_folders(root, counts, height, width, seed):
 
 
 def sheet(samples):
-    """uint8 RGB: a column for every (photo, label, instance): the photo, its coloured labels, its instance edges."""
+    """uint8 RGB with a column for each (photo, label, instance): photo, coloured labels, instance edges."""
     return np.hstack([np.vstack([photo, colourize(label, len(COCO_STUFF)), edges(instance)])
                       for photo, label, instance in samples])
 
 
 def edges(instance):
-    """uint8 RGB of integers (H, W): white where the networks see an edge, the pixels on both sides of a border."""
+    """uint8 RGB of integers (H, W): the networks' edges in white, the pixels on both sides of a border."""
     return np.repeat(np.uint8(instance_edges(instance[None])[0] * 255)[..., None], 3, -1)
 
 
 def add_flags(parser):
     for name, default, help in (('train', 64, 'training scenes'), ('val', 8, 'validation scenes'),
-                                ('height', 128, 'pixels'),
-                                ('width', 128, 'pixels'), ('seed', 0, 'another seed makes other scenes')):
+                                ('height', 128, 'pixels'), ('width', 128, 'pixels'), ('seed', 0, 'seed of the scenes')):
         parser.add_argument(f'--{name}', type=int, default=default, help=f'{help} [{default}]')
     parser.add_argument('--output', metavar='DIR', default=PRESETS['demo']['dataroot'],
-                        help='folder to make; an earlier demo set '
-                        f'in it is replaced [{PRESETS["demo"]["dataroot"]}]')
+                        help=f'folder to make; replaces an earlier demo set [{PRESETS["demo"]["dataroot"]}]')
 
 
 def make(arguments):
-    """Write the set of the flags above, check it, and say how to go on; -> whether the check found anything wrong."""
+    """Write the set of these flags, check it and print the next commands; -> whether the check found problems."""
     root = arguments.output
     present = write(root, arguments.train, arguments.val, arguments.height, arguments.width, arguments.seed)
     print(f'{root}: {arguments.train} training and {arguments.val} validation scenes, {arguments.height} high and '
@@ -173,9 +169,9 @@ def make(arguments):
 
 def main():
     parser = argparse.ArgumentParser(
-        prog='python -m dataset.demo',
-        description='Generate scenes to train SPADE on: photos, label maps with COCO-Stuff ids, '
-        'instance maps, and sheet.jpg to look at. The same as python -m dataset.prepare demo.')
+        prog='python -m dataset.demo', description='Generate scenes to train SPADE on: photos, label maps with '
+                                                   'COCO-Stuff ids, instance maps, and sheet.jpg to look at. The same '
+                                                   'as python -m dataset.prepare demo.')
     add_flags(parser)
     sys.exit(make(parser.parse_args()))
 

@@ -1,37 +1,37 @@
-"""A label or instance map, decoded: the ids that were written, whatever the file's form, and what was done for that.
+"""A label or instance map, decoded: ids from any form of file, with notes on every change.
 
-Ids are the stored numbers of a grey picture, or the indices of a palette. Where a file leaves open which ids were
-meant, it is refused with the remedy; none is guessed.
+Ids are the stored numbers of a grey picture or the indices of a palette. An ambiguous file is refused with a remedy,
+never guessed.
 """
 from collections import namedtuple
 
 import numpy as np
 from PIL import Image
 
-from dataset.palette import NEAR, of_colours
+from dataset.colour_coded import NEAR, of_colours
 from dataset.photo import TURNS, is_deep
 from dataset.picture_file import DataError, decoded, notes_of
 
-# ids (H, W), integers; palette: the Palette whose indices are the ids, else None; notes: dict: what was done,
-# or left aside -> pixels, 0 for all
+# ids: integers (H, W); palette: the Palette whose indices are the ids, else None; notes: dict: what was changed or
+# ignored -> pixels, 0 for all
 LabelMap = namedtuple('LabelMap', 'ids palette notes')
 
-# grey: whether all colours in use are; all_used: whether the map has all of them
+# grey: all colours in use are grey; all_used: no colour is unused
 Palette = namedtuple('Palette', 'colours grey all_used')
 
 STRETCH = {'L;2': 85, 'L;4': 17}    # Pillow spreads the values of 2-bit and 4-bit grey over 0 .. 255
-CARLA = 31                          # tags of the simulator CARLA, in one channel, are below; colours are brighter
+CARLA = 31                          # ids of the simulator CARLA, in one channel, are below; colours are brighter
 NO_GREY = 'GIF', 'BMP'              # formats that store grey as a palette
-OWN_PALETTE = ('the colours must be mapped to ids: python -m dataset.prepare folder --colours FILE does it, FILE a '
-               'table of lines "id red green blue name"')
+OWN_PALETTE = ('the colours must be mapped to ids: run python -m dataset.prepare folder --colours FILE, with lines "id '
+               'red green blue name" in FILE')
 SAVE_OTHERWISE = 'save the ids as grey, or the map as RGB in the colours of the set'
 
 
 def read_map(file, what='label map', colours=None):
     """LabelMap of a path or io.BytesIO; `what` is the kind of map, for messages; DataError.
 
-    `colours`, a dict: colour -> id, of the set that a map alone belongs to: a map in these, or whose palette has them,
-    is read by colour. None: a folder's maps, whose palettes dataset.agreement compares.
+    colours: dict: colour -> id of the set that a single map belongs to; RGB or a palette of these colours is read by
+    colour. None: a map of a folder, whose palettes dataset.agreement compares.
     """
     opened = _lossless(file, what)
     image, notes = opened.image, notes_of(opened)
@@ -44,7 +44,7 @@ def read_map(file, what='label map', colours=None):
 
 
 def read_instances(file):
-    """LabelMap of an instance map: as read_map, but colours are numbers too: red * 65536 + green * 256 + blue."""
+    """LabelMap of an instance map: as read_map, but a colour is the number red * 65536 + green * 256 + blue."""
     opened = _lossless(file, 'instance map')
     if opened.image.mode not in ('RGB', 'RGBA', 'RGBX'):
         return read_map(file, 'instance map')
@@ -59,28 +59,28 @@ def read_instances(file):
 
 
 def read_colours(file, ids, near=NEAR):
-    """LabelMap of a colour-coded map by a dict: colour -> id, and [(pixels, colour)] that it lacks; then the ids are
-    None.
+    """(LabelMap of a colour-coded map, [(pixels, unknown colour)]); its ids are None if a colour is unknown.
 
-    Lossy files are taken: colours `near` one in the dict count as it (dataset.palette.of_colours).
+    ids: dict: colour -> id. Lossy files are allowed: colours `near` a known one count as it (dataset.colour_coded).
     """
     opened = decoded(file)
     notes = notes_of(opened)
     label, off, unknown = of_colours(_colours(file, 'label map', opened), ids, near, bool(opened.lossy))
     if off:
-        notes['in colours a little off: the nearest of the table is taken'] = off
+        notes['in colours a little off: the nearest of the table is used'] = off
     return LabelMap(None if unknown else _upright(opened, label, notes), None, notes), unknown
 
 
-# ---- What a file holds
+# ---- Pixels
 
 def _lossless(file, what):
-    """Opened of a file in which every id can be as it was written."""
+    """Opened of a file that can store every id exactly."""
     opened = decoded(file)
     if opened.lossy:
         raise DataError(f'{file}: {what} stored as {opened.lossy}, which changes ids, expected a lossless file: make '
-                        'PNG files of the original maps, or, of a map in colours, python -m dataset.prepare folder '
-                        '--colours', 'lossy map')
+                        'PNG files of the original maps, or run python -m dataset.prepare folder --colours on a map in '
+                        'colours',
+                        'lossy map')
     if opened.inverted and opened.image.mode != '1':
         raise DataError(f'{file}: {what} that stores white as 0 (TIFF, WhiteIsZero), so that programs disagree about '
                         'its ids: save it as PNG', 'inverted map')
@@ -88,13 +88,13 @@ def _lossless(file, what):
 
 
 def _channel(file, what, opened, notes, colours):
-    """(H, W) numbers of a picture without palette; a LabelMap where it is in `colours`."""
+    """(H, W) numbers of a picture without palette; a LabelMap if it is in `colours`."""
     image = opened.image
     if image.mode in ('1', 'L') or is_deep(image.mode):
         return np.array(image)
     if _cut(opened):
-        raise DataError(f'{file}: {what} of 16 bits and several channels, of which 8 bits would be read: save it with '
-                        'one channel',
+        raise DataError(f'{file}: {what} of several channels with 16 bits, of which 8 would be read: '
+                        'save it with one channel',
                         'colour-coded map')
     if image.mode == 'LA':
         _check_opaque(file, what, image)
@@ -108,7 +108,7 @@ def _channel(file, what, opened, notes, colours):
             notes['in the colours of the set'] = 0
             return LabelMap(_upright(opened, label, notes), None, notes)
     if (pixels[..., :1] == pixels[..., 1:]).all():
-        notes['with three equal channels, of which one is taken'] = 0
+        notes['with three equal channels, of which one is used'] = 0
         return pixels[..., 0]
     filled = pixels.any((0, 1))
     if filled.sum() > 1 or pixels.max() >= CARLA:
@@ -118,7 +118,7 @@ def _channel(file, what, opened, notes, colours):
 
 
 def _cut(opened):
-    """Whether Pillow has cut 16 bits a channel down to 8."""
+    """Whether Pillow has reduced channels of 16 bits to 8."""
     return not is_deep(opened.image.mode) and (';16' in opened.raw_mode or (opened.maximum or 0) > 255)
 
 
@@ -128,38 +128,38 @@ def _colour_coded(file, what, mode):
 
 
 def _colours(file, what, opened):
-    """uint8 (H, W, 3) of a picture without transparency; grey of more than 8 bits that uses no more is grey of 8."""
+    """uint8 (H, W, 3) of an opaque picture; deep grey whose values fit 8 bits is grey of 8 bits."""
     _check_opaque(file, what, opened.image)
     if _cut(opened):
         raise DataError(f'{file}: {what} in colours of 16 bits a channel: save it with 8', 'colour-coded map')
     if is_deep(opened.image.mode):
         values = np.asarray(opened.image)
         if not (0 <= values.min() and values.max() <= 255):
-            raise DataError(f'{file}: {what} with values from {values.min():g} to {values.max():g}, which are no '
-                            'colours: save it with 8 bits a channel', 'colour-coded map')
+            raise DataError(f'{file}: {what} with values from {values.min():g} to {values.max():g}, beyond the range '
+                            'of colours: save it with 8 bits a channel', 'colour-coded map')
         return np.repeat(values[..., None].astype(np.uint8), 3, 2)
     return np.array(opened.image.convert('RGB'))
 
 
 def _check_opaque(file, what, image):
     if image.mode in ('LA', 'RGBA', 'PA', 'La', 'RGBa') and image.getchannel(image.mode[-1]).getextrema()[0] < 255:
-        raise DataError(f'{file}: {what} that is transparent in places: fill them with an id or a colour of their own, '
-                        'and save it without transparency', 'transparent map')
+        raise DataError(f'{file}: {what} with transparent pixels: give them an id or a colour of their own and save it '
+                        'without transparency', 'transparent map')
 
 
 def _whole(file, what, opened, values, notes):
-    """The numbers as they were written."""
+    """The stored numbers, without Pillow's scaling."""
     mode = opened.image.mode
     if mode == 'F':
         if not (np.isfinite(values) & (values == np.rint(values))).all():
-            raise DataError(f'{file}: {what} with fractions or values that are no number, expected whole numbers',
-                            'label value')
+            raise DataError(f'{file}: {what} with fractions or values that are no number, expected whole numbers: save '
+                            'it with whole numbers', 'label value')
         if np.abs(values).max() >= 1 << 31:
-            raise DataError(f'{file}: {what} with values of 2147483648 and more, allowed: whole numbers of 32 bits',
-                            'label value')
+            raise DataError(f'{file}: {what} with values of 2147483648 and more, allowed: whole numbers of 32 bits: '
+                            'renumber the ids', 'label value')
         values = values.astype(np.int64)
         notes['stored as fractions, all of them whole numbers'] = 0
-    elif opened.maximum:    # of PGM, by which Pillow has scaled
+    elif opened.maximum:    # of PGM
         scale = 65535 if is_deep(mode) else 255
         values = (values.astype(np.int64) * opened.maximum * 2 + scale) // (2 * scale)
     elif mode == 'L' and opened.raw_mode[:3] in STRETCH:
@@ -171,7 +171,7 @@ def _whole(file, what, opened, values, notes):
 
 
 def _note_declared(opened, values, notes):
-    """Values that the file declares as transparent or as no data are ids all the same; `notes` gains that."""
+    """Add to `notes` that values declared as transparent or as no data stay ids."""
     transparent = opened.image.info.get('transparency')
     if isinstance(transparent, bytes):      # by index
         transparent = [index for index, alpha in enumerate(transparent) if alpha < 255]
@@ -188,7 +188,7 @@ def _note_declared(opened, values, notes):
 
 
 def _upright(opened, ids, notes):
-    """The ids turned as the file's tag says; Pillow has done so with TIFF."""
+    """The ids, turned as the file's EXIF tag says; Pillow has turned TIFF already."""
     if opened.orientation in TURNS:
         notes['turned as their EXIF tag says'] = 0
         image = Image.fromarray(ids if ids.dtype == np.uint8 else ids.astype(np.int32))
@@ -209,34 +209,34 @@ def _of_palette(file, what, opened, colours, notes):
     filled = [number for number, colour in enumerate(table) if any(colour) or number in used]   # the rest is padding
     palette = Palette(table, all(len(set(colour)) == 1 for colour in used.values()), len(used) >= len(filled))
     if palette.grey and opened.image.format in NO_GREY and not set(used.values()) <= set(colours or ()):
-        notes['with a palette of greys, which are the ids: GIF and BMP have no other grey'] = 0
+        notes['with a palette of greys, used as ids: GIF and BMP have no other grey'] = 0
         greys = np.array([used.get(number, (0,))[0] for number in range(256)], np.uint8)
         return LabelMap(_upright(opened, greys[index], notes), None, notes)
     if colours is not None:
         index, palette = _by_the_set(file, what, index, used, palette, colours, notes)
     if palette:
-        notes['with a palette, of which the index is taken as the id'] = 0
+        notes['with a palette, whose index is used as the id'] = 0
     return LabelMap(_upright(opened, index, notes), palette, notes)
 
 
 def _by_the_set(file, what, index, used, palette, by_colour, notes):
-    """(ids, palette or None) of one map alone: by colour where its colours are those of the set."""
+    """(ids, palette or None) of a single map: by colour if its colours are those of the set."""
     known = [number for number, colour in used.items() if colour in by_colour]
     other = [number for number in known if by_colour[used[number]] != number]
     whole_table = len(set(palette.colours)) >= len(by_colour)     # a table of classes, not the colours of one picture
     if other and (len(known) < len(used) or whole_table) or palette.grey and len(known) < len(used):
         number = other[0] if other else next(number for number, colour in used.items() if colour != (number,) * 3)
         meant = f'the colour of id {by_colour[used[number]]} in this set' if other else 'a grey'
-        raise DataError(f'{file}: {what} with a palette in which index {number} is {used[number]}, {meant}: the index '
-                        f'or the colour may be meant: {SAVE_OTHERWISE}', 'palette')
+        raise DataError(f'{file}: {what} with a palette in which index {number} is {used[number]}, {meant}: either the '
+                        f'index or the colour may be the id: {SAVE_OTHERWISE}', 'palette')
     if not other:
         return index, None if len(known) == len(used) else palette
-    notes['whose palette has the colours of the set: they are taken, not the indices'] = 0
+    notes['whose palette has the colours of the set: ids come from them, not from the indices'] = 0
     return np.array([by_colour.get(used.get(number), 0) for number in range(max(used) + 1)], np.int32)[index], None
 
 
 def table_of(raw, mode):
-    """tuple of the colours (red, green, blue) in the bytes of a palette of that raw mode."""
+    """tuple of the colours (red, green, blue) in a palette's bytes, of this raw mode."""
     four = mode in ('RGBA', 'BGRX')
     row = Image.frombytes('RGBA' if mode == 'RGBA' else 'RGB', (len(raw) // (3 + four), 1), raw, 'raw', mode)
     return tuple(map(tuple, np.asarray(row)[0, :, :3].tolist()))

@@ -3,8 +3,7 @@
     data = LabelledImages(OPT(dataroot='dataset/coco_stuff/'))
     data[epoch, index]      # {'label': (H, W) int32, 'instance': (H, W) int32, 'image': (3, H, W) float32 in [-1, 1]}
 
-Numpy and Pillow only: worker processes need no Paddle. dataset.loader makes batches of both data sets (as would
-paddle.io.DataLoader, which hangs at a bad file).
+NumPy and Pillow only: worker processes need no Paddle. dataset.loader makes batches of both data sets.
 """
 from collections import namedtuple
 
@@ -12,30 +11,21 @@ import numpy as np
 from PIL import Image
 
 from dataset.agreement import COMPARED, MASKS, check_palettes, masks
-from dataset.files import (  # noqa: F401
-    DataError,
-    Sample,
-    find_samples,
-    load_images,
-    load_instance,
-    load_label,
-    load_photo,
-    split_folders,
-)
+from dataset.files import Sample, find_samples, load_images, split_folders
+from dataset.photo import load_photo
+from dataset.picture_file import DataError
 from model import sizes
 
-# size after resizing, then corner of the crop, in pixels
-Geometry = namedtuple('Geometry', 'width height left top flip')
+Geometry = namedtuple('Geometry', 'width height left top flip')  # resized size, then corner of the crop, in pixels
 
-MULTIPLE = 32       # preprocess_mode none: sides are rounded to multiples of it (official __make_power_2)
-ORDER, CROP = 0, 1  # separate streams of random numbers
+MULTIPLE = 32       # preprocess_mode none rounds sides to multiples of it (official __make_power_2)
+ORDER, CROP = 0, 1  # streams of random numbers
 
 
 # ---- Sizes, crop and flip (official data/base_dataset.py)
 
 def check_sizes(opt):
-    """InputError if no photo could become a training sample: of any shape, it could not fill the crop; needs no file.
-    """
+    """DataError if no photo of any shape could fill the crop; reads no file."""
     if opt.output_nc != 3:
         raise DataError(f'output_nc {opt.output_nc}: photos are read as RGB: set --output_nc 3', 'wrong channels')
     wrong = sizes.wrong(opt)
@@ -44,14 +34,14 @@ def check_sizes(opt):
 
 
 def check_style(opt):
-    """InputError if no photo could be shown to the networks."""
+    """DataError if the networks cannot read photos."""
     if opt.output_nc != 3:
-        raise DataError(f'output_nc {opt.output_nc}: photos are read as RGB, and this network was made for pictures of '
+        raise DataError(f'output_nc {opt.output_nc}: photos are read as RGB, and this network is for pictures of '
                         f'{opt.output_nc} channels: do without photos', 'wrong channels')
 
 
 def resized_size(opt, width, height):
-    """(width, height) that a training sample of that size has before the crop."""
+    """(width, height) before the crop of a training sample of this size."""
     if opt.preprocess_mode == 'resize_and_crop':
         return opt.load_size, opt.load_size
     if opt.preprocess_mode == 'scale_width_and_crop':
@@ -65,31 +55,34 @@ def resized_size(opt, width, height):
 
 
 def filling_load_size(opt, width, height):
-    """The least load_size with which a photo of that size fills the crop, in the modes that keep its shape."""
+    """Least load_size with which a photo of this size fills the crop, in the modes that keep its shape."""
     crop_height, crop_width = opt.picture_size
     side = width if opt.preprocess_mode == 'scale_width_and_crop' else min(width, height)
     return max(-(-side * crop_width // width), -(-side * crop_height // height))
 
 
 def draw_geometry(opt, width, height, rng, path):
-    """Geometry of one training sample of that size, drawn from `rng`;
-    DataError naming `path` if it cannot fill the picture.
+    """Geometry of a training sample of this size, drawn from `rng`; DataError, naming `path`, if it is too small.
 
-    The official scale_shortside_and_crop draws its corner from a wrong size, and may crop beyond the border (black
+    The official scale_shortside_and_crop draws its corner from a wrong size and may crop beyond the border (black
     photo, class 0); this one never does. Official crops are square; these have the picture's size.
     """
     crop_height, crop_width = opt.picture_size
     new_width, new_height = resized_size(opt, width, height)
     cropped = opt.preprocess_mode.endswith('crop')
-    if (new_width < crop_width or new_height < crop_height) if cropped else (new_height, new_width) != opt.picture_size:
-        remedy = f'set --load_size {filling_load_size(opt, width, height)}, or --preprocess_mode resize_and_crop' \
-            if cropped else \
-            'set --preprocess_mode fixed, or, if all are of this size, ' + \
-            sizes.flags(opt, *sizes.nearest(new_width, new_height, opt.size_multiple))
+    if cropped and (new_width < crop_width or new_height < crop_height):
+        kind = 'too small for the crop'
+        remedy = f'set --load_size {filling_load_size(opt, width, height)}, or --preprocess_mode resize_and_crop'
+    elif not cropped and (new_height, new_width) != opt.picture_size:
+        kind, nearest = 'not the size of the picture', sizes.nearest(new_width, new_height, opt.size_multiple)
+        remedy = f'set --preprocess_mode fixed, or, if all are of this size, {sizes.flags(opt, *nearest)}'
+    else:
+        kind = ''
+    if kind:
         raise DataError(f'{path}: {width} wide and {height} high becomes {new_width} x {new_height} with '
                         f'preprocess_mode {opt.preprocess_mode}, load_size {opt.load_size}; pictures are {crop_width} '
                         f'x {crop_height} (crop_size {opt.crop_size}, aspect_ratio {opt.aspect_ratio:g}): {remedy}',
-                        'too small for the crop' if cropped else 'not the size of the picture')
+                        kind)
     left, top, flip = rng.integers([new_width - crop_width + 1, new_height - crop_height + 1, 2])
     return Geometry(new_width, new_height, int(left), int(top), bool(flip) and not opt.no_flip)
 
@@ -119,19 +112,18 @@ def as_arrays(images):
 
 
 def whole_picture(images, opt):
-    """Arrays of `images` as validation sees them: the whole image resized to the size of the picture."""
+    """Arrays of `images` as in validation: whole, resized to the picture's size."""
     return as_arrays({name: _resized(name, image, opt.picture_size[::-1]) for name, image in images.items()})
 
 
 def prediction_inputs(opt, label, instance=None, photo=None, colours=None, notes=None):
-    """(arrays for one prediction, (height, width) of its label map) from paths; a style photo may have any size.
+    """(arrays for one prediction, (height, width) of its label map) from paths; DataError. Photos may have any size.
 
-    DataError as for a data set. colours, notes: as for load_images.
+    colours, notes: as for load_images.
     """
     if not opt.no_instance and not instance:
-        raise DataError(f'{label}: its instance map is missing, and these options have no_instance false (the network '
-                        'was made for instance maps): name one with --instance, or --instance components',
-                        'unpaired files')
+        raise DataError(f'{label}: its instance map is missing, and this network needs one (no_instance false): name '
+                        'one with --instance, or --instance components', 'unpaired files')
     images = load_images(Sample('', label, instance, None), opt, colours, notes)
     size = images['label'].size[::-1]
     if photo:
@@ -153,14 +145,12 @@ class LabelledImages:
         if opt.label_nc > 1 and opt.contain_dontcare_label and masks(maps, COMPARED):
             raise DataError(f'{split_folders(opt, split)["label"]}: {MASKS}', 'masks of 0 and 255')
         if len(self.samples) < global_batch(opt, ranks):
-            times = ''.join(f', {what} {number}'
-                            for what, number in (('accumulate', opt.accumulate), ('processes', ranks))
-                            if number > 1)
+            factors = (('batchSize', opt.batchSize), ('accumulate', opt.accumulate), ('processes', ranks))
+            found = ', '.join(f'{what} {number}' for what, number in factors if number > 1 or what == 'batchSize')
             largest = len(self.samples) // (opt.accumulate * ranks)
-            remedy = f'set --batchSize to at most {largest}' if largest \
-                else 'use fewer processes or a smaller --accumulate'
+            remedy = f'set --batchSize to at most {largest}' if largest else 'use fewer processes or less --accumulate'
             raise DataError(f'{split_folders(opt, split)["label"]}: fewer samples than one batch: {len(self.samples)} '
-                            f'samples, batchSize {opt.batchSize}{times}: add samples or {remedy}')
+                            f'samples, {found}: add samples or {remedy}')
 
     def __len__(self):
         return len(self.samples)
@@ -175,9 +165,7 @@ class LabelledImages:
 
 
 class ValidationImages:
-    """Validation samples: [index] -> arrays of the whole image at the picture's size, not flipped;
-    'image' only with photos.
-    """
+    """Validation samples. [index] -> arrays of the whole image at the picture's size; 'image' only with photos."""
 
     def __init__(self, opt, split='val', photos=True):
         if photos:
@@ -197,7 +185,7 @@ def _random(opt, *key):
 
 
 def epoch_order(opt, count, epoch):
-    """(count,) indices in the order of that epoch, a function of (opt.seed, epoch)."""
+    """(count,) indices in the order of an epoch, a function of (opt.seed, epoch)."""
     return _random(opt, ORDER, epoch).permutation(count)
 
 
@@ -207,11 +195,10 @@ def global_batch(opt, ranks=1):
 
 
 def batches(opt, count, epoch, seen=0, rank=0, ranks=1):
-    """list of a rank's batches, lists of batchSize keys (epoch, index), opt.accumulate of them for each update.
+    """list of a rank's batches in an epoch: lists of batchSize keys (epoch, index), opt.accumulate lists per update.
 
-    Of the epoch without its first `seen` samples and the last incomplete global batch. The samples of an update are the
-    same for any number of ranks: the first batchSize are rank 0's, the next rank 1's; then come the second
-    micro-batches.
+    Without the first `seen` samples and the last, incomplete global batch. An update has the same samples for any
+    number of ranks: the first batchSize go to rank 0, the next to rank 1, and so on; second micro-batches follow.
     """
     order = epoch_order(opt, count, epoch)[seen:].tolist()
     whole = global_batch(opt, ranks)

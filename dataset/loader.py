@@ -8,7 +8,7 @@ import functools
 
 import numpy as np
 
-from dataset.files import DataError
+from dataset.picture_file import DataError
 from dataset.workers import WorkerKilled, Workers
 
 AHEAD = 2   # batches that each process makes before the first is taken: one to be taken and one to come

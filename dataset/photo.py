@@ -1,4 +1,4 @@
-"""A photo, decoded: RGB of 8 bits, upright, and what was done for that."""
+"""A photo, decoded: upright 8-bit RGB, with notes on every change."""
 from collections import namedtuple
 
 import numpy as np
@@ -6,33 +6,33 @@ from PIL import Image, ImageCms
 
 from dataset.picture_file import DataError, decoded, header, notes_of
 
-# RGB; dict: what was done to it, or left aside -> 0; whether the file has more than 8 bits, which the image is made of
+# image: RGB; notes: dict: what was changed or ignored -> 0; deep: the file has one channel of more than 8 bits
 Photo = namedtuple('Photo', 'image notes deep')
-Span = namedtuple('Span', 'low high')       # the values that become 0 and 255
+Span = namedtuple('Span', 'low high')       # values that become 0 and 255
 
 TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
          5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
          8: Image.Transpose.ROTATE_90}
 FULL = Span(0, 65535)
-TOO_FEW = 12                # bits: of 16, so many in use would be shown as less than 16 of 255
-DARK, FLAT = 32, 8          # of 255: the brightest 1 % of a dark photo is below; 98 % of a flat one lie within
-UNTURNED = 'not turned as their EXIF tag says, for their maps fit them as they are stored'
-BY_PREPARE = ('python -m dataset.prepare folder makes 8-bit photos by the range of all of them; a single one: save it '
-              'with 8 bits a channel')
+TOO_FEW = 12                # bits in use of 16: a photo would be darker than 16 of 255
+DARK, FLAT = 32, 8          # of 255: a dark photo's brightest 1 % is below DARK, a flat one's 98 % span less than FLAT
+UNTURNED = 'not turned as their EXIF tag says, because their maps fit them as stored'
+BY_PREPARE = ('python -m dataset.prepare folder makes 8-bit photos by the range of all of them; save a single one with '
+              '8 bits a channel')
 BY_HAND = 'save all photos with 8 bits a channel, multiplied by the same factor'
 
 
 def load_photo(file, size=None):
-    """RGB image of a photo; arguments as for read_photo."""
+    """RGB image of a photo; arguments and errors as for read_photo."""
     return read_photo(file, size).image
 
 
 def read_photo(file, size=None, span=None):
-    """Photo of a path or io.BytesIO, of any mode; DataError if it is broken or would be black.
+    """Photo of a path or io.BytesIO, of any mode; DataError if broken or if it would be black.
 
-    It is turned as its EXIF tag says, unless only the unturned photo has `size` (width, height), that of its maps.
-    `span`: the Span of values that photos of more than 8 bits are made 8-bit by, as span_of finds it; None: as
-    declared, which numbers with a sign, of 32 bits or with a fraction are not.
+    The EXIF orientation is applied unless only the unturned photo has `size`, the (width, height) of its maps. span:
+    the Span (of span_of) that makes deep photos 8-bit; None: the declared one, which signed, 32-bit and floating-point
+    numbers lack.
     """
     opened = decoded(file)
     image, notes = opened.image, notes_of(opened)
@@ -40,14 +40,14 @@ def read_photo(file, size=None, span=None):
         notes['in CMYK, converted without a colour profile'] = 0
     alpha = image.mode[-1]
     if 'transparency' in image.info or alpha in 'Aa' and image.getchannel(alpha).getextrema()[0] < 255:
-        notes['with transparent pixels, of which the colours beneath are taken'] = 0
+        notes['with transparent pixels, used by their colour'] = 0
     deep = is_deep(image.mode)
     if deep:
         image = _eight_bit(file, opened, span, notes)
     elif ';16' in opened.raw_mode:
         if max(high for _, high in image.convert('RGB').getextrema()) < 1 << TOO_FEW - 8:
-            raise _too_dark(file, 'a colour photo of 16 bits a channel that uses the lowest 12 at most', BY_HAND)
-        notes['of 16 bits a channel, of which the upper 8 are taken'] = 0
+            raise _too_dark(file, 'a colour photo of 16 bits a channel that uses at most the lowest 12', BY_HAND)
+        notes['of 16 bits a channel, of which the upper 8 are used'] = 0
     image = _rgb(file, image)
     if opened.orientation in TURNS:
         upright = image.transpose(TURNS[opened.orientation])
@@ -65,19 +65,20 @@ def _rgb(file, image):
     try:
         return image.convert('RGB')
     except (ValueError, ImageCms.PyCMSError) as error:   # of LAB
-        raise DataError(f'{file}: a photo of mode {image.mode}, which cannot be made RGB ({error}): save it as RGB',
+        raise DataError(f'{file}: a photo of mode {image.mode} that cannot be converted to RGB ({error}): '
+                        'save it as RGB',
                         'photo mode') from None
 
 
 # ---- More than 8 bits
 
 def is_deep(mode):
-    """Whether an image of that mode holds one number of more than 8 bits a pixel."""
+    """Whether an image of this mode holds one number of more than 8 bits per pixel."""
     return mode == 'F' or mode.startswith('I')
 
 
 def _values(file, opened):
-    """(H, W) numbers of a deep photo; DataError if some are none."""
+    """(H, W) numbers of a deep photo; DataError for NaN, infinity, or white stored as 0."""
     values = np.asarray(opened.image)
     if not np.isfinite(values).all():
         raise DataError(f'{file}: a photo with values that are no number (NaN or infinite): fill them', 'photo range')
@@ -88,27 +89,24 @@ def _values(file, opened):
 
 
 def _declared(opened):
-    """The Span that the file itself declares, None if it does not."""
+    """Span that the file itself declares, else None."""
     if opened.raw_mode == 'I;12':
         return Span(0, 4095)
-    if opened.maximum:      # of PGM: Pillow has scaled to 16 bits by it
-        return FULL
-    return None
+    return FULL if opened.maximum else None     # of PGM: Pillow has scaled to 16 bits
 
 
 def _eight_bit(file, opened, span, notes):
-    """Image of mode L of a deep photo; `notes` gains how."""
+    """Image of mode L of a deep photo; adds the range to `notes`."""
     values = _values(file, opened)
     chosen = _declared(opened) or span
     if not chosen:
         low, high = values.min(), values.max()
         if opened.image.mode == 'F' or low < 0 or high > FULL.high:
-            raise _too_dark(file, f'a photo of numbers from {low:g} to {high:g}, which do not say what is black and '
-                                  'what white')
+            raise _too_dark(file, f'a photo of numbers from {low:g} to {high:g}, without a declared black and white')
         if high < 1 << TOO_FEW:
             raise _too_dark(file, f'a 16-bit photo whose highest value is {high}')
         chosen = FULL
-    notes[f'of more than 8 bits: {chosen.low:g} is made black and {chosen.high:g} white'] = 0
+    notes[f'of more than 8 bits: {chosen.low:g} becomes black and {chosen.high:g} white'] = 0
     if values.dtype.kind != 'f' and chosen.low == 0:    # bits: the upper 8 of them
         levels = values.astype(np.int64) * 256 // (chosen.high + 1)
     else:
@@ -117,14 +115,14 @@ def _eight_bit(file, opened, span, notes):
 
 
 def _too_dark(file, found, remedy=BY_PREPARE):
-    return DataError(f'{file}: {found}: as it is, it would be black or nearly so: {remedy}', 'photo range')
+    return DataError(f'{file}: {found}: it would be black or nearly so: {remedy}', 'photo range')
 
 
 def span_of(files):
-    """Span by which all the photos of more than 8 bits in `files` are made 8-bit; None if none has to be.
+    """Span that makes all deep photos of `files` 8-bit; None without such photos.
 
-    Whole numbers from 0: the bits that the highest needs, 8 at least; fractions within 0 .. 1: these; else lowest to
-    highest. Files that cannot be read are passed over.
+    Whole numbers from 0: the bits that the highest needs, at least 8. Fractions within 0 .. 1: 0 .. 1. Else lowest to
+    highest. Unreadable files are skipped.
     """
     low, high, fractions = np.inf, -np.inf, False
     for file in files:
@@ -146,15 +144,15 @@ def span_of(files):
     return Span(low, max(high, low + 1))
 
 
-# ---- What a photo is not likely to be
+# ---- Suspicious photos
 
 def is_grey(photo):
-    """Whether the channels of a photo (H, W, 3) are equal: first on a few pixels, which settles it for nearly all."""
+    """Whether the channels of a photo (H, W, 3) are equal; a few pixels settle it for nearly all photos."""
     return all(bool((part[..., :1] == part[..., 1:]).all()) for part in (photo[::16, ::16], photo))
 
 
 def flaws(photo):
-    """list of what makes a photo (H, W, 3) suspicious: none for nearly all."""
+    """list of what makes a photo (H, W, 3) suspicious; mostly empty."""
     part = photo[::max(1, photo.shape[0] // 64), ::max(1, photo.shape[1] // 64)].reshape(-1, 3)
     low, high = np.percentile(part, (1, 99), axis=0)
     return ['nearly black'] * bool(high.max() < DARK) + ['of nearly one colour'] * bool((high - low).max() < FLAT)

@@ -1,4 +1,4 @@
-"""Picture files, opened: which formats, of which size, and what a header says that changes what the pixels mean."""
+"""Picture files, opened: formats, sizes, and headers that change what the pixels mean."""
 import io
 import re
 import warnings
@@ -17,12 +17,12 @@ REDUCED, MASK = 1, 4        # kinds of page that are no picture of their own: ov
 LOSSY_TIFF = 'jpeg', 'tiff_jpeg', 'webp'
 
 warnings.filterwarnings('ignore', category=Image.DecompressionBombWarning)     # from half of MOST_PIXELS on
-warnings.filterwarnings('ignore', 'Corrupt EXIF data')  # then there is no orientation
+warnings.filterwarnings('ignore', 'Corrupt EXIF data')  # read as no orientation
 
-# image: loaded, as stored (TIFF: upright); raw_mode: Pillow's name of the samples in the file; lossy: the name of the
-# compression or ''; orientation: that of the image, 1 to 8, and turned: whether Pillow has turned it already, as it
-# does with TIFF; inverted: the file stores white as 0; maximum: what PGM declares for a scaled image, else None;
-# no_data: as TIFF declares it palette: (bytes, raw mode) or None
+# image: loaded, as stored (TIFF: upright); raw_mode: Pillow's name of the samples in the file; lossy: name of the
+# compression, or ''; orientation: 1 to 8; turned: Pillow has applied the orientation already, as it does with TIFF;
+# inverted: the file stores white as 0; maximum: what PGM declares for a scaled image, else None; no_data: TIFF's
+# declaration; palette: (bytes, raw mode) or None
 Opened = namedtuple('Opened', 'image raw_mode lossy orientation turned inverted maximum no_data palette')
 
 
@@ -37,10 +37,11 @@ class DataError(InputError):
 def unreadable(file, error):
     """DataError of a file that cannot be read to its end."""
     if isinstance(error, FileNotFoundError):
-        return DataError(f'{file}: unreadable: {error.strerror}: is its name right?', 'unreadable image')
+        return DataError(f'{file}: unreadable: {error.strerror}: check the name', 'unreadable image')
     if isinstance(error, MemoryError):
-        return DataError(f'{file}: not enough memory to decode it: make the picture smaller, or cut it into tiles',
-                         'too large')
+        return DataError(f'{file}: not enough memory to decode it: make the picture smaller or cut it into tiles',
+                         'too '
+                                                                                                                   'large')
     reason = getattr(error, 'strerror', None) or ' '.join(str(error).split()) or type(error).__name__
     if isinstance(error, Image.UnidentifiedImageError):
         reason = 'not an image that Pillow knows as ' + ', '.join(FORMATS)
@@ -50,7 +51,7 @@ def unreadable(file, error):
 
 
 def decoded(file):
-    """Opened, of a path or io.BytesIO, read to its end; DataError if it is broken, too large or of several pictures."""
+    """Opened of a path or io.BytesIO, read to its end; DataError if broken, too large or of several pictures."""
     try:
         with Image.open(file, formats=FORMATS) as image:
             check_size(file, *image.size)
@@ -59,8 +60,7 @@ def decoded(file):
             raw_mode, maximum = _samples(image)
             tags = getattr(image, 'tag_v2', {})
             turned, no_data, inverted = tags.get(ORIENTATION, 1) != 1, tags.get(NO_DATA), tags.get(INVERTED) == 0
-            lossy = _lossy(file, image)
-            palette = _palette(image)
+            lossy, palette = _lossy(file, image), _palette(image)
             image.load()
             orientation = 1 if tags else _orientation(image)
             return Opened(image, raw_mode, lossy, orientation, turned, inverted or raw_mode == '1;I', maximum, no_data,
@@ -74,11 +74,11 @@ def decoded(file):
 
 
 def header(file):
-    """(mode, palette: (bytes, raw mode) or None) of a picture, without its pixels; (None, None) of what is none."""
+    """(mode, palette: (bytes, raw mode) or None) of a picture, without its pixels; (None, None) if unreadable."""
     try:
         with Image.open(file, formats=FORMATS) as image:
             return image.mode, _palette(image)
-    except Exception:   # whoever reads it says what is wrong
+    except Exception:   # reported where the picture is read
         return None, None
 
 
@@ -87,14 +87,14 @@ def _palette(image):
 
 
 def check_size(file, width, height):
-    """DataError for a picture that is not decoded since it is too large."""
+    """DataError for a picture too large to decode."""
     if width * height > MOST_PIXELS or max(width, height) > LONGEST_SIDE:
         raise _too_large(file, f'{width} wide and {height} high')
 
 
 def _too_large(file, found):
     return DataError(f'{file}: {found}, allowed: {MOST_PIXELS // 10 ** 6} million pixels and sides of {LONGEST_SIDE}: '
-                     'make the picture smaller, or cut it into tiles', 'too large')
+                     'make the picture smaller or cut it into tiles', 'too large')
 
 
 def _begins(file):
@@ -105,7 +105,7 @@ def _begins(file):
 
 
 def _samples(image):
-    """(Pillow's name of the samples in the file, the maximum that PGM declares where Pillow scales by it)."""
+    """(Pillow's name of the samples in the file, PGM's declared maximum if Pillow scales by it)."""
     if not image.tile:
         return image.mode, None
     decoder, arguments = image.tile[0][0], image.tile[0][3]
@@ -118,7 +118,7 @@ def _samples(image):
 def _orientation(image):
     try:
         found = image.getexif().get(ORIENTATION, 1)
-    except Exception:   # what cannot be read says nothing
+    except Exception:   # unreadable EXIF: no orientation
         return 1
     return found if found in range(1, 9) else 1
 
@@ -141,12 +141,12 @@ def _chunks(file):
     names, position = set(), 12
     while position + 8 <= len(content):
         names.add(content[position:position + 4])
-        position += 8 + (int.from_bytes(content[position + 4:position + 8], 'little') + 1) // 2 * 2
+        position += 8 + (int.from_bytes(content[position + 4:position + 8], 'little') + 1) // 2 * 2   # even lengths
     return names
 
 
 def _check_pages(file, image):
-    """DataError if a file holds several pictures; the overviews and masks of a TIFF are none."""
+    """DataError if a file holds several pictures; a TIFF's overviews and masks do not count."""
     count, size = image.n_frames, image.size
     if image.format == 'TIFF':
         pages = 0
@@ -156,12 +156,13 @@ def _check_pages(file, image):
         image.seek(0)
         count = pages
     if count > 1:
-        raise DataError(f'{file}: {count} pictures in one file ({image.format}), expected one: save the one that is '
-                        'meant as a file of its own', 'several pictures')
+        raise DataError(f'{file}: {count} pictures in one file ({image.format}), expected one: save one as a file of '
+                        'its own',
+                        'several pictures')
 
 
 def notes_of(opened):
-    """dict: what a header says that is not applied to the pixels -> 0."""
+    """dict: note on each header field that is not applied to the pixels -> 0."""
     info, notes = opened.image.info, {}
     profile = info.get('icc_profile')
     if profile and b'sRGB' not in profile and 'sRGB'.encode('utf-16-be') not in profile:
@@ -172,12 +173,12 @@ def notes_of(opened):
 
 
 def noted(what, decoded):
-    """[(what kind of file, note, pixels or 0)] of what a decoder did to one file."""
+    """[(kind of file, note, pixels or 0)] on what a decoder did to one file."""
     return [(what, note, pixels) for note, pixels in decoded.notes.items()]
 
 
 class Notes:
-    """What `noted` gives of many files, counted."""
+    """The results of `noted` for many files, counted."""
 
     def __init__(self):
         self.files, self.pixels = Counter(), Counter()

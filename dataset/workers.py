@@ -1,7 +1,7 @@
-"""Work spread over processes, with its results in order; a process that is killed is an error, never a silence.
+"""Work on several processes, with results in order; a killed process raises an error instead of hanging.
 
-Python's ProcessPoolExecutor waits for ever when a process is killed while it writes a result, because its processes
-share one pipe (seen with 3.11). Here each has its own, which ends with it.
+Python's ProcessPoolExecutor hangs if a process is killed while it writes a result, because its processes share one pipe
+(seen with 3.11). Here each process has its own pipe, which closes with it.
 """
 import mmap
 import multiprocessing
@@ -22,7 +22,7 @@ ALIGNED = 64    # bytes, of an array's place there
 
 
 class WorkerKilled(Exception):
-    """One of the processes has ended; perhaps the system had no memory left."""
+    """A process has ended, perhaps for lack of memory."""
 
 
 class Workers:
@@ -30,8 +30,8 @@ class Workers:
 
     function(item) for each item, in the order of `items`; raises what it raises, and WorkerKilled. Either items or
     results must be small (some KB), or both sides might wait for the other to read. One iteration at a time; it may be
-    left early.
-    ahead: items handed to each process before its first result is read. Large arrays in a result are not copied.
+    left early. ahead: items handed to each process before its first result is read. Large arrays in a result are not
+    copied.
     """
 
     def __init__(self, count, function, ahead=AHEAD):
@@ -116,8 +116,8 @@ def _send(pipe, answer):
 
 
 def _shared(arrays):
-    """File descriptor of memory that holds the arrays;
-    None where they are small, or the system has no such memory to spare.
+    """File descriptor of memory that holds the arrays; None where they are small, or the system has no such memory to
+    spare.
 
     It has no name, so that nothing is left of it however the processes end, and /dev/shm does not limit it.
     """

@@ -4,7 +4,7 @@ from collections import namedtuple
 
 from dataset.classes import USUAL_FOLDERS
 from dataset.palette import ADE20K, COCO_STUFF
-from dataset.prepare.samples import maker_of
+from dataset.prepare.record import maker_of
 from result.scores import ALL, EITHER, LABELLED
 from runtime.errors import InputError
 

@@ -28,7 +28,7 @@ from dataset.loader import Loader
 from dataset.prepare.archive import Member
 from dataset.prepare.coco import maker
 from dataset.prepare.coco_annotations import annotations_by_stem
-from dataset.prepare.samples import Job
+from dataset.prepare.job import Job
 from model.init import OPT
 from model.semantics import prepared
 from model.train_step import TrainStep

@@ -1,8 +1,7 @@
-"""Downloads as they come: members of a zip archive, or the same files unpacked,
-read one by one and never unpacked as a whole.
+"""Members of a downloaded zip archive, or the same files unpacked, read one by one.
 
-A member's name never becomes a path: what is written is named by dataset.prepare. Members that would lead out of a
-folder, and links, are left aside all the same, and counted.
+A member's name never becomes a path: dataset.prepare names the files it writes. Links, and members whose names lead out
+of their folder, are counted and not read.
 """
 import contextlib
 import functools
@@ -12,17 +11,17 @@ import stat
 import zipfile
 from collections import namedtuple
 
-from dataset.files import DataError
+from dataset.picture_file import DataError
 from runtime.errors import InputError
 
-LARGEST = 1 << 28  # bytes of one member, unpacked: photos and maps have a few million; a larger one is no picture
+LARGEST = 1 << 28       # bytes of an unpacked member: photos and maps have a few million
 LARGEST_RATIO = 250     # of a member's size to its packed size: pictures have 1, annotations 4, zip bombs 1000
 
-Member = namedtuple('Member', 'archive name')  # path of a zip file or of a folder; name inside, with slashes
+Member = namedtuple('Member', 'archive name')  # path of a zip file or a folder; name inside, with slashes
 
 
 class NamedBytes(io.BytesIO):
-    """Bytes that Pillow reads like a file and that errors call by name."""
+    """Bytes with a name: Pillow reads them as a file, messages show the name."""
 
     def __init__(self, content, name):
         super().__init__(content)
@@ -33,10 +32,9 @@ class NamedBytes(io.BytesIO):
 
 
 def source(directory, archive, folder, unpacked=False, inside=''):
-    """Where to read: the zip file directory/archive, else, if directory/folder holds the same files, directory/inside.
+    """Path to read: the zip file directory/archive; if directory/folder has its files unpacked, directory/inside.
 
-    `inside` is where the zip file was unpacked to. With `unpacked` only the folder will do. InputError if nothing is
-    there.
+    `inside`: the folder that the zip file was unpacked to; `unpacked`: only the folder counts. InputError if absent.
     """
     packed, folder = os.path.join(directory, archive), os.path.join(directory, folder)
     if os.path.isfile(packed) and not unpacked:
@@ -44,29 +42,28 @@ def source(directory, archive, folder, unpacked=False, inside=''):
     if os.path.isdir(folder):
         return os.path.join(directory, inside)
     if unpacked:
-        raise InputError(f'{folder}: not there, and --link needs the files unpacked: unpack {archive} or leave --link '
-                         'out')
-    raise InputError(f'{packed}: not there, and neither is the folder {folder} with the same files unpacked: put one '
-                     'of them there or name another --archives')
+        raise InputError(f'{folder}: missing, and --link needs unpacked files: unpack {archive} or leave --link out')
+    raise InputError(f'{packed}: missing, and so is the folder {folder} with the same files unpacked: put one of them '
+                     'there or name another --archives')
 
 
-def members(path, prefix):
-    """(names below `prefix` of a zip file or folder, sorted; names that were left aside because they are not safe)."""
+def files_by_stem(path, prefix, ending, unsafe, deeper=0):
+    """dict: name without folders and `ending` -> Member of the files right below `prefix`, or `deeper` folders further.
+
+    The set `unsafe` gains the names of unsafe members of a zip file.
+    """
     if os.path.isdir(path):
-        return sorted(_files(path, prefix)), []
-    names, hostile = [], []
-    for info in _opened(path, os.getpid()).infolist():
-        if info.is_dir():
-            continue
-        if not is_safe(info):
-            hostile.append(info.filename)
-        elif info.filename.startswith(prefix):
-            names.append(info.filename)
-    return sorted(names), hostile
+        names = _files(path, prefix)
+    else:
+        files = [info for info in _opened(path, os.getpid()).infolist() if not info.is_dir()]
+        unsafe.update(info.filename for info in files if not _is_safe(info))
+        names = (info.filename for info in files if info.filename.startswith(prefix) and _is_safe(info))
+    return {os.path.basename(name)[:-len(ending)]: Member(path, name) for name in sorted(names)
+            if name.lower().endswith(ending.lower()) and name.count('/') == prefix.count('/') + deeper}
 
 
-def is_safe(info):
-    """Whether a ZipInfo is a plain file whose name stays below the folder that it would be unpacked to."""
+def _is_safe(info):
+    """Whether a ZipInfo is a plain file whose name stays below the folder it would be unpacked to."""
     parts = info.filename.split('/')
     kind = stat.S_IFMT(info.external_attr >> 16)
     return kind in (0, stat.S_IFREG) and not info.filename.startswith('/') and '..' not in parts and not any(
@@ -87,9 +84,7 @@ def read(member, largest=LARGEST):
 
 @contextlib.contextmanager
 def reading(member, largest):
-    """The binary stream of a member; DataError if it is missing, damaged, encrypted, beyond `largest` bytes,
-    or a zip bomb.
-    """
+    """Binary stream of a member; DataError if missing, damaged, encrypted, beyond `largest` bytes, or a zip bomb."""
     named = f'{member.archive}: {member.name}'
     try:
         if os.path.isdir(member.archive):
@@ -101,24 +96,23 @@ def reading(member, largest):
             size, packed, opened = info.file_size, info.compress_size, functools.partial(archive.open, info)
         if size > largest:
             raise DataError(f'{named}: more than {largest} bytes, which no such file has: download the archive again',
-                            'too large')
+                            'too '
+                                                                                                                       'large')
         if packed is not None and size > LARGEST_RATIO * packed + 1000:
-            raise DataError(f'{named}: packed to {packed} of {size} bytes, which no such file can be: download the '
-                            'archive again', 'too large')
+            raise DataError(f'{named}: {size} bytes packed to {packed}, which is impossible for such a file: download '
+                            'the archive again', 'too large')
         with opened() as file:
             yield file
     except InputError:
         raise
     # damaged archives make zipfile raise nearly anything: zlib.error, EOFError, struct.error, ...
     except Exception as error:
-        raise DataError(f'{named}: cannot read it ({" ".join(str(error).split()) or type(error).__name__}): download '
+        raise DataError(f'{named}: cannot be read ({" ".join(str(error).split()) or type(error).__name__}): download '
                         'the archive again', 'unreadable file') from None
 
 
 def stamp(member):
-    """[name, size, date or, in an archive, checksum] of a member: others, once it has changed;
-    [name] if it is not there.
-    """
+    """[name, size, date or, in an archive, checksum] of a member, to detect changes; [name] if it is missing."""
     try:
         if os.path.isdir(member.archive):
             status = os.stat(path_of(member))
@@ -136,8 +130,8 @@ def path_of(member):
 
 @functools.lru_cache(maxsize=None)
 def _opened(path, process):
-    """ZipFile; `process` keeps forked processes from sharing one position in the file."""
+    """ZipFile; `process` prevents forked processes from sharing one position in the file."""
     try:
         return zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile, ValueError) as error:
-        raise InputError(f'{path}: no readable zip archive ({error}): download it again') from None
+        raise InputError(f'{path}: not a readable zip archive ({error}): download it again') from None

@@ -15,8 +15,8 @@ SPACE = re.compile(r'[ \t\n\r]*')
 
 
 def annotations_by_stem(member):
-    """dict: stem of the photo -> list of its annotations as JSON text (bytes), in the order of the file,
-    each fit for `parsed`.
+    """dict: stem of the photo -> list of its annotations as JSON text (bytes), in the order of the file, each fit for
+    `parsed`.
 
     As Python's lists of numbers they would take six times the memory.
     """
@@ -55,8 +55,8 @@ class _Stream:
         self.decoder = json.JSONDecoder()
 
     def values(self):
-        """Yield (key, value, its text) of every element of the arrays `images` and `annotations`;
-        what else there is is passed over.
+        """Yield (key, value, its text) of every element of the arrays `images` and `annotations`; what else there is is
+        passed over.
         """
         keys = set()
         self._expect('{')

@@ -1,11 +1,11 @@
-"""Regions of the COCO annotations as masks:
-polygons as the COCO API fills them, run lengths, and the official script's polygons.
+"""Regions of the COCO annotations as masks: polygons as the COCO API fills them, run lengths, and the official script's
+polygons.
 
 The rules are those of cocodataset/cocoapi, common/maskApi.c (rleFrPoly, rleFrString, rleDecode, rleMerge).
 """
 import numpy as np
 
-from dataset.files import DataError
+from dataset.picture_file import DataError
 
 UPSAMPLING = 5  # the COCO API walks along a polygon's border in fifths of a pixel
 AT_ONCE = 1 << 18   # crossings of borders and columns that are computed together
@@ -21,8 +21,8 @@ def region(segmentation, height, width):
 
 
 def parts(segmentation, height, width):
-    """Yield (box, bool mask of that box) for each part of a `segmentation`;
-    box: what cuts it out of the picture. DataError.
+    """Yield (box, bool mask of that box) for each part of a `segmentation`; box: what cuts it out of the picture.
+    DataError.
     """
     if isinstance(segmentation, dict):
         yield (slice(height), slice(width)), run_lengths(segmentation, height, width)
@@ -85,8 +85,8 @@ def _row(y):
 
 
 def _spread(counts):
-    """Yield (edges, edge, offset) with offset 0 ..
-    counts[edge] - 1 for every edge; edges: slice of those of this yield.
+    """Yield (edges, edge, offset) with offset 0 .. counts[edge] - 1 for every edge; edges: slice of those of this
+    yield.
     """
     first, total = 0, np.append(0, np.cumsum(counts))
     while first < len(counts):
@@ -107,8 +107,8 @@ def _height_of_crossing(start, end, edge, x):
     first, slope, along = first[edge], slope[edge], along[edge] == 1
     by_x = x - first[:, 0]
     y = np.minimum(*((first[:, 1] + slope * (by_x + step) + 0.5).astype(np.int64) for step in range(2)))
-    # Along y: the last step before the walk passes from one side to the other, estimated,
-    # then tried as the walk rounds.
+    # Along y: the last step before the walk passes from one side to the other, estimated, then tried as the walk
+    # rounds.
     with np.errstate(divide='ignore', invalid='ignore'):
         by_y = np.where(along, np.floor((x + 0.5 - first[:, 0]) / np.where(slope == 0, 1, slope)),
                         0).astype(np.int64) - 2
@@ -118,8 +118,8 @@ def _height_of_crossing(start, end, edge, x):
 
 
 def run_lengths(segmentation, height, width):
-    """bool (height, width) of {'size': [height, width], 'counts': list or compressed string};
-    DataError if it does not fit.
+    """bool (height, width) of {'size': [height, width], 'counts': list or compressed string}; DataError if it does not
+    fit.
 
     Runs go down the columns and begin with pixels outside.
     """

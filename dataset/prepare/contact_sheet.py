@@ -5,27 +5,27 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from dataset.demo import edges
-from dataset.files import load_instance, load_photo
+from dataset.files import evenly_spaced, load_instance
 from dataset.palette import colourize
+from dataset.photo import load_photo
 from runtime.errors import printable
 
 SAMPLES = 8
 CELL = 256, 192  # largest width and height of a picture on the sheet, in pixels
 GAP = 4
 LINE = 14        # pixels of a line of text
-MARK = 'orange'  # of samples that were changed
+LETTERS = 40     # of a line as wide as a picture
+MARK = 'orange'  # of samples with notes
 
 
 def contact_sheet(samples, colours, title):
-    """RGB image: `title`, and a column for each of up to SAMPLES of `samples`, evenly spaced,
-    some of those with notes among them.
+    """RGB image: `title`, and a column for each of up to SAMPLES samples, evenly spaced, up to half of them with notes.
 
-    samples: (dataset.files.Sample, list of what was done to it). Photo, labels (ids as in the files) in `colours`,
-    uint8 (classes, 3), and instance edges where there are instance maps; marked, and with the notes above, where there
-    are some.
+    samples: [(dataset.files.Sample, notes)]. A column has the notes, the photo, the labels (ids as in the files) in
+    `colours`, uint8 (classes, 3), and the edges of an instance map. Columns with notes are marked.
     """
-    noted = _spread([index for index, (_, notes) in enumerate(samples) if notes], SAMPLES // 2)
-    plain = _spread([index for index in range(len(samples)) if index not in noted], SAMPLES - len(noted))
+    noted = evenly_spaced([index for index, (_, notes) in enumerate(samples) if notes], SAMPLES // 2)
+    plain = evenly_spaced([index for index in range(len(samples)) if index not in noted], SAMPLES - len(noted))
     chosen = [samples[index] for index in sorted({*noted, *plain})]
     columns = [_column(sample, colours) for sample, _ in chosen]
     head = LINE * (2 + max(len(_wrapped(notes)) for _, notes in chosen))
@@ -37,7 +37,7 @@ def contact_sheet(samples, colours, title):
         left = x * (CELL[0] + GAP)
         if notes:
             draw.rectangle((left, LINE + 2, left + CELL[0] - 1, sheet.height), fill=MARK)
-        for number, line in enumerate([sample.stem[-MOST_LETTERS:], *_wrapped(notes)], 1):
+        for number, line in enumerate([sample.stem[-LETTERS:], *_wrapped(notes)], 1):
             _text(draw, (left + 2, LINE * number + 1), line)
         for y, picture in enumerate(column):
             sheet.paste(picture, (left + (CELL[0] - picture.width) // 2,
@@ -45,21 +45,13 @@ def contact_sheet(samples, colours, title):
     return sheet
 
 
-MOST_LETTERS = 40   # of a line that is as wide as a picture
-
-
 def _wrapped(notes):
-    return [line for note in notes for line in textwrap.wrap(note, MOST_LETTERS)]
+    return [line for note in notes for line in textwrap.wrap(note, LETTERS)]
 
 
 def _text(draw, place, text):
-    """In the built-in font, which has Latin letters alone."""
+    """Draw text in the built-in font, which has Latin letters only."""
     draw.text(place, printable(text).encode('ascii', 'replace').decode(), fill='black')
-
-
-def _spread(found, most):
-    return [found[index]
-            for index in np.unique(np.linspace(0, len(found) - 1, min(most, len(found))).round().astype(int))]
 
 
 def _column(sample, colours):
@@ -69,8 +61,9 @@ def _column(sample, colours):
     size = max(1, round(photo.width * scale)), max(1, round(photo.height * scale))
     label = colourize(_small(ids, size), len(colours), colours)
     pictures = [photo.resize(size, Image.Resampling.BICUBIC), Image.fromarray(label)]
-    return pictures + ([Image.fromarray(edges(_small(load_instance(sample.instance), size)))] if sample.instance
-                       else [])
+    if sample.instance:
+        pictures.append(Image.fromarray(edges(_small(load_instance(sample.instance), size))))
+    return pictures
 
 
 def _small(ids, size):

@@ -1,12 +1,13 @@
-"""ADE20K, its outdoor scenes, and Cityscapes, from the folder structures they are released in, packed or unpacked."""
+"""ADE20K, its outdoor scenes, and Cityscapes, from their released folders, packed or unpacked."""
 import functools
 import os
 
 import numpy as np
 
-from dataset.files import DataError, load_ids, load_instance
-from dataset.prepare.archive import Member, members, read, source
-from dataset.prepare.samples import Job, label_bytes, paired, photo_and_facts, png
+from dataset.files import load_ids, load_instance
+from dataset.picture_file import DataError
+from dataset.prepare.archive import Member, files_by_stem, read, source
+from dataset.prepare.job import jobs_of, label_bytes, photo_and_facts, png
 from runtime.errors import InputError
 
 ADE20K, ADE20K_TOP = 'ADEChallengeData2016', 150  # ids 0 (unknown) .. 150
@@ -15,34 +16,31 @@ OUTDOOR_SCENES = os.path.join(os.path.dirname(os.path.dirname(__file__)), 'outdo
 
 
 def jobs(arguments):
-    """(jobs, names left aside) of arguments.archives for arguments.command, one of the three."""
+    """(jobs, names of unsafe members) of arguments.archives for arguments.command, one of the three."""
     return _cityscapes(arguments) if arguments.command == 'cityscapes' else _ade20k(arguments)
 
 
 def _ade20k(arguments):
     archive = source(arguments.archives, ADE20K + '.zip', ADE20K, arguments.link)
-    found, hostile = [], set()
+    found, unsafe = [], set()
     for split, folder in (('train', 'training'), ('val', 'validation')):
-        photos, unsafe_photos = _by_key(archive, f'{ADE20K}/images/{folder}/', '.jpg')
-        labels, unsafe_labels = _by_key(archive, f'{ADE20K}/annotations/{folder}/', '.png')
-        hostile.update(unsafe_photos + unsafe_labels)
-        found += [Job(split, *row) for row in paired(photos, labels)]
+        found += jobs_of(split, files_by_stem(archive, f'{ADE20K}/images/{folder}/', '.jpg', unsafe),
+                         files_by_stem(archive, f'{ADE20K}/annotations/{folder}/', '.png', unsafe))
     if not found:
         raise InputError(f'{archive}: no files {ADE20K}/images/training/*.jpg in it: name the folder that holds '
                          f'{ADE20K} or {ADE20K}.zip with --archives')
     if arguments.command == 'ade20k_outdoor':
-        wanted = _listed(arguments.list) if arguments.list \
-            else _outdoor_stems(Member(archive, f'{ADE20K}/sceneCategories.txt'))
+        scenes = Member(archive, f'{ADE20K}/sceneCategories.txt')
+        wanted = _listed(arguments.list) if arguments.list else _outdoor_stems(scenes)
         found = [job for job in found if job.stem in wanted]
         if not found:
             raise InputError(f'{arguments.list or "sceneCategories.txt"}: none of its pictures is in {archive}: it '
                              'must list names such as ADE_train_00000001')
-    return found, sorted(hostile)
+    return found, sorted(unsafe)
 
 
 def _outdoor_stems(member):
-    """set of the stems whose scene, in lines 'stem scene', is named in outdoor_scenes.txt or says outdoor or exterior.
-    """
+    """set of stems whose scene, in lines 'stem scene', is in outdoor_scenes.txt or named outdoor or exterior."""
     with open(OUTDOOR_SCENES) as file:
         known = {line.strip() for line in file if line.strip() and not line.startswith('#')}
     rows = [line.split() for line in read(member).getvalue().decode(errors='replace').splitlines()]
@@ -56,35 +54,27 @@ def _listed(path):
         with open(path, errors='replace') as file:
             return {os.path.splitext(os.path.basename(line.split()[0]))[0] for line in file if line.strip()}
     except OSError as error:
-        raise InputError(f'--list {path}: cannot read it: {error.strerror}') from None
+        raise InputError(f'--list {path}: cannot be read: {error.strerror}') from None
 
 
 def _cityscapes(arguments):
-    photo_source = source(arguments.archives, 'leftImg8bit_trainvaltest.zip', 'leftImg8bit', arguments.link)
-    map_source = source(arguments.archives, 'gtFine_trainvaltest.zip', 'gtFine', arguments.link)
-    found, hostile = [], set()
+    photos = source(arguments.archives, 'leftImg8bit_trainvaltest.zip', 'leftImg8bit', arguments.link)
+    maps = source(arguments.archives, 'gtFine_trainvaltest.zip', 'gtFine', arguments.link)
+    found, unsafe = [], set()
     for split in ('train', 'val'):
-        photos, unsafe_photos = _by_key(photo_source, f'leftImg8bit/{split}/', '_leftImg8bit.png')
-        labels, unsafe_maps = _by_key(map_source, f'gtFine/{split}/', '_gtFine_labelIds.png')
-        instances, _ = _by_key(map_source, f'gtFine/{split}/', '_gtFine_instanceIds.png')
-        hostile.update(unsafe_photos + unsafe_maps)
-        found += [Job(split, *row) for row in paired(photos, labels, instances)]
+        found += jobs_of(split, files_by_stem(photos, f'leftImg8bit/{split}/', '_leftImg8bit.png', unsafe, deeper=1),
+                         *(files_by_stem(maps, f'gtFine/{split}/', f'_gtFine_{kind}Ids.png', unsafe, deeper=1)
+                           for kind in ('label', 'instance')))
     if not found:
-        raise InputError(f'{photo_source}: no files leftImg8bit/train/CITY/*_leftImg8bit.png in it: name the folder '
-                         'that holds leftImg8bit and gtFine, or their archives, with --archives')
-    return found, sorted(hostile)
-
-
-def _by_key(archive, prefix, ending):
-    names, hostile = members(archive, prefix)
-    return {os.path.basename(name)[:-len(ending)]: Member(archive, name)
-            for name in names if name.endswith(ending)}, hostile
+        raise InputError(f'{photos}: no files leftImg8bit/train/CITY/*_leftImg8bit.png in it: name the folder that '
+                         'holds leftImg8bit and gtFine, or their archives, with --archives')
+    return found, sorted(unsafe)
 
 
 def maker(arguments):
-    """What dataset.prepare.samples.prepare calls for each sample."""
-    return functools.partial(_make_cityscapes if arguments.command == 'cityscapes' else _make_ade20k,
-                             link=arguments.link)
+    """`make` of dataset.prepare.samples.prepare."""
+    make = _make_cityscapes if arguments.command == 'cityscapes' else _make_ade20k
+    return functools.partial(make, link=arguments.link)
 
 
 def _make_ade20k(job, link):
@@ -100,17 +90,18 @@ def _make_cityscapes(job, link):
     if job.instance is None:
         raise DataError(f'{label_file}: no _gtFine_instanceIds.png beside it: left out', 'unpaired files')
     label, instance_file = load_ids(label_file, 'label map'), read(job.instance)
-    instance = load_instance(instance_file)
-    _check_ids(label_file, np.where(label == LICENCE_PLATE, CITYSCAPES_TOP, label), CITYSCAPES_TOP, '0 .. 33, and 255')
+    instance, rewritten = load_instance(instance_file), (label == LICENCE_PLATE).any()
+    label[label == LICENCE_PLATE] = CITYSCAPES_TOP
+    _check_ids(label_file, label, CITYSCAPES_TOP, '0 .. 33, and 255')
     photo, facts = photo_and_facts(job, label, (str(instance_file), instance), link=link)
-    rewritten = (label == LICENCE_PLATE).any()
-    content = png(np.where(label == LICENCE_PLATE, CITYSCAPES_TOP, label)) if rewritten else label_file.getvalue()
-    return {'img': photo, 'label': ('.png', job.label if link and not rewritten else content),
+    content = png(label) if rewritten else job.label if link else label_file.getvalue()
+    return {'img': photo, 'label': ('.png', content),
             'inst': ('.png', job.instance if link else instance_file.getvalue())}, facts
 
 
 def _check_ids(label_file, label, top, allowed):
     wrong = np.unique(label[(label < 0) | (label > top)])
     if len(wrong):
-        raise DataError(f'{label_file}: label value {wrong[0]}, allowed: {allowed}: left out; is this the right '
-                        'archive?', 'label value')
+        raise DataError(f'{label_file}: label value {wrong[0]}, allowed: {allowed}: left out; check that this is the '
+                        'right archive',
+                        'label value')

@@ -1,6 +1,6 @@
-"""One's own folders, as annotation tools lay them out: all images below them, and which photo and maps belong together.
+"""Photos and maps of one's own folders, paired by name, as annotation tools lay them out.
 
-Names are compared in rounds, the strictest first; a round pairs what the ones before left over:
+Names are compared in rounds, strictest first; a round pairs what earlier rounds left over:
 
     as they are       city/0001.jpg        city/0001.png
     as letters        composed and decomposed accents are one name (Unicode NFC; macOS writes the latter)
@@ -17,7 +17,7 @@ from dataset.files import ENDINGS, letters, same_but_for_the_ending
 from dataset.prepare.archive import Member
 from runtime.errors import InputError, printable
 
-Row = namedtuple('Row', 'stem folder photo label instance')   # stem in the set; folder: without roles; Members or None
+Row = namedtuple('Row', 'stem folder photo label instance')   # stem in the set; folder without roles; Members or None
 
 MAP = (r'gt_?fine|gt_?coarse|label(?:_?train)?_?ids?|color_?ids|labels?|lbls?|label_images(?:_semantic)?|'
        r'masks?(?:_machine)?|gts?|ground_?truths?|seg(?:s|map|mask|mentations?)?|'
@@ -33,19 +33,19 @@ for kind, words in (('map', MAP), ('photo', PHOTO), ('any', f'{MAP}|{PHOTO}')):
     WHOLE[kind] = re.compile(f'(?:{words})(?:{SEPARATOR}(?:{words}))*', re.IGNORECASE)
 ANNOTATED = re.compile('(.+)annot', re.IGNORECASE)       # CVAT's CamVid: default/ and defaultannot/
 LOSSY = '.jpg', '.jpeg', '.jfif', '.webp'
-LONGEST = 180    # bytes of a name in the set: file systems allow 255, and files have other names while they are written
+LONGEST = 180    # bytes of a name in the set: file systems allow 255, and unfinished files have longer names
 
 
 def below(folder, option):
-    """Paths of the images in a folder and all its subfolders, with slashes, sorted; InputError if there are none.
+    """Paths of the images in a folder and its subfolders, with slashes, sorted; InputError if there are none.
 
-    Hidden files, and what macOS puts beside them in archives, are passed over; a linked folder is entered once.
+    Hidden files and macOS's __MACOSX folders are skipped; a linked folder is entered once.
     """
     found, seen = [], set()
 
-    def fails(error):
+    def refuse(error):
         raise InputError(f'{option} {error.filename or folder}: cannot list the folder: {error.strerror}') from None
-    for place, folders, files in os.walk(folder, followlinks=True, onerror=fails):
+    for place, folders, files in os.walk(folder, followlinks=True, onerror=refuse):
         if os.path.realpath(place) in seen:
             folders.clear()
             continue
@@ -61,10 +61,10 @@ def below(folder, option):
 
 
 def rows(folders, options):
-    """(list of Row, sorted by stem, lines that say what was guessed), of folders:
-    dict 'photo', 'label', perhaps 'instance'.
+    """(list of Row, sorted by stem, lines on what was guessed) of `folders`: dict of 'photo', 'label', perhaps
+    'instance'.
 
-    options: their flags. A Row lacks what has no partner. InputError where a name has two.
+    options: their flags. A Row without partner has None for it. InputError if a name has two partners.
     """
     files, guessed = _roles({part: [Member(folder, name) for name in below(folder, options[part])]
                              for part, folder in folders.items()}, folders, options)
@@ -82,10 +82,10 @@ def rows(folders, options):
     return _distinct(found), guessed
 
 
-# ---- Photo or map: where one folder holds both
+# ---- Photo or map, in a folder that holds both
 
 def _roles(files, folders, options):
-    """(files without what belongs to another role, lines that say what was guessed)."""
+    """(files without those of another role, lines on what was guessed)."""
     places = {part: {os.path.realpath(os.path.join(*member)): member for member in members}
               for part, members in files.items()}
     guessed = []
@@ -99,13 +99,13 @@ def _roles(files, folders, options):
                   for path in _lossless(paths)}
         if not maps | beside:
             raise InputError(f'{options["photo"]} and {options["label"]} {folders["label"]}: one folder for both, and '
-                             'no name tells label maps from photos (a_mask.png beside a.jpg, or a.png beside a.jpg): '
-                             'move the maps to a folder of their own')
+                             'no name distinguishes label maps from photos (a_mask.png beside a.jpg, or a.png beside '
+                             'a.jpg): move the maps to a folder of their own')
         if beside:
-            guessed.append(f'{len(beside)} files taken for label maps, since a JPEG of the same name lies beside each: '
-                           f'{_example(beside)}')
+            guessed.append(f'{len(beside)} files used as label maps, because each lies beside a JPEG of the same name: '
+                           f'{printable(os.path.basename(min(beside)))}')
         maps |= beside
-    else:   # a folder inside the other is the role's own
+    else:   # the inner folder belongs to its role
         maps = shared if _inside(folders['label'], folders['photo']) else set()
     files = {**files, 'photo': [member for path, member in places['photo'].items() if path not in maps],
              'label': [member for path, member in places['label'].items() if path not in shared - maps]}
@@ -131,14 +131,10 @@ def _lossless(paths):
     return [path for path in paths if not path.lower().endswith(LOSSY)]
 
 
-def _example(paths):
-    return printable(os.path.basename(min(paths)))
-
-
 # ---- Pairs
 
 def _without_roles(name):
-    """'Tile 1/masks/a_mask.png' -> 'Tile 1/a': words that say photo or map, and a second ending, are dropped."""
+    """'Tile 1/masks/a_mask.png' -> 'Tile 1/a': without words for photo or map, and without a second ending."""
     *folders, stem = os.path.splitext(letters(name))[0].split('/')
     while stem.lower().endswith(ENDINGS):
         stem = os.path.splitext(stem)[0]
@@ -156,13 +152,13 @@ def _stripped(pattern, name):
 ROUNDS = (
     ('as they are', lambda name: os.path.splitext(name)[0]),
     ('as letters: accents composed', lambda name: letters(os.path.splitext(name)[0])),
-    ('without the words that say photo or map', _without_roles),
+    ('without the words for photo or map', _without_roles),
     ('without regard to case', lambda name: _without_roles(name).casefold()),
     ('without their folders', lambda name: os.path.basename(_without_roles(name)).casefold()))
 
 
 def _refuse_lookalikes(members, option):
-    """InputError for two names of one folder that only their bytes tell apart."""
+    """InputError for two names of one folder that differ only in the composition of accents."""
     seen = {}
     for member in members:
         other = seen.setdefault(letters(os.path.splitext(member.name)[0]), member)
@@ -171,7 +167,7 @@ def _refuse_lookalikes(members, option):
 
 
 def _paired(photos, others, part, options):
-    """(dict: photo -> its partner among `others`, lines that say what was guessed); InputError where there are two."""
+    """(dict: photo -> partner among `others`, lines on what was guessed); InputError for two partners."""
     found, guessed = {}, []
     for number, (how, key) in enumerate(ROUNDS):
         sides = []
@@ -197,8 +193,7 @@ def _paired(photos, others, part, options):
 
 
 def _only(members, option, kind, number):
-    """The one member; of an image and its JPEG the map is the lossless one; None in the last round, which is a guess.
-    """
+    """The only member, or the only lossless one of several maps; else InputError, in the last round None."""
     if len(members) > 1 and kind != 'photo' and len(_lossless(member.name for member in members)) == 1:
         members = [member for member in members if _lossless([member.name])]
     if len(members) == 1:
@@ -208,7 +203,7 @@ def _only(members, option, kind, number):
     raise InputError(same_but_for_the_ending(f'{option} {members[0].archive}', members[0].name, members[1].name)
                      if number < 2 else
                      f'{option} {members[0].archive}: {members[0].name} and {members[1].name} both fit one '
-                     f'{"map" if kind == "photo" else "photo"} by their names: leave one kind in the folder')
+                     f'{"map" if kind == "photo" else "photo"} by name: leave one kind in the folder')
 
 
 # ---- Names in the set
@@ -218,9 +213,7 @@ def _folder(member):
 
 
 def _stem(member):
-    """The name in the set: the file's own, after the folders that it lies in;
-    a very long one is cut, and ends in a checksum.
-    """
+    """The name in the set: folders, then the file's name; a very long one is cut and ends in a checksum."""
     folder, name = _folder(member), letters(os.path.splitext(os.path.basename(member.name))[0])
     if WHOLE['any'].fullmatch(name) and folder:      # labelme's a_json/img.png
         folder, name = os.path.dirname(folder), os.path.basename(folder)
@@ -232,13 +225,7 @@ def _stem(member):
 
 
 def _distinct(found):
-    """The rows, sorted; where two have one name in the set, all such take that of their whole path."""
+    """The rows, sorted; rows that share a name in the set gain a checksum of their path."""
     often = Counter(row.stem for row in found)
-    result = []
-    for row in found:
-        if often[row.stem] > 1:
-            member = row.photo or row.label
-            number = f'{zlib.crc32(os.fsencode(member.name)):08x}'
-            row = row._replace(stem=f'{row.stem}_{number}')
-        result.append(row)
-    return sorted(result)
+    return sorted(row if often[row.stem] == 1 else row._replace(
+        stem=f'{row.stem}_{zlib.crc32(os.fsencode((row.photo or row.label).name)):08x}') for row in found)

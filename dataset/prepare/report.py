@@ -1,33 +1,33 @@
-"""What dataset.prepare says at its end, on the screen and in report.txt:
-first of all whether it left everything as it was.
-"""
+"""The end of dataset.prepare: checks the set, writes report.txt and sheet.jpg, prints the next commands."""
 import os
 from collections import defaultdict
 
+from dataset import classes, contents
+from dataset.check import check
+from dataset.files import find_samples
 from dataset.picture_file import Notes
+from dataset.prepare.contact_sheet import contact_sheet
 from runtime.errors import printable
 from runtime.writing import writing
 
-FILE = 'report.txt'
+FILE, SHEET = 'report.txt', 'sheet.jpg'
 SHOWN = 5    # lines of a kind on the screen; report.txt has all
 NAMED = 3    # samples that a line names
 
 
 class Report:
-    """Lines under headings. `altered`: those for what was changed, guessed or left out, which the first line counts."""
+    """Lines under headings. `altered`: those on what was changed, guessed or left out, counted in the first line."""
 
     def __init__(self, outcome, guessed=(), unsafe=()):
-        """outcome: dataset.prepare.samples.Outcome; unsafe: names of members of archives that were left aside."""
-        self.outcome, records = outcome, outcome.records
-        self.unsafe = list(unsafe)
-        good = [record for record in records if 'left_out' not in record]
+        """outcome: dataset.prepare.samples.Outcome; guessed: lines; unsafe: names of members of archives that were not
+        read.
+        """
+        self.outcome, self.unsafe = outcome, list(unsafe)
         self.altered = {
-            'left out': [f'{record["split"]} {record["stem"]}: {record["left_out"]}'
-                         for record in records if 'left_out' in record]
-            + [f'not taken from the archive, its name or kind is not safe: {name!r}' for name in self.unsafe],
-            'changed': _noted(good, 'notes'), 'suspicious': _noted(good, 'flaws'), 'guessed': list(guessed)}
-        self.grey = [f'{record["split"]} {record["stem"]}' for record in good if record['grey']]
-        self.since = _since(outcome)
+            'left out': [f'{record["split"]} {record["stem"]}: {record["left_out"]}' for record in outcome.left_out]
+            + [f'not read from the archive, its name or kind is unsafe: {name!r}' for name in self.unsafe],
+            'changed': _noted(outcome.made, 'notes'), 'suspicious': _noted(outcome.made, 'flaws'), 'guessed': list(guessed)}
+        self.grey = [f'{record["split"]} {record["stem"]}' for record in outcome.made if record['grey']]
 
     @property
     def first_line(self):
@@ -35,8 +35,14 @@ class Report:
         return f'report: {", ".join(counts)}' if counts else 'report: nothing was changed, guessed or left out'
 
     def shown(self):
-        """Lines for the screen: SHOWN of each kind, and what differs from the last time."""
-        return self._lines({**self.altered, 'since the last time': self.since, 'grey photo, kept': self.grey}, SHOWN)
+        """Lines for the screen: up to SHOWN of each kind, and the differences from last time."""
+        return self._lines({**self.altered, 'since the last time': _since(self.outcome),
+                            'grey photo, kept': self.grey}, SHOWN)
+
+    def write(self, root):
+        """Write report.txt, which does not depend on earlier commands."""
+        with writing(os.path.join(root, FILE)) as unfinished, open(unfinished, 'w', encoding='utf-8') as file:
+            file.writelines(f'{line}\n' for line in self._lines({**self.altered, 'grey photo, kept': self.grey}))
 
     def _lines(self, kinds, most=None):
         yield self.first_line
@@ -46,16 +52,11 @@ class Report:
             if most and len(lines) > most:
                 yield f'  {kind}: ... and {len(lines) - most} more'
 
-    def write(self, root):
-        """Write report.txt, which does not depend on what was there before."""
-        with writing(os.path.join(root, FILE)) as unfinished, open(unfinished, 'w', encoding='utf-8') as file:
-            file.writelines(f'{line}\n' for line in self._lines({**self.altered, 'grey photo, kept': self.grey}))
 
-
-def _noted(good, kind):
-    """Lines: what was noted of how many files, and the first samples of each."""
+def _noted(records, kind):
+    """Lines: each note, its number of files, and the first samples."""
     notes, stems = Notes(), defaultdict(list)
-    for record in good:
+    for record in records:
         notes.add(record.get(kind, ()))
         for what, note, _ in record.get(kind, ()):
             stems[what, note].append(record['stem'])
@@ -63,16 +64,39 @@ def _noted(good, kind):
 
 
 def _since(outcome):
-    """Lines: what was made anew, and why that may be."""
+    """Lines: what differs from last time, and why."""
     if not outcome.before:
         return []
-    kinds = (('made anew, since a source or a setting is another', outcome.anew), ('new', outcome.new),
-             ('removed, since its source is gone or it changed sides', outcome.gone))
-    lines = [f'settings changed: {", ".join(outcome.changed)}'] * bool(outcome.changed)
+    kinds = (('remade, because a source or a setting changed', outcome.remade), ('new', outcome.new),
+             ('removed, because the source is gone or the sample changed sides', outcome.removed))
+    lines = [f'settings changed: {", ".join(outcome.changed)}'] if outcome.changed else []
     lines += [f'{len(records)} {kind}: {_named([record["stem"] for record in records])}'
               for kind, records in kinds if records]
-    return lines or ['all samples are as they were']
+    return lines or ['no sample changed']
 
 
 def _named(stems):
     return ', '.join(stems[:NAMED]) + (', ...' if len(stems) > NAMED else '')
+
+
+def finish(opt, shown, report, commands):
+    """Check the set, draw its sheet in the colours of `shown` classes, print report and commands; -> whether there are
+    problems.
+    """
+    root, outcome = opt.dataroot, report.outcome
+    report.write(root)
+    print(f'{root}: {len(outcome.made)} samples; {len(outcome.left_out)} left out, {len(report.grey)} grey photos, '
+          f'{len(report.unsafe)} unsafe members of archives: {os.path.join(root, FILE)}')
+    wrong = check(opt)
+    contents.keep(root)
+    notes = {(record['split'], record['stem']): [note for kind in ('notes',
+                                                                   'flaws') for _, note, _ in record.get(kind, ())]
+             for record in outcome.records}
+    samples = [(sample, notes.get((split, sample.stem), ())) for split in ('train', 'val')
+               if os.path.isdir(os.path.join(root, f'{split}_label')) for sample in find_samples(opt, split)]
+    sheet = contact_sheet(samples, classes.colours(classes.read(root), shown), report.first_line)
+    path = os.path.join(root, SHEET)
+    with writing(path) as unfinished:
+        sheet.save(unfinished, quality=95)
+    print('\n'.join([*report.shown(), f'look at: {path}', *commands]))
+    return wrong

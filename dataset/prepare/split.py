@@ -1,8 +1,6 @@
-"""Which samples are set aside for validation:
-whole photographs where they were cut into tiles, whole folders where there are some.
+"""Choice of validation samples: whole folders, or all tiles of a photograph, rather than single samples.
 
-Neighbouring tiles share streets and shadows: a network that has seen one knows half of the other, and scores too well
-on it.
+Neighbouring tiles share streets and shadows: a network trained on one scores too well on the other.
 """
 import hashlib
 import re
@@ -11,16 +9,13 @@ from collections import Counter, defaultdict
 AXIS = r'(?:r|row|c|col|x|y)?[_\-]?'
 TILE = re.compile(rf'(?P<of>.+?)[_\-. ]+{AXIS}(?P<row>\d{{1,5}})[_\-. x]+{AXIS}(?P<column>\d{{1,5}})', re.IGNORECASE)
 GROUPS = 'auto', 'none'
-# how many times more or fewer samples than wanted whole groups may make; beyond that samples are drawn one by one
-NEAR = 2
+NEAR = 2    # factor by which whole groups may miss the number wanted; beyond it, samples are drawn one by one
 
 
 def set_aside(stems, folders, fraction, seed, group='auto'):
-    """(set of the stems for validation, a sentence that says how they were chosen) of samples named `stems` in
-    `folders`.
+    """(set of the stems for validation, a sentence on their choice) of samples `stems` in `folders`.
 
-    `fraction` of them, at least one of several, drawn by `seed` and by their names alone: a new sample moves few of the
-    others.
+    `fraction` of them, at least one of several, are drawn by `seed` and their names: a new sample moves few others.
     """
     wanted = max(1, round(len(stems) * fraction)) if fraction and len(stems) > 1 else 0
     if not wanted:
@@ -34,16 +29,11 @@ def set_aside(stems, folders, fraction, seed, group='auto'):
         found = {stem for name in chosen for stem in members[name]}
         if wanted / NEAR <= len(found) <= wanted * NEAR and len(chosen) < len(members):
             return found, (f'validation: {len(found)} of {len(stems)} samples, all of {len(chosen)} of {len(members)} '
-                           f'{kind} ({", ".join(chosen[:3])}{", ..." if len(chosen) > 3 else ""}), so that no '
-                           'neighbour of a validation sample is trained on (--group none draws them one by one)')
-        return _one_by_one(stems, wanted, seed), (
-            f'validation: {wanted} of {len(stems)} samples, drawn one by one, since no choice of whole {kind} comes '
-            'near that: neighbours of validation samples may be trained on')
-    return _one_by_one(stems, wanted, seed), f'validation: {wanted} of {len(stems)} samples, drawn one by one'
-
-
-def _one_by_one(stems, wanted, seed):
-    return set(sorted(stems, key=lambda stem: _draw(seed, stem))[:wanted])
+                           f'{kind} ({", ".join(chosen[:3])}{", ..." if len(chosen) > 3 else ""}), so that training '
+                           'uses no neighbour of a validation sample (--group none draws them one by one)')
+    why = f', since no choice of whole {kind} comes near that: training may use neighbours of validation samples' if of else ''
+    return (set(sorted(stems, key=lambda stem: _draw(seed, stem))[:wanted]),
+            f'validation: {wanted} of {len(stems)} samples, drawn one by one{why}')
 
 
 def _draw(seed, name):
@@ -63,22 +53,18 @@ def _groups(stems, folders):
     of = {stem: tiles[stem]['of'] if stem in tiles and tiles[stem]['of'] in grids else stem for stem in stems}
     sizes = Counter(of.values())
     if sum(count for name, count in sizes.items() if name in grids) * 2 < len(stems):
-        return None, ''     # most samples are no tiles
+        return None, ''     # most samples are not tiles
     return of, 'photographs that were cut into tiles NAME_row_column'
 
 
 def _is_grid(places):
-    """Whether (row, column) pairs are tiles of one photograph: most places of a grid;
-    numbers of dates and times are not.
-    """
+    """Whether (row, column) pairs fill most of a grid, as tiles of a photograph do; dates and times do not."""
     rows, columns = ({place[side] for place in places} for side in (0, 1))
     return len(places) > 1 and 2 * len(places) >= len(rows) * len(columns)
 
 
 def _whole_groups(sizes, wanted, seed):
-    """Sorted names of the groups that make about `wanted` samples:
-    in the order drawn, each that does not lead beyond it.
-    """
+    """Sorted names of groups with about `wanted` samples: in the order drawn, each that does not exceed it."""
     order, chosen, count = sorted(sizes, key=lambda name: _draw(seed, name)), [], 0
     for name in order:
         if count + sizes[name] <= wanted:

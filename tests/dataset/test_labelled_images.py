@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dataset.contents import fingerprint
+from dataset.files import find_samples, load_instance, load_label
 from dataset.labelled_images import (
     LabelledImages,
     ValidationImages,
@@ -20,16 +21,13 @@ from dataset.labelled_images import (
     batches,
     draw_geometry,
     epoch_order,
-    find_samples,
     global_batch,
-    load_instance,
-    load_label,
-    load_photo,
     prediction_inputs,
     resized_size,
     transformed,
 )
 from dataset.loader import Loader
+from dataset.photo import load_photo
 from model.init import OPT
 from runtime.errors import InputError
 from tests.forked import REPOSITORY

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset.files import DataError
+from dataset.picture_file import DataError
 from dataset.prepare import samples
 from dataset.prepare.archive import Member, read
 from dataset.scenes.scene import scene

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings, strategies
 from PIL import Image
 
 from dataset.demo import edges
-from dataset.files import DataError, load_instance
+from dataset.files import load_instance
+from dataset.picture_file import DataError
 from dataset.prepare import coco_annotations, coco_masks
 from dataset.prepare.archive import Member
 from dataset.prepare.coco import instances, official_instances

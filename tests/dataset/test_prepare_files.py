@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 from dataset import classes
-from dataset.files import load_ids, load_instance, load_photo
+from dataset.files import load_ids, load_instance
 from dataset.labelled_images import LabelledImages, ValidationImages
 from dataset.palette import palette, read_names, read_table
+from dataset.photo import load_photo
 from model.weights import folder_of
 from tests.dataset.test_labelled_images import small, write_set
 from tests.runner import message, says

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from dataset import classes
+from dataset.components import components
 from dataset.demo import edges
 from dataset.files import load_instance
-from dataset.prepare.own import components
 from tests.archives import SKY, names_in, noise, picture
 from tests.runner import says
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from dataset.prepare.samples import RECORD
+from dataset.prepare.record import RECORD
 from model.init import OPT
 from model.presets import PRESETS
 from result.protocols import DATASETS, PREPARED, dataset_of

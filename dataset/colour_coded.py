@@ -1,0 +1,73 @@
+"""Ids of a colour-coded label map: exact colours, colours altered by JPEG, and blends along borders."""
+import numpy as np
+
+NEAR = 24       # distance of two colours: JPEG of fair quality changes no area by more
+BORDER = 4      # pixels from each side of a border that JPEG blurs; smoothing blurs half as many
+STRAY, STRAY_ROUNDS = 0.001, 16     # share of unknown pixels that are filled beyond BORDER, and how deep
+FREQUENT = 4    # pixels of one colour, not a blend, that show a class missing in the table
+
+
+def of_colours(pixels, ids, near=0, lossy=False):
+    """(int32 (H, W) ids of uint8 RGB (H, W, 3), number of inexact pixels, [(pixels, unknown colour)], most first).
+
+    ids: dict: colour -> id. The returned ids are None if a colour is unknown. With `near`, a colour within that
+    distance of a known one, and twice as far from any other id, counts as it; a blend of two classes on their border,
+    smoothed or lossy, takes the id beside it. A wider unknown area is unknown, and so is a frequent colour in a
+    lossless file that is no blend.
+    """
+    packed = np.asarray(pixels, np.int64) @ (1 << 16, 1 << 8, 1)
+    codes, inverse, counts = np.unique(packed, return_inverse=True, return_counts=True)
+    found = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], 1)
+    known = np.array([ids.get(tuple(colour), -1) for colour in found.tolist()], np.int32)
+    exact = known >= 0
+    if near and not exact.all():
+        known[~exact] = _nearest(found[~exact], ids, near)
+    inverse = inverse.reshape(packed.shape)
+    label = known[inverse]
+    if near and (known < 0).any() and (known >= 0).any():
+        lossy = lossy or counts[exact].sum() < packed.size / 2      # stored lossless, but lossy once
+        foreign = (known < 0) & (counts >= FREQUENT) & (not lossy)
+        foreign[foreign] = ~_blends(found[foreign], found[exact], near)
+        if not foreign.any():
+            label = _filled(label, BORDER if lossy else BORDER // 2)
+            label = _filled(label, STRAY_ROUNDS) if lossy and (label < 0).mean() <= STRAY else label
+    left = np.bincount(inverse[label < 0], minlength=len(codes))
+    unknown = [(int(count), tuple(colour)) for count, colour in zip(left, found.tolist()) if count]
+    unknown.sort(reverse=True)
+    return None if unknown else label, int(counts[~exact].sum()), unknown
+
+
+def _nearest(colours, ids, near):
+    """int32 (N,): the id of each colour (N, 3) near one in `ids`, else -1."""
+    table, of_entry = np.array(list(ids)), np.array(list(ids.values()), np.int32)
+    result = np.full(len(colours), -1, np.int32)
+    for begin in range(0, len(colours), 4096):   # a lossy map has many colours
+        distance = np.sqrt(((colours[begin:begin + 4096, None] - table) ** 2).sum(-1))
+        first, lowest = distance.argmin(1), distance.min(1)
+        others = np.where(of_entry == of_entry[first][:, None], np.inf, distance).min(1)
+        good = (lowest <= near) & (2 * lowest <= others)
+        result[begin:begin + 4096][good] = of_entry[first][good]
+    return result
+
+
+def _blends(colours, ends, near):
+    """bool (N,): whether each colour (N, 3) lies within `near` of a line between two of `ends` (K, 3)."""
+    result = np.zeros(len(colours), bool)
+    for one in range(len(ends)):
+        for other in range(one):
+            way = ends[other] - ends[one]
+            share = np.clip((colours - ends[one]) @ way / (way @ way), 0, 1)
+            result |= ((colours - ends[one] - share[:, None] * way) ** 2).sum(1) <= near ** 2
+    return result
+
+
+def _filled(label, rounds):
+    """label (H, W) whose negative pixels, `rounds` pixels deep, take the id of a neighbour."""
+    label = label.copy()
+    for _ in range(rounds):
+        before = label.copy()
+        for to, source in (((slice(1, None),), (slice(None, -1),)), ((slice(None, -1),), (slice(1, None),)),
+                           ((slice(None), slice(1, None)), (slice(None), slice(None, -1))),
+                           ((slice(None), slice(None, -1)), (slice(None), slice(1, None)))):
+            label[to] = np.where(label[to] < 0, before[source], label[to])
+    return label
