@@ -41,8 +41,8 @@ NO_CLASS = 'unlabelled', 'unlabeled'    # as the last name: that of pixels witho
 REMEDY = 'correct or remove it; without it classes are numbers'
 SCHEMA = json_file.record(
     dict(names=listing(text(100, 1)), colours=listing(listing(whole(0, 255), 3, 3))),
-    dict(things=listing(whole()), label_nc=whole(1, 65536), unlabelled=flag(), instances=flag(), highest=whole(0, 65535),
-         width=listing(whole(1), 2, 2), height=listing(whole(1), 2, 2)),
+    dict(things=listing(whole()), label_nc=whole(1, 65536), highest=whole(0, 65535), unlabelled=flag(),
+         instances=flag(), width=listing(whole(1), 2, 2), height=listing(whole(1), 2, 2)),
     others=json_file.anything)
 
 

@@ -1,7 +1,7 @@
 """Batches of a data set, read ahead by worker processes.
 
-Paddle's DataLoader never hands on an error in a sample: without workers it waits for ever, with workers it raises a
-SystemError that names neither file nor reason (seen with 2.6.2 and 3.3.1). Here the error itself arrives.
+Paddle's DataLoader loses an error in a sample: without workers it hangs, with workers it raises a SystemError that
+names neither file nor reason (seen with 2.6.2 and 3.3.1). Here the error itself is raised.
 """
 import contextlib
 import functools
@@ -11,15 +11,15 @@ import numpy as np
 from dataset.picture_file import DataError
 from dataset.workers import WorkerKilled, Workers
 
-AHEAD = 2   # batches that each process makes before the first is taken: one to be taken and one to come
+AHEAD = 2   # batches in each process: one ready, one in progress
 
 
 class Loader:
-    """with Loader(data, workers) as load: for batch in load(keys): ...; workers 0 reads in this process, when asked.
+    """with Loader(data, workers) as load: for batch in load(keys): ...
 
-    `keys` holds a list of keys of `data` for each batch; a batch is a dict of arrays, those of data[key] stacked, in
-    the order of `keys`, or what `finish` makes of it, in the process that read it. Raises what data[key] raises. The
-    processes live as long as the loader, across epochs.
+    keys: a list of keys of `data` for each batch. A batch is a dict of the stacked arrays of data[key], or the result
+    of `finish` on it, computed in the process that read it. workers 0 reads in this process, on demand. Raises the
+    errors of data[key]. The processes live as long as the loader, across epochs.
     """
 
     def __init__(self, data, workers=0, finish=None):
@@ -36,7 +36,7 @@ class Loader:
         try:
             yield from self.workers(keys) if self.workers else map(self.read, keys)
         except WorkerKilled:
-            raise DataError('a process that loads data was killed, perhaps for want of memory: set a smaller '
+            raise DataError('a process that loads data was killed, perhaps for lack of memory: set a smaller '
                             f'--nThreads (now {len(self.workers.processes)})', 'killed process') from None
 
 

@@ -16,9 +16,9 @@ from itertools import accumulate, cycle, islice
 from multiprocessing import reduction
 from multiprocessing.pool import ExceptionWithTraceback
 
-AHEAD = 4  # items handed to each process before its first result is read
-LARGE = 1 << 16     # bytes of arrays from which on a result goes through shared memory
-ALIGNED = 64    # bytes, of an array's place there
+AHEAD = 4           # items sent to each process before its first result is read
+LARGE = 1 << 16     # bytes of arrays in a result that goes through shared memory
+ALIGNED = 64        # bytes: alignment of an array there
 
 
 class WorkerKilled(Exception):
@@ -28,15 +28,14 @@ class WorkerKilled(Exception):
 class Workers:
     """with Workers(count, function) as workers: for result in workers(items): ...
 
-    function(item) for each item, in the order of `items`; raises what it raises, and WorkerKilled. Either items or
-    results must be small (some KB), or both sides might wait for the other to read. One iteration at a time; it may be
-    left early. ahead: items handed to each process before its first result is read. Large arrays in a result are not
-    copied.
+    Yields function(item) in the order of `items`; raises its errors, and WorkerKilled. Items or results must be small
+    (some KB), or both sides may wait for the other to read. One iteration at a time, which may be abandoned. ahead:
+    items sent to each process before its first result is read. Large arrays in a result are not copied.
     """
 
     def __init__(self, count, function, ahead=AHEAD):
         self.ahead = ahead
-        # Forked processes start at once and share what function holds; they compute nothing with Paddle.
+        # Forked processes start at once and share the function's data; they compute nothing with Paddle.
         method = 'fork' if sys.platform == 'linux' else None
         context, self.processes, self.pipes, self.asked = multiprocessing.get_context(method), [], [], 0
         for _ in range(count):
@@ -75,7 +74,7 @@ class Workers:
 
     def _answer(self, pipe, asked):
         number = 0
-        while number != asked:  # what is left of an iteration that was given up comes first
+        while number != asked:  # results of an abandoned iteration come first
             try:
                 number, result, error = _received(pipe)
             except (EOFError, OSError):
@@ -98,7 +97,7 @@ def _serve(pipe, function, parent):
         _send(pipe, answer)
 
 
-# ---- Results with arrays: through shared memory, for a pipe takes 5 ms a megabyte of the training process
+# ---- Arrays in results: through memory that both processes see; a pipe costs the parent 5 ms per megabyte
 
 def _send(pipe, answer):
     buffers = []
@@ -116,10 +115,9 @@ def _send(pipe, answer):
 
 
 def _shared(arrays):
-    """File descriptor of memory that holds the arrays; None where they are small, or the system has no such memory to
-    spare.
+    """File descriptor of memory that holds the arrays; None if they are small or the system cannot provide it.
 
-    It has no name, so that nothing is left of it however the processes end, and /dev/shm does not limit it.
+    It has no name: it vanishes with the processes, and the size of /dev/shm does not limit it.
     """
     places = _places([array.nbytes for array in arrays])
     if places[-1] < LARGE or not hasattr(os, 'memfd_create'):
@@ -128,7 +126,7 @@ def _shared(arrays):
     try:
         memory = os.memfd_create('batch')
         # here, where it can be refused: a write beyond what there is would be a SIGBUS
-        os.posix_fallocate(memory, 0, places[-1])
+        os.posix_fallocate(memory, 0, places[-1])   # fails here rather than with SIGBUS while writing
         with mmap.mmap(memory, places[-1]) as room:
             for place, array in zip(places, arrays):
                 room[place:place + array.nbytes] = array
@@ -140,7 +138,7 @@ def _shared(arrays):
 
 
 def _places(sizes):
-    """Where arrays of so many bytes lie, and at the end how much they take."""
+    """Offsets of arrays of these sizes in bytes, then the total."""
     return [0, *accumulate(-(-size // ALIGNED) * ALIGNED for size in sizes)]
 
 
@@ -157,7 +155,7 @@ def _received(pipe):
 
 
 def _end_with(parent):
-    """A parent killed with SIGKILL tells nobody: its workers look for it themselves."""
+    """End this process with its parent, which may be killed by SIGKILL."""
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)

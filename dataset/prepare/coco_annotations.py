@@ -1,4 +1,4 @@
-"""The objects of COCO's annotation files, read as a stream: instances_train2017.json alone has 448 million bytes."""
+"""The objects in COCO's annotation files, read as a stream: instances_train2017.json has 448 million bytes."""
 import codecs
 import json
 import os
@@ -7,16 +7,15 @@ import re
 from dataset.prepare.archive import reading
 from runtime.errors import InputError
 
-LARGEST = 1 << 32       # bytes of a file
-LARGEST_VALUE = 1 << 24     # characters of a single annotation or image in it
-AT_ONCE = 1 << 20       # bytes read together
+LARGEST = 1 << 32           # bytes of a file
+LARGEST_VALUE = 1 << 24     # characters of one annotation or image in it
+AT_ONCE = 1 << 20           # bytes read together
 DELIMITERS = tuple(' \t\n\r,:]}')
 SPACE = re.compile(r'[ \t\n\r]*')
 
 
 def annotations_by_stem(member):
-    """dict: stem of the photo -> list of its annotations as JSON text (bytes), in the order of the file, each fit for
-    `parsed`.
+    """dict: stem of the photo -> list of its annotations in the order of the file, as JSON (bytes) for `parsed`.
 
     As Python's lists of numbers they would take six times the memory.
     """
@@ -47,7 +46,7 @@ def _entry(annotation):
 
 
 class _Stream:
-    """A JSON object read from a binary stream, of which only a piece is in memory."""
+    """A JSON object read from a binary stream, piece by piece."""
 
     def __init__(self, stream):
         self.stream, self.decode = stream, codecs.getincrementaldecoder('utf-8-sig')().decode
@@ -55,9 +54,7 @@ class _Stream:
         self.decoder = json.JSONDecoder()
 
     def values(self):
-        """Yield (key, value, its text) of every element of the arrays `images` and `annotations`; what else there is is
-        passed over.
-        """
+        """Yield (key, value, its text) of every element of the arrays `images` and `annotations`; skips the rest."""
         keys = set()
         self._expect('{')
         while True:
@@ -89,14 +86,14 @@ class _Stream:
         return character
 
     def _next(self):
-        """The next character that is no space, not yet taken; '' at the end."""
+        """The next unread character that is no space, or '' at the end."""
         while True:
             self.place = SPACE.match(self.text, self.place).end()
             if self.place < len(self.text) or not self._more():
                 return self.text[self.place:self.place + 1]
 
     def _value(self):
-        """(value, its text); more is read until it is whole and a delimiter follows: a number might go on."""
+        """(value, its text); reads on until the value is whole and a delimiter follows, since a number might go on."""
         self._next()
         while True:
             error = None
@@ -113,7 +110,7 @@ class _Stream:
                 raise error
 
     def _more(self):
-        """Read on, as much again as is left of the text at least; False at the end."""
+        """Read at least as much text as is left; False at the end."""
         if self.ended:
             return False
         content = self.stream.read(max(AT_ONCE, len(self.text) - self.place))

@@ -1,5 +1,4 @@
-"""Regions of the COCO annotations as masks: polygons as the COCO API fills them, run lengths, and the official script's
-polygons.
+"""Masks of COCO regions: polygons as the COCO API or the official script fills them, and run lengths.
 
 The rules are those of cocodataset/cocoapi, common/maskApi.c (rleFrPoly, rleFrString, rleDecode, rleMerge).
 """
@@ -7,13 +6,12 @@ import numpy as np
 
 from dataset.picture_file import DataError
 
-UPSAMPLING = 5  # the COCO API walks along a polygon's border in fifths of a pixel
-AT_ONCE = 1 << 18   # crossings of borders and columns that are computed together
+UPSAMPLING = 5      # the COCO API walks along a polygon's border in fifths of a pixel
+AT_ONCE = 1 << 18   # crossings of borders and columns computed together
 
 
 def region(segmentation, height, width):
-    """bool (height, width) of an annotation's `segmentation`: list of polygons (their union) or run lengths; DataError.
-    """
+    """bool (height, width) of a `segmentation`: list of polygons (their union) or run lengths; DataError."""
     mask = np.zeros((height, width), bool)
     for box, inside in parts(segmentation, height, width):
         mask[box] |= inside
@@ -21,9 +19,7 @@ def region(segmentation, height, width):
 
 
 def parts(segmentation, height, width):
-    """Yield (box, bool mask of that box) for each part of a `segmentation`; box: what cuts it out of the picture.
-    DataError.
-    """
+    """Yield (box, bool mask of that box) for each part of a `segmentation`; box: slices of the picture. DataError."""
     if isinstance(segmentation, dict):
         yield (slice(height), slice(width)), run_lengths(segmentation, height, width)
     else:
@@ -46,13 +42,13 @@ def polygons(segmentation):
 
 
 def polygon(corners, height, width):
-    """(box, bool mask of that box): the pixels that the COCO API gives to one polygon, corners (N, 2) in pixels.
+    """(box, bool mask of that box): the pixels that the COCO API fills for one polygon, corners (N, 2) in pixels.
 
-    The border is walked in fifths of a pixel, a step along the longer side of each edge. Wherever it passes the middle
-    of a column, everything below in that column changes sides: so overlapping parts of one polygon cancel. Only what
-    the picture sees of the walk is computed: corners may lie anywhere.
+    The API walks along the border in fifths of a pixel, a step along the longer side of each edge. Where the walk
+    crosses the middle of a column, all pixels below change sides: overlapping parts of a polygon cancel. Only the part
+    of the walk inside the picture is computed: corners may lie anywhere.
     """
-    # + 0.5 and a cut towards zero is the API's rounding, below zero too.
+    # + 0.5 and truncation is the API's rounding, below zero too.
     start = (UPSAMPLING * corners + 0.5).astype(np.int64)
     end = np.roll(start, -1, 0)
     (left, top), (right, bottom) = start.min(0), start.max(0)
@@ -85,9 +81,7 @@ def _row(y):
 
 
 def _spread(counts):
-    """Yield (edges, edge, offset) with offset 0 .. counts[edge] - 1 for every edge; edges: slice of those of this
-    yield.
-    """
+    """Yield (edges, edge, offset), offset 0 .. counts[edge] - 1 for every edge in the slice edges."""
     first, total = 0, np.append(0, np.cumsum(counts))
     while first < len(counts):
         last = max(first + 1, int(np.searchsorted(total, total[first] + AT_ONCE, 'right')) - 1)
@@ -98,7 +92,7 @@ def _spread(counts):
 
 
 def _height_of_crossing(start, end, edge, x):
-    """y of the walk's step between x and x + 1, the upper end, for the edges of these numbers; start, end (E, 2)."""
+    """y of the upper end of the walk's step between x and x + 1, for edges of these numbers; start, end (E, 2)."""
     along = (np.abs(end - start)[:, 1] > np.abs(end - start)[:, 0]).astype(int)   # 0: a step for each x, 1: for each y
     turned = np.take_along_axis(start, along[:, None], 1) > np.take_along_axis(end, along[:, None], 1)
     first, last = np.where(turned, end, start), np.where(turned, start, end)
@@ -118,10 +112,9 @@ def _height_of_crossing(start, end, edge, x):
 
 
 def run_lengths(segmentation, height, width):
-    """bool (height, width) of {'size': [height, width], 'counts': list or compressed string}; DataError if it does not
-    fit.
+    """bool (height, width) of {'size': [height, width], 'counts': list or compressed string}; DataError.
 
-    Runs go down the columns and begin with pixels outside.
+    Runs go down the columns; the first is outside.
     """
     try:
         size, counts = list(segmentation['size']), segmentation['counts']
@@ -136,10 +129,10 @@ def run_lengths(segmentation, height, width):
 
 
 def decompressed(text):
-    """list of the run lengths in a compressed string; ValueError if it is cut off.
+    """list of the run lengths in a compressed string; ValueError if it is truncated.
 
-    Each number is written in 5-bit pieces, lowest first, as characters from '0' on, with 32 added where more follow and
-    the sign in the last one's bit 16; from the fourth on it is the difference to the number two before.
+    A number is written in 5-bit pieces, lowest first, as characters from '0' on; bit 32 means that more follow, bit 16
+    of the last is the sign. From the fourth on, a number is the difference to the number two before.
     """
     counts, value, shift = [], 0, 0
     for character in text.encode() if isinstance(text, str) else text:
@@ -154,18 +147,16 @@ def decompressed(text):
             counts.append(value + (counts[-2] if len(counts) > 2 else 0))
             value, shift = 0, 0
     if shift:
-        raise ValueError('cut off')
+        raise ValueError('truncated')
     return counts
 
 
 def official_polygon(corners, height, width):
-    """(box, bool mask of that box): the pixels that NVlabs/SPADE's coco_generate_instance_map.py paints for one
-    polygon.
+    """(box, bool mask of that box): the pixels that NVlabs/SPADE's coco_generate_instance_map.py fills for one polygon.
 
-    It takes 1 off all coordinates and fills with skimage.draw.polygon of that time: pixel centres inside by the
-    even-odd rule, a border on the right or below left out (versions since draw it). That function draws no negative
-    coordinates, so that nothing wraps to the opposite border: the maps released with the official code have no object
-    in their last row or column.
+    It subtracts 1 from all coordinates and fills with skimage.draw.polygon of its time: pixel centres inside by the
+    even-odd rule, without a border on the right or below (later versions draw it). That function draws no negative
+    coordinates: the released maps have no object in their last row or column.
     """
     x, y = (corners - 1).T
     x_before, y_before = np.roll(x, 1), np.roll(y, 1)

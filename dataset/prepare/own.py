@@ -53,8 +53,8 @@ def folder(arguments):
     if sources.divided:
         print(printable(sources.divided))
     widths, heights = zip(*(record['size'] for record in records))
-    classes.write(output, {**_content(output, table, names, label_nc, of_palette), 'label_nc': label_nc, 'highest': highest,
-                           'unlabelled': any(record['unlabelled'] for record in records),
+    classes.write(output, {**_content(output, table, names, label_nc, of_palette), 'label_nc': label_nc,
+                           'highest': highest, 'unlabelled': any(record['unlabelled'] for record in records),
                            'instances': arguments.instances != 'none',
                            'width': [min(widths), max(widths)], 'height': [min(heights), max(heights)]})
     opt = OPT(dataroot=output, **classes.settings_of(output))

@@ -26,7 +26,8 @@ class Report:
         self.altered = {
             'left out': [f'{record["split"]} {record["stem"]}: {record["left_out"]}' for record in outcome.left_out]
             + [f'not read from the archive, its name or kind is unsafe: {name!r}' for name in self.unsafe],
-            'changed': _noted(outcome.made, 'notes'), 'suspicious': _noted(outcome.made, 'flaws'), 'guessed': list(guessed)}
+            'changed': _noted(outcome.made, 'notes'), 'suspicious': _noted(outcome.made, 'flaws'),
+            'guessed': list(guessed)}
         self.grey = [f'{record["split"]} {record["stem"]}' for record in outcome.made if record['grey']]
 
     @property

@@ -86,7 +86,8 @@ def prepare(root, settings, jobs, make):
     except OSError as error:
         raise InputError(f'{root}: cannot be written ({error.strerror or error}): {RESUMES}') from None
     old = {name: record.get('files') for name, record in before.items()}
-    outcome = Outcome(records, [], [], [record for record in removed if 'left_out' not in record], changed, bool(before))
+    removed = [record for record in removed if 'left_out' not in record]
+    outcome = Outcome(records, [], [], removed, changed, bool(before))
     for record in outcome.made:
         if key(record) not in old:
             outcome.new.append(record)

@@ -31,9 +31,9 @@ def set_aside(stems, folders, fraction, seed, group='auto'):
             return found, (f'validation: {len(found)} of {len(stems)} samples, all of {len(chosen)} of {len(members)} '
                            f'{kind} ({", ".join(chosen[:3])}{", ..." if len(chosen) > 3 else ""}), so that training '
                            'uses no neighbour of a validation sample (--group none draws them one by one)')
-    why = f', since no choice of whole {kind} comes near that: training may use neighbours of validation samples' if of else ''
-    return (set(sorted(stems, key=lambda stem: _draw(seed, stem))[:wanted]),
-            f'validation: {wanted} of {len(stems)} samples, drawn one by one{why}')
+    drawn = set(sorted(stems, key=lambda stem: _draw(seed, stem))[:wanted])
+    why = f', since whole {kind} do not fit it: training may use neighbours of validation samples' if of else ''
+    return drawn, f'validation: {wanted} of {len(stems)} samples, drawn one by one{why}'
 
 
 def _draw(seed, name):

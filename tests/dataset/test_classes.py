@@ -64,9 +64,9 @@ def test_a_kill_leaves_the_old_names_or_the_new(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('content, said', [
     ('{', 'cannot be read'), ('[]', 'expected'), ('{"names": ["a"], "colours": []}', '1 names and 0 colours'),
-    ('{"names": [""], "colours": [[0, 0, 0]]}', 'names must be'),
-    ('{"names": ["a"], "colours": [[0, 0, 256]]}', 'colours must be'),
-    ('{"names": ["a"], "colours": [[0, 0, 0]], "things": [1]}', 'things must be ids, 0 .. 0')])
+    ('{"names": [""], "colours": [[0, 0, 0]]}', 'names[0]: found ""'),
+    ('{"names": ["a"], "colours": [[0, 0, 256]]}', 'colours[0][2]: found 256'),
+    ('{"names": ["a"], "colours": [[0, 0, 0]], "things": [1]}', 'things: found 1, expected ids from 0 to 0')])
 def test_damaged_files_are_named(tmp_path, content, said):
     (tmp_path / 'classes.json').write_text(content)
     with pytest.raises(InputError) as caught:

@@ -66,7 +66,7 @@ def test_sixteen_bits_are_the_upper_eight():
     values = np.arange(65536, dtype=np.uint16).reshape(256, 256)
     found = read_photo(deep(values))
     assert np.array_equal(np.asarray(found.image)[..., 0], values >> 8) and list(found.notes) == [
-        'of more than 8 bits: 0 is made black and 65535 white']
+        'of more than 8 bits: 0 becomes black and 65535 white']
 
 
 @pytest.mark.parametrize('file, parts', [

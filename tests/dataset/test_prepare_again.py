@@ -85,7 +85,7 @@ def test_only_what_kills_left_of_our_own_is_swept(tmp_path):
 def test_missing_and_damaged_archives(scripts, archives, tmp_path):
     to = '--output', tmp_path / 'a'
     assert says(scripts.prepare_failure('coco_stuff', '--archives', tmp_path, *to, fresh=True),
-                tmp_path / 'annotations_trainval2017.zip', 'not there', '--archives')
+                tmp_path / 'annotations_trainval2017.zip', 'missing', '--archives')
     assert says(scripts.prepare_failure('coco_stuff', '--archives', archives, *to, '--link'), archives / 'train2017',
                 '--link')
     broken = tmp_path / 'broken'
@@ -100,7 +100,7 @@ def test_missing_and_damaged_archives(scripts, archives, tmp_path):
     (broken / 'val2017.zip').write_bytes(b'PK not a zip')
     (broken / 'annotations_trainval2017.zip').write_bytes((archives / 'annotations_trainval2017.zip').read_bytes())
     assert says(scripts.prepare_failure('coco_stuff', '--archives', broken, *to), 'val2017.zip',
-                'no readable zip archive')
+                'not a readable zip archive')
     assert not (tmp_path / 'a').exists()
 
 

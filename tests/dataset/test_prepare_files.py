@@ -101,7 +101,7 @@ def test_palettes_of_each_file_are_refused_without_a_table(scripts, tmp_path):
     arguments, ids = write_own(tmp_path, lambda ids,
                                index: Image.fromarray(voc[np.where(ids == index, 3, ids)]).quantize(
         8, dither=Image.Dither.NONE))
-    assert says(scripts.prepare_failure(*arguments), 'palette: the index is taken as the id', 'another palette',
+    assert says(scripts.prepare_failure(*arguments), 'the index is the id only if all palettes agree', 'another palette',
                 '--colours')
     (tmp_path / 'table.txt').write_text(''.join(f'{index} {" ".join(map(str, colour))} x\n'
                                                 for index, colour in enumerate(voc)))
@@ -114,7 +114,7 @@ def test_palettes_of_each_file_are_refused_without_a_table(scripts, tmp_path):
 def test_the_palette_of_all_files_gives_the_colours_of_the_set(scripts, tmp_path):
     colours = [(0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 0, 0)] + [(9, index, 9) for index in range(4, 256)]
     arguments, ids = write_own(tmp_path, lambda ids, index: indexed(ids, colours))
-    assert says(scripts.prepared(*arguments), '3 label maps with a palette, of which the index is taken as the id')
+    assert says(scripts.prepared(*arguments), '3 label maps with a palette, whose index is used as the id')
     assert np.array_equal(load_ids(tmp_path / 'set/train_label/1.png', ''), ids[1])
     found = classes.read(str(tmp_path / 'set'))
     assert found['colours'][:3] == [[0, 0, 0], [128, 0, 0], [0, 128, 0]] and found['names'] == list('0123')

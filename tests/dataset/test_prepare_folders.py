@@ -171,10 +171,10 @@ def test_classes_of_a_label_map(scripts, tmp_path):
     """Outside a set nothing is named: the number 1 is no bicycle there."""
     (tmp_path / 'a.png').write_bytes(picture([[SKY] * 6 + [1] * 3 + [255]], 'PNG'))
     process = scripts.run('-m', 'dataset.classes', tmp_path / 'a.png', '--out', tmp_path / 'c.png')
-    assert says(process.stdout, 'classes.json: not there: classes have numbers, no names', '60.00%  156\n',
+    assert says(process.stdout, 'classes.json is missing: classes have numbers without names', '60.00%  156\n',
                 '30.00%    1\n', '10.00%  255  unlabelled', tmp_path / 'c.png') and 'bicycle' not in process.stdout
     process = scripts.run('-m', 'dataset.classes', tmp_path / 'a.png', '--out', tmp_path / 'c.png')
-    assert process.returncode == 1 and says(process.stderr, 'is there already', '--out')
+    assert process.returncode == 1 and says(process.stderr, 'is not overwritten', '--out')
     (tmp_path / 'mine/val_label').mkdir(parents=True)
     classes.write(tmp_path / 'mine', classes.content(['sky', 'grass', 'unlabelled'], colours={0: (1, 2, 3)}))
     (tmp_path / 'mine/val_label/b.png').write_bytes(picture([[0] * 3 + [1] * 6 + [255]], 'PNG'))

@@ -1,4 +1,4 @@
-"""dataset.prepare folder again: it follows its sources, says what it made anew,
+"""dataset.prepare folder again: it follows its sources, names what it remade,
 and touches nothing that it did not make.
 """
 import json
@@ -42,13 +42,13 @@ def test_corrected_files_are_made_anew(scripts, tmp_path):
         relabel(tmp_path / f'maps/{index}.png', 2, 1)
     (tmp_path / 'photos/5.png').write_bytes(picture(noise(99, (HEIGHT, WIDTH)), 'PNG'))
     said = scripts.prepared(*words)
-    assert says(said, '3 made anew', ': 1, 4, 5')
+    assert says(said, '3 remade', ': 1, 4, 5')
     for index in range(6):
         for part, source in (('label', 'maps'), ('img', 'photos')):
             made, given = (np.array(Image.open(path)) for path in (tmp_path / f'set/train_{part}/{index}.png',
                                                                    tmp_path / f'{source}/{index}.png'))
             assert np.array_equal(made, given)
-    assert 'all samples are as they were' in scripts.prepared(*words)
+    assert 'no sample changed' in scripts.prepared(*words)
 
 
 def test_what_a_repeated_command_makes_equals_a_first_one(scripts, tmp_path):
@@ -64,7 +64,7 @@ def test_what_a_repeated_command_makes_equals_a_first_one(scripts, tmp_path):
     (tmp_path / 'names').write_text('sky\nroad\ntree\n')
     words += ['--names', tmp_path / 'names']
     said = scripts.prepared(*words)
-    assert says(said, 'settings changed: names', '2 new: new, one', '2 removed', '0, 1', '1 made anew', ': 3')
+    assert says(said, 'settings changed: names', '2 new: new, one', '2 removed', '0, 1', '1 remade', ': 3')
     again = contents(tmp_path / 'set')
     shutil.rmtree(tmp_path / 'set')
     scripts.prepared(*words)
@@ -77,7 +77,7 @@ def test_dates_alone_make_nothing_anew(scripts, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / 'set/train_label').iterdir()}
     for path in [*(tmp_path / 'maps').iterdir(), *(tmp_path / 'photos').iterdir()]:
         os.utime(path, (1, 1))
-    assert 'all samples are as they were' in scripts.prepared(*words)
+    assert 'no sample changed' in scripts.prepared(*words)
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / 'set/train_label').iterdir()} == before
 
 
@@ -94,7 +94,7 @@ def test_one_more_colour(scripts, tmp_path):
     table.write_text('0 255 0 0 roof\n1 0 255 0 grass\n255 0 0 255 water\n')
     assert says(scripts.prepared(*words), '6 samples; 0 left out')
     table.write_text('255 255 0 0 roof\n1 0 255 0 grass\n255 0 0 255 water\n')
-    assert says(scripts.prepared(*words), 'settings changed: colours', '6 made anew')
+    assert says(scripts.prepared(*words), 'settings changed: colours', '6 remade')
     assert set(np.unique(np.array(Image.open(tmp_path / 'set/train_label/0.png')))) == {1, 255}
 
 
@@ -107,7 +107,7 @@ def test_corrected_annotations_of_coco(scripts, tmp_path):
         shutil.rmtree(tmp_path / 'archives', ignore_errors=True)
         said = scripts.prepared('coco_stuff', '--archives', coco.write(tmp_path / 'archives'), '--output',
                                 tmp_path / 'set')
-    assert says(said, '1 made anew', ': other')
+    assert says(said, '1 remade', ': other')
 
 
 def test_a_first_attempt_that_made_nothing_holds_nobody_to_its_flags(scripts, tmp_path):
@@ -131,7 +131,7 @@ def test_another_source_is_refused_and_a_moved_one_is_not(scripts, tmp_path):
     assert contents(tmp_path / 'a/set') == before
     (tmp_path / 'a/maps').rename(tmp_path / 'a/moved')
     moved = [str(word).replace('/a/maps', '/a/moved') for word in words]
-    assert 'all samples are as they were' in scripts.prepared(*moved)
+    assert 'no sample changed' in scripts.prepared(*moved)
 
 
 def test_what_was_edited_in_the_set_is_not_replaced(scripts, tmp_path):
@@ -142,7 +142,7 @@ def test_what_was_edited_in_the_set_is_not_replaced(scripts, tmp_path):
     (tmp_path / 'set/train_label/mine.png').write_bytes(b'precious')
     mine = edited.read_bytes()
     relabel(tmp_path / 'maps/2.png', 1, 2)
-    assert says(scripts.prepare_failure(*words), edited, 'not as dataset.prepare wrote it')
+    assert says(scripts.prepare_failure(*words), edited, 'changed since dataset.prepare wrote it')
     assert edited.read_bytes() == mine and (tmp_path / 'set/train_label/mine.png').read_bytes() == b'precious'
     for part in ('photos', 'maps'):
         (tmp_path / part / '2.png').unlink()   # gone: the photo that it made goes too, the edited map stays
@@ -176,7 +176,7 @@ def test_a_set_of_an_earlier_version_is_made_anew(scripts, tmp_path):
                                     [head, *({name: line[name] for name in ('split', 'stem', 'highest', 'unlabelled',
                                                                                        'grey')} for line in lines)])) +
                       '\n')
-    assert '6 made anew' in scripts.prepared(*words)
+    assert '6 remade' in scripts.prepared(*words)
     assert np.array_equal(np.array(Image.open(tmp_path / 'set/train_label/0.png')),
                           np.array(Image.open(tmp_path / 'maps/0.png')))
 
@@ -223,7 +223,7 @@ def test_tiles_of_a_photograph_are_not_divided(stem):
     ([f'IMG_20200{index % 9}0{index % 7}_12{index:04d}' for index in range(60)], None, 'drawn one by one'),
     ([f'{index:06d}' for index in range(60)], None, 'drawn one by one'),
     ([f'x_{row}_{column}' for row in range(9) for column in range(9)], None,
-     'neighbours of validation samples may be trained on'),
+     'training may use neighbours of validation samples'),
     ([str(index) for index in range(60)], [str(index % 10) for index in range(60)], 'all of 1 of 10 folders')])
 def test_what_are_no_tiles(names, folders, said):
     val, sentence = set_aside(names, folders or [''] * len(names), 0.1, 0)

@@ -57,7 +57,7 @@ def test_a_flag_that_the_files_do_not_fit_is_refused(made, given, said):
 
 def test_a_flag_that_fits_wins(made):
     opt, said = classes.settled(flags(dataroot=made, label_nc=9))
-    assert opt.label_nc == 9 and 'names and colours left aside, since label_nc is 9' in said
+    assert opt.label_nc == 9 and 'names and colours ignored, because label_nc is 9' in said
     assert classes.settled(flags(dataroot=made, label_nc=3, no_instance='true'))[1] == ''
     # dataset.check tells it of each file
     assert classes.settled(flags(dataroot=made, label_nc=2), refuse=False)[0].label_nc == 2
@@ -121,7 +121,7 @@ def test_long_names_are_refused_before_anything_is_made(scripts, tmp_path):
     words = write_source(tmp_path, 3)
     (tmp_path / 'names').write_text('sky\n' + 'an attribute of a GIS, ' * 9 + '\ntree\n')
     said = scripts.prepare_failure(*words, '--names', tmp_path / 'names')
-    assert says(said, '--names', tmp_path / 'names', 'id 1', 'characters', '1 to 100') and \
+    assert says(said, '--names', tmp_path / 'names', 'names[1]', 'characters', '1 to 100') and \
         not (tmp_path / 'set').exists()
 
 
@@ -175,4 +175,4 @@ def test_members_with_names_beyond_a_file_system_or_with_escapes(scripts, tmp_pa
     said = scripts.prepared('coco_stuff', '--archives', coco.write(tmp_path / 'archives'), '--output', tmp_path / 'set')
     assert says(said, '4 samples; 2 left out', 'a name of 2000 bytes', 'a name of 251 bytes') and '\x1b' not in said
     again = scripts.prepared('coco_stuff', '--archives', tmp_path / 'archives', '--output', tmp_path / 'set')
-    assert 'all samples are as they were' in again and '\x1b' not in (tmp_path / 'set/report.txt').read_text()
+    assert 'no sample changed' in again and '\x1b' not in (tmp_path / 'set/report.txt').read_text()
