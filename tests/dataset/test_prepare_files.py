@@ -101,7 +101,7 @@ def test_palettes_of_each_file_are_refused_without_a_table(scripts, tmp_path):
     arguments, ids = write_own(tmp_path, lambda ids,
                                index: Image.fromarray(voc[np.where(ids == index, 3, ids)]).quantize(
         8, dither=Image.Dither.NONE))
-    assert says(scripts.prepare_failure(*arguments), 'the index is the id only if all palettes agree', 'another palette',
+    assert says(scripts.prepare_failure(*arguments), 'the index is the id only if', 'another palette',
                 '--colours')
     (tmp_path / 'table.txt').write_text(''.join(f'{index} {" ".join(map(str, colour))} x\n'
                                                 for index, colour in enumerate(voc)))
