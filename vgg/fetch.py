@@ -1,7 +1,7 @@
 """Download the VGG19 weights of the perceptual loss: python -m vgg.fetch [vgg/vgg19pretrain.pdparams]
 
-The file is paddle.vision's vgg19 (ImageNet; 575 MB), through Paddle's own cache and with its checksum. Ctrl-C or a
-broken connection loses only the unfinished file; a finished download is not fetched again.
+The file is paddle.vision's vgg19 (ImageNet; 575 MB); Paddle caches it and checks its checksum. Ctrl-C or a broken
+connection loses only the unfinished file; a finished download is not repeated.
 """
 import argparse
 import os
@@ -30,10 +30,9 @@ def main():
     try:
         path = get_weights_path_from_url(url, checksum)
     except Exception as error:  # requests' and Paddle's own, which share no class
-        raise InputError(f'{url}: cannot be downloaded: {type(error).__name__}: {str(error).splitlines()[0][:150]}. On '
-                         f'a machine with a network put the file into {WEIGHTS_HOME}, or convert another: python -m '
-                         'model.convert vgg19'
-                         ) from None
+        raise InputError(f'{url}: cannot be downloaded: {type(error).__name__}: {str(error).splitlines()[0][:150]}. '
+                         f'Download it elsewhere into {WEIGHTS_HOME}, or convert another file: '
+                         'python -m model.convert vgg19') from None
     paddle.set_device('cpu')
     convert([path, output])
 

@@ -18,10 +18,9 @@ CROP = 224                  # pixels of its central crop
 
 
 class VGG19Features(nn.Layer):
-    """image (N, 3, H, W) in [-1, 1] -> [relu1_1, relu2_1, relu3_1, relu4_1, relu5_1], (N, 64, H, W) ...
-    (N, 512, H/16, W/16).
+    """image (N, 3, H, W) in [-1, 1] -> [relu1_1, ..., relu5_1], of shapes (N, 64, H, W) ... (N, 512, H/16, W/16).
 
-    The image goes in as it is: the official VGGLoss feeds [-1, 1] without ImageNet's mean and deviation, and so do we.
+    The image is not normalized by ImageNet's mean and deviation; neither is that of the official VGGLoss.
     path: the weights file; None: random weights. The weights are never trained; gradients reach the image only.
     Names of the weights: features.0.weight ... features.28.bias, as in torchvision. `opt` chooses the kernels.
     """
@@ -46,8 +45,7 @@ class VGG19Features(nn.Layer):
         return self._maps(image, TAPS)
 
     def pooled(self, image):
-        """[image, pool1, pool2, pool3, pool4] of the central CROP x CROP pixels, which ctkindle/SPADE-Paddle compares.
-        """
+        """[image, pool1, pool2, pool3, pool4] of the central CROP x CROP pixels, as in ctkindle/SPADE-Paddle's loss."""
         top, left = (max(0, (size - CROP) // 2) for size in image.shape[2:])
         image = image[:, :, top:top + CROP, left:left + CROP]
         return [image, *self._maps(image, POOLED)]
@@ -62,12 +60,10 @@ class VGG19Features(nn.Layer):
 
     def _load(self, path):
         if not os.path.isfile(path):
-            fetched = 'python -m vgg.fetch' + (f' {path}' if path != OPT().vggwpath else '')
-            raise InputError(f'{path}: the VGG19 weights of the perceptual loss are missing: `{fetched}` downloads '
-                             f'them (575 MB); or convert a file that is there already, torchvision\'s '
-                             'vgg19-dcbb9e9d.pth or Paddle\'s vgg19.pdparams: '
-                             f'`python -m model.convert vgg19 FILE {path}`; or switch the loss off with --no_vgg_loss '
-                             'true')
+            fetch = 'python -m vgg.fetch' + (f' {path}' if path != OPT().vggwpath else '')
+            raise InputError(f'{path}: the VGG19 weights of the perceptual loss are missing: download (575 MB): '
+                             f'`{fetch}`; or convert torchvision\'s vgg19-dcbb9e9d.pth or Paddle\'s vgg19.pdparams: '
+                             f'`python -m model.convert vgg19 FILE {path}`; or switch the loss off: --no_vgg_loss true')
         names = self.state_dict()
         arrays = of_paddleclas(read_weights(path))
         whole = {name: value for name, value in arrays.items() if name in names or not _beyond(name)}
@@ -75,9 +71,7 @@ class VGG19Features(nn.Layer):
 
 
 def of_paddleclas(state):
-    """Rename a PaddleClas state dict (_conv_block_2._conv_1.weight; no biases) to our names;
-    others are returned unchanged.
-    """
+    """A PaddleClas state dict (_conv_block_2._conv_1.weight; no biases) in our names; others unchanged."""
     if '_conv_block_1._conv_1.weight' not in state:
         return state
     blocks, renamed = (2, 2, 4, 4, 4), {}
@@ -93,7 +87,7 @@ def of_paddleclas(state):
 
 
 def _beyond(name):
-    """Whether `name` belongs to a layer of VGG19 after relu5_1; files of the whole network hold those too."""
+    """Whether `name` is of a layer after relu5_1, in a file of the whole network."""
     part, position, _ = (name.split('.') + ['', ''])[:3]
     return part in ('classifier', '_conv_block_5', '_fc1', '_fc2', '_out') or \
         part == 'features' and position.isdigit() and int(position) > TAPS[-1]

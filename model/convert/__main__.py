@@ -7,7 +7,7 @@
     python -m model.convert deeplab|drn|inception FILE.pth OUT.pdparams
     python -m model.convert upernet ENCODER.pth DECODER.pth OUT.pdparams
 
-Each source's module reads names and shapes; every tensor must then find its place (model.weights.set_weights).
+Conversion fails if a tensor is missing, unexpected or wrongly shaped.
 """
 import importlib
 import sys
@@ -20,12 +20,10 @@ import paddle
 
 from runtime.errors import OptionError, shown_in_one_line
 
-SOURCES = {   # word -> module, function; by name, since vgg and result stand on model, and a command needs only its own
-    'nvlabs': ('model.convert.nvlabs', 'convert'), 'ctkindle': ('model.convert.ctkindle', 'convert'),
-    'export': ('model.convert.nvlabs', 'export'), 'vgg19': ('vgg.convert', 'convert'),
-    'deeplab': ('result.networks.convert', 'deeplab'),
-    'drn': ('result.networks.convert', 'drn'), 'upernet': ('result.networks.convert', 'upernet'),
-    'inception': ('result.networks.convert', 'inception')}
+# source -> module, function; as text, since vgg and result import model, and a command needs only its own module
+SOURCES = {'nvlabs': ('model.convert.nvlabs', 'convert'), 'ctkindle': ('model.convert.ctkindle', 'convert'),
+           'export': ('model.convert.nvlabs', 'export'), 'vgg19': ('vgg.convert', 'convert'),
+           **{name: ('result.networks.convert', name) for name in ('deeplab', 'drn', 'upernet', 'inception')}}
 
 
 def main(words=None):
@@ -35,7 +33,7 @@ def main(words=None):
     elif words[0] not in SOURCES:
         raise OptionError(f'source: found {words[0]!r}, allowed: {", ".join(SOURCES)}')
     else:
-        paddle.set_device('cpu')   # networks are only filled here, never run
+        paddle.set_device('cpu')   # networks are filled here, not run
         module, function = SOURCES[words[0]]
         getattr(importlib.import_module(module), function)(words[1:])
 

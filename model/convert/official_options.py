@@ -1,4 +1,4 @@
-"""The options of official SPADE weights: read off the shapes, completed by a preset or flags, every assumption told."""
+"""The options of official SPADE weights: read off their shapes, completed by flags, opt.txt or a preset."""
 import math
 import os
 import re
@@ -12,11 +12,13 @@ OFFICIAL_CHANNELS = {184: 'coco_stuff_paper', 151: 'ade20k_paper', 36: 'cityscap
 UNSEEN = ('crop_size', 'aspect_ratio', 'num_upsampling_layers', 'label_nc', 'contain_dontcare_label', 'no_instance')
 
 
-class _Shapes(dict):
-    """Name -> shape of a converted network; a name that is not there means that the file `source` is something else."""
+# ---- Shapes
 
-    def __init__(self, shapes, source, network):
-        super().__init__(shapes)
+class _Shapes(dict):
+    """Name -> shape of a converted network; a missing name is an InputError, since `source` is another network."""
+
+    def __init__(self, state, source, network):
+        super().__init__((name, array.shape) for name, array in state.items())
         self.source, self.network = source, network
 
     def __missing__(self, name):
@@ -25,19 +27,17 @@ class _Shapes(dict):
 
     def convolution(self, name):
         """(shape, 'spectral' or '') of the convolution `name`."""
-        return (self[f'{name}.weight_orig'],
-                'spectral') if f'{name}.weight_orig' in self else (self[f'{name}.weight'], '')
+        spectral = f'{name}.weight_orig' in self
+        return (self[f'{name}.weight_orig'], 'spectral') if spectral else (self[f'{name}.weight'], '')
 
     def norm(self, name):
-        """norm_D or norm_E, from the layer `name`: a norm wraps convolution and itself; instance norm has no tensors.
-        """
+        """norm_D or norm_E, from the layer `name`: with a norm, `name`.0 is the convolution; instance norm is empty."""
         if f'{name}.weight' in self or f'{name}.weight_orig' in self:
             return self.convolution(name)[1] + 'none'
         return self.convolution(f'{name}.0')[1] + ('syncbatch' if f'{name}.1._mean' in self else 'instance')
 
 
-def generator_settings(shapes):
-    """dict of the settings, semantic_nc among them, that the shapes of a generator tell."""
+def _generator_settings(shapes):
     block, spectral = shapes.convolution('head_0.conv_0')
     _, semantic_nc, kernel_size, _ = shapes['head_0.norm_0.mlp_shared.0.weight']
     batch = 'head_0.norm_0.param_free_norm._mean' in shapes
@@ -51,8 +51,7 @@ def generator_settings(shapes):
     return settings
 
 
-def discriminator_settings(shapes):
-    """dict of the settings that the shapes of a multiscale discriminator tell."""
+def _discriminator_settings(shapes):
     places = [re.match(r'discriminator_(\d+)\.model(\d+)\.', name) for name in shapes]
     settings = {'ndf': shapes['discriminator_0.model0.0.weight'][0],
                 'num_D': 1 + max(int(place[1]) for place in places if place),
@@ -62,47 +61,50 @@ def discriminator_settings(shapes):
     return settings
 
 
-def encoder_settings(shapes):
-    """dict of the settings that the shapes of a style encoder tell."""
+def _encoder_settings(shapes):
     return {'norm_E': shapes.norm('layer1'), 'z_dim': shapes['fc_mu.weight'][1]}
 
 
-def _reader(network, settings):
-    """(dict of shapes, source) -> dict of settings; InputError naming `source` if it is no such network."""
-    def read(shapes, source):
-        try:
-            return settings(_Shapes(shapes, source, network))
-        except InputError:
-            raise
-        except (ValueError, IndexError, TypeError):
-            raise InputError(f'{source}: the names are those of a {network} of the official SPADE, '
-                             f'the shapes are not') from None
-    return read
+READERS = {'G': ('generator', _generator_settings), 'D': ('discriminator', _discriminator_settings),
+           'E': ('style encoder', _encoder_settings)}
 
 
-READERS = {'G': _reader('generator', generator_settings), 'D': _reader('discriminator', discriminator_settings),
-           'E': _reader('style encoder', encoder_settings)}
+def shape_settings(network, state, source):
+    """dict of the settings, semantic_nc among G's, that determine the shapes of network 'G', 'D' or 'E'.
+
+    state: name -> array, from the file `source`. InputError if it is no such network.
+    """
+    title, settings = READERS[network]
+    try:
+        return settings(_Shapes(state, source, title))
+    except InputError:
+        raise
+    except (ValueError, IndexError, TypeError):
+        raise InputError(f'{source}: the names are those of a {title} of the official SPADE, '
+                         'the shapes are not') from None
 
 
-def official_options(read, area, arguments, named=None, written=None, source=None):
-    """(OPT, list of lines that say where each setting comes from) for official networks.
+# ---- All options
 
-    read: settings read off the shapes; area: pixels of the first feature map with a style encoder, else None;
-    arguments: the command line's namespace; named: a preset, else that of the number of label channels; written:
-    settings that the training wrote into the file `source`. Flags come first, then shapes, then those, then the preset;
-    InputError for flags or written settings that contradict the shapes, and for a preset or flags that make another
-    number of label channels.
+def official_options(read, generator, arguments, named=None, written=None, source=None):
+    """(OPT, list of lines with the source of each setting) of official networks.
+
+    read: shape_settings of all networks; generator: G's state; arguments: the command line's namespace; named: a
+    preset, by default that of the number of label channels; written: settings from the training's file `source`.
+    Precedence: flags, shapes, written, preset. InputError where flags or written settings contradict the shapes, or
+    where preset or flags give another number of label channels.
     """
     read, written = dict(read), written or {}
     channels = read.pop('semantic_nc')
     flags = {name: getattr(OPT().update(arguments), name) for name in OPT.fields() if name in arguments}
+    chosen = {**written, **flags}
     preset = named or (None if written else OFFICIAL_CHANNELS.get(channels))
     opt = OPT.preset(preset) if preset else OPT()
-    for name, value in {**read, **written, **flags}.items():
+    for name, value in {**read, **chosen}.items():
         if name in read and _plain(value) != _plain(read[name]):
-            contradicts = f'contradicts the weights, whose shapes say {read[name]}'
-            raise InputError(f'--{name} {value} {contradicts}' if name in flags else
-                             f'{source}: {name} {value} {contradicts}: another training wrote it: move it away')
+            contradiction = f'{name} {value} contradicts the weights, whose shapes give {read[name]}'
+            raise InputError(f'--{contradiction}' if name in flags else
+                             f'{source}: {contradiction}: it belongs to another run: move it away')
         setattr(opt, name, value)
     if opt.num_upsampling_layers == 'most' and 'num_upsampling_layers' not in read:
         raise InputError('num_upsampling_layers most contradicts the weights, which have no up_4: normal or more')
@@ -111,11 +113,12 @@ def official_options(read, area, arguments, named=None, written=None, source=Non
                f'assumed, preset {preset}' if name in PRESETS.get(preset, ()) else 'assumed, default'
                for name in UNSEEN if name not in read}
     if opt.semantic_nc != channels:
-        _split_channels(opt, channels, fixed='label_nc' in {**flags, **written} or named is not None)
-        sources['label_nc'] = f'assumed, what is left of {channels} label channels'
-    if area is not None:
-        _fit_latent_size(opt, area, fixed='crop_size' in {**flags, **written})
-        if 'crop_size' not in {**flags, **written}:
+        _split_channels(opt, channels, fixed='label_nc' in chosen or named is not None)
+        sources['label_nc'] = f'assumed, the rest of {channels} label channels'
+    if opt.use_vae:
+        area = generator['fc.weight'].shape[1] // (16 * opt.ngf)
+        _fit_latent_size(opt, area, fixed='crop_size' in chosen)
+        if 'crop_size' not in chosen:
             sources['crop_size'] = f'assumed, fits the {area} pixels of the first feature map'
     _ = opt.latent_size   # raises for sizes that do not fit together
 
@@ -126,28 +129,59 @@ def official_options(read, area, arguments, named=None, written=None, source=Non
     others = [f'{name} {value}' for name, value in written.items() if name not in {**sources, **read, **flags}]
     lines += [f'from {source}: {", ".join(others)}'] if others else []
     lines += [f'assumed: syncbatch in {name}, which shapes cannot tell from batch; the pictures are the same'
-              for name in ('norm_G', 'norm_D', 'norm_E')
-              if 'sync' in read.get(name, '') and name not in {**flags, **written}]
+              for name in ('norm_G', 'norm_D', 'norm_E') if 'sync' in read.get(name, '') and name not in chosen]
     return opt, lines
 
 
-def written_options(folder):
-    """(dict of settings, path) of what official training wrote beside its weights, opt.txt or else opt.pkl;
-    ({}, None) without.
+def _plain(value):
+    """`value`, a synchronized norm without its prefix."""
+    return re.sub('sync_?', '', value) if isinstance(value, str) else value
 
-    Settings that shape networks or training. Other names, and values of training that nothing here takes, are the
-    official code's own. InputError for a value that no network here has.
+
+def _split_channels(opt, channels, fixed):
+    """Set label_nc so that semantic_nc is `channels`; InputError if label_nc is fixed or would be less than 1."""
+    others = f'contain_dontcare_label {opt.contain_dontcare_label}, no_instance {opt.no_instance}'
+    if fixed or channels <= opt.semantic_nc - opt.label_nc:
+        raise InputError(f'the weights have {channels} label channels, but label_nc {opt.label_nc}, {others} make '
+                         f'{opt.semantic_nc}: choose other --label_nc, --contain_dontcare_label, '
+                         '--no_instance or --preset')
+    opt.label_nc += channels - opt.semantic_nc
+
+
+def _fit_latent_size(opt, area, fixed):
+    """Set crop_size so that the first feature map has `area` pixels; InputError if none fits or crop_size is fixed."""
+    def fits():
+        try:
+            return math.prod(opt.latent_size) == area
+        except InputError:
+            return False
+
+    crop_size = opt.crop_size
+    if not fits() and not fixed:
+        opt.crop_size = max(1, round(math.sqrt(area * opt.aspect_ratio))) * 2 ** UPSAMPLINGS[opt.num_upsampling_layers]
+    if not fits():
+        raise InputError(f'fc.weight makes a first feature map of {area} pixels, which crop_size {crop_size}, '
+                         f'aspect_ratio {opt.aspect_ratio} and num_upsampling_layers {opt.num_upsampling_layers} do '
+                         f'not give{"" if fixed else ", nor does any other crop_size"}: choose others')
+
+
+# ---- opt.txt and opt.pkl
+
+def written_options(folder):
+    """(dict of settings, path) from opt.txt, else opt.pkl, which official training writes beside its weights.
+
+    ({}, None) without either. Only settings that shape networks or training; InputError for a value that no network
+    here supports. Values of training that are not supported, and other names, are left out.
     """
     for name, reader in (('opt.txt', _text_options), ('opt.pkl', _pickled_options)):
         path = os.path.join(folder, name)
         if os.path.exists(path):
-            found = reader(path)
-            settings = {}
+            values, settings = reader(path), {}
             for field, option in OPT.fields().items():
-                if field in found and option.effect in ('networks', 'learned'):
+                if field in values and option.effect in ('networks', 'learned'):
+                    read = option.parsed if isinstance(values[field], str) else option.checked
                     try:
-                        value = found[field]
-                        settings[field] = option.parsed(value) if isinstance(value, str) else option.checked(value)
+                        settings[field] = read(values[field])
                     except OptionError as error:
                         if option.effect == 'networks':
                             raise InputError(f'{path}: {error}; move it away and give flags') from None
@@ -166,7 +200,7 @@ def _text_options(path):
 
 
 class _Namespace:
-    """What stands for the argparse.Namespace in opt.pkl."""
+    """Stand-in for the argparse.Namespace in opt.pkl."""
     settings = None
 
     def build(self, state):
@@ -174,47 +208,13 @@ class _Namespace:
 
 
 def _pickled_options(path):
-    """dict: name -> number, text or truth value of the official code's pickled options."""
+    """dict: name -> number, text or bool of the official code's pickled options."""
     try:
         with open(path, 'rb') as file:
-            found = pickle_file.load(pickle_file.Source(file, os.fstat(file.fileno()).st_size),
-                                     {('argparse', 'Namespace'): _Namespace})
+            source = pickle_file.Source(file, os.fstat(file.fileno()).st_size)
+            settings = getattr(pickle_file.load(source, {('argparse', 'Namespace'): _Namespace}), 'settings', None)
     except (OSError, pickle_file.Refused) as error:
         raise InputError(f'{path}: cannot be read: {error}; move it away and give flags') from None
-    settings = getattr(found, 'settings', None)
     if type(settings) is not dict:
         raise InputError(f'{path}: no options of the official code; move it away and give flags')
     return {name: value for name, value in settings.items() if type(value) in (bool, int, float, str)}
-
-
-def _plain(value):
-    """`value` without the difference between a norm over one process and over all."""
-    return re.sub('sync_?', '', value) if isinstance(value, str) else value
-
-
-def _split_channels(opt, channels, fixed):
-    """Set label_nc so that semantic_nc is `channels`; InputError if it is fixed or nothing is left for it."""
-    others = f'contain_dontcare_label {opt.contain_dontcare_label}, no_instance {opt.no_instance}'
-    if fixed or channels <= opt.semantic_nc - opt.label_nc:
-        raise InputError(f'the weights take {channels} label channels, but label_nc {opt.label_nc}, {others} make '
-                         f'{opt.semantic_nc}: choose other --label_nc, --contain_dontcare_label, --no_instance or '
-                         '--preset')
-    opt.label_nc += channels - opt.semantic_nc
-
-
-def _fit_latent_size(opt, area, fixed):
-    """Set crop_size so that the first feature map has `area` pixels; InputError if none fits or it must not be changed.
-    """
-    def fits():
-        try:
-            return math.prod(opt.latent_size) == area
-        except InputError:
-            return False
-
-    crop_size = opt.crop_size
-    if not fits() and not fixed:
-        opt.crop_size = max(1, round(math.sqrt(area * opt.aspect_ratio))) * 2 ** UPSAMPLINGS[opt.num_upsampling_layers]
-    if not fits():
-        raise InputError(f'fc.weight makes a first feature map of {area} pixels, which crop_size {crop_size}, '
-                         f'aspect_ratio {opt.aspect_ratio} and num_upsampling_layers {opt.num_upsampling_layers} do '
-                         f'not give{"" if fixed else ", nor does any other crop_size"}: choose others')

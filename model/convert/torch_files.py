@@ -1,7 +1,7 @@
 """PyTorch's .pth state dicts, read and written without PyTorch: the zip format (from 1.6 on) and the format before it.
 
-Both hold a pickle in which each tensor is a call of torch._utils._rebuild_tensor_v2 on a storage, named by a persistent
-id, and the storages' bytes. The unpickler admits the names of a state dict and nothing else, so no file can run code.
+Each has the bytes of the storages, and a pickle in which each tensor is a call of torch._utils._rebuild_tensor_v2 on a
+storage, named by a persistent id. The unpickler admits only the names of a state dict, so no file can run code.
 """
 import collections
 import functools
@@ -12,46 +12,43 @@ import pickle
 import struct
 import zipfile
 
-import numpy
+import numpy as np
 
 from model.weights import read_weights
-from runtime import pickle_file
 from runtime.errors import InputError
+from runtime.pickle_file import Name, Refused, Source, load
 
-# Storage class of torch -> numpy dtype without its byte order.
-# bfloat16, which numpy lacks, is the upper half of a float32.
+# Storage class of torch -> numpy dtype without byte order. numpy lacks bfloat16, the upper half of a float32.
 STORAGES = {'FloatStorage': 'f4', 'DoubleStorage': 'f8', 'HalfStorage': 'f2', 'BFloat16Storage': 'bfloat16',
             'LongStorage': 'i8', 'IntStorage': 'i4', 'ShortStorage': 'i2', 'CharStorage': 'i1', 'ByteStorage': 'u1',
             'BoolStorage': '?'}
 DIMENSIONS = 32     # of a tensor, at most
-# times the size of its file that all tensors may have: storages may be shared, and bfloat16 becomes float32
-SHARED = 4
+SHARED = 4          # times the file's size: limit of all tensors; storages may be shared, and bfloat16 grows to float32
 LEGACY_MAGIC, LEGACY_PROTOCOL = 0x1950a86a20f9469cfc6c, 1001   # the first two pickles of the format before 1.6
 
-# elements start .. start + count of storage key
-_Storage = collections.namedtuple('_Storage', 'kind key start count')
+_Storage = collections.namedtuple('_Storage', 'kind key start count')   # elements start .. start + count of storage key
 _Tensor = collections.namedtuple('_Tensor', 'storage offset shape strides')   # offset and strides in elements
 
 
 def read_state_dict(path):
-    """OrderedDict: name -> numpy array of the state dict in the file `path`; bfloat16 becomes float32.
+    """OrderedDict: name -> array of the state dict in the file `path`; bfloat16 becomes float32.
 
-    A dict whose entry 'state_dict' or 'model' holds the weights is unwrapped. InputError for any other content.
+    Also reads a dict whose entry 'state_dict' or 'model' is the state dict. InputError for other content.
     """
     try:
         with open(path, 'rb') as file:
             size = os.fstat(file.fileno()).st_size
             content, storages, order = (_read_zip if zipfile.is_zipfile(file) else _read_legacy)(file, size)
-            state, found, left = _state(content), collections.OrderedDict(), SHARED * size
-            for name, tensor in state.items():
-                found[name] = _array(tensor, storages(tensor.storage.key), order)
-                left -= found[name].nbytes
+            arrays, left = collections.OrderedDict(), SHARED * size
+            for name, tensor in _state(content).items():
+                arrays[name] = _array(tensor, storages(tensor.storage.key), order)
+                left -= arrays[name].nbytes
                 if left < 0:
-                    raise _Foreign(f'its tensors take more than {SHARED} times the {size} bytes of the file')
-        return found
+                    raise Refused(f'its tensors take more than {SHARED} times the {size} bytes of the file')
+        return arrays
     except OSError as error:
         raise InputError(f'{path}: cannot read the file: {error.strerror or error}') from None
-    except (_Foreign, pickle_file.Refused) as error:
+    except Refused as error:
         raise InputError(f'{path}: {error}') from None
     except Exception as error:   # a damaged pickle can end in almost any exception
         raise InputError(f'{path}: truncated or no PyTorch state dict ({type(error).__name__}: {error})') from None
@@ -66,7 +63,7 @@ def write_state_dict(state, path):
         for key, (name, array) in enumerate(state.items()):
             storage = b'(' + _pickled('storage') + f'ctorch\n{kinds[array.dtype.str[1:]]}\n'.encode() + \
                 b''.join(map(_pickled, (str(key), 'cpu', array.size))) + b'tQ'   # a tuple, as persistent id
-            strides = tuple(stride // array.itemsize for stride in numpy.ascontiguousarray(array).strides)
+            strides = tuple(stride // array.itemsize for stride in np.ascontiguousarray(array).strides)
             shape, strides = ((array.shape, strides) if array.ndim else ((), ()))
             parts += [_pickled(name), b'ctorch._utils\n_rebuild_tensor_v2\n(', storage,
                       *map(_pickled, (0, shape, strides, False)), ordered_dict, b'tR']
@@ -89,48 +86,41 @@ def is_torch_file(path):
     return start.startswith(b'PK') or start[2:].startswith(b'\x8a\x0a' + LEGACY_MAGIC.to_bytes(10, 'little'))
 
 
-class _Foreign(Exception):
-    """The file is readable, but not what it should be."""
-
-
 class _Names:
-    """What stands for the names in a state dict (runtime/pickle_file.py): containers, numbers, texts and tensors alone.
-    """
+    """Stand-ins (runtime/pickle_file.py) for the names in a state dict."""
 
     def __init__(self):
-        self.kinds = {}   # storage key -> storage class, of the storages met
+        self.kinds = {}   # storage key -> storage class, of the storages read
         self.names = {**{('torch', kind): kind for kind in STORAGES},
                       ('torch._utils', '_rebuild_tensor_v2'): _rebuild_tensor,
                       ('torch._utils', '_rebuild_parameter'): _rebuild_parameter}
 
     def load(self, source):
-        return pickle_file.load(source, self.names, self.storage)
+        return load(source, self.names, self.storage)
 
     def storage(self, name):
-        """The `_Storage` of a persistent id: ('storage', class, key, place, elements) and, before 1.6, a view or None.
-        """
-        if type(name) is not tuple or len(name) not in (5, 6) or type(name[1]) is not pickle_file.Name:
-            raise _Foreign('refers to an unknown kind of data')
+        """The `_Storage` of a persistent id: ('storage', class, key, place, elements); before 1.6 also view or None."""
+        if type(name) is not tuple or len(name) not in (5, 6) or type(name[1]) is not Name:
+            raise Refused('refers to an unknown kind of data')
         (word, named, key, _, count), view = name[:5], name[5] if len(name) > 5 else None
         if word != 'storage' or named.stand_in not in STORAGES or type(key) not in (str, int):
-            raise _Foreign('refers to an unknown kind of data')
+            raise Refused('refers to an unknown kind of data')
         self.kinds[str(key)] = named.stand_in
-        # a view: (its key, first element, number of elements)
-        start, count = (view[1], view[2]) if view else (0, count)
+        start, count = (view[1], view[2]) if view else (0, count)   # view: (key, first element, number of elements)
         return _Storage(named.stand_in, str(key), *_whole((start, count)))
 
 
 def _whole(numbers):
-    """The tuple, if it holds whole numbers that are positions in a file."""
+    """`numbers`, if it is a tuple of integers within the range of file positions."""
     if type(numbers) is not tuple or len(numbers) > DIMENSIONS or \
             not all(type(number) is int and abs(number) < 1 << 48 for number in numbers):
-        raise _Foreign('damaged: a tensor without shape')
+        raise Refused('damaged: a tensor without shape')
     return numbers
 
 
 def _rebuild_tensor(storage, offset, shape, strides, requires_grad=False, hooks=None, metadata=None):
     if type(storage) is not _Storage:
-        raise _Foreign('damaged: a tensor without storage')
+        raise Refused('damaged: a tensor without storage')
     return _Tensor(storage, *_whole((offset,)), _whole(shape), _whole(strides))
 
 
@@ -144,89 +134,86 @@ def _read_zip(file, size):
     names = set(archive.namelist())
     folder = min((name[:-len('data.pkl')] for name in names if name.endswith('/data.pkl')), key=len, default=None)
     if folder is None:
-        raise _Foreign('a zip archive, but not one of PyTorch: it holds no data.pkl')
+        raise Refused('a zip archive, but not one of PyTorch: it has no data.pkl')
     left = [size]
 
     def read(name):
         member = archive.getinfo(name)
         if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
-            raise _Foreign(f'{ascii(name)} is compressed, which torch.save never does')
+            raise Refused(f'{ascii(name)} is compressed, which torch.save never does')
         left[0] -= member.file_size
         if left[0] < 0:
-            raise _Foreign('damaged: its parts are larger than the file')
+            raise Refused('damaged: its parts are larger than the file')
         return archive.read(name)
 
     pickled = read(f'{folder}data.pkl')
-    content = _Names().load(pickle_file.Source(io.BytesIO(pickled), len(pickled)))
+    content = _Names().load(Source(io.BytesIO(pickled), len(pickled)))
     big = f'{folder}byteorder' in names and read(f'{folder}byteorder') == b'big'
     return content, functools.lru_cache(maxsize=None)(lambda key: read(f'{folder}data/{key}')), '>' if big else '<'
 
 
 def _read_legacy(file, size):
-    """As `_read_zip`, for the format before: pickles one after the other, then the storages, each behind its length."""
+    """As `_read_zip`, for the format before 1.6: consecutive pickles, then the storages, each after its length."""
     file.seek(0)
-    source, names = pickle_file.Source(file, size), _Names()
+    source, names = Source(file, size), _Names()
     if names.load(source) != LEGACY_MAGIC or names.load(source) != LEGACY_PROTOCOL:
-        raise _Foreign('no file that torch.save wrote')
+        raise Refused('no file that torch.save wrote')
     system, content, keys = names.load(source), names.load(source), names.load(source)
     storages = {}
     for key in keys:
         if type(key) not in (str, int) or str(key) not in names.kinds:
-            raise _Foreign('damaged: a storage that no tensor refers to')
+            raise Refused('damaged: a storage that no tensor refers to')
         key = str(key)
         count, = struct.unpack('<q', source.read(8))
         expected = count * _dtype(names.kinds[key]).itemsize
         storages[key] = source.read(expected)
         if count < 0 or len(storages[key]) != expected:
-            raise _Foreign(f'truncated: storage {ascii(key)} should have {expected} bytes, found {len(storages[key])}')
+            raise Refused(f'truncated: storage {ascii(key)} should have {expected} bytes, found {len(storages[key])}')
     return content, storages.__getitem__, '<' if system.get('little_endian', True) is True else '>'
 
 
 def _state(content):
-    """The dict of tensors in the unpickled `content`, unwrapped if it is the entry 'state_dict' or 'model' of another.
-    """
+    """The dict of tensors in the unpickled `content`: itself, or its entry 'state_dict' or 'model'."""
     entries = content if isinstance(content, dict) else {}
     inner = [entries[key] for key in ('state_dict', 'model') if isinstance(entries.get(key), dict)]
     if len(inner) == 1 and not any(isinstance(value, _Tensor) for value in entries.values()):
         content = inner[0]
     if not isinstance(content, dict) or not content:
-        raise _Foreign(f'holds a {type(content).__name__}, expected tensors by name (torch.save(network.state_dict(), '
-                       'path))')
+        raise Refused(f'holds a {type(content).__name__}, expected tensors by name '
+                      '(torch.save(network.state_dict(), path))')
     others = [name for name, value in content.items()
               if not isinstance(value, _Tensor) or not isinstance(name, str) or not name.isprintable()]
     if others:
         shown = ', '.join(ascii(name)[:100].strip("'") for name in others[:5])
-        raise _Foreign(f'{len(others)} entries are no tensors: {shown}; expected tensors by name only '
-                       f'(torch.save(network.state_dict(), path))')
+        raise Refused(f'{len(others)} entries are no tensors: {shown}; expected tensors by name only '
+                      f'(torch.save(network.state_dict(), path))')
     return content
 
 
 def _dtype(kind, order='<'):
-    """numpy dtype of a storage's elements as they lie in the file; bfloat16 as its two bytes."""
-    return numpy.dtype(order + {'bfloat16': 'u2'}.get(STORAGES[kind], STORAGES[kind]))
+    """numpy dtype of a storage's elements in the file; bfloat16 as its two bytes."""
+    return np.dtype(order + {'bfloat16': 'u2'}.get(STORAGES[kind], STORAGES[kind]))
 
 
 def _array(tensor, stored, order):
-    """The numpy array, contiguous and in the machine's byte order, of a `_Tensor` in a storage of the bytes `stored`.
-    """
+    """The array, contiguous and in native byte order, of a `_Tensor` in a storage of the bytes `stored`."""
     storage, offset, shape, strides = tensor
     dtype = _dtype(storage.kind, order)
     if storage.start < 0 or storage.count < 0 or len(stored) % dtype.itemsize:
-        raise _Foreign('damaged: a storage of no whole numbers')
-    data = numpy.frombuffer(stored, dtype)[storage.start:storage.start + storage.count]
-    # as_strided does not check its limits: the last element, which has the highest index, must lie inside.
+        raise Refused('damaged: a storage of no whole numbers')
+    data = np.frombuffer(stored, dtype)[storage.start:storage.start + storage.count]
+    # as_strided does not check its limits; the last element has the highest index
     last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides))
     count = math.prod(shape)
     if len(shape) != len(strides) or min((offset, *shape, *strides)) < 0 or \
             count and (last >= len(data) or count > len(data)):
-        raise _Foreign(f'truncated: a tensor of shape {shape} reaches beyond its storage of {len(data)} elements')
+        raise Refused(f'truncated: a tensor of shape {shape} reaches beyond its storage of {len(data)} elements')
     if not count:
-        array = numpy.zeros(shape, dtype)
+        array = np.zeros(shape, dtype)
     else:
-        array = numpy.lib.stride_tricks.as_strided(data[offset:], shape,
-                                                   [stride * dtype.itemsize for stride in strides])
+        array = np.lib.stride_tricks.as_strided(data[offset:], shape, [stride * dtype.itemsize for stride in strides])
     if STORAGES[storage.kind] == 'bfloat16':
-        return (array.astype(numpy.uint32, order='C') << 16).view(numpy.float32)
+        return (array.astype(np.uint32, order='C') << 16).view(np.float32)
     return array.astype(dtype.newbyteorder('='), order='C')
 
 

@@ -1,11 +1,11 @@
-"""The trained generator as a file that other programs run, proven to give the same pictures.
+"""Export the trained generator for other programs, and verify that the file gives the same pictures.
 
     python -m model.export onnx --lastoutput output/ --out spade.onnx [--half] [--float] [--force] [--describe]
     python -m model.export paddle --lastoutput output/ --out spade_inference/ [the same]
     python -m model.export check FILE_OR_FOLDER --lastoutput output/
     python -m model.export describe FILE_OR_FOLDER
 
-A model with style encoder gives that as a second file: spade_encoder.onnx.
+A style encoder becomes a second file, spade_encoder.onnx.
 """
 import importlib.util
 import json
@@ -29,10 +29,10 @@ from runtime.errors import InputError, OptionError, shown_in_one_line
 def export(kind, words):
     parser = _parser(kind, __doc__)
     default = {'onnx': 'spade.onnx', 'paddle': 'spade_inference'}[kind]
-    parser.add_argument('--out', default=default, help=f'the file, or for paddle the folder, to write [{default}]')
+    parser.add_argument('--out', default=default, help=f'the file (onnx) or folder (paddle) to write [{default}]')
     for flag, help in (('half', 'weights in float16: half the size'),
                        ('float', 'pictures float32 (N, C, H, W) in [-1, 1]'),
-                       ('force', 'replace what is there'), ('describe', 'print inputs, outputs and an example')):
+                       ('force', 'replace an earlier export'), ('describe', 'print inputs, outputs and an example')):
         parser.add_argument(f'--{flag}', action='store_true', default=False, help=help)
     arguments = parser.parse_args(words)
     out = os.path.normpath(arguments.out)
@@ -55,11 +55,11 @@ def check(words):
     parser.add_argument('file', help='.onnx file, or folder of Paddle Inference')
     arguments = parser.parse_args(words)
     networks, model = files.read(os.path.normpath(arguments.file))
-    arguments.weights = arguments.weights or next(iter(networks.values())).get('weights')   # like with like
+    arguments.weights = arguments.weights or next(iter(networks.values())).get('weights')   # those of the file
     opt, painter, folder = checkpoint(arguments)
     for name, entries in networks.items():
         if getattr(painter, name) is None:
-            raise InputError(f'{arguments.file}: holds a style {name}, and {folder} has none')
+            raise InputError(f'{arguments.file}: has a style {name}, {folder} has none')
         part = Exported(name, opt, painter, folder, json.loads(entries['float']), json.loads(entries['half']))
         files.check(arguments.file, part, entries, model)
 
@@ -78,8 +78,8 @@ def describe(words):
 
 
 def _parser(command, description):
-    """With the flags that choose a checkpoint."""
-    parser = checkpoint_parser(description, ['dataroot'])   # whose validation maps the file is tried on
+    """Parser with the flags that choose a checkpoint."""
+    parser = checkpoint_parser(description, ['dataroot'])   # its validation maps test the file
     parser.prog = f'python -m model.export {command}'
     return parser
 

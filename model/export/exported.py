@@ -1,6 +1,4 @@
-"""One network of a checkpoint, as it is exported:
-interface, constants and metadata, and a Painter to compare the file with.
-"""
+"""One network of a checkpoint for export: interface, constants, metadata, and a Painter to compare the file with."""
 import copy
 
 from model.export import verify
@@ -15,14 +13,14 @@ from model.weights import folder_of, set_weights
 
 
 def checkpoint(arguments):
-    """(opt, painter, folder of the checkpoint); float32, for a comparison in less proves nothing."""
+    """(opt, painter, folder of the checkpoint), in float32: a comparison in lower precision proves nothing."""
     opt, painter = load_painter(arguments)
     opt.cpu_precision, opt.amp = 'float32', 'none'
     return opt, painter, folder_of(opt.lastoutput, arguments.which_epoch)
 
 
 class Exported:
-    """network: 'generator' or 'encoder', which the painter has."""
+    """network: 'generator' or 'encoder', a network of the painter."""
 
     def __init__(self, network, opt, painter, folder, as_float=False, half=False):
         state = plain_state(getattr(painter, network), half)
@@ -32,8 +30,9 @@ class Exported:
         self.painter = _rounded(painter, network, state) if half else painter
 
     def stages(self):
-        """What to write and compare in turn; the last is what stays. Pictures of grey levels are made before rounding
-        first, since rounding hides what is small, and of pictures without contrast everything.
+        """The exports to write and compare in turn; the last is the result.
+
+        The first of two is unrounded: rounding to grey levels hides small differences, and without contrast all.
         """
         if self.interface.network == 'encoder' or self.interface.as_float:
             return [self]
@@ -42,21 +41,20 @@ class Exported:
         return [before, self]
 
     def compare(self, run, source):
-        """Run the file on several inputs and print how far it is from the checkpoint; InputError if more than rounding.
-        """
+        """Print the differences of the file's outputs (run: feeds -> outputs); InputError if beyond rounding."""
         if self.interface.network == 'generator':
             mean, worst = verify.compare_generator(run, self.interface, self.painter, source)
             when = 'before rounding' if self.interface.as_float else 'after rounding'
-            print(f'{source}: same pictures; {when} the difference is {mean:.3g} grey levels in the mean, {worst:.3g} '
-                  'at most')
+            print(f'{source}: same pictures; {when} the difference is {mean:.3g} grey levels in the mean, '
+                  f'{worst:.3g} at most')
         else:
             mean, worst = verify.compare_encoder(run, self.painter, source)
-            print(f'{source}: same styles; the difference is {mean:.3g} of their scale in the mean, {worst:.3g} at '
-                  'most')
+            print(f'{source}: same styles; the difference is {mean:.3g} of their scale in the mean, '
+                  f'{worst:.3g} at most')
 
 
 def _rounded(painter, network, state):
-    """A Painter whose network has no spectral norm and the weights `state`: what a --half file is to give."""
+    """A Painter with the weights `state` in a network without spectral norm: the reference of a --half file."""
     opt = OPT(**painter.opt.as_dict())
     opt.norm_G, opt.norm_E = opt.norm_G.removeprefix('spectral'), opt.norm_E.removeprefix('spectral')
     layers = dict(generator=painter.generator, encoder=painter.encoder)

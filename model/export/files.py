@@ -1,7 +1,6 @@
-"""Exported files: written whole and proven, or not there; read; held against a checkpoint.
+"""Exported files: writes them whole and verified, or not at all; reads them; compares them with a checkpoint.
 
-`out` is an .onnx file, with a style encoder as a second one beside it, or a folder of Paddle Inference with
-metadata.json.
+`out` is an .onnx file, with the style encoder in a second file, or a folder of Paddle Inference with metadata.json.
 """
 import contextlib
 import json
@@ -29,7 +28,7 @@ def paths_of(parts, out):
 
 
 def refuse_existing(paths, force, as_folder):
-    """InputError if one of the paths exists, without `force`; with it, if it is no file or no exported folder."""
+    """InputError if a path exists; with `force`, only if it is no export, or a folder with other files in it."""
     for path in filter(os.path.lexists, paths):
         if not force:
             raise InputError(f'{path} exists and was not changed: add --force to replace it, or name another --out')
@@ -41,15 +40,12 @@ def refuse_existing(paths, force, as_folder):
         try:
             networks, _ = read(path)
         except InputError:
-            raise InputError(f'{path} holds other files than an export (no metadata.json of one): name another --out'
-                             if as_folder
-                             else f'{path} is no export, which is all that --force replaces: name another '
-                             '--out') from None
+            raise InputError(f'{path} is no export, and --force replaces nothing else: name another --out') from None
         own = {'metadata.json', *(name + ending for name in networks for ending in inference.ENDINGS)}
         others = sorted(name for name in os.listdir(path) if name not in own) if as_folder else []
         if others:
-            raise InputError(f'{path} holds other files than an export, {others[0]}: move them away, or name another '
-                             '--out')
+            raise InputError(f'{path} holds other files than an export, {others[0]}: move them away, '
+                             'or name another --out')
 
 
 # ---- Writing: parts is a dict of network -> Exported
@@ -62,8 +58,8 @@ def write_onnx(parts, out):
         for name, part in parts.items():
             for stage in part.stages():
                 with open(unfinished[name], 'wb') as file:
-                    file.write(model_of(stage.interface, stage.opt, stage.constants,
-                                        stage.metadata).SerializeToString())
+                    model = model_of(stage.interface, stage.opt, stage.constants, stage.metadata)
+                    file.write(model.SerializeToString())
                 stage.compare(verify.onnx_runner(unfinished[name]), paths[name])
     print('\n'.join(f'written: {path}, {os.path.getsize(path) / 1e6:.1f} MB' for path in paths.values()))
 
@@ -78,7 +74,7 @@ def write_paddle(parts, out):
             part.metadata['files_sha256'] = json.dumps(inference.digests(folder, name))
         with open(os.path.join(folder, 'metadata.json'), 'w', encoding='utf-8') as file:
             json.dump({name: part.metadata for name, part in parts.items()}, file, indent=2)
-        refuse_existing([out], True, as_folder=True)    # once more, before what --force allows to replace
+        refuse_existing([out], True, as_folder=True)    # again, just before replacing it
         remove(out)
     print(f'written: {out}, {sum(os.path.getsize(os.path.join(out, name)) for name in os.listdir(out)) / 1e6:.1f} MB')
 
@@ -105,14 +101,14 @@ def read(path):
         return networks, None
     import onnx
     try:
-        model = onnx.load(path, load_external_data=False)   # ours is one file: another would be read from where it says
+        model = onnx.load(path, load_external_data=False)   # external data could name any file; ours has none
         entries = {entry.key: entry.value for entry in model.metadata_props}
     except FileNotFoundError:
         raise InputError(f'{path}: no such file or folder; export it first: python -m model.export onnx') from None
-    except Exception as error:  # protobuf's, by version
+    except Exception as error:  # protobuf's class depends on its version
         raise InputError(f'{path}: cannot be read as ONNX: {" ".join(str(error).split())}') from None
     if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
-        raise InputError(f'{path}: has weights outside this file, as no export of this project')
+        raise InputError(f'{path}: has weights outside this file: no export of this project')
     if len(entries) != len(model.metadata_props) or 'network' not in entries:
         raise InputError(f'{path}: an ONNX file, but none of this project\'s: its metadata names no network')
     _check_entries(path, entries['network'], entries)
@@ -120,17 +116,16 @@ def read(path):
 
 
 def _check_entries(path, name, entries):
-    """InputError unless these are the metadata of network `name` that `export` writes (metadata_of)."""
+    """InputError unless `entries` are metadata (metadata_of) of network `name`."""
     if name not in ('generator', 'encoder') or not set(WRITTEN) <= set(entries) or entries['network'] != name or \
             not {entries['float'], entries['half']} <= {'true', 'false'} or \
                 entries.get('weights', 'last') not in WEIGHTS:
-        raise InputError(f'{path}: its metadata was written by another program, or is damaged: no export of this '
-                         'project')
+        raise InputError(f'{path}: its metadata is damaged or of another program: no export of this project')
     options_of(path, entries)
 
 
 def options_of(path, entries):
-    """OPT of an export's metadata; InputError if it is none."""
+    """OPT of an export's metadata; InputError if they are invalid."""
     source, remedy = f'{path}: options in its metadata', 'no export of this project'
     options = json_file.parsed(entries['options'], OPTIONS, source, remedy)
     try:
@@ -142,9 +137,7 @@ def options_of(path, entries):
 # ---- Checking
 
 def check(path, part, entries, model):
-    """Hold one network of an existing file, as `read` gave it, against the checkpoint's `part`:
-    all that it says and holds, then pictures.
-    """
+    """Compare one network of an existing file, from `read`, with the checkpoint's `part`: content, then pictures."""
     name = part.interface.network
     if entries['weights_sha256'] != part.metadata['weights_sha256']:
         raise InputError(f'{path}: {name} was exported from other weights than the checkpoint\'s: epoch '
@@ -160,7 +153,7 @@ def check(path, part, entries, model):
 
 
 def _check_metadata(path, part, entries):
-    """Every entry is the checkpoint's, but the version that wrote it and settings that shape no network."""
+    """InputError if an entry differs from the checkpoint's, except the version and settings that shape no network."""
     options = options_of(path, entries)
     differ = [f'{name} {getattr(options, name)}'
               for name in OPT.network_fields() if getattr(options, name) != getattr(part.opt, name)]
@@ -175,7 +168,7 @@ def _check_metadata(path, part, entries):
 
 
 def _check_model(path, model, part):
-    """The nodes, inputs, outputs and weights of an ONNX file are those that this version writes."""
+    """InputError if nodes, inputs, outputs or weights of an ONNX file differ from those that this version writes."""
     from model.export.graph import model_of, weights_of
     expected = model_of(part.interface, part.opt, part.constants, part.metadata)
     weights, found = weights_of(expected), weights_of(model)
@@ -197,7 +190,7 @@ def _check_model(path, model, part):
         count = sum(node not in set(nodes[0]) for node in nodes[1])
         raise InputError(f'{path}: altered, or exported by another version: {count} of its {len(nodes[1])} operators '
                          f'are none of the {len(nodes[0])} that this version writes; {AGAIN}')
-    for whole in (expected, model):     # what is compared above, and what may differ
+    for whole in (expected, model):     # leave out what was compared, and what may differ
         del whole.graph.node[:], whole.graph.initializer[:], whole.metadata_props[:]
         whole.producer_version = ''
     if expected.SerializeToString(deterministic=True) != model.SerializeToString(deterministic=True):
@@ -206,7 +199,7 @@ def _check_model(path, model, part):
 
 
 def _check_program(path, part, entries):
-    """Weights and program of Paddle Inference are, byte for byte, those that this version and this Paddle write."""
+    """InputError if weights or program of Paddle Inference differ in a byte from those written here and now."""
     name = part.interface.network
     with tempfile.TemporaryDirectory() as folder:
         inference.save(part.interface, part.opt, part.constants, folder)
@@ -215,6 +208,6 @@ def _check_program(path, part, entries):
         if digest != expected.get(file):
             raise InputError(f'{os.path.join(path, file)}: damaged or altered, or exported by another version of this '
                              f'project or of Paddle than {paddle.__version__}; {AGAIN}')
-    told = json_file.parsed(entries.get('files_sha256', '{}'), ENTRIES, f'{path}: files_sha256 in its metadata', AGAIN)
-    if told != expected:
-        raise InputError(f'{path}: files_sha256 in its metadata is not of its files; {AGAIN}')
+    source = f'{path}: files_sha256 in its metadata'
+    if json_file.parsed(entries.get('files_sha256', '{}'), ENTRIES, source, AGAIN) != expected:
+        raise InputError(f'{source} is not of its files; {AGAIN}')

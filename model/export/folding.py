@@ -1,6 +1,4 @@
-"""Weights of a trained network -> the constants of an exported one:
-spectral norms and running statistics are folded away.
-"""
+"""Weights of a trained network -> constants of an exported one; folds spectral norms and running statistics in."""
 import hashlib
 
 import numpy as np
@@ -11,10 +9,9 @@ from model.weights import as_arrays
 
 
 def plain_state(network, half=False):
-    """State dict (numpy, float32) that the same network has without spectral norm; half: weights rounded to float16.
+    """State dict (numpy, float32) of the same network without spectral norm; half: weights rounded to float16.
 
-    The division takes place in float32 by one float32 number, so that the same checkpoint gives the same bits
-    everywhere.
+    The division in float32 by one float32 number gives the same bits on every machine.
     """
     state, plain = as_arrays(network.state_dict()), {}
     for name, value in state.items():
@@ -30,14 +27,14 @@ def plain_state(network, half=False):
 
 
 def is_matrix(name, value):
-    """Whether --half stores it in float16: weights of convolutions and linear layers, not biases nor statistics."""
+    """Whether --half stores it in float16: weights of convolutions and linear layers, no biases or statistics."""
     return name.endswith('.weight') and value.ndim > 1
 
 
 def constants(state, half=False):
-    """dict: name -> array of what the exported graph holds, from a plain_state.
+    """dict: name -> array of the exported graph's constants, from a plain_state.
 
-    Batch norm becomes .mean, .scale and .shift (with parameters); the 1 of SPADE's 1 + gamma goes into gamma's bias.
+    Batch norm becomes .mean, .scale and .shift (with parameters); the 1 of SPADE's 1 + gamma is part of gamma's bias.
     """
     result = {}
     for name, value in state.items():
@@ -67,7 +64,7 @@ def resizing(opt):
 
 
 def _bilinear(size):
-    """(INPUT_SIZE, size): each row weighs two neighbours, pixel centres at half (align_corners false)."""
+    """(INPUT_SIZE, size): each row weights two neighbours; pixel centres at half (align_corners false)."""
     place = np.clip((np.arange(INPUT_SIZE) + 0.5) * size / INPUT_SIZE - 0.5, 0, size - 1)
     lower = np.minimum(np.floor(place).astype(int), size - 1)
     matrix, rows = np.zeros((INPUT_SIZE, size)), np.arange(INPUT_SIZE)

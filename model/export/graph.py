@@ -1,6 +1,6 @@
-"""The ONNX file: networks.py written as nodes of the standard domain, with the `onnx` package alone.
+"""The ONNX file: networks.py as nodes of the standard domain, written with the `onnx` package alone.
 
-Not by paddle2onnx: of Paddle 3.3.1 it gives leaky_relu a wrong slope without a word, and refuses interpolation.
+paddle2onnx silently exports leaky_relu of Paddle 3.3.1 with a wrong slope, and fails for interpolation.
 """
 import numpy as np
 import onnx
@@ -13,11 +13,16 @@ OPSET, IR_VERSION = 17, 8   # ONNX 1.12, ONNX Runtime 1.12 and later
 TYPES = {'float32': TensorProto.FLOAT, 'uint8': TensorProto.UINT8, 'int32': TensorProto.INT32}
 
 
+def _operator(kind):
+    """Method (name, *inputs) that adds a node of an ONNX operator."""
+    return lambda self, name, *inputs: self.node(kind, name, inputs)
+
+
 class GraphOperators:
     """Operators that add a node to a graph; tensors are names."""
 
     def __init__(self, constants):
-        """constants: dict of name -> array; float16 ones are stored so and cast to float32 where they are used."""
+        """constants: dict of name -> array; float16 ones are stored as such and cast to float32 where used."""
         self.constants, self.nodes, self.initializers, self.cast_weights = constants, [], {}, set()
 
     def node(self, operator, name, inputs, **attributes):
@@ -78,55 +83,18 @@ class GraphOperators:
     def leaky_relu(self, name, x, slope):
         return self.node('LeakyRelu', name, [x], alpha=slope)
 
-    def relu(self, name, x):
-        return self.node('Relu', name, [x])
-
-    def sigmoid(self, name, x):
-        return self.node('Sigmoid', name, [x])
-
-    def tanh(self, name, x):
-        return self.node('Tanh', name, [x])
-
     def spatial_mean(self, name, x):
         return self.node('ReduceMean', name, [x], axes=[2, 3], keepdims=1)
 
-    # ---- Arithmetic
+    # ---- Arithmetic, logic, shape
 
-    def add(self, name, a, b):
-        return self.node('Add', name, [a, b])
-
-    def subtract(self, name, a, b):
-        return self.node('Sub', name, [a, b])
-
-    def multiply(self, name, a, b):
-        return self.node('Mul', name, [a, b])
-
-    def divide(self, name, a, b):
-        return self.node('Div', name, [a, b])
-
-    def matmul(self, name, a, b):
-        return self.node('MatMul', name, [a, b])
-
-    def round(self, name, x):
-        return self.node('Round', name, [x])
+    add, subtract, multiply, divide, matmul = map(_operator, ('Add', 'Sub', 'Mul', 'Div', 'MatMul'))
+    round, relu, sigmoid, tanh = map(_operator, ('Round', 'Relu', 'Sigmoid', 'Tanh'))
+    equal, logical_and, logical_not, where = map(_operator, ('Equal', 'And', 'Not', 'Where'))
 
     def clip(self, name, x, lowest, highest):
         return self.node('Clip', name,
                          [x, self.scalar(f'{name}.lowest', lowest), self.scalar(f'{name}.highest', highest)])
-
-    # ---- Logic and shape
-
-    def equal(self, name, a, b):
-        return self.node('Equal', name, [a, b])
-
-    def logical_and(self, name, a, b):
-        return self.node('And', name, [a, b])
-
-    def logical_not(self, name, a):
-        return self.node('Not', name, [a])
-
-    def where(self, name, condition, a, b):
-        return self.node('Where', name, [condition, a, b])
 
     def cast(self, name, x, kind):
         return self.node('Cast', name, [x], to=TYPES[kind])
@@ -145,10 +113,7 @@ class GraphOperators:
 
 
 def model_of(interface, opt, constants, metadata):
-    """onnx.ModelProto of the network that an Interface (interface.py) describes, checked in full.
-
-    metadata: dict of strings, kept in metadata_props.
-    """
+    """onnx.ModelProto of the network of an Interface (interface.py), fully checked; metadata: dict of strings."""
     ops = GraphOperators(constants)
     names = list(interface.inputs)
     if interface.network == 'generator':

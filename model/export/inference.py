@@ -1,5 +1,6 @@
-"""Files for Paddle Inference: networks.py run by Paddle's operators and saved by paddle.jit."""
+"""Files for Paddle Inference: networks.py on Paddle's operators, saved by paddle.jit."""
 import hashlib
+import operator
 import os
 import warnings
 
@@ -13,11 +14,16 @@ from model.normalization import EPSILON
 from runtime.errors import InputError
 
 
-class PaddleOperators(nn.Layer):
-    """The operators of GraphOperators (graph.py) on Paddle's tensors; a layer, so that jit.save keeps its constants.
+def _operator(function):
+    """Method (name, *inputs) that calls `function`."""
+    return lambda self, name, *inputs: function(*inputs)
 
-    Those that oneDNN inside Paddle Inference gets wrong, or crashes at, are written out: nearest and bilinear resizing,
-    batch norm without parameters, leaky ReLU behind a convolution.
+
+class PaddleOperators(nn.Layer):
+    """The operators of GraphOperators (graph.py) on Paddle's tensors; a layer, so that jit.save stores its constants.
+
+    Operators with wrong results or crashes in Paddle Inference's oneDNN are written out: nearest and bilinear resizing,
+    batch norm without parameters, leaky ReLU after a convolution.
     """
 
     def __init__(self, interface, opt, constants):
@@ -25,11 +31,11 @@ class PaddleOperators(nn.Layer):
         self.interface, self.opt, self.places = interface, opt, {}
         for number, (name, array) in enumerate(constants.items()):
             tensor = paddle.to_tensor(array)
-            tensor.name = f'constant_{number}'     # else a number that counts all tensors of the process
+            tensor.name = f'constant_{number}'     # the default name counts all tensors of the process
             self.register_buffer(f'constant_{number}', tensor)
             self.places[name] = f'constant_{number}'
 
-    # Called as it is: jit.save would rewrite all of this code, and reuse that with its constants in the next export
+    # Not rewritten: jit.save would reuse the rewritten code, with its constants, in the next export
     @paddle.jit.not_to_static
     def forward(self, first, second=None, third=None):     # jit.save takes no *inputs
         inputs = dict(zip(self.interface.inputs, (first, second, third)))
@@ -67,85 +73,34 @@ class PaddleOperators(nn.Layer):
         doubled = x.reshape([-1, channels, height, 1, width, 1]).tile([1, 1, 1, 2, 1, 2])
         return doubled.reshape([-1, channels, 2 * height, 2 * width])
 
-    def gelu(self, name, x):
-        return F.gelu(x)
-
     def leaky_relu(self, name, x, slope):
         return F.relu(x) - slope * F.relu(-x)
-
-    def relu(self, name, x):
-        return F.relu(x)
-
-    def sigmoid(self, name, x):
-        return F.sigmoid(x)
-
-    def tanh(self, name, x):
-        return paddle.tanh(x)
 
     def spatial_mean(self, name, x):
         return x.mean([2, 3], keepdim=True)
 
-    # ---- Arithmetic
-
-    def add(self, name, a, b):
-        return a + b
-
-    def subtract(self, name, a, b):
-        return a - b
-
-    def multiply(self, name, a, b):
-        return a * b
-
-    def divide(self, name, a, b):
-        return a / b
-
-    def matmul(self, name, a, b):
-        return paddle.matmul(a, b)
-
-    def round(self, name, x):
-        return paddle.round(x)
-
-    def clip(self, name, x, lowest, highest):
-        return paddle.clip(x, lowest, highest)
-
-    # ---- Logic and shape
-
-    def equal(self, name, a, b):
-        return paddle.equal(a, b)
-
-    def logical_and(self, name, a, b):
-        return paddle.logical_and(a, b)
-
-    def logical_not(self, name, a):
-        return paddle.logical_not(a)
-
     def where(self, name, condition, a, b):
         return paddle.where(condition, a.expand_as(b), b)
 
-    def cast(self, name, x, kind):
-        return x.astype(kind)
+    # ---- Arithmetic, logic, shape
 
-    def gather(self, name, x, positions, axis):
-        return paddle.index_select(x, positions, axis)
-
-    def concat(self, name, parts, axis):
-        return paddle.concat(parts, axis)
-
-    def reshape(self, name, x, shape):
-        return x.reshape(shape)
-
-    def transpose(self, name, x, order):
-        return x.transpose(order)
+    add, subtract, multiply, divide, matmul = map(_operator, (
+        operator.add, operator.sub, operator.mul, operator.truediv, paddle.matmul))
+    round, clip, relu, gelu, sigmoid, tanh = map(_operator, (
+        paddle.round, paddle.clip, F.relu, F.gelu, F.sigmoid, paddle.tanh))
+    equal, logical_and, logical_not = map(_operator, (paddle.equal, paddle.logical_and, paddle.logical_not))
+    cast, gather, concat, reshape, transpose = map(_operator, (
+        paddle.cast, paddle.index_select, paddle.concat, paddle.reshape, paddle.transpose))
 
 
 def save(interface, opt, constants, folder):
-    """Write <network>.pdiparams and the program beside it (.json from Paddle 3 on, else .pdmodel) into `folder`.
+    """Write <network>.pdiparams and its program (.json from Paddle 3 on, else .pdmodel) into `folder`.
 
-    OSError if they are not whole: Paddle writes on a full disk what fits, and says nothing.
+    OSError if they are incomplete: on a full disk Paddle silently writes a part.
     """
-    # names are counted anew: the same network gives the same bytes, whatever was built before
+    # fresh counters for names: the same network gives the same bytes
     with warnings.catch_warnings(), paddle.utils.unique_name.guard():
-        warnings.simplefilter('ignore')     # what Paddle advises of its own code
+        warnings.simplefilter('ignore')     # Paddle's about its own code
         layer = PaddleOperators(interface, opt, constants)
         layer.eval()
         specs = [paddle.static.InputSpec([None, *shape], kind, name)

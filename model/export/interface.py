@@ -7,9 +7,7 @@ from runtime.errors import InputError
 
 @dataclass
 class Interface:
-    """network: 'generator' or 'encoder'. inputs, outputs:
-    dict of name -> (type, shape without the batch's N, which is free).
-    """
+    """network: 'generator' or 'encoder'. inputs, outputs: name -> (type, shape without the batch, which is free)."""
     network: str
     as_float: bool
     inputs: dict
@@ -21,8 +19,7 @@ def interface_of(network, opt, as_float=False):
     height, width = opt.picture_size
     if network == 'encoder':
         if opt.output_nc != 3:
-            raise InputError(f'output_nc {opt.output_nc}: the style encoder is exported for RGB photos, output_nc 3, '
-                             'alone')
+            raise InputError(f'output_nc {opt.output_nc}: the style encoder is exported for RGB photos only')
         style = ('float32', (opt.z_dim,))
         return Interface(network, as_float, {'photo': ('uint8', (height, width, 3))}, {'mu': style, 'logvar': style})
     if not as_float and opt.output_nc not in (1, 3):

@@ -1,8 +1,7 @@
-"""Generator and style encoder as exported: one forward, written in operators that ONNX and Paddle both have.
+"""Generator and style encoder for export: one forward of each, in operators that ONNX and Paddle share.
 
-`ops` is GraphOperators (graph.py) or PaddleOperators (inference.py). The first argument of each of its methods names
-the
-result: the node in the ONNX file.
+`ops` is GraphOperators (graph.py) or PaddleOperators (inference.py). The first argument of its methods names the
+result, a node of the ONNX file.
 """
 import numpy as np
 
@@ -17,8 +16,7 @@ def input_names(opt):
 
 
 def generator(ops, opt, as_float, label, instance=None, z=None):
-    """label, instance int32 (N, H, W), z (N, z_dim) -> uint8 (N, H, W, 3), or as_float (N, output_nc, H, W) in [-1, 1].
-    """
+    """label, instance int32 (N, H, W), z (N, z_dim) -> uint8 (N, H, W, 3); as_float: (N, output_nc, H, W), [-1, 1]."""
     size, maps = opt.latent_size, _Maps(ops, opt, label, instance)
     if opt.use_vae:
         features = ops.add('fc', ops.matmul('fc.product', z, ops.weight('fc.weight')), ops.weight('fc.bias'))
@@ -26,11 +24,9 @@ def generator(ops, opt, as_float, label, instance=None, z=None):
     else:
         x = ops.convolution('fc', maps.one_hot(size), 1, 1)
     x = _block(ops, opt, 'head_0', x, maps, size)
-    doubled = {'G_middle_1': opt.num_upsampling_layers != 'normal'}
-    blocks = ['G_middle_0', 'G_middle_1', 'up_0', 'up_1', 'up_2',
-              'up_3'] + ['up_4'] * (opt.num_upsampling_layers == 'most')
+    blocks = ['G_middle_0', 'G_middle_1', *(f'up_{n}' for n in range(4 + (opt.num_upsampling_layers == 'most')))]
     for name in blocks:
-        if doubled.get(name, True):
+        if name != 'G_middle_1' or opt.num_upsampling_layers != 'normal':
             x, size = ops.doubled(f'{name}.doubled', x), (2 * size[0], 2 * size[1])
         x = _block(ops, opt, name, x, maps, size)
     x = ops.convolution('conv_img', ops.leaky_relu('conv_img.activation', x, SLOPE), 1, 1)
@@ -97,7 +93,7 @@ class _Maps:
         return self.made[size]
 
     def _nearest(self, name, x, size):
-        """Pixel floor(i * H / height), as semantics.nearest."""
+        """Pixel floor(i * H / height), like semantics.nearest."""
         for axis, new, old in zip((2, 3), size, self.opt.picture_size):
             if new != old:
                 x = _at(self.ops, f'{name}.{"rows" if axis == 2 else "columns"}', x, np.arange(new) * old // new, axis)
@@ -161,7 +157,7 @@ def _attended(ops, opt, name, x, size):
 
 
 def _pixels(ops, opt, x):
-    """[-1, 1] -> grey levels 0 .. 255, as the entry scripts write pictures; one channel becomes three."""
+    """[-1, 1] -> grey levels 0 .. 255, like pictures of the entry scripts; one channel becomes three."""
     x = ops.add('levels.from_0', x, ops.scalar('levels.one', 1))
     x = ops.round('levels', ops.multiply('levels.exact', x, ops.scalar('levels.half_range', 127.5)))
     x = ops.clip('levels.clipped', x, 0, 255)

@@ -1,4 +1,4 @@
-"""Whether an exported file gives the pictures that Painter gives."""
+"""Compares the outputs of an exported file with Painter's."""
 import glob
 import os
 
@@ -10,7 +10,7 @@ from model.init import DONTCARE
 from model.semantics import SemanticMap
 from runtime.errors import InputError
 
-TOLERANCE = 1e-4    # of the picture's scale, before rounding: float32 on either side, summed in other orders
+TOLERANCE = 1e-4    # of the picture's scale, before rounding; both sides sum float32, in different orders
 BATCHES = 1, 3
 
 
@@ -22,7 +22,7 @@ def onnx_runner(path):
     options.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(path, options, providers=['CPUExecutionProvider'])
-    except Exception as error:  # ONNX Runtime's have no common class
+    except Exception as error:  # ONNX Runtime's classes share none
         raise InputError(f'{path}: ONNX Runtime cannot load it: {" ".join(str(error).split())}') from None
     return lambda feeds: session.run(None, feeds)
 
@@ -47,37 +47,34 @@ def paddle_runner(program, onednn=True):
         for name, values in feeds.items():
             predictor.get_input_handle(name).copy_from_cpu(values)
         predictor.run()
-        paddle.base.core.set_num_threads(threads)    # a predictor leaves the whole process with one
+        paddle.base.core.set_num_threads(threads)    # a predictor sets that of the whole process to 1
         return [predictor.get_output_handle(name).copy_to_cpu() for name in predictor.get_output_names()]
     return run
 
 
 def maps(opt):
-    """(N, H, W) int32 label and instance maps to try:
-    up to four of the validation set, then drawn ones, flat to random.
-    """
+    """(N, H, W) int32 label and instance maps: up to four of the validation set, then drawn ones, flat to random."""
     rng, (height, width) = np.random.default_rng(0), opt.picture_size
-    found = _validation_maps(opt)
+    pairs = _validation_maps(opt)
     for cells in (1, 5, max(height, width)):
         rows, columns = (np.arange(size) * cells // size for size in (height, width))
         label, instance = (rng.integers(0, count, (cells, cells))[rows[:, None], columns].astype(np.int32)
                            for count in (opt.label_nc, 40))
         if opt.contain_dontcare_label:
             label[:height // 8] = DONTCARE
-        found.append((label, instance))
-    return [np.stack(parts) for parts in zip(*found)]
+        pairs.append((label, instance))
+    return [np.stack(parts) for parts in zip(*pairs)]
 
 
 def _validation_maps(opt):
-    """Maps in dataroot's val_label and val_inst that these options can read; none is no error, since drawn ones follow.
-    """
-    found = []
+    """Maps in dataroot's val_label and val_inst that these options can read; maybe none, since drawn ones follow."""
+    pairs = []
     for path in sorted(glob.glob(os.path.join(opt.dataroot, 'val_label', '*.png')))[:4]:
         label, instance = (_ids(place, opt) for place in (path, path.replace('val_label', 'val_inst')))
         if label is not None and (opt.no_instance or instance is not None) and \
                 ((label >= 0) & (label <= opt.highest_label) | opt.contain_dontcare_label & (label == DONTCARE)).all():
-            found.append((label, label if instance is None else instance))
-    return found
+            pairs.append((label, label if instance is None else instance))
+    return pairs
 
 
 def _ids(path, opt):
@@ -90,9 +87,7 @@ def _ids(path, opt):
 
 
 def compare_generator(run, interface, painter, source):
-    """(mean, maximum) of the differences in grey levels from Painter's pictures;
-    InputError if they are more than rounding.
-    """
+    """(mean, maximum) difference from Painter's pictures in grey levels; InputError if beyond rounding."""
     opt, rng, worst, total, seen = painter.opt, np.random.default_rng(1), 0.0, 0.0, 0
     label, instance = maps(opt)
     start = 0
@@ -121,9 +116,7 @@ def compare_generator(run, interface, painter, source):
 
 @paddle.no_grad()
 def compare_encoder(run, painter, source):
-    """(mean, maximum) of the differences of mu and logvar from the encoder's, as shares of their scale;
-    InputError as above.
-    """
+    """(mean, maximum) difference of mu and logvar from the encoder's, relative to their scale; InputError as above."""
     encoder, (height, width) = painter.encoder, painter.opt.picture_size
     photos = np.random.default_rng(2).integers(0, 256, (3, height, width, 3)).astype(np.uint8)
     encoder.eval()

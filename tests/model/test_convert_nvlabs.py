@@ -142,12 +142,12 @@ def test_old_prefix_and_another_epoch(tmp_path, capsys):
 
 
 @pytest.mark.parametrize('flags, said', [
-    (['--ngf', '64'], '--ngf 64 contradicts the weights, whose shapes say 2'),
+    (['--ngf', '64'], '--ngf 64 contradicts the weights, whose shapes give 2'),
     (['--use_vae', 'true'], '--use_vae True contradicts'),
     (['--norm_G', 'spadebatch3x3'], '--norm_G spadebatch3x3 contradicts'),
     (['--num_upsampling_layers', 'most'], 'contradicts the weights, which have no up_4'),
-    (['--label_nc', '6'], 'take 7 label channels, but label_nc 6'),
-    (['--preset', 'ade20k_paper'], 'take 7 label channels, but label_nc 150'),
+    (['--label_nc', '6'], 'have 7 label channels, but label_nc 6'),
+    (['--preset', 'ade20k_paper'], 'have 7 label channels, but label_nc 150'),
     (['--preset', 'imagenet'], "preset: found 'imagenet'"),
     (['--crop_size', '33'], 'multiples of 32'),
     (['--which_epoch', '7'], '7_net_G.pth: no such file'),

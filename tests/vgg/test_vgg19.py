@@ -32,7 +32,7 @@ def test_vgg19_from_torchvision_and_paddle(tmp_path, capsys, vgg_arrays, kind):
     else:
         write_arrays(source, vgg_arrays, legacy=kind == 'legacy')
     main(['vgg19', str(source), str(target)])
-    assert 'kept: 26 tensors' in capsys.readouterr().out
+    assert 'converted: 26 tensors' in capsys.readouterr().out
     found = VGG19Features(str(target)).state_dict()
     assert len(found) == 26 and all(numpy.array_equal(found[name].numpy(), vgg_arrays[name]) for name in found)
     with pytest.raises(InputError, match='exists and was not changed'):
@@ -92,7 +92,7 @@ def test_vgg19_with_paddleclas_names(tmp_path, capsys):
              '_fc1.weight': numpy.zeros((4, 4), 'float32'), '_fc1.bias': numpy.zeros(4, 'float32')}
     save_weights(state, tmp_path / 'theirs.pdparams')
     main(['vgg19', str(tmp_path / 'theirs.pdparams'), str(tmp_path / 'ours.pdparams')])
-    assert 'kept: 26 tensors' in capsys.readouterr().out
+    assert 'converted: 26 tensors' in capsys.readouterr().out
     for path in ('theirs', 'ours'):     # the loss reads the file as it is, too
         loaded = VGG19Features(tmp_path / f'{path}.pdparams').state_dict()
         for weight, (name, value) in zip(weights, [item for item in loaded.items() if item[0].endswith('weight')]):
