@@ -1,4 +1,4 @@
-"""The flags of a script: one for each setting that changes something there, and errors of one line."""
+"""The flags of a script: one for each setting that it uses; errors in one line."""
 import argparse
 import difflib
 import re
@@ -9,9 +9,9 @@ VERSION = f'SPADE-Paddle {__version__}'
 
 
 def parser_of(fields, description, names=None, defaults=None):
-    """Parser with a flag for each of `fields` (dict: name -> Option) that is in `names`; None: all.
+    """Parser with a flag for each of `fields` (dict: name -> Option) in `names`; None: all.
 
-    defaults: what --help says of settings that are not given, if not their own default.
+    defaults: the source of settings without flag, for --help; by default each option's default.
     """
     result = Parser(description=description, epilog=VERSION, allow_abbrev=False, argument_default=argparse.SUPPRESS,
                     formatter_class=lambda prog: Help(prog, max_help_position=32, width=120))
@@ -21,19 +21,18 @@ def parser_of(fields, description, names=None, defaults=None):
         if names is not None and name not in names:
             result.left_out.add(name)
             continue
-        group = groups.setdefault(option.group, None) or result.add_argument_group(option.group)
-        groups[option.group] = group
+        if option.group not in groups:
+            groups[option.group] = result.add_argument_group(option.group)
         default = defaults or ('no limit' if name == 'max_dataset_size' else option.default)
         text = option.help if callable(option.default) else f'{option.help} [{default}]'
         switch = {'nargs': '?', 'const': 'true'} if option.kind is bool else {}
         shown = f'{{{",".join(option.choices)}}}' if option.choices else option.kind.__name__.upper()
-        group.add_argument(f'--{name}', help=text, metavar=shown, **switch)
+        groups[option.group].add_argument(f'--{name}', help=text, metavar=shown, **switch)
     return result
 
 
 class Help(argparse.HelpFormatter):
-    """Keeps the lines of a description, whose examples are one a line; the usage names what is needed, not sixty flags.
-    """
+    """Descriptions keep their lines, for examples; the usage names required arguments, not sixty flags."""
 
     def add_usage(self, usage, actions, groups, prefix=None):
         needed = [action for action in actions if action.required]
@@ -45,11 +44,11 @@ class Help(argparse.HelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line: the usage of sixty flags would bury it."""
+    """Prints an error in one line, without the usage of sixty flags."""
 
     def __init__(self, **settings):
         super().__init__(**settings)
-        self.left_out = set()   # settings that train.py has a flag for, and this script has not
+        self.left_out = set()   # settings without flag in this script
 
     def parse_args(self, args=None, namespace=None):
         arguments, unknown_flags = self.parse_known_args(args, namespace)
@@ -67,15 +66,15 @@ class Parser(argparse.ArgumentParser):
 
 
 def unknown(name, known):
-    """What to say of an option that does not exist; known: dict of name -> help of those that do."""
+    """The message for an unknown option; known: dict of name -> help of the options."""
     near = nearest(name, known)
     return f'unknown option {name!r}' + (f'; did you mean {near!r}?' if near else '')
 
 
 def nearest(name, known):
-    """The option that was probably meant, None if none looks like it: by spelling, then by the words of the help.
+    """The option that was probably meant, by spelling, then by words of the help; None if none is similar.
 
-    Other projects call things by the words that the help has: num_epochs is niter, 'epochs at the full learning rate'.
+    Names of other projects are often words of the help: num_epochs is niter, 'epochs at the full learning rate'.
     """
     plain = {re.sub('[_-]', '', word).lower(): word for word in known}
     asked = re.sub('[_-]', '', name).lower()
@@ -87,5 +86,6 @@ def nearest(name, known):
              for word in re.split('[_-]', name.lower()) if len(word) > 2 and word not in ('num', 'size', 'dir')]
     places = {option: [re.search(rf'\b{re.escape(word)}', help.lower()) for word in words]
               for option, help in known.items()}
-    found = {option: sum(place.start() for place in there) for option, there in places.items() if words and all(there)}
-    return min(found, key=found.get, default=None)
+    matching = {option: sum(place.start() for place in there)
+                for option, there in places.items() if words and all(there)}
+    return min(matching, key=matching.get, default=None)

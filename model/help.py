@@ -1,10 +1,10 @@
-"""Every option and every preset as Markdown tables, as docs/training.md has them: python -m model.help"""
+"""Prints all options and presets as the Markdown tables of docs/training.md: python -m model.help"""
 from model.init import OPT
 from model.presets import PRESETS
 
 
 def options():
-    """The tables of options, one a group, under a heading each."""
+    """The tables of options: a heading and a table for each group."""
     lines, group, defaults = [], None, OPT()
     for name, option in OPT.fields().items():
         if option.group != group:
@@ -16,7 +16,7 @@ def options():
 
 
 def presets():
-    """The table of presets: what each sets, where that is not the default."""
+    """The table of presets, with the settings of each."""
     lines = [row('preset', 'sets'), row('---', '---')]
     for name, settings in PRESETS.items():
         lines.append(row(f'`{name}`', ', '.join(f'`{option} {_text(value)}`' for option, value in settings.items())))
@@ -24,7 +24,7 @@ def presets():
 
 
 def row(*cells):
-    """A row of a Markdown table; unescaped, a bar would begin another cell, <n> be a tag, and [a](b) a link."""
+    """A row of a Markdown table; escapes the bars of cells, <tags> and [links]."""
     for mark in '|<[':
         cells = [cell.replace(mark, '\\' + mark) for cell in cells]
     return '| ' + ' | '.join(cells) + ' |'

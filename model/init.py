@@ -1,9 +1,8 @@
-"""OPT: every setting of SPADE, with its unit, its source and where paper,
-official code and ctkindle/SPADE-Paddle differ.
+"""OPT: every setting of SPADE, with its unit, its source, and where paper, official code and ctkindle differ.
 
-`python -m model.help` prints all of it; --help of a script the flags alone.
+`python -m model.help` prints all settings; --help of a script prints its flags.
 
-    opt = OPT(crop_size=128)            # the official COCO-Stuff defaults, but for what is named
+    opt = OPT(crop_size=128)            # the official COCO-Stuff defaults, except crop_size
     opt = OPT.preset('coco_stuff_paper', batchSize=4)
     opt.no_vgg_loss = False             # checks the name and the type
 """
@@ -24,13 +23,12 @@ LayerNorm = namedtuple('LayerNorm', 'spectral kind')              # kind: 'none'
 UPSAMPLINGS = {'normal': 5, 'more': 6, 'most': 7}  # times the generator doubles the size of its first feature map
 DONTCARE = 255                                     # the value of an unlabelled pixel in a label file
 
-# What another value of an option does to a run that has begun.
-# Processes of one training must agree on all but the last.
+# What another value of an option does to a run that continues. All ranks must agree on all but 'free'.
 EFFECTS = {
-    'networks': 'shapes the networks: a run cannot go on with another value',
-    'order': 'another order of samples: refused in the middle of an epoch, where samples would repeat or be lost',
-    'learned': 'changes what is learned: said',
-    'bits': 'the same result, to rounding: said, since the run no longer equals an uninterrupted one bit for bit',
+    'networks': 'shapes the networks: a run cannot continue with another value',
+    'order': 'changes the order of samples: refused in the middle of an epoch, where samples would repeat or be lost',
+    'learned': 'changes what is learned: reported',
+    'bits': 'same result, to rounding: reported, since the run no longer equals an uninterrupted one bit for bit',
     'free': 'changes nothing that is learned',
 }
 
@@ -44,25 +42,25 @@ class OPT:
     Assignment raises OptionError for an unknown name (naming the nearest), a wrong type or a value out of range; rules
     across fields raise InputError where they are used.
     """
-    # ---- What shapes the networks. A checkpoint can only go on with the same values.
+    # ---- Networks: a run continues only with the same values.
     _n = group('networks', 'networks')
     label_nc = _n(182, 'number of label classes; ids 0 .. label_nc - 1 in the label files', minimum=1, maximum=65536)
-    contain_dontcare_label = _n(True, 'one class more, label_nc, for unlabelled pixels (255 in the label files)')
-    no_instance = _n(False, 'no instance maps: the generator then gets no instance-edge channel')
+    contain_dontcare_label = _n(True, 'an extra class, label_nc, for unlabelled pixels (255 in the label files)')
+    no_instance = _n(False, 'no instance maps, so no channel of instance edges for the generator')
     output_nc = _n(3, 'channels of the picture', minimum=1, maximum=64)
     crop_size = _n(256, 'width of the picture, in pixels', minimum=1, maximum=16384)
     aspect_ratio = _n(1.0, 'width / height of the picture (Cityscapes: 2.0)', minimum=1e-3, maximum=1e3)
     ngf = _n(64, 'channels of the generator before its last layer, and of the style encoder\'s first',
              minimum=1, maximum=1024)
     num_upsampling_layers = _n('normal',
-                               'doublings of the size in the generator: normal 5, more 6, most 7 (and a block)',
+                               'doublings of the size in the generator: normal 5, more 6, most 7 (with one more block)',
                                choices=tuple(UPSAMPLINGS))
     norm_G = _n('spectralspadesyncbatch3x3', '[spectral]spade(batch|syncbatch|instance)(3x3|5x5)', pattern=SPADE_NORM,
-                differs='Paper and official code: synchronized batch norm, which in a single process is plain batch '
-                'norm. ctkindle: spectralspadebatch3x3. With spectral, convolutions of the residual blocks start '
-                'uniform in +-1/sqrt(fan_in): official GPU training leaves them so, because its Xavier initialization '
-                'fills a detached copy of the weight there (measured standard deviation 0.0120 against 0.0004). All '
-                'other weights start Xavier-normal with gain 0.02.')
+                differs='Paper and official code: synchronized batch norm, in a single process plain batch norm. '
+                'ctkindle: spectralspadebatch3x3. With spectral, convolutions of the residual blocks start uniform in '
+                '+-1/sqrt(fan_in), as in official GPU training, whose Xavier initialization fills a detached copy of '
+                'the weight (measured standard deviation 0.0120 against 0.0004). All other weights start '
+                'Xavier-normal with gain 0.02.')
     ndf = _n(64, 'channels of the discriminator\'s first layer', minimum=1, maximum=1024)
     num_D = _n(2, 'number of discriminators, each at half the scale of the one before', minimum=1, maximum=16)
     n_layers_D = _n(4, 'layers of each discriminator before its prediction', minimum=1, maximum=16)
@@ -88,10 +86,10 @@ class OPT:
     lambda_vgg = _l(10.0, 'weight of the perceptual loss', minimum=0)
     vggwpath = _l('vgg/vgg19pretrain.pdparams', 'VGG19 weights; python -m vgg.fetch downloads them',
                   effect='free')
-    vgg_taps = _l('paper', 'what the perceptual loss compares: relu1_1 to relu5_1 weighted 1/32 to 1 (paper), or as '
-                  'ctkindle', choices=('paper', 'ctkindle'),
-                  differs='ctkindle: the image and the pooled maps of four blocks, of a central '
-                  'crop of 224, without weights.')
+    vgg_taps = _l('paper', 'features of the perceptual loss: relu1_1 to relu5_1 weighted 1/32 to 1 (paper), or those '
+                  'of ctkindle', choices=('paper', 'ctkindle'),
+                  differs='ctkindle: image and four pooled maps of a central crop of 224, '
+                  'unweighted.')
     lambda_kld = _l(0.05, 'weight of the KL divergence of the style encoder', minimum=0)
 
     # ---- Optimization
@@ -112,11 +110,11 @@ class OPT:
                'Adam: decay of the second moment (0.9 with TTUR, else 0.999)',
                kind=float, minimum=0, differs='Official code: 0.9 with TTUR, as behind the published numbers. Paper '
                '(in print) and ctkindle: 0.999.')
-    ema_decay = _o(0.0, 'decay of an exponential moving average of the generator\'s weights, over about 1 / (1 - this) '
-                   'updates, say 0.999; painting, scores and exports use the average, unless --weights last; 0: off',
+    ema_decay = _o(0.0, 'decay of an exponential moving average of the generator\'s weights over about 1 / (1 - decay) '
+                   'updates, such as 0.999; painting, scores, exports use it unless --weights last; 0: off',
                    minimum=0, maximum=1, differs='Neither the paper nor the official code has one.')
     D_steps_per_G = _o(1, 'D updates for every G update', minimum=1)
-    seed = _o(0, 'decides initial weights, order, crops, flips and style noise',
+    seed = _o(0, 'determines initial weights, order, crops, flips and style noise',
               minimum=0, maximum=2 ** 63 - 1, effect='order')
 
     # ---- Where and how it is computed: the same result, to rounding
@@ -130,17 +128,16 @@ class OPT:
     cudnn = _s('fast', 'algorithms on a GPU: fast, or deterministic: slower, sums in the same order in every run '
                '(FLAGS_cudnn_deterministic)',
                choices=('fast', 'deterministic'))
-    modulation = _s('auto', 'how SPADE finds gamma and beta: windows (each distinct label window once), dense (the '
-                    'plain convolutions), auto (windows where the CPU kernels compute, save on maps too varied; else '
-                    'dense)', choices=('auto', 'windows', 'dense'))
-    recompute = _s(False, 'compute SPADE again in backward, which halves the memory kept for it (the CPU kernels '
-                   'always do)')
-    watch_port = _s(0, 'with many processes: the port of rank 0 for noticing that one has died; 0: any free one',
+    modulation = _s('auto', 'how SPADE computes gamma and beta: windows (each distinct label window once), dense '
+                    '(plain convolutions), auto (windows with the CPU kernels, except on maps too varied; else dense)',
+                    choices=('auto', 'windows', 'dense'))
+    recompute = _s(False, 'recompute SPADE in backward, which halves its memory (the CPU kernels always do)')
+    watch_port = _s(0, 'port of rank 0, in a run of several processes, to detect a dead one; 0: any free port',
                     minimum=0, maximum=65535, effect='free')
 
     # ---- Data
     _d = group('data', 'learned')
-    dataroot = _d('dataset/coco_stuff/', 'folder that holds train_label, train_inst, train_img, val_label, ...',
+    dataroot = _d('dataset/coco_stuff/', 'folder of train_label, train_inst, train_img, val_label, ...',
                   effect='free')
     preprocess_mode = _d('resize_and_crop',
                          'how a training sample gets its size: resize_and_crop (both sides to load_size), '
@@ -160,20 +157,19 @@ class OPT:
     lastoutput = _f(lambda opt: opt.output, 'where val.py and predict.py read the checkpoint; default: output',
                     kind=str)
     log = _f('log/', 'folder of log.npy')
-    visualdl = _f('', 'folder for records of losses, pictures and scores, which VisualDL\'s page shows; empty: none')
+    visualdl = _f('', 'folder for VisualDL\'s records of losses, pictures and scores; empty: none')
     print_freq = _f(100, 'steps between two printed lines, where output is no terminal', minimum=1)
     display_freq = _f(100, 'steps between two training pictures', minimum=1)
     save_latest_freq = _f(5000, 'steps between two checkpoints within an epoch', minimum=1)
-    save_epoch_freq = _f(10, 'epochs between two copies that are kept, in output/epoch_<n>/', minimum=1)
-    score_epoch_freq = _f(0, 'epochs between two scorings of the validation set; the best is kept in output/best/; 0: '
-                          'never', minimum=0)
-    score_by = _f('mean_iou', 'the score that decides which epoch is best; only scores of its kind are computed: '
+    save_epoch_freq = _f(10, 'epochs between two permanent copies, in output/epoch_<n>/', minimum=1)
+    score_epoch_freq = _f(0, 'epochs between two scorings of the validation set; the best weights are copied to '
+                          'output/best/; 0: never', minimum=0)
+    score_by = _f('mean_iou', 'the score that selects the best epoch; only scores of its kind are computed: '
                   'segmentation or a Frechet distance (segmenter_frechet: by the network of result.train_segmenter)',
-                  choices=(
-                      'pixel_accuracy', 'mean_accuracy', 'mean_iou', 'frequency_weighted_iou', 'fid',
-                      'segmenter_frechet'))
-    dataset = _f('', 'segmentation network for scores, where the set does not tell: coco_stuff, ade20k, cityscapes; '
-                 'own: that of result.train_segmenter')
+                  choices=('pixel_accuracy', 'mean_accuracy', 'mean_iou', 'frequency_weighted_iou', 'fid',
+                           'segmenter_frechet'))
+    dataset = _f('', 'segmentation network for scores, if the data set does not determine it: coco_stuff, ade20k, '
+                 'cityscapes; own: that of result.train_segmenter')
     scoring = _f('result/', 'folder of the scoring networks\' weights')
 
     def __init__(self, **settings):
@@ -187,7 +183,7 @@ class OPT:
         if name == 'semantic_nc':
             if value != self.semantic_nc:
                 raise OptionError(f'option semantic_nc: found {value}, but label_nc, contain_dontcare_label and '
-                                  f'no_instance give {self.semantic_nc}; it is derived: leave it out')
+                                  f'no_instance give {self.semantic_nc}: leave it out, it is derived')
         elif name not in self.fields():
             raise OptionError(unknown(name, {known: option.help for known, option in self.fields().items()}))
         else:
@@ -199,7 +195,7 @@ class OPT:
 
     @classmethod
     def fields(cls):
-        """dict: name -> Option, in the order they are written down."""
+        """dict: name -> Option, in the order of definition."""
         return {name: option for name, option in vars(cls).items() if isinstance(option, Option)}
 
     @classmethod
@@ -216,9 +212,7 @@ class OPT:
 
     @property
     def highest_label(self):
-        """Highest id that a label map holds: the last class,
-        or with contain_dontcare_label the id of unlabelled pixels.
-        """
+        """Highest id in a label map: the last class, or with contain_dontcare_label that of unlabelled pixels."""
         return self.label_nc - (not self.contain_dontcare_label)
 
     @property
@@ -228,7 +222,7 @@ class OPT:
 
     @property
     def latent_size(self):
-        """(height, width) of the generator's first feature map; InputError if doubling it does not give the picture."""
+        """(height, width) of the generator's first feature map; InputError if its doublings do not give the picture."""
         wrong = wrong_sizes(self, load_size=False)
         if wrong:
             raise InputError(wrong)
@@ -237,7 +231,7 @@ class OPT:
 
     @property
     def size_multiple(self):
-        """What both sides of a picture must be multiples of."""
+        """Both sides of a picture must be multiples of this."""
         return 2 ** UPSAMPLINGS[self.num_upsampling_layers]
 
     @property
@@ -267,7 +261,7 @@ class OPT:
         return cls(**{**PRESETS[name], **settings})
 
     def differences(self, other, effects=('networks', 'order', 'learned')):
-        """dict: name -> (own value, other's), for the settings of these effects (of EFFECTS)."""
+        """dict: name -> (own value, other's), for settings with one of these EFFECTS."""
         return {name: (getattr(self, name), getattr(other, name)) for name, option in self.fields().items()
                 if option.effect in effects and getattr(self, name) != getattr(other, name)}
 
@@ -280,28 +274,25 @@ class OPT:
 
     @classmethod
     def load(cls, path):
-        """OPT from the JSON file that `save` wrote; InputError if it is missing or not such a file."""
+        """OPT from the JSON file that `save` wrote; InputError if it is missing or invalid."""
         try:
-            return cls(**json_file.read(path, json_file.mapping(json_file.plain),
-                                        'it holds the options of the weights there'))
+            return cls(**json_file.read(path, json_file.mapping(json_file.plain), 'it is part of the weights'))
         except FileNotFoundError:
-            raise InputError(f'{path}: the options of the checkpoint are missing; they are saved beside its '
-                             'weights') from None
+            raise InputError(f'{path}: the options of the checkpoint are missing beside its weights') from None
         except (OptionError, TypeError) as error:   # TypeError: a name twice, such as self
             raise InputError(f'{path}: {error}') from None
 
     @classmethod
     def parser(cls, description, names=None, defaults=None):
-        """Command-line parser with a flag for each setting in `names` (all of them by default);
-        scripts add flags of their own.
+        """Command-line parser with a flag for each setting in `names` (default: all); scripts add flags of their own.
 
-        `update` takes the settings from its namespace; `defaults` says where those come from that are not given, if not
-        from here. A flag of another setting ends it with a line that says so.
+        `update` reads its namespace. defaults: the source of settings without flag, for --help, if not these defaults.
+        The flag of another setting is an error.
         """
         return parser_of(cls.fields(), description, names, defaults)
 
     def update(self, arguments):
-        """Set the settings given on the command line, in the namespace that `parser` made; returns self."""
+        """Set the settings in the namespace of a `parser`; return self."""
         for name, option in self.fields().items():
             if name in arguments:
                 setattr(self, name, option.parsed(getattr(arguments, name)))

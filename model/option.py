@@ -1,4 +1,4 @@
-"""One setting of OPT: its type, its range, its default, and what another value of it does to a run that has begun."""
+"""One setting of OPT: type, range, default, and the effect of another value on a run that continues."""
 import math
 import numbers
 import os
@@ -36,7 +36,7 @@ class Option:
                               f'expected {self.kind.__name__}: {self.help}')
         value = os.fspath(value) if self.kind is str else self.kind(value)
         if self.kind is str and '\0' in value:
-            raise OptionError(f'option {self.name}: found {value!r:.100}, which holds a NUL, as no file name can')
+            raise OptionError(f'option {self.name}: found {value!r:.100}, which has a NUL, invalid in a file name')
         if self.choices and value not in self.choices:
             raise OptionError(f'option {self.name}: found {value!r}, allowed: {", ".join(self.choices)}')
         if self.minimum is not None and not value >= self.minimum:
@@ -50,7 +50,7 @@ class Option:
         return value
 
     def parsed(self, text):
-        """The value that `text`, from the command line, stands for."""
+        """The value of `text` from the command line; OptionError if it is none."""
         words = {'true': True, 'yes': True, '1': True, 'false': False, 'no': False, '0': False}
         try:
             return self.checked(words[text.lower()] if self.kind is bool else self.kind(text))
@@ -62,9 +62,7 @@ class Option:
 
 
 def group(title, effect):
-    """`Option` with its heading in --help filled in,
-    and the effect (a key of model.init.EFFECTS) of those that name no other.
-    """
+    """`Option` with a heading for --help and a default effect (a key of model.init.EFFECTS)."""
     def option(default, help, **rules):
         return Option(default, help, **{'group': title, 'effect': effect, **rules})
     return option

@@ -1,4 +1,4 @@
-"""Painter: generator and style encoder in eval mode; what training, val.py and predict.py draw with."""
+"""Painter: generator and style encoder in eval mode, for training pictures, val.py and predict.py."""
 import contextlib
 import os
 from pathlib import Path
@@ -10,23 +10,23 @@ from model.convolution import hold_constant
 from model.generator import SPADEGenerator
 from model.init import OPT
 from model.vae_encoder import VAEEncoder, reparameterize
-from model.weights import WEIGHTS, folder_of, foreign_model, generator_weights, load_networks
+from model.weights import WEIGHTS, WEIGHTS_HELP, folder_of, foreign_model, generator_weights, load_networks
 from runtime import memory
 
 
 class Painter:
-    """Pictures of label maps; train or eval mode of the networks is as before after each call."""
+    """Paints label maps; each call restores the networks' train or eval mode."""
 
     def __init__(self, opt, generator, encoder=None, weights='last', folder=None):
         self.opt, self.generator, self.encoder, self.weights = opt, generator, encoder, weights   # one of WEIGHTS
-        self.folder = folder    # that they were read from
+        self.folder = folder    # of the weights
 
     @paddle.no_grad()
     def paint(self, semantics, image=None, z=None, noise=None):
         """SemanticMap of N maps -> (N, output_nc, H, W) in [-1, 1].
 
-        With use_vae the style is z (N, z_dim); else that of the photos `image`: mu, or a draw with `noise` (N, z_dim)
-        as in the official test; else `noise`, and without it a normal draw that opt.seed decides.
+        With use_vae the style is z (N, z_dim); else that of the photos `image`: mu, or with `noise` (N, z_dim) a draw,
+        as in the official test; else `noise`; else a normal draw, a function of opt.seed.
         """
         remedy = 'lower --batchSize' if len(semantics) > 1 \
             else 'a single picture of this model needs a machine with more'
@@ -56,29 +56,27 @@ class Painter:
 
 
 def checkpoint_parser(description, more=()):
-    """Command-line parser for `load_painter`:
-    what changes how a checkpoint is loaded and painted with, and the settings `more`.
+    """Command-line parser for `load_painter`: settings of loading and painting, and `more`.
 
-    Settings that shape the networks are the checkpoint's, and no flags.
+    Settings that shape the networks have no flag; they are the checkpoint's.
     """
     names = ['lastoutput', 'seed', 'modulation', 'cpu_kernels', 'cpu_precision', *more]
     parser = OPT.parser(description, names, defaults='the checkpoint\'s')
     parser.add_argument('--which_epoch', type=int, metavar='N', default=None,
-                        help='the copy of epoch N that training kept [the latest]')
-    parser.add_argument('--weights', choices=WEIGHTS, default=None, help='of the generator: the average that '
-                        'training with --ema_decay keeps, or the last step\'s [averaged, where there is one]')
+                        help='the copy of epoch N, output/epoch_N [the latest weights]')
+    parser.add_argument('--weights', choices=WEIGHTS, default=None, help=WEIGHTS_HELP)
     return parser
 
 
 def load_painter(arguments):
-    """(OPT, Painter) of the checkpoint that command-line `arguments` name: its saved options, then the flags given."""
+    """(OPT, Painter) of the checkpoint that command-line `arguments` name; their flags override its saved options."""
     place = OPT().update(arguments).lastoutput
     folder = folder_of(place, arguments.which_epoch)
     weights = generator_weights(folder, getattr(arguments, 'weights', None))
     opt, states = foreign_model(folder) or (OPT.load(os.path.join(folder, 'opt.json')), None)
     opt.update(arguments)
-    opt.lastoutput = place  # the saved one is the training's
-    opt.nThreads = OPT().update(arguments).nThreads     # and so are its machine's cores
+    opt.lastoutput = place
+    opt.nThreads = OPT().update(arguments).nThreads     # the saved one fits the training machine
     if 'dataroot' not in arguments:
         opt.dataroot = _found_from(place, opt.dataroot)
     painter = Painter(opt, SPADEGenerator(opt), VAEEncoder(opt) if opt.use_vae else None, weights, folder)
@@ -87,9 +85,7 @@ def load_painter(arguments):
 
 
 def _found_from(place, dataroot):
-    """`dataroot` as a run saved it, which may be relative to another folder than this:
-    then to one that the run lies in.
-    """
+    """The saved `dataroot` of a run, which may be relative to a folder above the run instead of this one."""
     if os.path.isabs(dataroot) or os.path.isdir(dataroot):
         return dataroot
     for folder in Path(place).resolve().parents:

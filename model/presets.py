@@ -1,24 +1,23 @@
 """Named sets of options: the runs of the paper, the official defaults, and the demo."""
 
-# Settings behind the published numbers: TTUR, synchronized batch norm, VGG loss, no style encoder (paper, section 4,
-# appendix A). The paper prints beta2 0.999, an author 0.9: "the paper is wrong. We did use beta2 == 0.9" (NVlabs/SPADE
-# issue 50, quoted in 88).
+# Settings of the published numbers: TTUR, synchronized batch norm, VGG loss, no style encoder (paper, section 4,
+# appendix A). The paper prints beta2 0.999; an author corrects it to 0.9: "the paper is wrong. We did use beta2 == 0.9"
+# (NVlabs/SPADE issue 50, quoted in 88).
 _PAPER = dict(use_vae=False, no_vgg_loss=False, beta1=0.0, beta2=0.9)
 
-# Table 1's two rows on ADE20K: 150 classes and unknown, no instance maps; 200 epochs, the last 100 with decay;
-# batch 32.
+# Table 1, rows of ADE20K: 150 classes and unknown, no instance maps; 200 epochs, the last 100 with decay; batch 32.
 _ADE20K = dict(_PAPER, label_nc=150, no_instance=True, niter=100, niter_decay=100, batchSize=32)
 
 PRESETS = {
     # The paper's run on COCO-Stuff: 100 epochs, batch 32 over all processes (8 GPUs: --batchSize 4).
     'coco_stuff_paper': dict(_PAPER, niter=100, batchSize=32),
-    # What the official code does when it is started with --dataset_mode coco and nothing else.
+    # The official code with --dataset_mode coco and no other flag.
     'coco_stuff_official': dict(use_vae=False, no_vgg_loss=False),
-    # Label ids 0 .. 150 as in the files, 0 is unknown: 151 channels, as the official networks see them.
+    # Label ids 0 .. 150 of the files, 0 is unknown: 151 channels, the input of the official networks.
     'ade20k_paper': dict(_ADE20K, dataroot='dataset/ade20k/'),
-    # The outdoor scenes alone; the paper names no other settings for them.
+    # Outdoor scenes only; the paper gives no other settings for them.
     'ade20k_outdoor_paper': dict(_ADE20K, dataroot='dataset/ade20k_outdoor/'),
-    # Cityscapes: 35 ids, 512x256, one doubling more; 200 epochs, the last 100 with decay; batch 32 (appendix A).
+    # Cityscapes: 35 ids, 512x256, one more doubling; 200 epochs, the last 100 with decay; batch 32 (appendix A).
     # The official repository's default is 16 (data/cityscapes_dataset.py since commit 1a687ba): --batchSize 16.
     'cityscapes_paper': dict(_PAPER, label_nc=35, contain_dontcare_label=False, crop_size=512, load_size=512,
                              aspect_ratio=2.0, preprocess_mode='fixed', num_upsampling_layers='more', niter=100,

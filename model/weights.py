@@ -21,7 +21,7 @@ NETWORKS = {'n_g.pdparams': 'generator', 'n_d.pdparams': 'discriminator', 'n_e.p
             AVERAGED: 'averaged'}
 # the generator's: averaged by --ema_decay, or of the last step
 WEIGHTS = {'averaged': AVERAGED, 'last': 'n_g.pdparams'}
-WEIGHTS_HELP = 'of the generator: averaged (training with --ema_decay) or of the last step [averaged, if they exist]'
+WEIGHTS_HELP = "of the generator: the average of --ema_decay, or the last step's [averaged, if it exists]"
 EPOCH_LARGEST = 1024     # bytes of a current_epoch.npy
 
 

@@ -108,7 +108,7 @@ def test_converted_official_weights_keep_their_licence(tmp_path, kind):
 @pytest.mark.parametrize('kind', ['onnx', 'paddle'])
 def test_weights_of_ctkindle_as_they_are(tmp_path, of_ctkindle, kind):  # noqa: F811
     out = str(tmp_path / {'onnx': 'spade.onnx', 'paddle': 'served'}[kind])
-    words = ['--lastoutput', str(of_ctkindle[1]), '--crop_size', '64', '--dataroot', 'no such folder']
+    words = ['--lastoutput', str(of_ctkindle[1]), '--dataroot', 'no such folder']
     main([kind, *words, '--out', out])
     main(['check', out, *words])
 
