@@ -1,4 +1,4 @@
-"""SPADE, the norms without parameters under it, and the norms of discriminator and encoder."""
+"""SPADE, its parameter-free norms, and the norms of discriminator and encoder."""
 import functools
 import math
 
@@ -23,8 +23,7 @@ HIGHEST_SHARE = 0.95
 
 
 class SPADE(nn.Layer):
-    """Spatially-adaptive normalization (paper, section 3): normalize, then scale and shift per pixel by the label map.
-    """
+    """Spatially-adaptive normalization (paper, section 3): normalize; scale and shift each pixel by the label map."""
 
     def __init__(self, channels, opt):
         super().__init__()
@@ -38,7 +37,7 @@ class SPADE(nn.Layer):
     def forward(self, x, semantics, statistics=None):
         """x (N, channels, H, W), a SemanticMap of N maps of any size -> x normalized, then modulated.
 
-        statistics: what param_free_norm.batch_statistics(x) gave, if they have been taken already.
+        statistics: param_free_norm.batch_statistics(x), if already computed.
         """
         gamma, beta = self.modulation(semantics, x.shape[2:])
         return self.param_free_norm(x, statistics) * (1 + gamma) + beta
@@ -53,7 +52,7 @@ class SPADE(nn.Layer):
         return paddle.split(both, 2, axis=1)
 
     def windows(self, semantics, size):
-        """Distinct windows of the label map at that size, None where the dense convolutions are to be used."""
+        """Distinct windows of the label map at that size; None: use the dense convolutions."""
         if semantics.modulation == 'dense':
             return None
         windows = semantics.double_windows(size, self.kernel_size)
@@ -64,22 +63,21 @@ class SPADE(nn.Layer):
         return activate_hidden(self.mlp_shared[0](semantics.one_hot(size)), self.opt)
 
     def joined_weights(self):
-        """Weight (2 * channels, HIDDEN, k, k) and bias of the convolutions to gamma and to beta, which read the same.
-        """
+        """Weight (2 * channels, HIDDEN, k, k) and bias of the convolutions to gamma and beta, on the same input."""
         convolutions = self.mlp_gamma, self.mlp_beta
-        return paddle.concat([layer.weight
-                              for layer in convolutions]), paddle.concat([layer.bias for layer in convolutions])
+        return (paddle.concat([layer.weight for layer in convolutions]),
+                paddle.concat([layer.bias for layer in convolutions]))
 
 
 class BatchNorm(nn.Layer):
-    """Batch norm over (N, C, H, W) whose running variance is unbiased, as torch's is and Paddle's is not.
+    """Batch norm over (N, C, H, W) with unbiased running variance, like torch's; Paddle's is biased.
 
-    synchronized: over the batches of all ranks, of any sizes. Paddle's own has no CPU kernel. The official one divides
-    by sqrt(max(variance, epsilon)), this by sqrt(variance + epsilon), as batch norm in a single process does. By
-    Paddle's kernel where `fused` says so.
+    synchronized: over the batches of all ranks, of any sizes; Paddle's SyncBatchNorm has no CPU kernel. The official
+    one divides by sqrt(max(variance, epsilon)), this one by sqrt(variance + epsilon), like batch norm in a single
+    process. Uses Paddle's kernel if `fused`.
     """
 
-    MOMENTUM = 0.9  # torch's 0.1: of the old value
+    MOMENTUM = 0.9  # weight of the old value; torch's 0.1 is that of the new
     per_image = False
 
     def __init__(self, channels, affine, synchronized=False, opt=None):
@@ -93,7 +91,7 @@ class BatchNorm(nn.Layer):
         self.register_buffer('_variance', paddle.ones([channels]))
 
     def forward(self, x, statistics=None):
-        """statistics: batch_statistics(x), if they have been taken already; the running ones have followed then."""
+        """statistics: batch_statistics(x), if already computed; the running statistics are then up to date."""
         per_channel, x = [1, -1, 1, 1], precision.restored(x)
         if statistics is not None:
             return Standardize.apply(x, *statistics, self.synchronized)
@@ -113,10 +111,10 @@ class BatchNorm(nn.Layer):
 
     @paddle.no_grad()
     def batch_statistics(self, x):
-        """What Standardize takes of x: mean and 1 / standard deviation (C), and the number of values, a tensor.
+        """Mean and 1 / standard deviation (C) of x, and the number of values, a tensor, for Standardize; None in eval.
 
-        The running ones follow. None in eval mode. Synchronized: over all ranks, in one collective forward and one
-        backward, as with the CPU kernels.
+        Updates the running statistics. Synchronized: over all ranks, with one collective forward and one backward, as
+        with the CPU kernels.
         """
         if not self.training:
             return None
@@ -129,10 +127,10 @@ class BatchNorm(nn.Layer):
         return mean, (variance + EPSILON) ** -0.5, count if self.synchronized else paddle.full([1], count, 'float64')
 
     def _fused(self, x):
-        """The same by Paddle's kernel. Where its running variance r follows the biased one b,
-        r / k before and k after make it
+        """forward by Paddle's kernel. If its running variance r tracks the biased b, scale r by 1 / k before and k after.
 
-        the unbiased: k (0.9 r / k + 0.1 b) = 0.9 r + 0.1 k b. The kernel gets copies, for it keeps them for backward.
+        That makes it unbiased: k (0.9 r / k + 0.1 b) = 0.9 r + 0.1 k b. The kernel stores its inputs for backward, so
+        it gets copies.
         """
         if not self.training:
             return F.batch_norm(x, self._mean, self._variance, self.weight, self.bias, False, self.MOMENTUM, EPSILON)
@@ -148,9 +146,9 @@ class BatchNorm(nn.Layer):
         return y
 
     def statistics(self, x):
-        """(mean, variance) (C) for the CPU kernels, and the number of values they are over, None for the running ones.
+        """(mean, variance) (C) for the CPU kernels, and the number of their values; None: they are the running ones.
 
-        In training the running ones follow.
+        Updates the running statistics in training.
         """
         if not self.training:
             return self._mean, self._variance, None
@@ -173,7 +171,7 @@ class BatchNorm(nn.Layer):
 
 
 class InstanceNorm(nn.Layer):
-    """Each channel of each image (N, C, H, W) to mean 0 and variance 1; no parameters, no state."""
+    """Instance norm of (N, C, H, W), without parameters or state."""
 
     per_image, synchronized = True, False
 
@@ -186,18 +184,18 @@ class InstanceNorm(nn.Layer):
         return F.instance_norm(x, eps=EPSILON) if fused(x, self.opt) else standardized(x, [2, 3])[0]
 
     def batch_statistics(self, x):
-        """None: there is no state that a second forward would change."""
+        """None: a second forward has no state to change."""
 
     def statistics(self, x):
-        """(mean, variance), each (N * C), for the CPU kernels, and the number of values they are over."""
+        """(mean, variance), each (N * C), for the CPU kernels, and the number of their values."""
         return (*operators.mean_and_variance(x, per_image=True), x.shape[2] * x.shape[3])
 
 
 def fused(x, opt):
-    """Whether a norm of x is Paddle's kernel, one operator for seven.
+    """Whether a norm of x uses Paddle's kernel: one operator instead of seven.
 
-    Not in float64, where Paddle's rounds epsilon to float32, which moved gradients by 5e-7; nor beside the CPU kernels,
-    where it would be no faster.
+    Not in float64, where the kernel rounds epsilon to float32 and gradients differ by 5e-7; nor with the CPU kernels,
+    where it is no faster.
     """
     return x.dtype == paddle.float32 and not in_use(opt, x)
 
@@ -205,10 +203,9 @@ def fused(x, opt):
 @functools.lru_cache(maxsize=None)
 @paddle.no_grad()
 def kernel_is_unbiased(shape, place):
-    """Whether Paddle's kernel tracks the unbiased variance of x (N, 1, H, W) on that device:
-    asked, for cuDNN's does, others do not.
+    """Whether Paddle's kernel tracks the unbiased variance of x (N, 1, H, W) on that device, as cuDNN's does.
 
-    Once per size, and on data of mean 0 and variance 1 (0 for a single value), whose sums float32 holds exactly.
+    Measured once per shape, on data of mean 0 and variance 1 (0 for a single value), whose sums are exact in float32.
     """
     count = math.prod(shape)
     signs = np.resize(np.float32([1, -1]), count)
@@ -219,9 +216,9 @@ def kernel_is_unbiased(shape, place):
 
 
 def standardized(x, axes):
-    """(x to mean 0 and variance 1 over `axes`, that mean, that biased variance, the number of values they are over).
+    """(x standardized over `axes`, its mean, its biased variance, the number of their values).
 
-    mean and variance keep `axes` as 1.
+    Mean and variance have length 1 along `axes`.
     """
     mean = x.mean(axes, keepdim=True)
     centred = x - mean
@@ -230,11 +227,9 @@ def standardized(x, axes):
 
 
 class Standardize(PyLayer):
-    """(x - mean) * scale of x (N, C, H, W), by the mean and the scale (C) of that x, synchronized:
-    of the x of all ranks.
+    """(x - mean) * scale of x (N, C, H, W), with the mean and scale (C) of x; synchronized: of all ranks' x.
 
-    mean and scale pass as constants; the gradient through them is part of x's. count: the number of values they are
-    over.
+    mean and scale are constants for autograd; the gradient of x includes theirs. count: the number of their values.
     """
 
     @staticmethod
@@ -254,12 +249,12 @@ class Standardize(PyLayer):
 
 
 def over_all_ranks(mean, variance, count):
-    """mean and variance (C) of each rank's `count` values -> those of all ranks' together, and their number, a tensor.
+    """Mean and variance (C) of each rank's `count` values -> those of all ranks' values, and their number, a tensor.
 
-    One collective, and nothing is read back from the device.
+    One collective; nothing is read back from the device.
     """
     dtype = mean.dtype
-    # squares of the mean must not swallow the variance
+    # float64: in float32 a large squared mean would absorb the variance
     mean, variance = mean.astype('float64'), variance.astype('float64')
     moments = paddle.concat([paddle.ones([1], 'float64'), mean, variance + mean * mean]) * count
     moments = distributed.all_reduce(moments)
@@ -276,7 +271,7 @@ def parameter_free_norm(kind, channels, opt):
 def normalized_convolution(in_channels, out_channels, kernel_size, stride, padding, norm, opt):
     """Convolution of discriminator and encoder with `norm` (a LayerNorm of model/init.py).
 
-    As the official get_nonspade_norm_layer: a norm takes the bias away, batch norm is affine, instance norm is not.
+    Like the official get_nonspade_norm_layer: no bias before a norm; batch norm is affine, instance norm is not.
     """
     plain = norm.kind == 'none'
     convolution = Convolution(in_channels, out_channels, kernel_size, opt, stride, padding, bias=plain,

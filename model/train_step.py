@@ -1,4 +1,4 @@
-"""One training step as the official trainer does it: a G update, then a D update on a fake of the updated G.
+"""One training step, like the official trainer's: a G update, then a D update on a fake of the updated G.
 
 Official trainers/pix2pix_trainer.py and models/pix2pix_model.py; paper, appendix A.
 """
@@ -68,11 +68,7 @@ class TrainStep:
 
     @property
     def loss_scales(self):
-        """Scale of G's and of D's loss with amp float16, and the steps that each has been fit or not:
-        a list of dicts of floats.
-
-        Empty otherwise. What a checkpoint needs so that a run goes on with them.
-        """
+        """With amp float16, the state of G's and of D's loss scaling for a checkpoint: dicts of floats; else []."""
         states = [scaler.state_dict() for scaler in (self.scaler_g, self.scaler_d)]
         return [{name: float(np.ravel(state[name])[0]) for name in SCALING} for state in states if state]
 
@@ -89,18 +85,17 @@ class TrainStep:
 
         label, instance: as for SemanticMap, or a SemanticMap and None; image (N, output_nc, H, W) in [-1, 1]; noise:
         the normal draws (N, z_dim) of the G and of the D update, by default functions of (opt.seed, step) and of the
-        rank. Afterwards `.grad` holds the G update's gradients of G and E, and the D update's of D; with several ranks,
-        which each take a batch of their own, gradients and losses are means over the ranks. InputError if a loss is not
-        finite.
+        rank. Afterwards `.grad` of G and E is from the G update, that of D from the D update. With several ranks, each
+        with its own batch, gradients and losses are means over the ranks. InputError if a loss is not finite.
         """
         return self.update([(label, instance, image)], None if noise is None else [noise])
 
     def update(self, pieces, noise=None, stop=lambda: False):
-        """`step` over a batch that is too large for the memory, in pieces: a list of (label, instance, image).
+        """`step` over a large batch in little memory; pieces: its micro-batches, a list of (label, instance, image).
 
-        Gradients and losses are means over the pieces, which differs from one large batch where samples meet: batch
-        norm takes its statistics, and the KL divergence its sum, from each piece; spectral norms advance once a piece.
-        stop() is asked when the step has been computed; `stopped` says whether any rank's was true.
+        Gradients and losses are means over the micro-batches. Unlike in one large batch, batch norm and the KL
+        divergence see one micro-batch at a time, and spectral norms advance once for each. stop() is called after the
+        step; `stopped`: whether it was true on any rank.
         """
         pieces = [self._piece(*piece) for piece in pieces]
         noises = [[self._noise(noise, update, piece, pieces) for piece in range(len(pieces))] for update in range(2)]
@@ -115,7 +110,7 @@ class TrainStep:
         return {**self.g_losses, **{name: losses[name] for name in D_COLUMNS}}
 
     def generate(self, label, instance, image=None, z=None):
-        """Pictures (N, output_nc, H, W) in [-1, 1], by the averaged weights if there are any; eval mode, no gradient.
+        """Pictures (N, output_nc, H, W) in [-1, 1], from the averaged weights if they exist; eval mode, no gradient.
 
         The style as in Painter.paint.
         """
@@ -133,7 +128,7 @@ class TrainStep:
         return semantics, image
 
     def _update_g(self, pieces, noises):
-        """G and E against a D whose weights need no gradient -> the weighted losses of G_COLUMNS, as tensors."""
+        """Update G and E, without gradients of D's weights -> the weighted losses of G_COLUMNS, as tensors."""
         self.optimizer_g.clear_grad(set_to_zero=False)
         _require_gradients(self.discriminator, False)
         self.exchange_g.expect(len(pieces))
@@ -143,7 +138,7 @@ class TrainStep:
         return losses
 
     def _update_d(self, pieces, noises):
-        """D on the photos and on fakes that carry no gradient -> the losses of D_COLUMNS, as tensors."""
+        """Update D on the photos and on fakes without gradient -> the losses of D_COLUMNS, as tensors."""
         self.optimizer_d.clear_grad(set_to_zero=False)
         self.exchange_d.expect(len(pieces))
         losses = self._piece_by_piece(self._losses_d, pieces, noises, self.scaler_d)
@@ -171,10 +166,10 @@ class TrainStep:
                 'd_loss_r': gan_loss(_predictions(real_features), True, self.opt.gan_mode)}
 
     def _piece_by_piece(self, losses_of, pieces, noises, scaler):
-        """Add the gradients of losses_of(piece), means over the pieces -> the mean of each loss.
+        """Add the gradients of losses_of(micro-batch), means over the micro-batches -> the mean of each loss.
 
-        One piece after another is in memory: the losses leave their graph, which would hold G's activations, and the
-        one-hot maps of a piece are made again in the D update. Of a single piece they stay for that.
+        Memory is that of one micro-batch: losses are detached from the graph with G's activations, and the D update
+        recomputes the one-hot maps, except of a single micro-batch.
         """
         found = []
         for (semantics, image), noise in zip(pieces, noises):
@@ -220,9 +215,9 @@ class TrainStep:
         return perceptual(fake, real, weights)
 
     def _noise(self, noise, update, piece, pieces):
-        """Style noise (N, z_dim) of a piece in update 0 (G) or 1 (D) of this step.
+        """Style noise (N, z_dim) of a micro-batch in update 0 (G) or 1 (D) of this step.
 
-        It is a part of the draws for the samples of all ranks and pieces: one process with all of them draws the same.
+        A part of the draws for all ranks and micro-batches: a single process with all samples draws the same.
         """
         if self.encoder is None:
             return None
@@ -233,20 +228,19 @@ class TrainStep:
         return draws[(piece * ranks + distributed.rank()) * count:][:count]
 
     def _as_floats(self, losses, stop):
-        """Scalars as floats, means over the ranks, read from the device in one go, and with them who is to stop.
+        """Scalars as floats, means over the ranks, in a single read from the device, with the ranks' stop().
 
         InputError if a loss is not finite.
         """
         values = [loss.reshape([]) for loss in losses.values()]
-        if distributed.ranks() > 1:     # signals reach the processes in different steps; they stop in the same one
+        if distributed.ranks() > 1:     # signals arrive in different steps; all ranks stop after the same step
             values.append(paddle.full([], float(stop()), values[0].dtype))
         values = (distributed.all_reduce(paddle.stack(values)) / distributed.ranks()).tolist()
         self.stopped = values.pop() > 0 if distributed.ranks() > 1 else stop()
         for name, value in zip(losses, values):
             if not math.isfinite(value):
                 raise InputError(f'{name} is {value} in step {self.steps + 1}: training has diverged and stops here; '
-                                 'the last checkpoint stays. Go on from it with a lower --lr, or begin anew with '
-                                 '--restart')
+                                 'the last checkpoint stays. Continue with a lower --lr, or start anew with --restart')
         return dict(zip(losses, values))
 
 
@@ -260,14 +254,12 @@ def _predictions(features):
 
 
 def _require_gradients(network, wanted):
-    """Whether backward() computes gradients of the weights; they flow through to the input either way."""
+    """Set whether backward() computes gradients of the weights; the input gets gradients in any case."""
     for parameter in network.parameters():
         parameter.stop_gradient = not wanted
 
 
 def learning_rate(opt, epoch):
-    """opt.lr, linearly to zero in the niter_decay epochs after niter (official update_learning_rate, its off-by-one
-    too).
-    """
+    """opt.lr, linear to zero in the niter_decay epochs after niter, like the official update_learning_rate."""
     decayed = max(0, epoch - 1 - opt.niter)
     return opt.lr * (1 - decayed / opt.niter_decay) if decayed else opt.lr
