@@ -127,7 +127,7 @@ class BatchNorm(nn.Layer):
         return mean, (variance + EPSILON) ** -0.5, count if self.synchronized else paddle.full([1], count, 'float64')
 
     def _fused(self, x):
-        """forward by Paddle's kernel. If its running variance r tracks the biased b, scale r by 1 / k before and k after.
+        """forward by Paddle's kernel. If its running variance r tracks biased b, scale r (1 / k before, k after).
 
         That makes it unbiased: k (0.9 r / k + 0.1 b) = 0.9 r + 0.1 k b. The kernel stores its inputs for backward, so
         it gets copies.
