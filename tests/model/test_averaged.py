@@ -1,6 +1,7 @@
 """Averaged weights of the generator: closed form, no effect on the training, over resume, and who paints with them."""
 import numpy as np
 import pytest
+from PIL import Image
 
 from model.averaged import COPIED, AveragedGenerator
 from model.generator import SPADEGenerator
@@ -76,11 +77,17 @@ def weights(folder, name='n_g_ema.pdparams'):
     return read_weights(folder / 'output/model' / name)
 
 
+def pixels(path):
+    """Bytes of a picture's pixels; those of its file name the networks too."""
+    with Image.open(path) as image:
+        return image.tobytes()
+
+
 def painted(scripts, run, folder, *flags):
-    """(bytes of the pictures that val.py paints, what it says)."""
+    """(pixels of the pictures that val.py paints, its output)."""
     process = scripts.run('val.py', '--lastoutput', run / 'output', '--results', folder, '--png', *flags)
     assert process.returncode == 0, process.stderr
-    return [path.read_bytes() for path in sorted((folder / 'pics').glob('*.png'))], process.stdout
+    return [pixels(path) for path in sorted((folder / 'pics').glob('*.png'))], process.stdout
 
 
 @pytest.mark.thorough
@@ -99,7 +106,7 @@ def test_val_and_predict_take_the_average_or_the_last(scripts, averaged, trained
         process = scripts.run('predict.py', '--lastoutput', averaged / 'output', '--label', label, '--instance',
                               instance, '--out', out, *flags)
         assert process.returncode == 0, process.stderr
-        assert out.read_bytes() == pictures[0]
+        assert pixels(out) == pictures[0]
 
 
 def test_an_average_that_is_not_there_is_refused(scripts, trained, tmp_path):
@@ -115,7 +122,7 @@ def test_a_run_goes_on_with_and_without(scripts, trained, tmp_path):
     scripts.trained(tmp_path, niter=1)
     begin = weights(tmp_path, 'n_g.pdparams')
     said = scripts.trained(tmp_path, ema_decay=1, niter=2)      # decay 1 keeps what it began with
-    assert says(said, 'ema_decay was 0.0, now 1.0', 'n_g_ema.pdparams is not in', 'begins now')
+    assert says(said, 'ema_decay was 0.0, now 1.0', 'has no n_g_ema.pdparams', 'starts from its current weights')
     found = weights(tmp_path)
     assert same({name: value for name, value in found.items() if not name.endswith(COPIED)},
                 {name: value for name, value in begin.items() if not name.endswith(COPIED)})
@@ -123,7 +130,7 @@ def test_a_run_goes_on_with_and_without(scripts, trained, tmp_path):
     assert says(scripts.trained(tmp_path, niter=3), 'ema_decay was 1.0, now 0.0')
     assert not (tmp_path / 'output/model/n_g_ema.pdparams').exists()
     said = scripts.trained(tmp_path / 'new', f'--init_from={tmp_path}/output', ema_decay=0.9, niter=1)
-    assert says(said, 'weights from', 'begins now')
+    assert says(said, 'weights from', 'starts from its current weights')
 
 
 @pytest.mark.thorough
