@@ -34,6 +34,7 @@ def validate(arguments):
     if arguments.score:   # what is missing for it is found before hours of painting
         evaluation = Evaluation(Settings.of(opt, **chosen(arguments)))
         evaluation.refuse_extra(folder)
+        score_log.read(arguments.scores)    # nothing is appended to another file
     style = (arguments.style or ('random' if arguments.score else 'photo')) if opt.use_vae else None
     endings = ['.jpg'] + ['.png'] * (arguments.png or arguments.score)
     made_by = painted.made_by(opt, painter.folder)

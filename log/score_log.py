@@ -43,14 +43,20 @@ SCHEMA = record(dict(scores=mapping(_NUMBER), protocol=mapping(anything)), other
 
 
 def append_score(path, score):
-    """Add a Score to the file `path`, in one write: others may do so at the same time, and no half of a line stays."""
+    """Add a Score to the file `path`, in one write: others may do so at the same time, and no half of a line stays.
+
+    What the file holds is not looked at: `read` it before the work of a score.
+    """
     line = json.dumps(score.as_dict(), allow_nan=False).encode() + b'\n'
     try:
         os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
-        with open(path, 'ab', buffering=0) as file:
-            before = file.tell()
-            if file.write(line) < len(line):
-                file.truncate(before)
+        with open(path, 'ab+', buffering=0) as file:
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                line = line if file.read(1) == b'\n' else b'\n' + line   # an editor may leave the last line open
+            written = file.write(line)
+            if written < len(line):
+                file.truncate(file.tell() - written)
                 raise OSError('the disk is full')
             os.fsync(file.fileno())
     except OSError as error:
@@ -60,7 +66,7 @@ def append_score(path, score):
 def read(path):
     """The Scores of the file `path`, in its order, those of earlier versions too; [] without it."""
     try:
-        lines = json_file.read_lines(path, SCHEMA, 'remove that line, or move the file away')
+        lines = json_file.read_lines(path, SCHEMA, 'remove that line, move the file away, or name another')
         return [from_dict(line) for line in lines]
     except FileNotFoundError:
         return []

@@ -244,7 +244,11 @@ def command_line(description):
 
 
 def scored(arguments):
-    """(Evaluation, the Scores of --pictures and --reference, which are appended to --scores)."""
+    """(Evaluation, the Scores of --pictures and --reference, which are appended to --scores).
+
+    InputError if that holds anything but scores.
+    """
+    score_log.read(arguments.scores)
     evaluation = Evaluation(Settings(arguments.dataset, arguments.dataroot, arguments.size, arguments.scoring,
                                      batch=arguments.batch, **chosen(arguments)))
     scores = [evaluation.score(arguments.pictures, checkpoint=arguments.checkpoint)]

@@ -28,9 +28,10 @@ def read(path, schema, remedy, largest=LARGEST):
 
 
 def read_lines(path, schema, remedy, largest=1 << 28):
-    """list of the values of a file with one JSON value a line; errors as in `read`."""
+    """list of the values of a file with one JSON value a line, but for empty ones; errors as in `read`."""
     lines = _bytes(path, largest, remedy).splitlines()
-    return [parsed(line, schema, f'{path}, line {number}', remedy) for number, line in enumerate(lines, 1)]
+    return [parsed(line, schema, f'{path}, line {number}', remedy) for number, line in enumerate(lines, 1)
+            if line.strip()]
 
 
 def _bytes(path, largest, remedy):

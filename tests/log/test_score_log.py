@@ -75,6 +75,14 @@ def test_no_half_of_a_line_stays_on_a_full_disk(tmp_path):
     assert (tmp_path / 'scores.jsonl').read_bytes() == before
 
 
+@pytest.mark.parametrize('end', [b'', b'\n', b'\n\n', b'\r\n'])
+def test_a_line_that_an_editor_left_open_stays_a_line(tmp_path, end):
+    append_score(tmp_path / 'scores.jsonl', ONE)
+    (tmp_path / 'scores.jsonl').write_bytes((tmp_path / 'scores.jsonl').read_bytes().strip() + end)
+    append_score(tmp_path / 'scores.jsonl', ONE)
+    assert read(tmp_path / 'scores.jsonl') == [ONE, ONE]
+
+
 def test_many_may_append_at_once(tmp_path):
     path = tmp_path / 'scores.jsonl'
 

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from model.weights import read_weights, save_weights
+from result import evaluate
 from result.evaluate import Evaluation, Settings, chosen, command_line
 from result.matching import matched
 from result.measure import true_classes
@@ -57,6 +58,13 @@ def evaluation(*arguments):
     given = command_line('').parse_args(words(*arguments))
     settings = Settings(given.dataset, given.dataroot, given.size, given.scoring, batch=given.batch, **chosen(given))
     return Evaluation(settings), given.pictures
+
+
+def test_scores_are_appended_to_no_other_file(tiny_set, photos, weights, tmp_path):
+    (tmp_path / 'scores.jsonl').write_text('my notes\n')
+    with pytest.raises(InputError, match='scores.jsonl, line 1: .*name another'):
+        evaluate.scored(command_line('').parse_args(words(photos, tiny_set, weights, tmp_path)))
+    assert (tmp_path / 'scores.jsonl').read_text() == 'my notes\n' and os.listdir(tmp_path) == ['scores.jsonl']
 
 
 @pytest.mark.thorough
