@@ -79,8 +79,11 @@ def _import_paddle():
     warnings.filterwarnings('ignore', message='You are using GPU version Paddle')
     with contextlib.redirect_stderr(printed), warnings.catch_warnings():
         warnings.filterwarnings('ignore', message='No ccache found')
-        with _sigterm_delayed():
-            import paddle
+        try:
+            with _sigterm_delayed():
+                import paddle
+        except KeyboardInterrupt:   # takes seconds, in which nothing else of a program has begun
+            sys.exit(130)
     # 3.3.1's BatchNorm2D (scoring networks) warns in training of what it has always done.
     warnings.filterwarnings('ignore', message='When training, we now always track global mean and variance')
     for line in printed.getvalue().splitlines():

@@ -6,7 +6,7 @@ from dataset.palette import UNLABELLED, read_names, read_table
 from dataset.photo import span_of
 from dataset.prepare import advice
 from dataset.prepare.own_sample import maker
-from dataset.prepare.record import VERSION
+from dataset.prepare.record import VERSION, read_record
 from dataset.prepare.report import Report, finish
 from dataset.prepare.samples import prepare
 from dataset.prepare.sources import Sources
@@ -17,7 +17,8 @@ from runtime.errors import InputError, printable
 def folder(arguments):
     """Make the set of the flags; -> whether its check found problems."""
     output, (table, names) = arguments.output, _table_and_names(arguments)
-    sources = Sources(arguments)
+    drawn = _drawn_before(output, arguments)
+    sources = Sources(arguments, drawn)
     maps = sources.paths('label')
     of_palette = {} if table else _palette_colours(maps)
     if not table:
@@ -27,7 +28,7 @@ def folder(arguments):
                 'colours': table, 'names': names, 'void': sorted(arguments.void), 'fit': arguments.fit, 'span': span,
                 'instances from': arguments.instances if arguments.instances in ('none', COMPONENTS) else 'folder',
                 'seed': arguments.seed, 'val': arguments.val, 'group': arguments.group, 'sources': sources.folders(),
-                'version': VERSION}
+                **drawn, 'version': VERSION}
 
     def made(excluded):
         return prepare(output, settings, sources.jobs(excluded), maker(arguments, table, names, span))
@@ -60,6 +61,17 @@ def folder(arguments):
     opt = OPT(dataroot=output, **classes.settings_of(output))
     count = sum(record['split'] == 'train' for record in records)
     return finish(opt, label_nc, Report(outcome, guessed), advice.own(output, count, len(records) - count))
+
+
+def _drawn_before(output, arguments):
+    """{'drawn': 1} for a set whose validation samples version 1 of the record drew, with the same flags, else {}.
+
+    Drawn anew, photos that earlier runs were trained on would become validation photos.
+    """
+    head = read_record(output)[0]
+    before = head is not None and ('version' not in head or head.get('drawn') == 1) and \
+        (head.get('seed'), head.get('val')) == (arguments.seed, arguments.val)
+    return {'drawn': 1} if before else {}
 
 
 def _content(output, table, names, label_nc, of_palette):

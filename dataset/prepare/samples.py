@@ -28,7 +28,7 @@ from runtime.locking import locked
 from runtime.writing import sweep, writing
 
 LONGEST = 240   # bytes of a sample's name: file systems allow 255 with the ending
-OF_THE_SPLIT = 'sources', 'val', 'seed', 'group'   # settings that select samples and change no file
+OF_THE_SPLIT = 'sources', 'val', 'seed', 'group', 'drawn'   # settings that select samples and change no file
 
 
 class Outcome(namedtuple('Outcome', 'records new remade removed changed before')):

@@ -7,22 +7,24 @@ from dataset.components import COMPONENTS
 from dataset.prepare import pairs
 from dataset.prepare.archive import path_of
 from dataset.prepare.job import Job
-from dataset.prepare.split import set_aside
+from dataset.prepare.split import set_aside, set_aside_by_place
 from runtime.errors import InputError
 
 
 class Sources:
     """Files of --images, --labels, ... paired by name, and divided into training and validation.
 
+    by_place: as version 1 of the record divided them.
+
     guessed: lines on guessed pairs; divided: a sentence on the choice of validation samples. InputError for an
     unreadable folder, a name with two partners, and contradictory flags.
     """
 
-    def __init__(self, arguments):
+    def __init__(self, arguments, by_place=False):
         if not 0 <= arguments.val < 1:
             raise InputError(f'--val {arguments.val}: allowed: 0 to less than 1, '
                              'the fraction of samples for validation')
-        self.arguments, self.divided = arguments, ''
+        self.arguments, self.by_place, self.divided = arguments, by_place, ''
         self.with_instances = arguments.instances not in ('none', COMPONENTS)
         self.own_split = self._own_split()
         self.rows, self.guessed = self._rows('')
@@ -58,6 +60,10 @@ class Sources:
         """
         if self.own_split:
             return sorted([_job('train', row) for row in self.rows] + [_job('val', row) for row in self.val_rows])
+        if self.by_place:
+            stems = [row.stem for row in self.rows]
+            val, self.divided = set_aside_by_place(stems, self.arguments.val, self.arguments.seed)
+            return sorted(_job('val' if row.stem in val else 'train', row) for row in self.rows)
         whole = [row for row in self.rows if row.photo and row.label and row.stem not in left_out and
                  (row.instance or not self.with_instances)]
         val, self.divided = set_aside([row.stem for row in whole], [row.folder for row in whole], self.arguments.val,

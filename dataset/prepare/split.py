@@ -6,6 +6,8 @@ import hashlib
 import re
 from collections import Counter, defaultdict
 
+import numpy as np
+
 AXIS = r'(?:r|row|c|col|x|y)?[_\-]?'
 TILE = re.compile(rf'(?P<of>.+?)[_\-. ]+{AXIS}(?P<row>\d{{1,5}})[_\-. x]+{AXIS}(?P<column>\d{{1,5}})', re.IGNORECASE)
 GROUPS = 'auto', 'none'
@@ -34,6 +36,14 @@ def set_aside(stems, folders, fraction, seed, group='auto'):
     drawn = set(sorted(stems, key=lambda stem: _draw(seed, stem))[:wanted])
     why = f', since whole {kind} do not fit it: training may use neighbours of validation samples' if of else ''
     return drawn, f'validation: {wanted} of {len(stems)} samples, drawn one by one{why}'
+
+
+def set_aside_by_place(stems, fraction, seed):
+    """set_aside as version 1 of the record did it: by the places of the sorted `stems`, broken samples included."""
+    order = np.random.default_rng(seed).permutation(len(stems))[:round(len(stems) * fraction)]
+    return {stems[place] for place in order}, (
+        f'validation: {len(order)} of {len(stems)} samples, drawn as the earlier version did that made this set: '
+        'to draw anew, name another --output')
 
 
 def _draw(seed, name):

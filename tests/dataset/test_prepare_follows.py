@@ -181,6 +181,27 @@ def test_a_set_of_an_earlier_version_is_made_anew(scripts, tmp_path):
                           np.array(Image.open(tmp_path / 'maps/0.png')))
 
 
+def test_a_set_of_an_earlier_version_keeps_its_validation_samples(scripts, tmp_path):
+    """Else runs of that version score on photos they were trained on. Places as numpy's default_rng(3) draws them."""
+    words = [*write_source(tmp_path, 8), '--val', 0.25, '--seed', 3]
+    scripts.prepared(*words)
+    drawn = sorted(map(str, np.random.default_rng(3).permutation(8)[:2]))
+    assert names_in(tmp_path / 'set/val_img') != drawn     # as this version draws them
+    head = {'made by': 'dataset.prepare folder', 'link': False, 'instances': False, 'colours': None, 'seed': 3,
+            'val': 0.25, 'instances from': 'none'}
+    for split in 'train', 'val':
+        for part in 'img', 'label':
+            shutil.rmtree(tmp_path / f'set/{split}_{part}')
+    lines = [{'split': 'val' if str(index) in drawn else 'train', 'stem': str(index), 'highest': 2,
+              'unlabelled': False, 'grey': False} for index in range(8)]
+    (tmp_path / 'set/prepared.jsonl').write_text(''.join(f'{json.dumps(line)}\n' for line in [head, *lines]))
+    for _ in range(2):      # the first time writes a record of this version
+        assert 'as the earlier version did' in scripts.prepared(*words)
+        assert names_in(tmp_path / 'set/val_img') == names_in(tmp_path / 'set/val_label') == drawn
+    scripts.prepared(*words[:-1], 4)
+    assert names_in(tmp_path / 'set/val_img') != drawn
+
+
 def test_names_written_into_a_set_by_hand_stay(scripts, tmp_path):
     words = write_source(tmp_path)
     scripts.prepared(*words)
