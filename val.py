@@ -12,6 +12,7 @@ from model.init import OPT
 from model.painter import checkpoint_parser, load_painter
 from output import painted
 from output.draw import draw
+from result import matching
 from result.evaluate import Evaluation, Settings, add_settings, chosen
 from runtime import distributed
 from runtime.errors import shown_in_one_line
@@ -26,15 +27,16 @@ def main():
 
 
 def validate(arguments):
-    """Paint the validation set; of several processes of a launch each its share. Then score it if wanted."""
+    """Paint the validation set, each rank its share; with --score, rank 0 scores it."""
     opt, painter = load_painter(arguments)
     samples = find_samples(opt, 'val', photos=False)
     plan.print_scales(opt, samples)
     folder, evaluation = os.path.join(arguments.results, 'pics'), None
-    if arguments.score:   # what is missing for it is found before hours of painting
+    if arguments.score:   # refuses bad input before hours of painting
         evaluation = Evaluation(Settings.of(opt, **chosen(arguments)))
-        evaluation.refuse_extra(folder)
-        score_log.read(arguments.scores)    # nothing is appended to another file
+        score_log.read(arguments.scores)
+        if not arguments.allow_missing:
+            matching.refuse_extra(folder, samples)
     style = (arguments.style or ('random' if arguments.score else 'photo')) if opt.use_vae else None
     endings = ['.jpg'] + ['.png'] * (arguments.png or arguments.score)
     made_by = painted.made_by(opt, painter.folder)
@@ -42,7 +44,7 @@ def validate(arguments):
               'style': style, 'dataroot': opt.dataroot, 'labels': labels_identity(samples)}
     count = draw(opt, painter, folder, endings, style, opt.batchSize, distributed.rank(), distributed.ranks(), record)
     print(f'{count} pictures in {folder}' + (f' (max_dataset_size {count})' if count == opt.max_dataset_size else '') +
-          (', by the averaged weights (--weights last takes the others)' if painter.weights == 'averaged' else ''))
+          (', with averaged weights (--weights last uses the last step\'s)' if painter.weights == 'averaged' else ''))
     if evaluation and distributed.is_main():
         score = evaluation.score(folder, {'photo': 'photo (reconstruction)'}.get(style, style or 'none'),
                                  weights=painter.weights, checkpoint=painter.folder)
@@ -53,14 +55,14 @@ def validate(arguments):
 
 def command_line():
     parser = checkpoint_parser(__doc__, ['dataroot', 'nThreads', 'max_dataset_size', 'scoring', 'dataset'])
-    parser.add_argument('--batchSize', metavar='INT', default='1', help='pictures painted at once by each process [1]')
+    parser.add_argument('--batchSize', metavar='INT', default='1', help='pictures in one forward pass of a process [1]')
     parser.add_argument('--watch_port', metavar='INT', default='0', help=f'{OPT.watch_port.help} [0]')
     parser.add_argument('--style', choices=('photo', 'random'), default=None,
                         help='with a style encoder: of the photo, or random, seeded [photo; with --score random]')
     parser.add_argument('--png', action='store_true', default=False, help='write lossless PNG files too')
     parser.add_argument('--results', metavar='DIR', default='output_val/', help='folder for the pictures [output_val/]')
     parser.add_argument('--score', action='store_true', default=False,
-                        help='score the PNG files too, as python -m result.evaluate')
+                        help='score the pictures, written as PNG too, like python -m result.evaluate')
     add_settings(parser.add_argument_group('with --score'))
     return parser.parse_args()
 

@@ -1,7 +1,7 @@
-"""One page that tells a run, in a single file that can be mailed: python -m log.page [--output output/ --log log/]
+"""A run on one page, in a single file to be mailed: python -m log.page [--output output/ --log log/]
 
-Losses, scores, the same validation pictures epoch after epoch as a film strip, and settings, as page.html in the folder
-of the run. It needs nothing from outside, and no Paddle.
+Losses, scores, settings, and the same validation maps after each epoch as a film strip: page.html in the run's folder.
+It loads nothing from outside. Needs no Paddle.
 """
 import argparse
 import base64
@@ -9,13 +9,12 @@ import html
 import io
 import os
 import re
-import tempfile
 
 import matplotlib
 
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt
-import numpy
+import numpy as np
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
@@ -28,27 +27,25 @@ from runtime.writing import is_marked, mark, refuse_existing, writing
 FRAMES = 16               # epochs on the film strip: the first, the last, and evenly between
 GAP = 4                   # pixels between the pictures of a row in output/pics (output/pictures.py)
 FRAME_WIDTH, WIDTH = 160, 1300
-DRAWN = 'mean_iou', 'pixel_accuracy'   # scores that are drawn over epochs
+DRAWN = 'mean_iou', 'pixel_accuracy'   # scores in the curves
 STYLE = """
 body{font:15px/1.5 sans-serif;color:#333;max-width:1300px;margin:2em auto;padding:0 1em}
-h1,h2{font-weight:600} img{max-width:100%} table{border-collapse:collapse}
+h1,h2{font-weight:600} img{max-width:100%} table{border-collapse:collapse} figure{margin:0}
 td,th{padding:.15em .9em;border-bottom:1px solid #ddd;text-align:left;font-variant-numeric:tabular-nums}
-.faint,figcaption{color:#777;font-size:12px;overflow-wrap:anywhere}
-.strip{display:flex;gap:6px;overflow-x:auto;padding-bottom:8px} .strip figure{margin:0;flex:none}
-.strip figcaption{text-align:center} .strip img{min-width:110px;image-rendering:pixelated}
+.faint,figcaption{color:#777;font-size:12px;overflow-wrap:anywhere} figcaption{text-align:center}
+.row{display:flex;gap:6px;overflow-x:auto;padding-bottom:8px} .row figure{flex:none}
+.row img{min-width:110px;image-rendering:pixelated}
 """
 
 
 def film(folder):
     """[(caption, image)]: label maps, pictures of up to FRAMES epochs, photos; from folder/val_<epoch>.jpg."""
-    names = {int(match[1]): name for name in sorted(_listing(folder))
-             if (match := re.fullmatch(r'val_(\d+)\.jpg', name))}
-    epochs = sorted(names)
-    frames = []
-    for index in numpy.unique(numpy.linspace(0, len(epochs) - 1, min(FRAMES, len(epochs))).round().astype(int)):
-        epoch = epochs[index]
-        label, fake, photo = columns(os.path.join(folder, names[epoch]))
-        frames += [('labels', label)] * (not frames) + [(f'epoch {epoch}', fake)]
+    names = os.listdir(folder) if os.path.isdir(folder) else ()
+    pictures = {int(match[1]): name for name in names if (match := re.fullmatch(r'val_(\d+)\.jpg', name))}
+    epochs, frames = sorted(pictures), []
+    for index in np.unique(np.linspace(0, len(epochs) - 1, min(FRAMES, len(epochs))).round().astype(int)):
+        label, fake, photo = columns(os.path.join(folder, pictures[epochs[index]]))
+        frames += [('labels', label)] * (not frames) + [(f'epoch {epochs[index]}', fake)]
     return frames + [('photos', photo)] if frames else []
 
 
@@ -64,13 +61,13 @@ def columns(path):
 
 
 def scores(output):
-    """The Scores of output/scores.jsonl that tell their epoch, in its order; [] without it."""
-    found = score_log.read(os.path.join(output, score_log.FILE))
-    return sorted((score for score in found if score.epoch is not None), key=lambda score: score.epoch)
+    """The Scores in output/scores.jsonl that have an epoch, in the order of epochs; [] without the file."""
+    scored = score_log.read(os.path.join(output, score_log.FILE))
+    return sorted((score for score in scored if score.epoch is not None), key=lambda score: score.epoch)
 
 
 def score_curves(scores):
-    """A picture of the scores over epochs, of the last one's protocol alone; real photos' where they are known."""
+    """Picture of the scores over epochs, under the last one's protocol only; with the real photos' where known."""
     last = scores[-1]
     figure, axis = plt.subplots(figsize=(11, 3.6), constrained_layout=True)
     for name, colour in zip(DRAWN, plot.RUNS):
@@ -87,56 +84,46 @@ def score_curves(scores):
     axis.grid(axis='y', color='#ececec')
     if axis.lines:
         axis.legend(frameon=False, fontsize=9)
+    return rendered(figure)
+
+
+def rendered(figure):
+    """A figure as an image."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=100)
+    figure.savefig(buffer, dpi=110)
     plt.close(figure)
     return Image.open(buffer, formats=('PNG',))
 
 
-def losses(folder):
-    """(the curves of folder/log.npy as an image, its number of rows)."""
-    rows, source = plot.read(folder)
-    with tempfile.TemporaryDirectory() as place:
-        drawn = os.path.join(place, 'log.png')
-        try:
-            plot.plot(rows, drawn)
-        except InputError as error:
-            raise InputError(f'{source}: {error}') from None
-        with Image.open(drawn, formats=('PNG',)) as image:
-            return image.convert('RGB'), len(rows)
-
-
-def page(output, log):
-    """The HTML text."""
+def page(output, log=None):
+    """The HTML text of the run in `output`; log: the folder of its log, by default as in its options."""
     opt = OPT.load(os.path.join(output, 'model', 'opt.json'))
-    curves, steps = losses(log)
-    title = f'{os.path.normpath(output)}: {steps:,} steps'
+    rows = plot.read(log or opt.log)
     parts = []
     frames = film(os.path.join(output, 'pics'))
     if frames:
         figures = ''.join(f'<figure>{picture(image, FRAME_WIDTH, caption)}<figcaption>{caption}</figcaption></figure>'
                           for caption, image in frames)
-        parts.append(f'<h2>The same validation maps, epoch after epoch</h2><div class=strip>{figures}</div>')
-    found = scores(output)
-    if found:
-        parts.append(f'<h2>Scores</h2>{picture(score_curves(found), WIDTH, "scores")}{_score_table(found)}')
-    parts.append(f'<h2>Losses</h2>{picture(curves, WIDTH, "losses")}')
+        parts.append(f'<h2>The same validation maps, epoch after epoch</h2><div class=row>{figures}</div>')
+    scored = scores(output)
+    if scored:
+        parts.append(f'<h2>Scores</h2>{picture(score_curves(scored), WIDTH, "scores")}{_score_table(scored)}')
+    parts.append(f'<h2>Losses</h2>{picture(rendered(plot.losses(rows)), WIDTH, "losses")}')
     changed = OPT().differences(opt, effects=('networks', 'order', 'learned', 'bits', 'free'))
-    rows = ''.join(f'<tr><td>{name}</td><td>{html.escape(str(own))}</td><td class=faint>{html.escape(str(default))}'
-                   '</td></tr>' for name, (default, own) in changed.items())
+    options = [('option', 'here', 'default'), *((name, str(own), str(default))
+                                                for name, (default, own) in changed.items())]
     rest = listed({name: value for name, value in opt.as_dict().items() if name not in changed})
-    parts.append(f'<h2>Settings</h2><table><tr><th>option</th><th>here</th><th>default</th></tr>{rows}</table>'
-                 f'<p class=faint>As by default: {rest}</p>')
-    return document(title, STYLE, parts, f'data: {opt.dataroot}')
+    parts.append(f'<h2>Settings</h2>{html_table(options)}<p class=faint>As by default: {rest}</p>')
+    return document(f'{os.path.normpath(output)}: {len(rows):,} steps', parts, f'data: {opt.dataroot}')
 
 
 def _score_table(scores):
-    """The scores of every epoch, and their protocol; epochs of another protocol than the last are marked."""
+    """The scores of every epoch, and the last one's protocol; epochs with another protocol are marked."""
     last = scores[-1].protocol
     epochs = [f'{score.epoch}{"" if score.protocol == last else " *"}' for score in scores]
-    others = '<p>* by another protocol or network: not comparable</p>' if any('*' in epoch for epoch in epochs) else ''
+    note = '<p>* another protocol or network: not comparable</p>' if any('*' in epoch for epoch in epochs) else ''
     columns = [('epoch', *epochs)] + [row for row in score_log.rows(scores) if set(row[1:]) != {'-'}]
-    return f'{html_table(zip(*columns))}{others}<p class=faint>{listed(last)}</p>'
+    return f'{html_table(zip(*columns))}{note}<p class=faint>{listed(last)}</p>'
 
 
 def listed(entries):
@@ -144,11 +131,11 @@ def listed(entries):
     return html.escape(' · '.join(f'{name}: {value}' for name, value in entries.items() if value is not None))
 
 
-def document(title, style, body, subtitle=''):
-    """A whole page as HTML: `body` is HTML, title and subtitle are text."""
+def document(title, body, subtitle='', style=''):
+    """A whole page as HTML: `body` is a list of HTML, title and subtitle are text, `style` is CSS beside STYLE."""
     return (f'<!doctype html><html lang=en><meta charset=utf-8><meta name=generator content="{mark()}">'
             f'<meta name=viewport content="width=device-width"><title>{html.escape(title)}</title>'
-            f'<style>{style}</style><h1>{html.escape(title)}</h1>'
+            f'<style>{STYLE}{style}</style><h1>{html.escape(title)}</h1>'
             f'<p class=faint>{html.escape(subtitle)}</p>' + '\n'.join(body) + '</html>')
 
 
@@ -162,28 +149,22 @@ def picture(image, width, what):
     return f'<img src="data:image/jpeg;base64,{data}" alt="{html.escape(what)}">'
 
 
-def log_of(output):
-    """The folder of the run's log, as its options have it."""
-    return OPT.load(os.path.join(output, 'model', 'opt.json')).log
-
-
-def _listing(folder):
-    return os.listdir(folder) if os.path.isdir(folder) else []
-
-
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog='python -m log.page', description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--output', default='output/', metavar='DIR', help='folder of the run [output/]')
-    parser.add_argument('--log', metavar='DIR', help='folder of its log.npy [where the run says that it writes it]')
+    parser.add_argument('--log', metavar='DIR', help='folder of its log.npy [as in its options]')
     parser.add_argument('--page', metavar='FILE.html', help='file to write [page.html in the folder of the run]')
-    given = parser.parse_args(arguments)
-    path = given.page or os.path.join(given.output, 'page.html')
+    options = parser.parse_args(arguments)
+    path = options.page or os.path.join(options.output, 'page.html')
     refuse_existing(path, is_marked)
-    text = page(given.output, given.log or log_of(given.output))
+    write(path, page(options.output, options.log))
+    print(f'{path}: {os.path.getsize(path) / 1e6:.1f} MB')
+
+
+def write(path, text):
     with writing(path) as unfinished, open(unfinished, 'w', encoding='utf-8') as file:
         file.write(text)
-    print(f'{path}: {os.path.getsize(path) / 1e6:.1f} MB')
 
 
 if __name__ == '__main__':

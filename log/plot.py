@@ -9,13 +9,13 @@ import matplotlib
 
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt
-import numpy
+import numpy as np
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from runtime.errors import InputError, shown_in_one_line
 from runtime.writing import is_marked, mark, refuse_existing, writing
 
-# The columns of log.npy (model.train_step.LOG_COLUMNS, not imported: drawing needs no Paddle) and what they are.
+# The columns of log.npy (model.train_step.LOG_COLUMNS, not imported: drawing needs no Paddle) and their titles.
 CURVES = {
     'g_loss_gan': 'generator: adversarial',
     'g_loss_feat': 'generator: feature matching',
@@ -25,136 +25,135 @@ CURVES = {
     'd_loss_f': 'discriminator: fake',
     'd_loss_r': 'discriminator: real',
 }
-SMOOTH_PARTS = 50     # the smoothing window is this part of the run
+SMOOTH_PARTS = 50     # smoothing windows in a run
 BINS = 600            # intervals of the raw envelope, about one per two pixels of a panel
-# Okabe and Ito: told apart by all eyes
+# Okabe and Ito's colours, distinct for colour-blind readers too
 RUNS = '#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#000000'
 STYLES = '-', '--', ':'   # of the lines, where there are more runs than colours
 GENERATOR, DISCRIMINATOR, INK, FAINT = '#1f5fa8', '#b8432f', '#333333', '#8a8a8a'
 
 
 def plot(rows, path):
-    """Draw `rows` (steps, 7) into the picture `path`; InputError if there is no row."""
-    rows = _checked(rows)
+    """Draw `rows` (steps, 7) into the picture `path`."""
+    _save(losses(rows), path)
+
+
+def losses(rows):
+    """Figure of the losses `rows` (steps, 7)."""
     window = smoothing_window(len(rows))
-    figure, axes = plt.subplots(2, 4, figsize=(17, 7.6), constrained_layout=True)
     smoothed = [smooth(column, window) for column in rows.T]
-    for (name, title), axis, raw, mean in zip(CURVES.items(), axes.flat, rows.T, smoothed):
-        colour = GENERATOR if name.startswith('g_') else DISCRIMINATOR
-        _panel(axis, name, title, colour)
-        if raw.any():
-            _curve(axis, raw, mean, colour)
-        else:
-            _off(axis)
-        axis.set_xlim(0.5, len(rows) + 0.5)
-    _summary(axes.flat[-1], rows, smoothed, window)
-    _save(figure, path)
+    figure, axes = _panels(len(rows), _colour)
+    for axis, name, raw, mean in zip(axes, CURVES, rows.T, smoothed):
+        _curve(axis, raw, mean, _colour(name)) if raw.any() else _off(axis)
+    _summary(axes[-1], rows, smoothed, window)
+    return figure
 
 
 def compare(runs, path):
     """Draw the smoothed losses of `runs`, a dict: name -> rows (steps, 7), over each other into the picture `path`.
 
-    All are smoothed over the same number of steps, that of the shortest, so that no run looks calmer than another.
+    The shortest run sets one smoothing window for all, so that no run looks calmer than another.
     """
-    runs = {name: _checked(rows) for name, rows in runs.items()}
     window = smoothing_window(min(map(len, runs.values())))
-    figure, axes = plt.subplots(2, 4, figsize=(17, 7.6), constrained_layout=True)
-    for column, ((name, title), axis) in enumerate(zip(CURVES.items(), axes.flat)):
-        _panel(axis, name, title, INK)
-        shown = []
+    figure, axes = _panels(max(map(len, runs.values())), lambda name: INK)
+    for column, axis in enumerate(axes[:-1]):
+        drawn = []
         for number, rows in enumerate(runs.values()):
-            mean = smooth(rows[:, column], window)
             if rows[:, column].any():
-                drawn = numpy.unique(numpy.linspace(0, len(mean) - 1, 2 * BINS).astype(int))
-                axis.plot(drawn + 1, mean[drawn], STYLES[number // len(RUNS) % len(STYLES)],
-                          color=RUNS[number % len(RUNS)], linewidth=1.6, marker='.' if len(rows) < 30 else None)
-                shown.append(mean[drawn])
-        if shown:
-            _limit(axis, numpy.concatenate(shown))
-        else:
-            _off(axis)
-        axis.set_xlim(0.5, max(map(len, runs.values())) + 0.5)
-    _legend(axes.flat[-1], runs, window)
+                mean = smooth(rows[:, column], window)
+                at = _points(len(mean), 2 * BINS)
+                axis.plot(at + 1, mean[at], linewidth=1.6, marker='.' if len(rows) < 30 else None, **_line(number))
+                drawn.append(mean[at])
+        _limit(axis, np.concatenate(drawn)) if drawn else _off(axis)
+    _legend(axes[-1], runs, window)
     _save(figure, path)
 
 
-def _checked(rows):
-    rows = numpy.asarray(rows, float)
-    if rows.ndim != 2 or rows.shape[1] != len(CURVES):
-        raise InputError(f'log has shape {rows.shape}, expected (steps, {len(CURVES)})')
-    if not len(rows):
-        raise InputError('the log has no rows yet: nothing to draw; train.py writes one a step')
-    return rows
+def _colour(name):
+    return GENERATOR if name.startswith('g_') else DISCRIMINATOR
+
+
+def _line(number):
+    """Colour and style of the run of this number."""
+    return {'color': RUNS[number % len(RUNS)], 'linestyle': STYLES[number // len(RUNS) % len(STYLES)]}
+
+
+def _points(count, most):
+    """Up to `most` indices, evenly spread over `count` values."""
+    return np.unique(np.linspace(0, count - 1, most).astype(int))
 
 
 def _save(figure, path):
     try:
         refuse_existing(path, is_marked)
         with writing(path) as unfinished:
-            figure.savefig(unfinished, dpi=110, metadata={'Comment': mark()} if str(path).lower().endswith('.png')
-                           else None)
+            comment = {'Comment': mark()} if str(path).lower().endswith('.png') else None
+            figure.savefig(unfinished, dpi=110, metadata=comment)
     finally:
         plt.close(figure)
 
 
 def smoothing_window(steps):
-    """Odd number of steps that a smoothed value is the mean of."""
+    """Odd number of steps that a smoothed value averages."""
     return max(1, steps // SMOOTH_PARTS) // 2 * 2 + 1
 
 
 def smooth(column, window):
-    """Centred moving mean (steps,) over `window` (odd); towards the ends over the steps there are; NaN is left out."""
-    finite = numpy.isfinite(column)
-    total = numpy.concatenate([[0.0], numpy.cumsum(numpy.where(finite, column, 0.0))])
-    count = numpy.concatenate([[0], numpy.cumsum(finite)])
-    middle = numpy.arange(len(column))
-    first, last = numpy.maximum(middle - window // 2, 0), numpy.minimum(middle + window // 2 + 1, len(column))
+    """Centred moving mean (steps,) over `window` (odd), shorter at both ends; NaN is ignored."""
+    finite = np.isfinite(column)
+    total = np.concatenate([[0.0], np.cumsum(np.where(finite, column, 0.0))])
+    count = np.concatenate([[0], np.cumsum(finite)])
+    middle = np.arange(len(column))
+    first, last = np.maximum(middle - window // 2, 0), np.minimum(middle + window // 2 + 1, len(column))
     counted = count[last] - count[first]
-    return numpy.where(counted > 0, total[last] - total[first], numpy.nan) / numpy.maximum(counted, 1)
+    return np.where(counted > 0, total[last] - total[first], np.nan) / np.maximum(counted, 1)
 
 
 def envelope(column, bins=BINS):
-    """(steps, lowest, tenth, ninetieth, highest), each (bins,):
-    what `column` spans in `bins` equal intervals of its length.
+    """(steps, lowest, tenth, ninetieth, highest), each (bins,): the spread of `column` in `bins` equal intervals.
 
     steps are the middles, counted from 1; tenth and ninetieth are percentiles.
     """
-    edges = numpy.linspace(0, len(column), bins + 1).astype(int)
-    lowest = numpy.fmin.reduceat(column, edges[:-1])
-    highest = numpy.fmax.reduceat(column, edges[:-1])
-    inside = column[edges[:-1, None] + numpy.arange(len(column) // bins)]   # (bins, the values that every interval has)
-    with numpy.errstate(invalid='ignore'):   # an interval with NaN has a gap
-        tenth, ninetieth = numpy.percentile(inside, [10, 90], axis=1)
+    edges = np.linspace(0, len(column), bins + 1).astype(int)
+    lowest = np.fmin.reduceat(column, edges[:-1])
+    highest = np.fmax.reduceat(column, edges[:-1])
+    inside = column[edges[:-1, None] + np.arange(len(column) // bins)]   # (bins, values that every interval has)
+    with np.errstate(invalid='ignore'):   # an interval with NaN has a gap
+        tenth, ninetieth = np.percentile(inside, [10, 90], axis=1)
     return (edges[:-1] + edges[1:] + 1) / 2, lowest, tenth, ninetieth, highest
 
 
-def _panel(axis, name, title, colour):
-    axis.set_title(name, loc='left', fontsize=11, fontweight='bold', color=colour)
-    axis.set_title(title, loc='right', fontsize=9, color=FAINT)
-    for side in ('top', 'right'):
-        axis.spines[side].set_visible(False)
-    for side in ('left', 'bottom'):
-        axis.spines[side].set_color('#bbbbbb')
-    axis.tick_params(colors=INK, labelsize=9, length=3, color='#bbbbbb')
-    axis.grid(axis='y', color='#ececec', linewidth=0.8)
-    axis.set_axisbelow(True)
-    axis.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f'{step:,.0f}'))
-    axis.set_xlabel('step', fontsize=9, color=INK)
+def _panels(steps, colour_of):
+    """(figure, its eight axes): a titled panel for each of CURVES, and one for text."""
+    figure, axes = plt.subplots(2, 4, figsize=(17, 7.6), constrained_layout=True)
+    for (name, title), axis in zip(CURVES.items(), axes.flat):
+        axis.set_title(name, loc='left', fontsize=11, fontweight='bold', color=colour_of(name))
+        axis.set_title(title, loc='right', fontsize=9, color=FAINT)
+        axis.spines[['top', 'right']].set_visible(False)
+        axis.spines[['left', 'bottom']].set_color('#bbbbbb')
+        axis.tick_params(colors=INK, labelsize=9, length=3, color='#bbbbbb')
+        axis.grid(axis='y', color='#ececec', linewidth=0.8)
+        axis.set_axisbelow(True)
+        axis.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f'{step:,.0f}'))
+        axis.set_xlabel('step', fontsize=9, color=INK)
+        axis.set_xlim(0.5, steps + 0.5)
+    axes.flat[-1].axis('off')
+    return figure, axes.flat[:]
 
 
 def _curve(axis, raw, mean, colour):
-    """Raw values faint, as bands where they are too many to draw one by one, and the smoothed line over them."""
-    steps = numpy.arange(1, len(raw) + 1)
+    """Raw values, faint, as bands where they are too many; the smoothed line over them."""
+    steps = np.arange(1, len(raw) + 1)
     if len(raw) > 2 * BINS:
-        at, lowest, tenth, ninetieth, highest = envelope(raw)
-        axis.fill_between(at, lowest, highest, color=colour, alpha=0.13, linewidth=0)
-        axis.fill_between(at, tenth, ninetieth, color=colour, alpha=0.25, linewidth=0)
+        middles, lowest, tenth, ninetieth, highest = envelope(raw)
+        axis.fill_between(middles, lowest, highest, color=colour, alpha=0.13, linewidth=0)
+        axis.fill_between(middles, tenth, ninetieth, color=colour, alpha=0.25, linewidth=0)
     else:
         axis.plot(steps, raw, color=colour, alpha=0.3, linewidth=0.8, marker='.' if len(raw) < 30 else None)
-    drawn = numpy.unique(numpy.linspace(0, len(raw) - 1, 4 * BINS).astype(int))
-    axis.plot(steps[drawn], mean[drawn], color=colour, linewidth=1.8)
-    _limit(axis, numpy.concatenate([raw, mean[drawn]]))
+    at = _points(len(raw), 4 * BINS)
+    axis.plot(steps[at], mean[at], color=colour, linewidth=1.8)
+    _limit(axis, np.concatenate([raw, mean[at]]))
 
 
 def _off(axis):
@@ -163,83 +162,69 @@ def _off(axis):
 
 
 def _limit(axis, shown):
-    """A few outliers, mostly of the first steps, must not flatten the rest of the curve."""
-    shown = shown[numpy.isfinite(shown)]
+    """Limit the axis so that a few outliers, mostly in the first steps, do not flatten the curve."""
+    shown = shown[np.isfinite(shown)]
     if shown.size:
-        low, high = numpy.percentile(shown, [0.5, 99.5])
+        low, high = np.percentile(shown, [0.5, 99.5])
         margin = 0.06 * (high - low) or 0.1 * abs(high) or 0.1
         axis.set_ylim(low - margin, high + margin)
 
 
 def _summary(axis, rows, smoothed, window):
-    """What the eighth panel says: how to read the others, and the last smoothed value of each."""
-    axis.axis('off')
-    axis.text(0, 1.0, f'{len(rows):,} steps', fontsize=15, fontweight='bold', color=INK, va='top',
-              transform=axis.transAxes)
-    lines = [f'line: mean over {window:,} step{"s" * (window > 1)}',
-             'bands: 80 % of the steps; all steps' if len(rows) > 2 * BINS else 'faint: single steps',
-             'axes leave out the extreme 1 % of values']
-    axis.text(0, 0.87, '\n'.join(lines), fontsize=9.5, color=INK, va='top', linespacing=1.5, transform=axis.transAxes)
-    axis.text(0, 0.56, 'at the end (smoothed)', fontsize=9.5, color=FAINT, va='top', transform=axis.transAxes)
+    """The eighth panel: how to read the others, and each loss's last smoothed value."""
+    def write(x, y, text, size=9.5, color=INK, **style):
+        axis.text(x, y, text, fontsize=size, color=color, va='top', transform=axis.transAxes, **style)
+    write(0, 1.0, f'{len(rows):,} steps', 15, fontweight='bold')
+    write(0, 0.87, f'line: mean over {window:,} step{"s" * (window > 1)}\n'
+          + ('bands: 80 % of the steps; all steps' if len(rows) > 2 * BINS else 'faint: single steps')
+          + '\naxes exclude the extreme 1 % of values', linespacing=1.5)
+    write(0, 0.56, 'at the end (smoothed)', color=FAINT)
     for row, (name, column, mean) in enumerate(zip(CURVES, rows.T, smoothed)):
-        height, colour = 0.47 - 0.067 * row, GENERATOR if name.startswith('g_') else DISCRIMINATOR
-        axis.text(0, height, name, fontsize=9.5, color=colour, va='top', transform=axis.transAxes)
-        axis.text(0.6, height, f'{mean[-1]:.4g}' if column.any() else 'off', fontsize=9.5, color=INK, va='top',
-                  ha='right', transform=axis.transAxes)
+        write(0, 0.47 - 0.067 * row, name, color=_colour(name))
+        write(0.6, 0.47 - 0.067 * row, f'{mean[-1]:.4g}' if column.any() else 'off', ha='right')
 
 
 def _legend(axis, runs, window):
-    """What the eighth panel says of several runs: their colours, steps and smoothed ends."""
-    axis.axis('off')
+    """The eighth panel of several runs: their colours and steps."""
     for number, (name, rows) in enumerate(runs.items()):
-        axis.plot([], [], STYLES[number // len(RUNS) % len(STYLES)], color=RUNS[number % len(RUNS)], linewidth=2,
-                  label=f'{name} ({len(rows):,} steps)')
+        axis.plot([], [], linewidth=2, label=f'{name} ({len(rows):,} steps)', **_line(number))
     axis.legend(loc='upper left', frameon=False, fontsize=9.5, labelcolor=INK, borderaxespad=0)
-    axis.text(0, 0, f'lines: means over {window:,} step{"s" * (window > 1)}\naxes leave out the extreme 1 % of values',
+    axis.text(0, 0, f'lines: means over {window:,} step{"s" * (window > 1)}\naxes exclude the extreme 1 % of values',
               fontsize=9.5, color=FAINT, transform=axis.transAxes)
 
 
 def read(folder):
-    """(rows of folder/log.npy, its path); InputError if they cannot be read."""
+    """(steps, 7) float64, at least one step: folder/log.npy; InputError if it cannot be read."""
     source = os.path.join(folder, 'log.npy')
     try:
-        return numpy.load(source), source
+        rows = np.asarray(np.load(source), float)
     except FileNotFoundError:
         inside = os.path.join(folder, 'log')
         where = f'it is in {inside}' if os.path.exists(os.path.join(inside, 'log.npy')) else 'train.py writes it'
-        raise InputError(f'{source}: no such file: name the folder that holds it, --log of its training; '
-                         f'{where}') from None
-    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f'{source}: no such file: name its folder, the --log of the run; {where}') from None
+    except (OSError, ValueError, TypeError, EOFError) as error:
         raise InputError(f'{source}: cannot read the log: {error}') from None
+    if rows.ndim != 2 or rows.shape[1] != len(CURVES):
+        raise InputError(f'{source}: found shape {rows.shape}, expected (steps, {len(CURVES)})')
+    if not len(rows):
+        raise InputError(f'{source}: no rows yet, nothing to draw; train.py writes one a step')
+    return rows
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog='python -m log.plot', description='Draw log.npy as log.png beside it.')
     parser.add_argument('--log', default='log/', help='folder of log.npy [log/]')
-    parser.add_argument('--compare', nargs='+', metavar='DIR',
-                        help='folders of log.npy of several runs, drawn over each other')
+    parser.add_argument('--compare', nargs='+', metavar='DIR', help='log folders of runs to draw over each other')
     parser.add_argument('--out', metavar='FILE.png', default='log/compare.png',
                         help='picture of --compare [log/compare.png]')
-    given = parser.parse_args(arguments)
-    if given.compare:
-        runs = {}
-        for folder in given.compare:
-            rows, source = read(folder)
-            try:
-                runs[folder] = _checked(rows)
-            except InputError as error:
-                raise InputError(f'{source}: {error}') from None
-        compare(runs, given.out)
-        print(f'{len(runs)} runs drawn: {given.out}')
-        return
-    folder = given.log
-    picture = os.path.join(folder, 'log.png')
-    rows, source = read(folder)
-    try:
+    options = parser.parse_args(arguments)
+    if options.compare:
+        compare({folder: read(folder) for folder in options.compare}, options.out)
+        print(f'{len(options.compare)} runs drawn: {options.out}')
+    else:
+        rows, picture = read(options.log), os.path.join(options.log, 'log.png')
         plot(rows, picture)
-    except InputError as error:
-        raise InputError(f'{source}: {error}' if picture not in str(error) else str(error)) from None
-    print(f'{len(rows):,} steps drawn: {picture}')
+        print(f'{len(rows):,} steps drawn: {picture}')
 
 
 if __name__ == '__main__':

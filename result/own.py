@@ -1,4 +1,4 @@
-"""The scoring network of one's own data set: where result.train_segmenter keeps it, whether it fits what is scored."""
+"""The scoring network of one's own data set, made by result.train_segmenter: where it is, and whether it fits."""
 import os
 import re
 
@@ -6,7 +6,7 @@ from dataset import classes
 from dataset.contents import identity
 from dataset.files import find_samples
 from model.init import OPT
-from result.measure import file_digest
+from result.cache import file_digest
 from result.protocols import OWN, Dataset
 from result.scores import LABELLED
 from runtime import json_file
@@ -15,8 +15,8 @@ from runtime.json_file import Unfit, anything, listing, nullable, number, record
 
 FOLDER = 'segmenter'                 # in the data set, unless --output named another
 WEIGHTS, DESCRIPTION = 'segmenter.pdparams', 'segmenter.json'
-MOST_CLASSES = 255                   # the next number means unlabelled
-USUAL_SCORING = OPT().scoring        # where the published networks lie
+MOST_CLASSES = 255                   # 255 itself means unlabelled
+USUAL_SCORING = OPT().scoring        # folder of the published networks
 
 
 def _is_size(value, field):
@@ -30,15 +30,15 @@ SCHEMA = record(dict(size=_is_size, label_nc=whole(1, MOST_CLASSES), weights_sha
 
 
 def checked_label_nc(dataroot, label_nc=None):
-    """label_nc as given, else the number of classes that the set names; InputError if nobody says it."""
+    """label_nc, by default the number of classes in classes.json; InputError if it is unknown or not allowed."""
     if label_nc is None:
-        found = classes.read(dataroot)
-        if found is None:
-            raise InputError(f'{os.path.join(dataroot, classes.FILE)}: missing, so the number of classes is not known: '
-                             'name --label_nc, or make the set with python -m dataset.prepare folder')
-        label_nc = classes.number_of_classes(found)
+        content = classes.read(dataroot)
+        if content is None:
+            raise InputError(f'{os.path.join(dataroot, classes.FILE)}: missing, so the number of classes is unknown: '
+                             'add --label_nc, or make the set with python -m dataset.prepare folder')
+        label_nc = classes.number_of_classes(content)
     if label_nc == 1:
-        raise InputError(f'{dataroot}: 1 class (label_nc): every pixel of any picture would count as right; label the '
+        raise InputError(f'{dataroot}: 1 class (label_nc), so every pixel of any picture would be correct: label the '
                          'rest as a class too, not as 255 (unlabelled)')
     if not 1 < label_nc <= MOST_CLASSES:
         raise InputError(f'--label_nc {label_nc}: allowed: 2 .. {MOST_CLASSES}')
@@ -46,7 +46,7 @@ def checked_label_nc(dataroot, label_nc=None):
 
 
 def scores(opt):
-    """Whether an own network scores what `opt` paints: opt.dataset says so, or is empty and this set has one.
+    """Whether an own network scores what `opt` paints: opt.dataset is OWN, or is empty and the set has a network.
 
     InputError if that network has another number of classes.
     """
@@ -56,14 +56,14 @@ def scores(opt):
     if label_nc != opt.label_nc:
         raise InputError(f'label_nc {opt.label_nc}: the scoring network of {opt.dataroot} was trained for {label_nc} '
                          f'classes: train it again with result.train_segmenter --label_nc {opt.label_nc} --restart, or '
-                         'leave scoring out')
+                         'turn scoring off')
     return True
 
 
 def folder_of(dataroot, scoring):
     """The folder that holds the network of the set in dataroot; None if there is none.
 
-    `scoring`, else its place in the set; where `scoring` is the default, which nobody has named, the set goes first.
+    A `scoring` that the user named comes first, then the set's own folder, then the default `scoring`.
     """
     places = [scoring, os.path.join(dataroot, FOLDER)]
     if os.path.normpath(scoring) == os.path.normpath(USUAL_SCORING):
@@ -73,33 +73,33 @@ def folder_of(dataroot, scoring):
 
 def read(folder):
     """The content of `folder`'s segmenter.json, size as (width, height); InputError if either file is damaged."""
-    path = os.path.join(folder, DESCRIPTION)
-    found = json_file.read(path, SCHEMA, f'move {folder} away and train the network again')
-    found['size'] = tuple(map(int, found['size'].split('x')))
-    if file_digest(os.path.join(folder, WEIGHTS)) != found['weights_sha256']:
-        raise InputError(f'{folder}: {WEIGHTS} is not what {DESCRIPTION} describes: move the folder away and train '
-                         'the network again')
-    return found
+    content = json_file.read(os.path.join(folder, DESCRIPTION), SCHEMA,
+                             f'move {folder} away and train the network again')
+    content['size'] = tuple(map(int, content['size'].split('x')))
+    if file_digest(os.path.join(folder, WEIGHTS)) != content['weights_sha256']:
+        raise InputError(f'{folder}: {WEIGHTS} does not match {DESCRIPTION}: move the folder away and train the network '
+                         'again')
+    return content
 
 
 def description(dataroot, scoring):
-    """(folder, content of its segmenter.json); InputError if it is missing, damaged, or of another data set."""
+    """(folder, content of its segmenter.json); InputError if it is missing, damaged, or of other data."""
     folder = folder_of(dataroot, scoring)
     if folder is None:
         place = os.path.join(dataroot, FOLDER, DESCRIPTION)
         raise InputError(f'{place}: this set has no scoring network yet: train it (to its end) with python -m '
                          f'result.train_segmenter --dataroot {dataroot}, or name its folder with --scoring')
-    found = read(folder)
-    opt = OPT(dataroot=dataroot, label_nc=found['label_nc'], no_instance=True)
-    if identity(find_samples(opt, 'val', photos=False), dataroot, found['val']) != found['val']:
-        raise InputError(f'{os.path.join(folder, DESCRIPTION)}: its network knows another data set than {dataroot} now '
-                         'holds (val_label differs): its scores would mean nothing; train one with python -m '
-                         'result.train_segmenter, or name its folder with --scoring')
-    return folder, found
+    content = read(folder)
+    opt = OPT(dataroot=dataroot, label_nc=content['label_nc'], no_instance=True)
+    if identity(find_samples(opt, 'val', photos=False), dataroot, content['val']) != content['val']:
+        raise InputError(f'{os.path.join(folder, DESCRIPTION)}: trained on other data: {dataroot}/val_label has '
+                         'changed; train a network with python -m result.train_segmenter, or name its folder with '
+                         '--scoring')
+    return folder, content
 
 
 def dataset(dataroot, scoring):
-    """(result.protocols.Dataset of one's own set in dataroot, folder of its network, its description)."""
-    folder, found = description(dataroot, scoring)
-    names = found.get('classes') or [str(index) for index in range(found['label_nc'])]
-    return Dataset(dataroot, found['label_nc'], 'segmenter', found['size'], tuple(names), None, LABELLED), folder, found
+    """(result.protocols.Dataset of the set in dataroot, folder of its network, its description)."""
+    folder, content = description(dataroot, scoring)
+    names = tuple(content.get('classes') or map(str, range(content['label_nc'])))
+    return Dataset(dataroot, content['label_nc'], 'segmenter', content['size'], names, None, LABELLED), folder, content

@@ -1,4 +1,4 @@
-"""What the scoring network learns from: photos and label maps with a random scale, crop and flip, and other colours."""
+"""Training samples of the scoring network: photos and label maps with random scale, crop, flip and colours."""
 import numpy as np
 from PIL import Image
 
@@ -6,18 +6,18 @@ from dataset.files import load_images, load_label
 from model.init import OPT
 from result.scores import VOID
 
-ZOOM = -0.5, 0.75          # powers of two: the photo is laid out at 0.7 to 1.7 times the size
-STRETCH = 0.15             # and up to so many powers of two wider or narrower
+ZOOM = -0.5, 0.75          # powers of two: 0.7 to 1.7 times the size
+STRETCH = 0.15             # powers of two: wider or narrower by up to this
 CONTRAST, BRIGHTNESS, SATURATION = 0.4, 0.12, 0.5   # powers of two; part of the range; powers of two
-AUGMENT = 2                # a stream of random numbers of its own, beside those of dataset.labelled_images
-EXAMINED = 1000            # label maps that are counted to find the rare classes
+AUGMENT = 2                # its own random stream, beside those of dataset.labelled_images
+EXAMINED = 1000            # label maps in which the classes are counted
 MOST_WEIGHT = 4.0
 
 
 class SegmenterImages:
     """Samples at `size` (width, height): [epoch, index] -> {'rgb': uint8 (H, W, 3), 'label': int64 (H, W), with VOID}.
 
-    All draws are functions of (seed, epoch, index); epoch None: the whole photo, as generated pictures are scored.
+    All draws are functions of (seed, epoch, index). Epoch None: the whole photo, as in scoring.
     """
 
     def __init__(self, samples, label_nc, size, seed=0):
@@ -35,15 +35,14 @@ class SegmenterImages:
             return self._arrays(photo.resize(self.size, Image.Resampling.BICUBIC),
                                 label.resize(self.size, Image.Resampling.NEAREST))
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(AUGMENT, epoch, index)))
-        photo, label = self._laid_out(photo, label, rng)
-        arrays = self._arrays(photo, label)
+        arrays = self._arrays(*self._cropped(photo, label, rng))
         if rng.integers(2):
             arrays = {name: np.ascontiguousarray(array[:, ::-1]) for name, array in arrays.items()}
-        arrays['rgb'] = other_colours(arrays['rgb'], rng)
+        arrays['rgb'] = recoloured(arrays['rgb'], rng)
         return arrays
 
-    def _laid_out(self, photo, label, rng):
-        """Both at one random scale, on a canvas of `size`: cut where larger, grey and VOID beside where smaller."""
+    def _cropped(self, photo, label, rng):
+        """Both at one random scale, cropped or padded (grey, VOID) to `size`."""
         zoom, stretch = rng.uniform(*ZOOM), rng.uniform(-STRETCH, STRETCH)
         size = [max(1, round(side * 2 ** power)) for side, power in zip(self.size, (zoom + stretch, zoom - stretch))]
         corner = [int(rng.integers(min(0, own - new), max(0, own - new) + 1)) for own, new in zip(self.size, size)]
@@ -57,7 +56,7 @@ class SegmenterImages:
         return {'rgb': np.asarray(photo), 'label': np.where(label == self.opt.label_nc, VOID, label)}
 
 
-def other_colours(rgb, rng):
+def recoloured(rgb, rng):
     """uint8 (H, W, 3) with random contrast, saturation and brightness."""
     contrast, saturation = 2 ** rng.uniform(-CONTRAST, CONTRAST), 2 ** rng.uniform(-SATURATION, SATURATION)
     values = rgb.astype(np.float32)
@@ -69,15 +68,16 @@ def other_colours(rgb, rng):
 
 
 def class_weights(samples, opt):
-    """float32 (label_nc): 1 for the commoner half of the classes that occur, up to MOST_WEIGHT for rare ones.
+    """float32 (label_nc): 1 for the more frequent half of the classes, up to MOST_WEIGHT for rare ones.
 
-    The root of median frequency balancing (Eigen and Fergus, arXiv 1411.4734): mean IoU counts false alarms too.
+    The square root of median frequency balancing (Eigen and Fergus, arXiv 1411.4734): full balancing raises false
+    positives, which lower the mean IoU.
     """
     chosen = np.unique(np.linspace(0, len(samples) - 1, min(EXAMINED, len(samples))).round().astype(int))
     labels = (load_label(samples[index].label, opt).ravel() for index in chosen)
     pixels = sum(np.bincount(label, minlength=opt.label_nc + 1) for label in labels)[:opt.label_nc]
     weights = np.ones(opt.label_nc, np.float32)
-    there = pixels > 0
-    if there.any():
-        weights[there] = np.clip(np.sqrt(np.median(pixels[there]) / pixels[there]), 1, MOST_WEIGHT)
+    present = pixels > 0
+    if present.any():
+        weights[present] = np.clip(np.sqrt(np.median(pixels[present]) / pixels[present]), 1, MOST_WEIGHT)
     return weights

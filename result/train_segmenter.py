@@ -1,13 +1,12 @@
-"""Train the network that scores pictures of one's own data set, on its own photos and label maps.
+"""Train the network that scores pictures of one's own data set, on its photos and label maps.
 
     python -m result.train_segmenter --dataroot mine --size 128x96
     python -m result.evaluate --dataset own --dataroot mine --pictures output_val/pics
 
-It learns from train_img and train_label, and is kept as it was best on val_img: mine/segmenter/segmenter.pdparams, with
-segmenter.json, which says what it was trained on and how well it knows real photos: the ceiling of all scores it gives.
-Killed, the same command goes on after the last whole epoch, to the same bits.
+It learns from train_img and train_label. The best epoch on val_img is saved as mine/segmenter/segmenter.pdparams, with
+segmenter.json: its data and settings, and its scores of real photos, the ceiling of all scores it gives. After a kill
+the same command resumes at the last whole epoch, to the same bits.
 """
-import argparse
 import contextlib
 import datetime
 import json
@@ -19,7 +18,7 @@ from runtime import device  # first: sets the threads, then imports Paddle
 
 # isort: split
 
-import numpy
+import numpy as np
 import paddle
 from tqdm import tqdm
 
@@ -29,33 +28,33 @@ from dataset.files import find_samples
 from dataset.labelled_images import epoch_order
 from dataset.loader import Loader
 from log.score_log import warning
+from model.command_line import Help, Parser
 from model.init import OPT
 from model.optimizer_state import set_state, state_of
 from model.weights import as_arrays, read_weights, save_weights, set_weights
 from result import own
+from result.cache import file_digest
 from result.evaluate import size_of
-from result.measure import file_digest
-from result.networks.kinds import IMAGENET_RGB, normalized
 from result.networks.segmenter import Segmenter, weighted_cross_entropy
 from result.own import DESCRIPTION, FOLDER, WEIGHTS, checked_label_nc
-from result.scores import VOID, confusion, segmentation_scores
+from result.scores import VOID, confusion, or_none, segmentation_scores
 from result.segmenter_images import SegmenterImages, class_weights
 from runtime import json_file
 from runtime.errors import InputError, shown_in_one_line
 from runtime.locking import locked
 from runtime.writing import writing
 
-STATE = 'training.pdstate'     # what an interrupted training goes on from
+STATE = 'training.pdstate'          # an interrupted training resumes from it
 FOREIGN = ('not written by result.train_segmenter, which replaces only its own files: move it away, or name another '
            '--output')
 WARM_UP, WEIGHT_DECAY = 0.1, 1e-3   # part of all steps in which the learning rate rises; AdamW's
-EPOCH = 4000                   # samples of an epoch at most: of large sets, others in each
-SHOWN = 'mean_iou', 'pixel_accuracy'
-LITTLE = 0.2                   # mean IoU on real photos below which a network's scores of pictures say nothing
+EPOCH = 4000                        # samples of an epoch at most, different ones each time
+HISTORY = 'mean_iou', 'pixel_accuracy'   # beside the loss
+LOW = 0.2                           # mean IoU on real photos below which the network cannot score pictures
 
 
 class Training:
-    """One network, its optimizer and what they have seen; settings as on the command line."""
+    """The network, its optimizer and history; settings as on the command line."""
 
     def __init__(self, settings):
         self.settings, self.output = settings, settings.output or os.path.join(settings.dataroot, FOLDER)
@@ -64,28 +63,28 @@ class Training:
         self.samples, self.val_samples = find_samples(self.opt, 'train'), find_samples(self.opt, 'val')
         self.data = SegmenterImages(self.samples, label_nc, settings.size, settings.seed)
         self.val = SegmenterImages(self.val_samples, label_nc, settings.size)
-        if all((self.val[None, index]['label'] == VOID).all() for index in range(len(self.val))):
-            raise InputError(f'{settings.dataroot}: no pixel of val_label has a class (0 .. {label_nc - 1}) at the '
-                             f'size {"{}x{}".format(*settings.size)}: no epoch is the best; label some of them')
         self.batch = min(settings.batch, len(self.samples))
         self.steps = min(len(self.samples), EPOCH) // self.batch   # of an epoch
-        self.about = {**self.data_of(), 'label_nc': label_nc,
+        self.about = {**self.data_identities(), 'label_nc': label_nc,
                       'size': '{}x{}'.format(*settings.size), 'epochs': settings.epochs, 'patience': settings.patience,
                       'batch': self.batch, 'lr': settings.lr, 'seed': settings.seed}
+        if all((self.val[None, index]['label'] == VOID).all() for index in range(len(self.val))):
+            raise InputError(f'{settings.dataroot}: no pixel of val_label has a class (0 .. {label_nc - 1}) at size '
+                             f'{self.about["size"]}, so no epoch is the best: label some of them')
         paddle.seed(settings.seed)
         self.network = Segmenter(label_nc)
         weights = class_weights(self.samples, self.opt)
-        self.weights = numpy.append(weights, numpy.zeros(VOID + 1 - label_nc, numpy.float32))
+        self.weights = np.append(weights, np.zeros(VOID + 1 - label_nc, np.float32))
         self.optimizer = paddle.optimizer.AdamW(settings.lr, parameters=self.network.parameters(),
                                                 weight_decay=WEIGHT_DECAY)
-        self.history, self.best = [], {}   # [loss, mean IoU, pixel accuracy] of each epoch; weights of the best
+        self.history, self.best = [], {}   # [loss, *HISTORY] of each epoch; weights of the best
 
     def run(self):
-        """Train until the epochs are over or the validation stands still, and keep the best."""
+        """Train until the epochs are over or the validation stops improving, then save the best epoch."""
         refuse_foreign(self.output)
-        if self.is_kept():
+        if self.is_trained():
             return
-        self.go_on()
+        self.resume()
         began = time.monotonic()
         workers = self.settings.nThreads
         with Loader(self.data, workers) as loader, Loader(self.val, workers) as val_loader:
@@ -94,16 +93,16 @@ class Training:
                 scores = self.validate(val_loader)
                 if not self.history or scores['mean_iou'] > self.history[self.best_epoch() - 1][1]:
                     self.best = as_arrays(self.network.state_dict())
-                self.history.append([loss, *(scores[name] for name in SHOWN)])
-                self.save()
-                self.say(time.monotonic() - began)
+                self.history.append([loss, *(scores[name] for name in HISTORY)])
+                self.save_state()
+                self.report(time.monotonic() - began)
                 began = time.monotonic()
             set_weights(self.network, self.best, 'the best epoch')
-            self.keep(self.validate(val_loader))
+            self.save_best(self.validate(val_loader))
 
     def best_epoch(self):
         """Its number, from 1; 0 before the first."""
-        return 1 + int(numpy.argmax([row[1] for row in self.history])) if self.history else 0
+        return 1 + int(np.argmax([row[1] for row in self.history])) if self.history else 0
 
     def is_complete(self):
         done = len(self.history)
@@ -117,19 +116,17 @@ class Training:
         epoch, losses = len(self.history) + 1, []
         order = epoch_order(self.opt, len(self.samples), epoch)[:self.steps * self.batch]
         keys = [[(epoch, index) for index in row] for row in order.reshape(self.steps, self.batch).tolist()]
-        with tqdm(total=self.steps, desc=f'epoch {epoch}/{self.settings.epochs}', unit='step', disable=None,
-                  leave=False, dynamic_ncols=True) as bar:
-            for batch in loader(keys):
-                step = (epoch - 1) * self.steps + len(losses)
-                self.optimizer.set_lr(learning_rate(self.settings.lr, step, self.settings.epochs * self.steps))
-                losses.append(self.step(batch))
-                bar.set_postfix(loss=f'{losses[-1]:.3f}', refresh=False)
-                bar.update()
-        return float(numpy.mean(losses))
+        bar = tqdm(loader(keys), f'epoch {epoch}/{self.settings.epochs}', self.steps, unit='step', disable=None,
+                   leave=False, dynamic_ncols=True)
+        for step, batch in enumerate(bar, (epoch - 1) * self.steps):
+            self.optimizer.set_lr(learning_rate(self.settings.lr, step, self.settings.epochs * self.steps))
+            losses.append(self.step(batch))
+            bar.set_postfix(loss=f'{losses[-1]:.3f}', refresh=False)
+        return float(np.mean(losses))
 
     def step(self, batch):
         """One update; the loss."""
-        logits = self.network(normalized(*IMAGENET_RGB, batch['rgb']))
+        logits = self.network(self.network.prepare(batch['rgb']))
         loss = weighted_cross_entropy(logits, batch['label'], self.weights)
         loss.backward()
         self.optimizer.step()
@@ -147,46 +144,46 @@ class Training:
                 for start in range(0, len(self.val), self.batch)]
         with paddle.no_grad():
             for batch in tqdm(loader(keys), 'validation', len(keys), disable=None, leave=False, dynamic_ncols=True):
-                predicted = self.network(normalized(*IMAGENET_RGB, batch['rgb'])).argmax(1).numpy()
+                predicted = self.network(self.network.prepare(batch['rgb'])).argmax(1).numpy()
                 counts = counts + confusion(batch['label'], predicted, self.opt.label_nc)
         return segmentation_scores(counts)
 
-    def say(self, seconds):
-        loss, *scores = self.history[-1]
+    def report(self, seconds):
+        loss, mean_iou, pixel_accuracy = self.history[-1]
         best = self.best_epoch()
-        tqdm.write(f'epoch {len(self.history)}/{self.settings.epochs}: loss {loss:.4f}; real validation photos: '
-                   f'mean IoU {scores[0]:.4f}, pixel accuracy {scores[1]:.4f}; best: epoch {best}, '
-                   f'{self.history[best - 1][1]:.4f}; {seconds:.0f} s')
+        print(f'epoch {len(self.history)}/{self.settings.epochs}: loss {loss:.4f}; real validation photos: mean IoU '
+              f'{mean_iou:.4f}, pixel accuracy {pixel_accuracy:.4f}; best: epoch {best}, '
+              f'{self.history[best - 1][1]:.4f}; {seconds:.0f} s', flush=True)
 
     # ---- Files
 
-    def is_kept(self):
-        """Whether this very training is over, and says so; InputError if the network of another one is kept there."""
+    def is_trained(self):
+        """Whether this very training is complete, with a line; InputError if another one's network is there."""
         path = os.path.join(self.output, DESCRIPTION)
         if self.settings.restart or os.path.exists(os.path.join(self.output, STATE)) or not os.path.exists(path):
             return False
-        kept = own.read(self.output)
-        others = self.differences({**kept, 'size': '{}x{}'.format(*kept['size'])})
-        if others:
-            raise InputError(f'{path}: the network of another training is kept there: {others}: --restart trains this '
-                             'one in its place, or name another --output')
-        print(f'already complete: {path} describes it, mean IoU {kept["ceiling"]["mean_iou"]:.4f} on real validation '
-              'photos; --restart trains it anew')
+        content = own.read(self.output)
+        differences = self.differences({**content, 'size': '{}x{}'.format(*content['size'])})
+        if differences:
+            raise InputError(f'{path}: network of another training: {differences}: replace it with --restart, or name '
+                             'another --output')
+        print(f'already complete: {path}, mean IoU {content["ceiling"]["mean_iou"]:.4f} on real validation photos; '
+              '--restart trains it anew')
         return True
 
-    def data_of(self, about=None):
-        """'train' and 'val': identities of the files; of validation the label maps alone, on which scores depend."""
+    def data_identities(self, about=None):
+        """'train' and 'val': identities of the files; of val only the label maps, since scores depend on them alone."""
         return {split: identity(samples, self.settings.dataroot, (about or {}).get(split, '')) for split, samples in (
             ('train', self.samples), ('val', [sample._replace(photo=None) for sample in self.val_samples]))}
 
     def differences(self, about):
-        """What another training's `about` has different, in words; '' if nothing."""
-        mine = {**self.about, **self.data_of(about)}
+        """How another training's `about` differs, as text; '' if it does not."""
+        mine = {**self.about, **self.data_identities(about)}
         return ', '.join(f'{name} {about.get(name)} (now {value})' for name, value in mine.items()
                          if about.get(name) != value)
 
-    def go_on(self):
-        """Take up what an interrupted training has left; InputError if it was another one."""
+    def resume(self):
+        """Load the state of an interrupted training, if there is one; InputError if it was another one."""
         path = os.path.join(self.output, STATE)
         if self.settings.restart or not os.path.exists(path):
             print(f'trains on {len(self.samples)} photos of {self.settings.dataroot} at {self.about["size"]}, '
@@ -194,77 +191,74 @@ class Training:
             return
         state, about = read_state(path)
         self.history = state.pop('history').tolist()
-        others = self.differences(about)
-        if others:
-            raise InputError(f'{self.output}: a training with other settings or data has begun there: {others}: give '
-                             'its settings to go on, or begin anew with --restart')
-        parts = {part: {name[len(part) + 1:]: value for name, value in state.items() if name.startswith(f'{part}/')}
-                 for part in ('network', 'best', 'optimizer')}
-        set_weights(self.network, parts['network'], path)
-        self.best = parts['best']
-        set_state(self.optimizer, parts['optimizer'], dict(self.network.named_parameters()), path)
-        print(f'goes on after epoch {len(self.history)} of {self.settings.epochs} in {self.output}')
+        differences = self.differences(about)
+        if differences:
+            raise InputError(f'{self.output}: another training has begun there: {differences}: resume it with its own '
+                             'settings and data, or begin anew with --restart')
+        network, self.best, optimizer = ({name[len(part):]: value for name, value in state.items()
+                                          if name.startswith(part)} for part in ('network/', 'best/', 'optimizer/'))
+        set_weights(self.network, network, path)
+        set_state(self.optimizer, optimizer, dict(self.network.named_parameters()), path)
+        print(f'resumes after epoch {len(self.history)} of {self.settings.epochs} in {self.output}')
 
-    def save(self):
-        """One file holds all that the next epoch depends on: it is whole, or the one before it stays."""
-        state = {'about': numpy.array(json.dumps(self.about)), 'history': numpy.array(self.history)}
-        state.update({f'network/{name}': value for name, value in self.network.state_dict().items()})
-        state.update({f'best/{name}': value for name, value in self.best.items()})
-        state.update({f'optimizer/{name}': value for name, value in
-                      state_of(self.optimizer, dict(self.network.named_parameters())).items()})
-        with writing(os.path.join(self.output, STATE), left='the epoch before it stays') as unfinished:
+    def save_state(self):
+        """Write all that the next epoch depends on to one file, whole or not at all."""
+        optimizer = state_of(self.optimizer, dict(self.network.named_parameters()))
+        state = {'about': np.array(json.dumps(self.about)), 'history': np.array(self.history)}
+        for part, tensors in (('network', self.network.state_dict()), ('best', self.best), ('optimizer', optimizer)):
+            state.update({f'{part}/{name}': value for name, value in tensors.items()})
+        with writing(os.path.join(self.output, STATE), left='the previous epoch is intact') as unfinished:
             save_weights(state, unfinished)
 
-    def keep(self, scores):
-        """Write the network and what is to be known of it; then the training's state goes."""
+    def save_best(self, scores):
+        """Write the network and its description, then remove the state."""
         path = os.path.join(self.output, WEIGHTS)
         with writing(path) as unfinished:
             save_weights(self.best, unfinished)
-        class_iou = [None if numpy.isnan(iou) else float(iou) for iou in scores.pop('class_iou')]
-        found = classes.of_set(self.opt)
-        known = {**self.about, 'classes': found and found['names'][:self.opt.label_nc],
-                 'weights_sha256': file_digest(path), 'training_photos': len(self.samples),
-                 'validation_photos': len(self.val_samples), 'epochs_run': len(self.history),
-                 'best_epoch': self.best_epoch(), 'ceiling': scores, 'ceiling_class_iou': class_iou,
-                 'history': self.history, 'paddle': paddle.__version__,
-                 'date': datetime.datetime.now().astimezone().isoformat(timespec='seconds')}
+        class_iou = list(map(or_none, scores.pop('class_iou')))
+        content = classes.of_set(self.opt)
+        description = {**self.about, 'classes': content and content['names'][:self.opt.label_nc],
+                       'weights_sha256': file_digest(path), 'training_photos': len(self.samples),
+                       'validation_photos': len(self.val_samples), 'epochs_run': len(self.history),
+                       'best_epoch': self.best_epoch(), 'ceiling': scores, 'ceiling_class_iou': class_iou,
+                       'history': self.history, 'paddle': paddle.__version__,
+                       'date': datetime.datetime.now().astimezone().isoformat(timespec='seconds')}
         with writing(os.path.join(self.output, DESCRIPTION)) as unfinished, \
                 open(unfinished, 'w', encoding='utf-8') as file:
-            json.dump(known, file, indent=1, ensure_ascii=False)
+            json.dump(description, file, indent=1, ensure_ascii=False)
         os.remove(os.path.join(self.output, STATE))
-        print(f'kept: {path}, epoch {self.best_epoch()}; the ceiling, on {len(self.val_samples)} real validation photos'
-              f': mean IoU {scores["mean_iou"]:.4f}, pixel accuracy {scores["pixel_accuracy"]:.4f}')
+        print(f'saved: {path}, epoch {self.best_epoch()}; ceiling, from {len(self.val_samples)} real validation photos:'
+              f' mean IoU {scores["mean_iou"]:.4f}, pixel accuracy {scores["pixel_accuracy"]:.4f}')
         if warning(class_iou):
             print(warning(class_iou))
-        if not scores['mean_iou'] >= LITTLE:
-            print(f'low (below {LITTLE}): a network that does not know photos cannot score pictures; train it longer '
-                  '(--epochs, --restart), at a larger --size, or with more photos')
+        if not scores['mean_iou'] >= LOW:
+            print(f'low (below {LOW}): this network cannot score pictures; train it longer (--epochs, --restart), at a '
+                  'larger --size, or with more photos')
 
 
 def refuse_foreign(folder):
-    """InputError for a file in `folder` that a training would replace or remove, and that none has written."""
-    path, digest, best = os.path.join(folder, STATE), None, None
-    if os.path.lexists(path):
-        state, _ = read_state(path)
-        best = {name[len('best/'):]: value for name, value in state.items() if name.startswith('best/')}
+    """InputError for a file in `folder` that a training would replace, but did not write."""
+    state, weights = os.path.join(folder, STATE), os.path.join(folder, WEIGHTS)
+    best, digest = None, None
+    if os.path.lexists(state):
+        best = {name[len('best/'):]: value for name, value in read_state(state)[0].items() if name.startswith('best/')}
     with contextlib.suppress(FileNotFoundError):
         digest = json_file.read(os.path.join(folder, DESCRIPTION), own.SCHEMA, FOREIGN)['weights_sha256']
-    path = os.path.join(folder, WEIGHTS)
-    if not os.path.lexists(path) or digest is not None and file_digest(path) == digest:
+    if not os.path.lexists(weights) or digest is not None and file_digest(weights) == digest:
         return
-    # A kill may have left the weights without a new description; then they are the best of the state.
+    # After a kill the weights may lack their description; then they are the best of the state.
     with contextlib.suppress(InputError):
-        if best and same(read_weights(path), best):
+        if best and _equal(read_weights(weights), best):
             return
-    raise InputError(f'{path}: {FOREIGN}')
+    raise InputError(f'{weights}: {FOREIGN}')
 
 
-def same(one, other):
-    return one.keys() == other.keys() and all(numpy.array_equal(one[name], other[name]) for name in one)
+def _equal(one, other):
+    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
 
 
 def read_state(path):
-    """(dict of name -> array, settings) that an interrupted training left; InputError for anything else."""
+    """(dict of name -> array, settings) of an interrupted training; InputError for anything else."""
     try:
         state = read_weights(path, texts=('about',))
     except InputError as error:
@@ -275,33 +269,30 @@ def read_state(path):
 
 
 def learning_rate(peak, step, steps):
-    """Rises in a line over the first WARM_UP of all steps, then falls to zero as a cosine."""
-    risen = max(1, round(WARM_UP * steps))
-    if step < risen:
-        return peak * (step + 1) / risen
-    return peak * 0.5 * (1 + math.cos(math.pi * (step - risen) / max(1, steps - risen)))
+    """Rises linearly over the first WARM_UP of all steps, then falls to zero as a cosine."""
+    rise = max(1, round(WARM_UP * steps))
+    if step < rise:
+        return peak * (step + 1) / rise
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
 
 
 def command_line():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.error = lambda message: parser.exit(2, f'error: {message}; --help lists all\n')
+    parser = Parser(description=__doc__, formatter_class=Help)
     parser.add_argument('--dataroot', required=True, metavar='DIR',
                         help='the set: train_img, train_label, val_img, val_label')
-    parser.add_argument('--size', type=size_of, default=(256, 256), metavar='WxH',
-                        help='size of the pictures that will be scored: crop_size wide, crop_size / aspect_ratio high '
-                        '[256x256]')
-    parser.add_argument('--label_nc', type=int, metavar='INT',
-                        help='number of classes [as many as classes.json in the set names]')
-    parser.add_argument('--output', metavar='DIR', help=f'where the network is kept [{FOLDER}/ in the set]')
+    parser.add_argument('--size', type=size_of, default=(256, 256), metavar='WxH', help='size of the scored pictures: '
+                        'crop_size wide, crop_size / aspect_ratio high [256x256]')
+    parser.add_argument('--label_nc', type=int, metavar='INT', help='number of classes [as in classes.json]')
+    parser.add_argument('--output', metavar='DIR', help=f'folder for the network [{FOLDER}/ in the set]')
     parser.add_argument('--epochs', type=int, default=60, metavar='INT',
                         help='epochs at most; the learning rate falls to zero over them [60]')
     parser.add_argument('--patience', type=int, default=20, metavar='INT',
                         help='stop after so many epochs without a better mean IoU on the validation photos [20]')
     parser.add_argument('--batch', type=int, default=8, metavar='INT', help='samples in an update [8]')
     parser.add_argument('--lr', type=float, default=2e-3, metavar='FLOAT', help='highest learning rate (AdamW) [0.002]')
-    parser.add_argument('--seed', type=int, default=0, metavar='INT', help='all randomness is a function of it [0]')
+    parser.add_argument('--seed', type=int, default=0, metavar='INT', help='seed of all randomness [0]')
     parser.add_argument('--nThreads', type=int, default=1, metavar='INT', help='worker processes that load data [1]')
-    parser.add_argument('--restart', action='store_true', help='begin anew; replaces what is in --output')
+    parser.add_argument('--restart', action='store_true', help='begin anew; replaces the network in --output')
     settings = parser.parse_args()
     for name, least in (('epochs', 1), ('patience', 1), ('batch', 1), ('seed', 0), ('nThreads', 0)):
         if getattr(settings, name) < least:
@@ -312,13 +303,13 @@ def command_line():
 
 
 def main():
-    from runtime import stopping  # here: it sets handlers, which who only imports this must not get
+    from runtime import stopping  # here: it sets signal handlers, which a mere import must not
     stopping.listen()
     settings = command_line()
     device.use_best_device()
     training = Training(settings)
     with locked(training.output, 'training of a scoring network', '--output'), \
-            stopping.at_once('stopped: whole epochs are kept, and the same command goes on after the last one'):
+            stopping.at_once('stopped: whole epochs are saved; the same command resumes after the last one'):
         training.run()
 
 

@@ -1,5 +1,6 @@
 """python -m model.convert deeplab, drn, upernet, inception: published scoring networks -> result/*.pdparams."""
 import argparse
+from functools import partial
 
 from model.convert.torch_files import read_any
 from model.convert.torch_names import dropped, from_torch
@@ -8,40 +9,35 @@ from result.networks.kinds import NETWORKS
 from runtime.writing import refuse_existing, writing
 
 
-def deeplab(words):
-    """deeplabv2_resnet101_msc-cocostuff164k-100000.pth of kazuto1011/deeplab-pytorch -> deeplabv2_cocostuff.pdparams"""
-    _convert('deeplab', deeplab.__doc__, words, ('FILE.pth',))
-
-
-def drn(words):
-    """drn-d-105_ms_cityscapes.pth of fyu/drn -> result/drn_d_105_cityscapes.pdparams"""
-    _convert('drn', drn.__doc__, words, ('FILE.pth',))
-
-
-def upernet(words):
-    """encoder_epoch_50.pth, decoder_epoch_50.pth of CSAILVision's resnet101-upernet -> upernet_ade20k.pdparams"""
-    _convert('upernet', upernet.__doc__, words, ('ENCODER.pth', 'DECODER.pth'), ('encoder.', 'decoder.'))
-
-
-def inception(words):
-    """pt_inception-2015-12-05-6726825d.pth of mseitzer/pytorch-fid -> result/inception_fid.pdparams"""
-    _convert('inception', inception.__doc__, words, ('FILE.pth',))
-
-
-def _convert(name, description, words, files, prefixes=('',)):
-    """The files named in `words` -> one file, whose tensors are theirs behind the prefixes."""
+def _convert(name, description, sources, words):
+    """Write the tensors of all files as one .pdparams file; sources: dict of file -> prefix of its tensors' names."""
     parser = argparse.ArgumentParser(prog=f'python -m model.convert {name}', description=description)
-    parser.add_argument('sources', nargs=len(files), metavar=files if len(files) > 1 else files[0])
+    for source in sources:
+        parser.add_argument(source)
     parser.add_argument('output', metavar='OUT.pdparams')
-    arguments = parser.parse_args(words)
-    refuse_existing(arguments.output)
-    found, state = {}, {}
-    for source, prefix in zip(arguments.sources, prefixes):
-        published = read_any(source)
-        found.update({f'{prefix}{tensor}': array for tensor, array in published.items()})
-        state.update({f'{prefix}{tensor}': array for tensor, array in from_torch(published).items()})
-    network = NETWORKS[name].filled(state, ' and '.join(arguments.sources))
-    with writing(arguments.output) as path:
+    arguments = vars(parser.parse_args(words))
+    refuse_existing(arguments['output'])
+    published, state = {}, {}
+    for source, prefix in sources.items():
+        tensors = read_any(arguments[source])
+        published.update({f'{prefix}{tensor}': array for tensor, array in tensors.items()})
+        state.update({f'{prefix}{tensor}': array for tensor, array in from_torch(tensors).items()})
+    network = NETWORKS[name].filled(state, ' and '.join(arguments[source] for source in sources))
+    with writing(arguments['output']) as path:
         save_weights(state, path)
     classes = f', {network.classes} classes' if network.classes else ''
-    print(f'converted: {len(state)} tensors, all accounted for{classes}{dropped(found)}\nwritten: {arguments.output}')
+    print(f'converted: {len(state)} tensors, all accounted for{classes}{dropped(published)}\n'
+          f'written: {arguments["output"]}')
+
+
+deeplab = partial(
+    _convert, 'deeplab', 'deeplabv2_resnet101_msc-cocostuff164k-100000.pth of kazuto1011/deeplab-pytorch -> '
+    'result/deeplabv2_cocostuff.pdparams', {'FILE.pth': ''})
+drn = partial(
+    _convert, 'drn', 'drn-d-105_ms_cityscapes.pth of fyu/drn -> result/drn_d_105_cityscapes.pdparams', {'FILE.pth': ''})
+upernet = partial(
+    _convert, 'upernet', 'encoder_epoch_50.pth and decoder_epoch_50.pth of CSAILVision\'s resnet101-upernet -> '
+    'result/upernet_ade20k.pdparams', {'ENCODER.pth': 'encoder.', 'DECODER.pth': 'decoder.'})
+inception = partial(
+    _convert, 'inception', 'pt_inception-2015-12-05-6726825d.pth of mseitzer/pytorch-fid -> '
+    'result/inception_fid.pdparams', {'FILE.pth': ''})

@@ -6,10 +6,11 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
+from result.networks.inputs import bgr_less
 from result.networks.layers import NormalizedConvolution, convolve
 
 MEAN_BGR = (104.008, 116.669, 122.675)   # of the training pictures, 0 .. 255
-SCALES = (0.75, 0.5)                     # seen beside the picture itself
+SCALES = (0.75, 0.5)                     # beside the picture itself
 BLOCKS = ((3, 64, 1, 1), (4, 128, 2, 1), (23, 256, 1, 2), (3, 512, 1, 4))   # blocks, channels, stride, dilation
 RATES = (6, 12, 18, 24)                  # dilations of the last layer (atrous spatial pyramid pooling)
 
@@ -52,6 +53,9 @@ class DeepLabV2(nn.Layer):
         self.base.aspp = nn.Sequential(*((f'c{index}', nn.Conv2D(in_channels, n_classes, 3, 1, rate, rate))
                                          for index, rate in enumerate(RATES)))
         self.eval()
+
+    def prepare(self, rgb):
+        return bgr_less(rgb, MEAN_BGR)
 
     @paddle.no_grad()
     def forward(self, bgr):

@@ -1,10 +1,11 @@
-"""DRN-D-105 (Yu, Koltun and Funkhouser, arXiv 1705.09914): what segments pictures of Cityscapes.
+"""DRN-D-105 (Yu, Koltun and Funkhouser, arXiv 1705.09914), for Cityscapes.
 
 As in fyu/drn, whose drn-d-105_ms_cityscapes.pth SPADE's authors scored with.
 """
 import paddle
 from paddle import nn
 
+from result.networks.inputs import normalized
 from result.networks.layers import bottlenecks, convolution_and_norm, convolve
 
 MEAN_RGB = (0.29010095242892997, 0.32808144844279574, 0.28696394422942517)       # of the training pictures, 0 .. 1
@@ -12,7 +13,7 @@ DEVIATION_RGB = (0.1829540508368939, 0.18656561047509476, 0.18447508988480435)  
 
 
 class DRN(nn.Layer):
-    """rgb float32 (N, 3, H, W), less MEAN_RGB, by DEVIATION_RGB, H and W multiples of 8 -> logits (N, n_classes, H, W).
+    """Normalized rgb float32 (N, 3, H, W), H and W multiples of 8 -> logits (N, n_classes, H, W).
 
     Inference only. Names of the weights as in the source: base.0.0.weight ... seg.bias, up.weight.
     """
@@ -29,6 +30,9 @@ class DRN(nn.Layer):
         self.seg = nn.Conv2D(512, n_classes, 1)
         self.up = nn.Conv2DTranspose(n_classes, n_classes, 16, 8, 4, groups=n_classes, bias_attr=False)   # bilinear
         self.eval()
+
+    def prepare(self, rgb):
+        return normalized(rgb, MEAN_RGB, DEVIATION_RGB)
 
     @paddle.no_grad()
     def forward(self, x):

@@ -1,16 +1,17 @@
 """The Inception-v3 whose features FID compares: TensorFlow's network of 2015-12-05, as in mseitzer/pytorch-fid.
 
-It differs from torchvision's in its weights, in average pooling that leaves padding out, and in a maximum where the
-last block should have a mean, a slip of that network which every published FID shares.
+It differs from torchvision's in its weights, in average pooling that excludes padding, and in a maximum where the last
+block should have a mean: an error in that network, which every published FID shares.
 """
 import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
+from result.networks.inputs import normalized
 from result.networks.layers import NormalizedConvolution
 
-SIZE = 299       # height and width that every picture is resized to
-CLASSES = 1008   # of the classifier, whose weights the file holds and FID does not use
+SIZE = 299       # every picture is resized to this height and width
+CLASSES = 1008   # of the classifier, which the file holds and FID does not use
 
 
 def _convolution(in_channels, out_channels, kernel_size, stride=1, padding=0):
@@ -101,7 +102,7 @@ class InceptionD(nn.Layer):
 
 
 class InceptionE(nn.Layer):
-    """8x8: 3x3 as a row beside a column; `pool` is the mean in the first of these blocks, the maximum in the last."""
+    """8x8: 3x3 as a row beside a column; `pool`: mean in the first of these blocks, maximum in the last."""
 
     def __init__(self, in_channels, pool):
         super().__init__()
@@ -126,7 +127,7 @@ class InceptionE(nn.Layer):
 
 
 class FIDInception(nn.Layer):
-    """image float32 (N, 3, H, W) in [0, 1] -> (N, 2048): the features behind the last pooling (pool3).
+    """image float32 (N, 3, H, W) in [0, 1] -> (N, 2048): the features after the last pooling (pool3).
 
     Inference only. Names as in pt_inception-2015-12-05-6726825d.pth: Conv2d_1a_3x3.conv.weight ... fc.bias.
     """
@@ -151,6 +152,9 @@ class FIDInception(nn.Layer):
         self.Mixed_7c = InceptionE(2048, _max_pool)
         self.fc = nn.Linear(2048, CLASSES)
         self.eval()
+
+    def describe(self, rgb):
+        return self(normalized(rgb))
 
     @paddle.no_grad()
     def forward(self, image):

@@ -1,4 +1,4 @@
-"""What the scoring networks share: a convolution with its batch norm folded in, on the CPU kernels if there are any."""
+"""Convolution with its batch norm folded in, on the CPU kernels where they run: shared by the scoring networks."""
 import paddle.nn.functional as F
 from paddle import nn
 
@@ -6,9 +6,9 @@ from model.fast import in_use, operators
 
 
 def convolve(x, convolution, norm=None, relu=True):
-    """(N, C, H, W) through an nn.Conv2D and, in eval mode, an nn.BatchNorm2D; both only hold the weights."""
+    """(N, C, H, W) through an nn.Conv2D and an nn.BatchNorm2D in eval mode; both only hold the weights."""
     weight, bias = convolution.weight, convolution.bias
-    if norm is not None:   # which is one more factor and one more summand of each channel of the convolution
+    if norm is not None:   # one factor and one summand for each output channel
         scale = norm.weight / (norm._variance + norm._epsilon).sqrt()
         weight, bias = weight * scale.reshape([-1, 1, 1, 1]), norm.bias - norm._mean * scale
     stride, padding, dilation = map(_pair, (convolution._stride, convolution._padding, convolution._dilation))
@@ -62,7 +62,7 @@ def bottlenecks(in_channels, channels, count, stride=1, dilation=1):
 
 
 def convolution_and_norm(in_channels, out_channels, kernel_size, stride=1, dilation=1):
-    """[nn.Conv2D without bias that keeps the size but for the stride, nn.BatchNorm2D]."""
+    """[nn.Conv2D without bias, nn.BatchNorm2D]; padded so that only the stride shrinks the map."""
     padding = kernel_size // 2 * dilation
     return [nn.Conv2D(in_channels, out_channels, kernel_size, stride, padding, dilation, bias_attr=False),
             nn.BatchNorm2D(out_channels)]

@@ -1,7 +1,7 @@
 """The scoring network for one's own labels: a U-Net (Ronneberger et al., arXiv 1505.04597) small enough for a CPU.
 
-Batch norm after each convolution, strides in place of pooling, the nearest pixel in place of transposed convolutions;
-maps from below are added, as in LinkNet (Chaurasia and Culurciello, arXiv 1707.03718): a third of the work.
+Batch norm after each convolution, strides for pooling, nearest pixels for transposed convolutions. Skip connections
+are added, as in LinkNet (Chaurasia and Culurciello, arXiv 1707.03718): a third of the work.
 """
 import numpy as np
 import paddle
@@ -10,6 +10,7 @@ from paddle import nn
 
 from model.convolution import Convolution
 from model.init import OPT
+from result.networks.inputs import IMAGENET_RGB, normalized
 from result.networks.layers import convolve
 
 WIDTHS = 16, 32, 64, 128, 192   # channels at the picture's size, at half of it, ... at a sixteenth
@@ -17,7 +18,7 @@ MOMENTUM = 0.9
 
 
 class NormalizedConvolution(nn.Layer):
-    """3x3 convolution, batch norm, ReLU; with weights that can be learned on the CPU kernels."""
+    """3x3 convolution, batch norm, ReLU; trains on the CPU kernels."""
 
     def __init__(self, in_channels, out_channels, opt, stride=1):
         super().__init__()
@@ -31,10 +32,7 @@ class NormalizedConvolution(nn.Layer):
 
 
 class Segmenter(nn.Layer):
-    """rgb (N, 3, H, W), ImageNet's mean and deviation taken off -> logits (N, classes, H, W); H and W are free.
-
-    features() gives the mean over the deepest map, (N, WIDTHS[-1]): what the Frechet distance compares.
-    """
+    """rgb (N, 3, H, W), normalized as for ImageNet -> logits (N, classes, H, W); any H and W."""
 
     def __init__(self, classes, widths=WIDTHS, opt=None):
         super().__init__()
@@ -46,6 +44,12 @@ class Segmenter(nn.Layer):
         self.up = nn.LayerList([NormalizedConvolution(below, width, opt) for width, below in zip(widths, widths[1:])])
         self.join = nn.LayerList([NormalizedConvolution(width, width, opt) for width in widths[:-1]])
         self.classify = nn.Conv2D(widths[0], classes, 1)
+
+    def prepare(self, rgb):
+        return normalized(rgb, *IMAGENET_RGB)
+
+    def describe(self, rgb):
+        return self.features(self.prepare(rgb))
 
     def forward(self, x):
         with paddle.set_grad_enabled(self.training):
@@ -59,11 +63,12 @@ class Segmenter(nn.Layer):
         return self.classify(y)
 
     def features(self, x):
+        """(N, WIDTHS[-1]), the mean over the deepest map: what the Frechet distance compares."""
         with paddle.set_grad_enabled(self.training):
             return self._maps(x)[-1].mean([2, 3])
 
     def _maps(self, x):
-        """The maps on the way down, (N, widths[k], ceil(H / 2^k), ceil(W / 2^k))."""
+        """The maps of the descent, (N, widths[k], ceil(H / 2^k), ceil(W / 2^k))."""
         maps = [self.down[0](x)]
         for down, along in zip(self.down[1:], self.along):
             maps.append(along(down(maps[-1])))

@@ -1,13 +1,14 @@
-"""UPerNet on ResNet-101 (Xiao et al., arXiv 1807.10221): what segments pictures of ADE20K.
+"""UPerNet on ResNet-101 (Xiao et al., arXiv 1807.10221), for ADE20K.
 
-As in CSAILVision/semantic-segmentation-pytorch, whose baseline-resnet101-upernet SPADE's authors scored with. It was
-trained on BGR values 0 .. 255 less their mean. Since August 2019 (pull request 190 there) the same weights are released
-for normalized RGB, as ade20k-resnet101-upernet, in files of the same names.
+As in CSAILVision/semantic-segmentation-pytorch, whose baseline-resnet101-upernet SPADE's authors scored with. Its input
+is BGR, 0 .. 255, less a mean. In August 2019 (pull request 190) the same weights were released for normalized RGB, as
+ade20k-resnet101-upernet, in files of the same names.
 """
 import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
+from result.networks.inputs import IMAGENET_RGB, bgr_less, normalized
 from result.networks.layers import bottlenecks, convolution_and_norm, convolve
 
 POOLS = (1, 2, 3, 6)                 # sides of the pooled maps
@@ -72,9 +73,9 @@ def _resized(x, like):
 
 
 class UPerNet(nn.Layer):
-    """float32 (N, 3, H, W), normalized, H and W multiples of 32 -> logits (N, n_classes, H / 4, W / 4).
+    """Prepared float32 (N, 3, H, W), H and W multiples of 32 -> logits (N, n_classes, H / 4, W / 4).
 
-    Inference only. Names of the weights as in the two files of the source, behind encoder. and decoder.
+    Inference only. Names of the weights as in the two files of the source, with encoder. and decoder. in front.
     """
 
     def __init__(self, n_classes):
@@ -83,13 +84,16 @@ class UPerNet(nn.Layer):
         self.eval()
 
     def sees_bytes(self):
-        """Whether these weights are for 0 .. 255: in training the first convolution gave more than normalized ones can.
+        """Whether the input is 0 .. 255: in training the first convolution varied more than normalized input allows.
 
-        A sum of weights w times values up to x varies by sqrt(len(w)) * |w| * x at most.
+        A sum of weights w times values up to x varies by at most sqrt(len(w)) * |w| * x.
         """
         weights, deviation = self.encoder.conv1.weight.flatten(1), self.encoder.bn1._variance.sqrt()
         most = weights.norm(axis=1) * weights.shape[1] ** 0.5 * LARGEST_NORMALIZED
         return bool((deviation > most).any())
+
+    def prepare(self, rgb):
+        return bgr_less(rgb, MEAN_BGR) if self.sees_bytes() else normalized(rgb, *IMAGENET_RGB)
 
     @paddle.no_grad()
     def forward(self, x):

@@ -39,7 +39,7 @@ def test_the_page_has_all_and_asks_for_nothing(run):
     assert 'http' not in text and text.count('<img src="data:image/jpeg;base64,') == 4 + 1 + 1
     assert says(text, '>labels<', '>epoch 1<', '>epoch 2<', '>photos<', 'Losses', '<td>1 *</td><td>0.1000</td>',
                 '<td>3</td>',
-                'not comparable', 'network_sha256: b&lt;b', '<td>crop_size</td><td>32</td><td class=faint>256</td>')
+                'not comparable', 'network_sha256: b&lt;b', '<td>crop_size</td><td>32</td><td>256</td>')
     assert 'FID' not in text and '<th>mean IoU</th>' in text and \
         text.index('<td>1 *') < text.index('<td>2</td>') < text.index('<td>3</td>')
     assert [score.epoch for score in scores(output)] == [1, 2, 3]

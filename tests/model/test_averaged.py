@@ -94,7 +94,7 @@ def painted(scripts, run, folder, *flags):
 def test_val_and_predict_take_the_average_or_the_last(scripts, averaged, trained, tmp_path):
     assert same(weights(averaged, 'n_g.pdparams'), weights(trained, 'n_g.pdparams'))
     by_default, said = painted(scripts, averaged, tmp_path / 'a')
-    assert says(said, 'by the averaged weights (--weights last')
+    assert says(said, 'with averaged weights (--weights last')
     assert painted(scripts, averaged, tmp_path / 'b', '--weights', 'averaged')[0] == by_default
     last, said = painted(scripts, averaged, tmp_path / 'c', '--weights', 'last')
     assert last == painted(scripts, trained, tmp_path / 'd')[0] != by_default and 'averaged' not in said

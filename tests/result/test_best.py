@@ -105,7 +105,7 @@ def test_a_kill_between_score_and_keep_loses_nothing(tmp_path, score, expected):
     while died:
         output = tmp_path / str(moment)
         save(output, 1)
-        assert 'kept in' in scored(output, 1, 0.3)
+        assert 'new best' in scored(output, 1, 0.3)
         save(output, 2)
         died = dies(moment, lambda output=output: scored(output, 2, score))
         assert (output / 'best').is_dir() or (output / 'best.replaced').is_dir()

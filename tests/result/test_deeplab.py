@@ -44,7 +44,7 @@ def test_deeplab_gives_the_published_logits_and_labels(tmp_path, capsys):
     assert error(logits.numpy()[:, ::13], golden['logits']) < 1e-5
     labels = F.interpolate(logits, size, mode='bilinear').argmax(1).numpy()[0]
     assert (labels == golden['labels']).mean() > 0.999
-    prepared = NETWORKS['deeplab'].prepare(network, rgb.transpose(1, 2, 0)[None]).numpy()
+    prepared = network.prepare(rgb.transpose(1, 2, 0)[None]).numpy()
     assert numpy.array_equal(prepared, bgr)
 
 
@@ -156,7 +156,7 @@ def test_both_releases_of_upernet_see_what_they_were_trained_on():
     assert first.sees_bytes() and not second.sees_bytes()
     convolutions = []
     for network in (first, second):
-        x = NETWORKS['upernet'].prepare(network, rgb)
+        x = network.prepare(rgb)
         convolutions.append(F.conv2d(x, network.encoder.conv1.weight, None, 2, 1).numpy()[..., 1:-1, 1:-1])
     assert error(convolutions[1], convolutions[0]) < 0.02
 

@@ -56,8 +56,7 @@ def words(pictures, tiny_set, weights, tmp_path, *more):
 
 def evaluation(*arguments):
     given = command_line('').parse_args(words(*arguments))
-    settings = Settings(given.dataset, given.dataroot, given.size, given.scoring, batch=given.batch, **chosen(given))
-    return Evaluation(settings), given.pictures
+    return Evaluation(Settings(**chosen(given))), given.pictures
 
 
 def test_scores_are_appended_to_no_other_file(tiny_set, photos, weights, tmp_path):
@@ -207,7 +206,7 @@ def scored(scripts, weights, tmp_path_factory):
 def test_training_keeps_the_best(scored):
     folder, said = scored
     lines = [json.loads(line) for line in (folder / 'output/scores.jsonl').read_text().splitlines()]
-    assert says(said, 'scores after epoch 1', 'scores after epoch 2', f'kept in {folder}/output/best')
+    assert says(said, 'scores after epoch 1', 'scores after epoch 2', f'new best: {folder}/output/best')
     found = [line['scores']['mean_iou'] for line in lines]
     assert len(found) == 2 and lines[0]['protocol']['style'] == 'random'
     kept = json.loads((folder / 'output/best/score.json').read_text())
@@ -257,7 +256,7 @@ def test_val_scores_the_lossless_pictures(scripts, scored, weights, tmp_path):
 
 
 def test_a_set_whose_classes_no_network_knows(scripts, trained, tmp_path):
-    said = 'its number of classes, 9, does not tell', '--dataset', 'leave scoring out'
+    said = 'its 9 classes do not identify it', '--dataset', 'turn scoring off'
     assert says(scripts.failure('val.py', '--lastoutput', trained / 'output', '--score'), scripts.data, *said)
     assert says(scripts.train_failure(tmp_path, score_epoch_freq=1), scripts.data, *said)
     said = scripts.train_failure(tmp_path, score_epoch_freq=1, dataset='cityscapes')
@@ -283,7 +282,7 @@ def test_sheets_and_page(scripts, tiny_set, photos, weights, trained, tmp_path):
 
 def test_eleven_rows_are_two_sheets(tmp_path):
     cells = [np.full((80, 192, 3), 40 * column, np.uint8) for column in range(4)]
-    paths = write_sheets(str(tmp_path), ['a', 'b', 'c', 'd'], [(str(row), cells) for row in range(11)])
+    paths = write_sheets(str(tmp_path), ['a', 'b', 'c', 'd'], [cells] * 11)
     assert [Image.open(path).size for path in paths] == [(780, 28 + 10 * 84 - 4), (780, 28 + 80)]
     assert np.abs(np.array(Image.open(paths[1]))[60, [90, 290, 480, 680], 0].astype(int) - [0, 40, 80, 120]).max() < 12
 

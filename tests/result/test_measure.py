@@ -16,6 +16,7 @@ from dataset.contents import labels_identity
 from dataset.files import Sample
 from output import pictures
 from result import measure
+from result.cache import Cache, file_digest, prune
 from result.matching import matched, refuse_extra
 from runtime import bar
 from runtime.errors import InputError
@@ -31,7 +32,7 @@ def files(tmp_path):
 
 
 def test_each_file_is_hashed_once_and_each_array_loaded_once(tmp_path, files, monkeypatch):
-    cache, calls = measure.Cache(str(tmp_path / 'cache'), {}), collections.Counter()
+    cache, calls = Cache(str(tmp_path / 'cache'), {}), collections.Counter()
 
     def count(name, function):
         def counted(*arguments):
@@ -56,7 +57,7 @@ def test_each_file_is_hashed_once_and_each_array_loaded_once(tmp_path, files, mo
 
 
 def test_what_is_damaged_in_the_cache_is_measured_again(tmp_path, files):
-    cache = measure.Cache(str(tmp_path / 'cache'), {})
+    cache = Cache(str(tmp_path / 'cache'), {})
 
     def ones(entries):
         yield from ((key, np.ones(2)) for key in entries)
@@ -80,7 +81,7 @@ def test_matching_lists_what_is_wrong(tmp_path, capsys):
     capsys.readouterr()
     found = matched(str(tmp_path / 'pics'), samples, (8, 4), True)
     assert [picture.path for picture in found] == [str(tmp_path / 'pics/a.png')]
-    assert capsys.readouterr().out == (f'{tmp_path}/pics: left out: 1 missing, 1 extra, 1 unreadable '
+    assert capsys.readouterr().out == (f'{tmp_path}/pics: skipped: 1 missing, 1 extra, 1 unreadable '
                                        '(c: missing; d.png: no label map of this name; b.png: unreadable)\n')
     with pytest.raises(InputError, match='8x4 pixels, but pictures of this data set have 4x8'):
         matched(str(tmp_path / 'pics'), samples, (4, 8), True)
@@ -115,7 +116,7 @@ def test_a_folder_of_two_models_is_refused(tmp_path_factory, painters, named):
         if len(set(painters)) > 1:
             assert says(str(error), f'mixes pictures of {len(set(painters))} models', 'a.png')
         else:
-            assert named and named != painters[0] and says(str(error), 'was not painted by the model that painted.json')
+            assert named and named != painters[0] and says(str(error), 'another model painted it than the one in painted.json')
 
 
 def test_pictures_of_label_maps_that_were_changed_since_are_refused(tmp_path):
@@ -133,7 +134,7 @@ def test_pictures_of_label_maps_that_were_changed_since_are_refused(tmp_path):
     shutil.copytree(tmp_path / 'set', tmp_path / 'moved')
     assert len(matched(str(tmp_path / 'pics'), samples('moved'), (8, 4), False)) == 2
     Image.new('L', (8, 4), 3).save(tmp_path / 'set/val_label/b.png')
-    with pytest.raises(InputError, match='was painted from other label maps than .*val_label holds now'):
+    with pytest.raises(InputError, match='val_label has changed since .*pics was painted'):
         matched(str(tmp_path / 'pics'), samples('set'), (8, 4), False)
     (tmp_path / 'pics/painted.json').unlink()
     assert len(matched(str(tmp_path / 'pics'), samples('set'), (8, 4), False)) == 2
@@ -181,7 +182,7 @@ def test_a_bar_on_a_terminal(monkeypatch, capsys):
 
 def cached(root, what, ages):
     """A cache in `root` whose arrays, of 128 + 8 bytes, were used `ages` seconds ago; their names, the oldest first."""
-    cache, paths = measure.Cache(str(root), what), {}
+    cache, paths = Cache(str(root), what), {}
     for age in ages:
         cache.put(f'{age:064x}', np.zeros(1))
         paths[age] = os.path.join(cache.folder, f'{age:064x}.npy')
@@ -192,14 +193,14 @@ def cached(root, what, ages):
 def test_what_was_not_used_for_longest_goes_first(tmp_path):
     old, new = cached(tmp_path, {'weights': 'a'}, [50, 40, 30]), cached(tmp_path, {'weights': 'b'}, [35, 20])
     size = os.path.getsize(old[0])
-    measure.prune(str(tmp_path), 5 * size)
+    prune(str(tmp_path), 5 * size)
     assert all(map(os.path.exists, old + new))
-    measure.Cache(str(tmp_path), {'weights': 'a'}).get(f'{50:064x}')     # used now
-    measure.prune(str(tmp_path), 3 * size)
+    Cache(str(tmp_path), {'weights': 'a'}).get(f'{50:064x}')     # used now
+    prune(str(tmp_path), 3 * size)
     assert [os.path.exists(path) for path in old + new] == [True, False, True, False, True]
-    measure.prune(str(tmp_path), 0)
+    prune(str(tmp_path), 0)
     assert not any(map(os.path.exists, old + new))
-    measure.prune(str(tmp_path / 'nowhere'), 0)
+    prune(str(tmp_path / 'nowhere'), 0)
 
 
 NAMES = st.sampled_from(['0' * 64 + '.npy', 'f' * 64 + '.npy', 'cache.json', 'photo.npy', '0' * 64, 'thesis.txt',
@@ -223,7 +224,7 @@ def test_nothing_of_others_is_ever_removed(tmp_path_factory, own, theirs):
         os.symlink(outside, os.path.join(os.path.dirname(ours[0]), outside.name))
         (root / 'mine').mkdir(exist_ok=True)
     before = {path: path.read_bytes() for path in root.rglob('*') if path.is_file() and str(path) not in ours}
-    measure.prune(str(root), 0)
+    prune(str(root), 0)
     assert {path: path.read_bytes() for path in root.rglob('*') if path.is_file()} == before and outside.exists()
     assert not any(map(os.path.exists, ours))
 
@@ -232,7 +233,7 @@ def test_pictures_and_label_maps_are_not_run_together(tmp_path):
     """One byte moved from the end of a file to the beginning of the next is another pair."""
     for name, content in (('a', b'12'), ('b', b'3'), ('c', b'1'), ('d', b'23')):
         (tmp_path / name).write_bytes(content)
-    assert measure.file_digest(tmp_path / 'a', tmp_path / 'b') != measure.file_digest(tmp_path / 'c', tmp_path / 'd')
+    assert file_digest(tmp_path / 'a', tmp_path / 'b') != file_digest(tmp_path / 'c', tmp_path / 'd')
 
 
 @pytest.mark.parametrize('upright', [True, False])

@@ -69,7 +69,7 @@ def test_chain_from_the_segmenter_to_the_sheet(scripts, mine, segmented, tmp_pat
     """Training that scores, the best kept; val.py --score says the same; then the sheet."""
     said = scripts.trained(tmp_path, dataroot=mine, score_epoch_freq=1)
     lines = [json.loads(line) for line in (tmp_path / 'output/scores.jsonl').read_text().splitlines()]
-    assert says(said, 'scores after epoch 2', 'of what real photos get') and len(lines) == 2
+    assert says(said, 'scores after epoch 2', 'of the real photos') and len(lines) == 2
     assert lines[0]['protocol']['name'] == 'own' and lines[0]['part_of_ceiling']['mean_iou'] is not None
     found = json.loads((tmp_path / 'output/best/score.json').read_text())
     assert found['scores']['mean_iou'] == max(line['scores']['mean_iou'] for line in lines)
@@ -102,8 +102,8 @@ def test_another_network_s_score_is_not_compared_in_silence(scripts, mine, segme
     assert process.returncode == 0, process.stderr
     old, new = (kept(folder / 'segmenter')[0]['weights_sha256'] for folder in (mine, root))
     said = scripts.trained(tmp_path, dataroot=root, score_epoch_freq=1, niter=2)
-    assert says(said, 'not compared with what was kept before', f'network_sha256 {old}, now {new}',
-                f'kept in {tmp_path}/output/best')
+    assert says(said, 'the earlier best has another protocol and does not compare', f'network_sha256 {old}, now {new}',
+                f'new best: {tmp_path}/output/best')
 
 
 def test_the_set_s_own_network_goes_before_the_usual_folder(tmp_path, monkeypatch):
@@ -127,20 +127,20 @@ def test_scores_are_refused(scripts, mine, tiny_set, photos, segmented, trained,
     assert says(failed(mine, '--size', '64x64'), 'pictures 64x64', 'trained for 32x32')
     with pytest.raises(InputError, match='classes.json: no reference statistics'):     # before hours of painting
         Evaluation(Settings('own', str(mine), statistics=str(mine / 'classes.json')))
-    assert says(scripts.train_failure(tmp_path, score_epoch_freq=1), f'classes, {TINY["label_nc"]}',
+    assert says(scripts.train_failure(tmp_path, score_epoch_freq=1), f'its {TINY["label_nc"]} classes',
                 'result.train_segmenter')
     assert says(scripts.train_failure(tmp_path, score_epoch_freq=1, score_by='fid', dataroot=mine), 'score_by fid',
                 'segmenter_frechet')
     other = tmp_path / 'other'
     shutil.copytree(mine, other)
     (other / 'val_label/000.png').write_bytes((other / 'val_label/001.png').read_bytes())
-    with pytest.raises(InputError, match='knows another data set'):
+    with pytest.raises(InputError, match='trained on other data'):
         own.dataset(str(other), 'result/')
     (mine / 'segmenter' / 'segmenter.json').rename(tmp_path / 'segmenter.json')
     try:
         shutil.copytree(mine / 'segmenter', tmp_path / 'damaged')
         another = (tmp_path / 'segmenter.json').read_text().replace('"weights_sha256": "', '"weights_sha256": "0')
-        for content, said in (('{', 'cannot be read'), (another, 'is not what segmenter.json describes')):
+        for content, said in (('{', 'cannot be read'), (another, 'does not match segmenter.json')):
             (tmp_path / 'damaged/segmenter.json').write_text(content)
             with pytest.raises(InputError, match=said):
                 own.dataset(str(mine), str(tmp_path / 'damaged'))

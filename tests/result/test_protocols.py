@@ -28,7 +28,7 @@ def test_the_wrong_scoring_network_by_the_number_of_classes(tmp_path, label_nc, 
     with pytest.raises(InputError) as caught:
         dataset_of(OPT(label_nc=label_nc, dataroot=folder))
     said = str(caught.value)
-    assert str(folder) in said and f', {label_nc}, does not tell' in said and '--dataset' in said and '\n' not in said
+    assert str(folder) in said and f'its {label_nc} classes do not identify it' in said and '--dataset' in said and '\n' not in said
     assert ('a set of your own' in said) == bool(made_by)
     named = {dataset.label_nc: name for name, dataset in DATASETS.items()}[label_nc]
     assert dataset_of(OPT(label_nc=label_nc, dataroot=folder, dataset=named)) == named
@@ -52,7 +52,7 @@ def test_known_where_the_presets_look(preset):
 def test_a_damaged_record_is_none(tmp_path):
     for content in (b'', b'[]\n', b'\xff\xfe', b'{'):
         (tmp_path / RECORD).write_bytes(content)
-        with pytest.raises(InputError, match='not known whose it is'):
+        with pytest.raises(InputError, match='unknown origin'):
             dataset_of(OPT(dataroot=tmp_path))
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dataset.files import Sample
-from result import measure, reference
+from result import reference
+from result.cache import Cache
 from runtime.errors import InputError
 from tests.runner import says
 
@@ -30,7 +31,7 @@ def features(tmp_path):
     found = SimpleNamespace(kind=SimpleNamespace(features=FEATURES, file='network.pdparams'), size=(4, 4), of=of,
                             calls=0,
                             folder=str(tmp_path / 'weights'),
-                            cache=measure.Cache(str(tmp_path / 'cache'), {'features': 1}))
+                            cache=Cache(str(tmp_path / 'cache'), {'features': 1}))
     return found
 
 
@@ -73,7 +74,7 @@ def test_statistics_that_cannot_be_kept_are_said(features, tmp_path, capsys):
     """Weights in a data set that may not be written to: the score is there all the same."""
     (tmp_path / 'weights').write_text('no folder')
     found = reference.of_photos(features, photos(tmp_path / 'one', 0), 'val', 'mine')
-    assert found['mu'].shape == (FEATURES,) and says(capsys.readouterr().out, 'cannot be written', 'computed again')
+    assert found['mu'].shape == (FEATURES,) and says(capsys.readouterr().out, 'cannot be written', 'are not stored')
 
 
 # ---- Files

@@ -146,7 +146,7 @@ def test_rare_classes_weigh_more(tmp_path):
 
 def test_what_is_kept(mine, segmented):
     found, weights = kept(mine / 'segmenter')
-    assert says(segmented, 'epoch 3/3: loss', 'the ceiling, on 3 real validation photos: mean IoU',
+    assert says(segmented, 'epoch 3/3: loss', 'ceiling, from 3 real validation photos: mean IoU',
                 f'{found["ceiling"]["mean_iou"]:.4f}', 'low (below 0.2)')   # the tiny set is noise
     assert sorted(os.listdir(mine / 'segmenter')) == ['.lock', 'segmenter.json', 'segmenter.pdparams']
     assert found['classes'][8] == 'kind 8' and found['size'] == '32x32' and found['training_photos'] == 13
@@ -164,9 +164,9 @@ def test_killed_and_resumed_it_is_the_same_network(scripts, mine, segmented, tmp
         until(lambda: (tmp_path / 'out/training.pdstate').exists() and
               contents(tmp_path / 'out').get('training.pdstate') != before, process=process)
         assert kill(process, number) == status
-    assert says((tmp_path / 'said').read_text(), 'stopped: whole epochs are kept, and the same command goes on')
+    assert says((tmp_path / 'said').read_text(), 'stopped: whole epochs are saved; the same command resumes')
     process = scripts.run(*one)
-    assert process.returncode == 0 and says(process.stdout, 'goes on after epoch 2 of 3'), process.stderr
+    assert process.returncode == 0 and says(process.stdout, 'resumes after epoch 2 of 3'), process.stderr
     (first, weights), (again, other) = kept(mine / 'segmenter'), kept(tmp_path / 'out')
     assert again['history'] == first['history'] and again['ceiling'] == first['ceiling']
     assert weights.keys() == other.keys() and all(np.array_equal(weights[name], other[name]) for name in weights)
@@ -190,7 +190,7 @@ def test_the_same_command_afterwards_changes_nothing(scripts, mine, segmented):
 
 def test_what_is_refused(scripts, mine, tiny_set, segmented, tmp_path):
     assert says(scripts.failure(*command(mine, '--seed', 7)),
-                'the network of another training is kept there: seed 0 (now 7)', '--restart')
+                'network of another training: seed 0 (now 7)', '--restart')
     assert says(scripts.failure('-m', 'result.train_segmenter', '--dataroot', tiny_set), 'classes.json', '--label_nc')
     assert says(scripts.failure(*command(mine, '--lr', 'inf')), '--lr')
     assert says(scripts.failure(*command(tiny_set, '--label_nc', 1)), tiny_set, '1 class',
@@ -220,7 +220,7 @@ def test_what_is_kept_of_other_data_or_damaged_is_refused(scripts, mine, segment
     one, path = command(tmp_path / 'mine'), tmp_path / 'mine/segmenter/segmenter.json'
     next((tmp_path / 'mine/val_label').iterdir()).rename(tmp_path / 'mine/val_label/other.png')
     next((tmp_path / 'mine/val_img').iterdir()).rename(tmp_path / 'mine/val_img/other.png')
-    assert says(scripts.failure(*one), path, 'the network of another training is kept there: val ', '--restart')
+    assert says(scripts.failure(*one), path, 'network of another training: val ', '--restart')
     path.write_text('{}')
     assert says(scripts.failure(*one), path, 'cannot be read', 'move it away, or name another --output')
 
