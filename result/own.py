@@ -1,11 +1,15 @@
-"""The scoring network of one's own data set, made by result.train_segmenter: where it is, and whether it fits."""
+"""The scoring network of one's own data set, made by result.train_segmenter: its folder, and whether it fits."""
+import contextlib
 import os
 import re
+
+import numpy as np
 
 from dataset import classes
 from dataset.contents import identity
 from dataset.files import find_samples
 from model.init import OPT
+from model.weights import read_weights
 from result.cache import file_digest
 from result.protocols import OWN, Dataset
 from result.scores import LABELLED
@@ -15,6 +19,9 @@ from runtime.json_file import Unfit, anything, listing, nullable, number, record
 
 FOLDER = 'segmenter'                 # in the data set, unless --output named another
 WEIGHTS, DESCRIPTION = 'segmenter.pdparams', 'segmenter.json'
+STATE = 'training.pdstate'           # an interrupted training resumes from it
+FOREIGN = ('not written by result.train_segmenter, which replaces only its own files: move it away, or name another '
+           '--output')
 MOST_CLASSES = 255                   # 255 itself means unlabelled
 USUAL_SCORING = OPT().scoring        # folder of the published networks
 
@@ -77,8 +84,8 @@ def read(folder):
                              f'move {folder} away and train the network again')
     content['size'] = tuple(map(int, content['size'].split('x')))
     if file_digest(os.path.join(folder, WEIGHTS)) != content['weights_sha256']:
-        raise InputError(f'{folder}: {WEIGHTS} does not match {DESCRIPTION}: move the folder away and train the network '
-                         'again')
+        raise InputError(f'{folder}: {WEIGHTS} does not match {DESCRIPTION}: move the folder away and train '
+                         'the network again')
     return content
 
 
@@ -103,3 +110,37 @@ def dataset(dataroot, scoring):
     folder, content = description(dataroot, scoring)
     names = tuple(content.get('classes') or map(str, range(content['label_nc'])))
     return Dataset(dataroot, content['label_nc'], 'segmenter', content['size'], names, None, LABELLED), folder, content
+
+
+# ---- The files of a training
+
+def refuse_foreign(folder):
+    """InputError for a file in `folder` that a training would replace, but did not write."""
+    state, weights = os.path.join(folder, STATE), os.path.join(folder, WEIGHTS)
+    best, digest = None, None
+    if os.path.lexists(state):
+        best = {name[len('best/'):]: value for name, value in read_state(state)[0].items() if name.startswith('best/')}
+    with contextlib.suppress(FileNotFoundError):
+        digest = json_file.read(os.path.join(folder, DESCRIPTION), SCHEMA, FOREIGN)['weights_sha256']
+    if not os.path.lexists(weights) or digest is not None and file_digest(weights) == digest:
+        return
+    # After a kill the weights may lack their description; then they are the best of the state.
+    with contextlib.suppress(InputError):
+        if best and _equal(read_weights(weights), best):
+            return
+    raise InputError(f'{weights}: {FOREIGN}')
+
+
+def _equal(one, other):
+    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def read_state(path):
+    """(dict of name -> array, settings) of an interrupted training; InputError for anything else."""
+    try:
+        state = read_weights(path, texts=('about',))
+    except InputError as error:
+        raise InputError(f'{error}: {FOREIGN}') from None
+    if 'about' not in state or getattr(state.get('history'), 'ndim', None) != 2:
+        raise InputError(f'{path}: not the state of a training: {FOREIGN}')
+    return state, json_file.parsed(str(state.pop('about')), json_file.mapping(json_file.anything), path, FOREIGN)

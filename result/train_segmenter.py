@@ -7,7 +7,6 @@ It learns from train_img and train_label. The best epoch on val_img is saved as 
 segmenter.json: its data and settings, and its scores of real photos, the ceiling of all scores it gives. After a kill
 the same command resumes at the last whole epoch, to the same bits.
 """
-import contextlib
 import datetime
 import json
 import math
@@ -31,22 +30,18 @@ from log.score_log import warning
 from model.command_line import Help, Parser
 from model.init import OPT
 from model.optimizer_state import set_state, state_of
-from model.weights import as_arrays, read_weights, save_weights, set_weights
+from model.weights import as_arrays, save_weights, set_weights
 from result import own
 from result.cache import file_digest
 from result.evaluate import size_of
 from result.networks.segmenter import Segmenter, weighted_cross_entropy
-from result.own import DESCRIPTION, FOLDER, WEIGHTS, checked_label_nc
+from result.own import DESCRIPTION, FOLDER, STATE, WEIGHTS, checked_label_nc
 from result.scores import VOID, confusion, or_none, segmentation_scores
 from result.segmenter_images import SegmenterImages, class_weights
-from runtime import json_file
 from runtime.errors import InputError, shown_in_one_line
 from runtime.locking import locked
 from runtime.writing import writing
 
-STATE = 'training.pdstate'          # an interrupted training resumes from it
-FOREIGN = ('not written by result.train_segmenter, which replaces only its own files: move it away, or name another '
-           '--output')
 WARM_UP, WEIGHT_DECAY = 0.1, 1e-3   # part of all steps in which the learning rate rises; AdamW's
 EPOCH = 4000                        # samples of an epoch at most, different ones each time
 HISTORY = 'mean_iou', 'pixel_accuracy'   # beside the loss
@@ -81,7 +76,7 @@ class Training:
 
     def run(self):
         """Train until the epochs are over or the validation stops improving, then save the best epoch."""
-        refuse_foreign(self.output)
+        own.refuse_foreign(self.output)
         if self.is_trained():
             return
         self.resume()
@@ -189,7 +184,7 @@ class Training:
             print(f'trains on {len(self.samples)} photos of {self.settings.dataroot} at {self.about["size"]}, '
                   f'{self.steps} steps an epoch; {len(self.val_samples)} for validation')
             return
-        state, about = read_state(path)
+        state, about = own.read_state(path)
         self.history = state.pop('history').tolist()
         differences = self.differences(about)
         if differences:
@@ -234,38 +229,6 @@ class Training:
         if not scores['mean_iou'] >= LOW:
             print(f'low (below {LOW}): this network cannot score pictures; train it longer (--epochs, --restart), at a '
                   'larger --size, or with more photos')
-
-
-def refuse_foreign(folder):
-    """InputError for a file in `folder` that a training would replace, but did not write."""
-    state, weights = os.path.join(folder, STATE), os.path.join(folder, WEIGHTS)
-    best, digest = None, None
-    if os.path.lexists(state):
-        best = {name[len('best/'):]: value for name, value in read_state(state)[0].items() if name.startswith('best/')}
-    with contextlib.suppress(FileNotFoundError):
-        digest = json_file.read(os.path.join(folder, DESCRIPTION), own.SCHEMA, FOREIGN)['weights_sha256']
-    if not os.path.lexists(weights) or digest is not None and file_digest(weights) == digest:
-        return
-    # After a kill the weights may lack their description; then they are the best of the state.
-    with contextlib.suppress(InputError):
-        if best and _equal(read_weights(weights), best):
-            return
-    raise InputError(f'{weights}: {FOREIGN}')
-
-
-def _equal(one, other):
-    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
-
-
-def read_state(path):
-    """(dict of name -> array, settings) of an interrupted training; InputError for anything else."""
-    try:
-        state = read_weights(path, texts=('about',))
-    except InputError as error:
-        raise InputError(f'{error}: {FOREIGN}') from None
-    if 'about' not in state or getattr(state.get('history'), 'ndim', None) != 2:
-        raise InputError(f'{path}: not the state of a training: {FOREIGN}')
-    return state, json_file.parsed(str(state.pop('about')), json_file.mapping(json_file.anything), path, FOREIGN)
 
 
 def learning_rate(peak, step, steps):

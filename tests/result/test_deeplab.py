@@ -165,8 +165,8 @@ def test_weights_of_another_network_are_refused(tmp_path):
     write_arrays(tmp_path / 'other.pth', {'features.0.weight': numpy.ones((4, 3, 3, 3), 'f4')})
     for name, said in (('deeplab', 'no DeepLabV2-ResNet101: there is no base.aspp.c0.weight among its 1 tensors'),
                        ('drn', 'no DRN-D-105: there is no seg.weight'),
-                       ('inception', '1 unexpected: features.0.weight: no FID Inception-v3; expected what was '
-                        'published as pt_')):
+                       ('inception', '1 unexpected: features.0.weight: no FID Inception-v3; expected '
+                        'pt_')):
         with pytest.raises(InputError, match=said) as caught:
             main([name, str(tmp_path / 'other.pth'), str(tmp_path / 'out.pdparams')])
         assert 'other.pth' in str(caught.value) and '\n' not in str(caught.value)

@@ -10,6 +10,7 @@ from model.init import OPT
 from model.presets import PRESETS
 from result.protocols import DATASETS, PREPARED, dataset_of
 from runtime.errors import InputError
+from tests.runner import says
 
 
 def prepared(folder, made_by):
@@ -28,7 +29,7 @@ def test_the_wrong_scoring_network_by_the_number_of_classes(tmp_path, label_nc, 
     with pytest.raises(InputError) as caught:
         dataset_of(OPT(label_nc=label_nc, dataroot=folder))
     said = str(caught.value)
-    assert str(folder) in said and f'its {label_nc} classes do not identify it' in said and '--dataset' in said and '\n' not in said
+    assert says(said, folder, f'its {label_nc} classes do not identify it', '--dataset') and '\n' not in said
     assert ('a set of your own' in said) == bool(made_by)
     named = {dataset.label_nc: name for name, dataset in DATASETS.items()}[label_nc]
     assert dataset_of(OPT(label_nc=label_nc, dataroot=folder, dataset=named)) == named

@@ -19,7 +19,7 @@ from PIL import Image
 from dataset.files import Sample
 from model.init import OPT
 from model.weights import save_weights, set_weights
-from result import train_segmenter
+from result import own
 from result.networks.segmenter import Segmenter, weighted_cross_entropy
 from result.scores import VOID
 from result.segmenter_images import MOST_WEIGHT, SegmenterImages, class_weights
@@ -211,7 +211,7 @@ def test_what_is_refused(scripts, mine, tiny_set, segmented, tmp_path):
     state = {'about': np.array(json.dumps({'seed': 7})), 'history': np.zeros((1, 3))}
     (tmp_path / 'out').mkdir()
     save_weights(state, tmp_path / 'out/training.pdstate')
-    assert says(scripts.failure(*command(mine, '--output', tmp_path / 'out')), 'other settings or data',
+    assert says(scripts.failure(*command(mine, '--output', tmp_path / 'out')), 'another training has begun there',
                 'seed 7 (now 0)')
 
 
@@ -242,15 +242,15 @@ def test_a_kill_while_the_network_is_kept_leaves_what_can_go_on(mine, segmented,
     """The weights are new, their description is that of the training before, or none yet."""
     for name in ('segmenter.json', 'segmenter.pdparams'):
         shutil.copy(mine / 'segmenter' / name, tmp_path)
-    train_segmenter.refuse_foreign(tmp_path)
+    own.refuse_foreign(tmp_path)
     best = {'a': np.ones(3, np.float32)}
     save_weights(best, tmp_path / 'segmenter.pdparams')
-    assert says(message(train_segmenter.refuse_foreign, tmp_path), tmp_path / 'segmenter.pdparams')
+    assert says(message(own.refuse_foreign, tmp_path), tmp_path / 'segmenter.pdparams')
     save_weights({'about': np.array('{}'), 'history': np.zeros((1, 3)), 'best/a': best['a']},
                  tmp_path / 'training.pdstate')
-    train_segmenter.refuse_foreign(tmp_path)
+    own.refuse_foreign(tmp_path)
     (tmp_path / 'segmenter.json').unlink()
-    train_segmenter.refuse_foreign(tmp_path)
+    own.refuse_foreign(tmp_path)
 
 
 # ---- Real photographs
