@@ -1,36 +1,37 @@
-"""log.npy: one row of losses a step, a float64 .npy file that numpy.load reads at any moment, also after SIGKILL.
+"""log.npy: a row of losses for each step, a float64 .npy file that numpy.load reads at any moment, even after SIGKILL.
 
-A row's bytes are written behind the rows there are, then the header, whose size is fixed, is rewritten in place with
-the new count: in between, numpy.load sees the rows before. Cutting goes the other way, header first. So the header
-never promises more than the file holds, and a row costs the same however long the log is.
+A row is appended first, then the header, of fixed size, is rewritten in place with the new count. In between,
+numpy.load returns the earlier rows. Truncation writes the header first. So the header never counts more rows than the
+file holds, and a row costs the same in a long log as in a short one.
 """
+import contextlib
 import os
 import struct
 import zlib
 
-import numpy
+import numpy as np
 
 from runtime.errors import InputError
 from runtime.writing import staged
 
-HEADER_SIZE = 128   # bytes; a multiple of 64 as the format asks, with room for any number of rows
-CHUNK = 1 << 20     # bytes read at a time for a checksum
+COLUMNS = 7                # of model.train_step.LOG_COLUMNS
+ROW_SIZE = 8 * COLUMNS     # bytes
+HEADER_SIZE = 128          # bytes; a multiple of 64, as the format requires, with room for any number of rows
+CHUNK = 1 << 20            # bytes read at a time for a checksum
 
 
 class LossLog:
-    """Rows of `columns` float64 in the file `path`.
-    Call `open` first; errors of the disk are InputErrors naming the path.
-    """
+    """Rows of COLUMNS float64 in the file `path`. Call `open` first. Disk errors become InputErrors with the path."""
 
-    def __init__(self, path, columns=7):
-        self.path, self.columns = os.fspath(path), columns
+    def __init__(self, path):
+        self.path = os.fspath(path)
         self.rows = self.checksum = 0   # rows in the file, CRC32 of their bytes
         self._file = None
 
     def open(self, rows=0, checksum=0):
-        """Cut the file to its first `rows` rows and go on behind them; InputError if their CRC32 is not `checksum`.
+        """Truncate the file to its first `rows` rows and continue from there; InputError if their CRC32 differs.
 
-        With 0 rows whatever the log held is dropped, and a missing file is created, with its folder.
+        0 rows: begin an empty log, and create its folder.
         """
         self.close()
         if rows < 0:
@@ -38,39 +39,39 @@ class LossLog:
         with _disk_errors(self.path):
             if rows == 0 and not os.path.exists(self.path):
                 self._create()
-            found = rows_on_disk(self.path, self.columns)
+            there = rows_on_disk(self.path)
             if rows and not os.path.exists(self.path):
                 raise InputError(f'{self.path} is missing, but the checkpoint was saved after {rows} rows of it: put '
-                                 f'it back, name its folder with --log, or begin anew with --restart')
-            if found < rows:
-                self._refuse(f'it holds {found} rows, the checkpoint was saved after {rows}')
+                                 'it back, name its folder with --log, or begin anew with --restart')
+            if there < rows:
+                self._refuse(f'it holds {there} rows, the checkpoint was saved after {rows}')
             self._file = open(self.path, 'r+b', buffering=0)
-            if _crc_of_rows(self._file, rows * self.columns * 8) != checksum:
+            if _crc_of_rows(self._file, rows) != checksum:
                 self._refuse(f'its first {rows} rows are not those of the checkpoint')
-            self._write(0, _header(rows, self.columns))
-            self._file.truncate(self._end(rows))
+            self._write(0, _header(rows))
+            self._file.truncate(_end(rows))
         self.rows, self.checksum = rows, checksum
 
     def append(self, row):
-        """Add one row of `columns` numbers."""
-        row = numpy.asarray(row, '<f8')
-        if row.shape != (self.columns,):
-            raise ValueError(f'a row of {self.path} has shape {row.shape}, expected ({self.columns},)')
+        """Add one row of COLUMNS numbers."""
+        row = np.asarray(row, '<f8')
+        if row.shape != (COLUMNS,):
+            raise ValueError(f'a row of {self.path} has shape {row.shape}, expected ({COLUMNS},)')
         data = row.tobytes()
         with _disk_errors(self.path):
-            self._write(self._end(self.rows), data)
-            self._write(0, _header(self.rows + 1, self.columns))
+            self._write(_end(self.rows), data)
+            self._write(0, _header(self.rows + 1))
         self.rows, self.checksum = self.rows + 1, zlib.crc32(data, self.checksum)
 
     def last(self, count):
-        """The last `count` rows, or all where there are fewer: (rows, columns)."""
+        """The last `count` rows, or all if there are fewer: (rows, COLUMNS)."""
         count = min(count, self.rows)
         with _disk_errors(self.path):
-            self._file.seek(self._end(self.rows - count))
-            return numpy.frombuffer(self._file.read(count * self.columns * 8), '<f8').reshape(count, self.columns)
+            self._file.seek(_end(self.rows - count))
+            return np.frombuffer(self._file.read(count * ROW_SIZE), '<f8').reshape(count, COLUMNS)
 
     def sync(self):
-        """Wait until all rows are on the disk; called before a checkpoint counts on them."""
+        """Wait until all rows are on the disk, before a checkpoint counts on them."""
         with _disk_errors(self.path):
             os.fsync(self._file.fileno())
 
@@ -78,9 +79,6 @@ class LossLog:
         if self._file is not None:
             self._file.close()
             self._file = None
-
-    def _end(self, rows):
-        return HEADER_SIZE + rows * self.columns * 8
 
     def _write(self, position, data):
         self._file.seek(position)
@@ -91,19 +89,19 @@ class LossLog:
         new = staged(self.path)
         os.makedirs(os.path.dirname(new), exist_ok=True)
         with open(new, 'wb') as file:
-            file.write(_header(0, self.columns))
+            file.write(_header(0))
             file.flush()
             os.fsync(file.fileno())
         os.replace(new, self.path)
 
     def _refuse(self, reason):
         self.close()
-        raise InputError(f'{self.path} belongs to another run: {reason}. Begin anew with --restart, which replaces it, '
-                         f'or keep it and choose another folder with --log')
+        raise InputError(f'{self.path} belongs to another run: {reason}. Replace it with --restart, or choose another '
+                         'folder with --log')
 
 
-def rows_on_disk(path, columns=7):
-    """Number of whole rows in the log at `path` by its size, 0 if there is none; InputError if it is not such a log."""
+def rows_on_disk(path):
+    """Number of whole rows in the log at `path`, by its size; 0 without a file, InputError for any other file."""
     with _disk_errors(path):
         try:
             with open(path, 'rb') as file:
@@ -111,47 +109,46 @@ def rows_on_disk(path, columns=7):
                 size = file.seek(0, os.SEEK_END)
         except FileNotFoundError:
             return 0
-    if not _is_header(header, columns):
-        raise InputError(f'{path}: found no log of losses (float64, {columns} columns, as train.py writes it); move '
-                         f'the file away or choose another folder with --log')
-    return (size - HEADER_SIZE) // (columns * 8)
+    if not _is_header(header):
+        raise InputError(f'{path}: no log of losses (float64, {COLUMNS} columns, as train.py writes it): move the file '
+                         'away or choose another folder with --log')
+    return (size - HEADER_SIZE) // ROW_SIZE
 
 
-def _header(rows, columns):
-    """Header of a C-ordered (rows, columns) float64 array in .npy format 1.0, HEADER_SIZE bytes (numpy.lib.format)."""
-    text = f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({rows}, {columns}), }}".encode('latin1')
+def _end(rows):
+    """Size of a file with so many rows."""
+    return HEADER_SIZE + rows * ROW_SIZE
+
+
+def _header(rows):
+    """Header of a C-ordered (rows, COLUMNS) float64 array in .npy format 1.0, HEADER_SIZE bytes (numpy.lib.format)."""
+    text = f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({rows}, {COLUMNS}), }}".encode('latin1')
     before = b'\x93NUMPY\x01\x00' + struct.pack('<H', HEADER_SIZE - 10)
     return before + text.ljust(HEADER_SIZE - len(before) - 1) + b'\n'
 
 
-def _is_header(header, columns):
-    """Whether `header` is one that `_header` wrote, for any number of rows."""
+def _is_header(header):
+    """Whether `_header` wrote `header`, for any number of rows."""
     try:
         rows = int(header.split(b"'shape': (")[1].split(b',')[0])
     except (IndexError, ValueError):
         return False
-    return header == _header(rows, columns)
+    return header == _header(rows)
 
 
-def _crc_of_rows(file, size):
-    """CRC32 of `size` bytes behind the header."""
+def _crc_of_rows(file, rows):
+    """CRC32 of the first `rows` rows."""
     file.seek(HEADER_SIZE)
-    checksum = 0
-    while size:
-        data = file.read(min(size, CHUNK))
-        checksum, size = zlib.crc32(data, checksum), size - len(data)
+    checksum, left = 0, rows * ROW_SIZE
+    while left:
+        data = file.read(min(left, CHUNK))
+        checksum, left = zlib.crc32(data, checksum), left - len(data)
     return checksum
 
 
-class _disk_errors:
-    """Around work on the file `path`: an OSError becomes an InputError that names it."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, traceback):
-        if isinstance(error, OSError):
-            raise InputError(f'{self.path}: cannot write the log: {error.strerror or error}') from None
+@contextlib.contextmanager
+def _disk_errors(path):
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f'{path}: cannot write the log: {error.strerror or error}') from None

@@ -1,6 +1,4 @@
-"""What a run says before it trains: its settings, what a step is made of,
-and what validation sees otherwise than training.
-"""
+"""Lines printed before training: settings, steps, disk space, and the scale of validation pictures."""
 import math
 import shutil
 from pathlib import Path
@@ -15,13 +13,13 @@ from model.presets import PRESETS
 from model.weights import NETWORKS
 from runtime import distributed
 
-LOOKED_AT = 5   # label maps, from all over a set, whose size stands for that of all
+SAMPLED = 5     # label maps, spread over a set, whose sizes represent all
 DAY = 86400     # seconds
-APART = 1.5     # times larger in training than in validation, across or down: from here on it is said
+APART = 1.5     # ratio of training's scale to validation's, horizontal or vertical, from which a line warns
 
 
 def print_settings(opt, preset=None):
-    """One line: what the `preset` sets, if one was named, and what differs from it, else from the defaults."""
+    """One line: the settings of the `preset`, if there is one, and those that differ from it or the defaults."""
     differences = opt.differences(OPT.preset(preset) if preset else OPT())
     listed = ', '.join(f'{name} {own} ({"preset" if preset else "default"}: {other})'
                        for name, (own, other) in differences.items())
@@ -33,61 +31,58 @@ def print_settings(opt, preset=None):
 
 
 def print_plan(opt, samples, train_step):
-    """What a step is made of, how many there are, and the learning rates."""
+    """The batch, the number of steps, the learning rates and the disk space."""
     ranks = distributed.ranks()
     whole = global_batch(opt, ranks)
     factors = [(f'{ranks} processes', ranks > 1), (f'batchSize {opt.batchSize}', True),
                (f'accumulate {opt.accumulate}', opt.accumulate > 1)]
     product = ' x '.join(text for text, counts in factors if counts)
-    left = samples % whole
-    left_out = f' {left} samples left out of each epoch (the last incomplete batch);' if left else ''
-    print(f'plan: {opt.epochs} epochs of {samples // whole} steps, batch {whole} ({product});{left_out} '
+    rest = f' each epoch skips {samples % whole} samples (the last incomplete batch);' if samples % whole else ''
+    print(f'plan: {opt.epochs} epochs of {samples // whole} steps, batch {whole} ({product});{rest} '
           f'learning rates G {train_step.optimizer_g.get_lr():g}, D {train_step.optimizer_d.get_lr():g}')
     print(f'space: {_space(opt, train_step)}')
     if ranks > 1 and opt.generator_norm.kind == 'batch':
-        print(f'norm_G {opt.norm_G}: every process normalizes by its own {opt.batchSize} samples; the paper by those '
-              f'of all: --norm_G {opt.norm_G.replace("batch", "syncbatch")}')
+        print(f'norm_G {opt.norm_G}: every process normalizes over its own {opt.batchSize} samples; the paper over '
+              f'those of all: --norm_G {opt.norm_G.replace("batch", "syncbatch")}')
 
 
 def shorter(opt, samples, seconds):
-    """A line on what makes a run of so many seconds shorter; '' if it ends within a day.
-    Other networks are another run.
-    """
+    """A line on how to shorten a run of so many seconds; '' if it ends within a day."""
     if seconds <= DAY:
         return ''
     fewer = max(global_batch(opt, distributed.ranks()), min(opt.max_dataset_size, samples, 1000))
-    smaller = f' --crop_size {opt.crop_size // 2} --load_size {opt.load_size // 2} (a quarter of the pixels),' * (
-        opt.crop_size // 2 % 128 == 0)
+    size = ''
+    if opt.crop_size // 2 % 128 == 0:
+        size = f' --crop_size {opt.crop_size // 2} --load_size {opt.load_size // 2} (a quarter of the pixels),'
     return (f'this run takes {seconds / DAY:.1f} days at this pace. A first look, with another --output and --log: '
-            f'--niter 5, --max_dataset_size {fewer} (photos),{smaller} --ngf {max(1, opt.ngf // 2)} --ndf '
+            f'--niter 5, --max_dataset_size {fewer} (photos),{size} --ngf {max(1, opt.ngf // 2)} --ndf '
             f'{max(1, opt.ndf // 2)} (half the channels)')
 
 
 def smaller(opt):
-    """What to lower where a training runs out of memory."""
-    pieces = 2 if opt.batchSize % 2 == 0 else opt.batchSize
-    ways = []
+    """A line on what to lower if a run needs too much memory."""
+    parts, ways = 2 if opt.batchSize % 2 == 0 else opt.batchSize, []
     if opt.batchSize > 1:
-        ways.append(f'--batchSize {opt.batchSize // pieces} --accumulate {opt.accumulate * pieces} (the same batch in '
-                    'pieces)')
-    if not opt.recompute and not in_use(opt):   # the kernels keep no more anyway
-        ways.append('--recompute true (half as much is kept for backward)')
+        ways.append(f'--batchSize {opt.batchSize // parts} --accumulate {opt.accumulate * parts} (the same batch in '
+                    'micro-batches)')
+    if not opt.recompute and not in_use(opt):   # the kernels store no more anyway
+        ways.append('--recompute true (stores half as much for backward)')
     ways.append(f'in a new run, with another --output and --log, a smaller --crop_size (now {opt.crop_size}), --ngf '
                 f'({opt.ngf}) or --ndf ({opt.ndf})')
-    return f'what was saved stays; lower what a step takes: {"; ".join(ways)}'
+    return f'what was saved stays; lower the memory of a step: {"; ".join(ways)}'
 
 
 def _space(opt, train_step):
-    """What checkpoints take on the disk, in words: Adam has two moments of every weight that is trained."""
+    """A line on the disk space of checkpoints: Adam stores two moments of every trained weight."""
     networks = [getattr(train_step, name) for name in NETWORKS.values() if getattr(train_step, name, None) is not None]
     weights = sum(4 * math.prod(value.shape) for network in networks for value in network.state_dict().values())
     trained = sum(4 * math.prod(value.shape) for network in networks if network is not train_step.averaged
                   for value in network.parameters())
     place = Path(opt.output).resolve()
     free = shutil.disk_usage(next(folder for folder in (place, *place.parents) if folder.is_dir())).free
-    return (f'a checkpoint in {opt.output} takes {_size(weights + 2 * trained)}, {_size(weights)} of it weights; two '
-            f'are kept, and the weights of every {opt.save_epoch_freq} epochs (--save_epoch_freq); {_size(free)} are '
-            'free')
+    return (f'a checkpoint in {opt.output} takes {_size(weights + 2 * trained)}, {_size(weights)} of it weights; the '
+            f'disk holds two, and the weights of every {opt.save_epoch_freq} epochs (--save_epoch_freq); {_size(free)} '
+            'are free')
 
 
 def _size(count):
@@ -95,15 +90,15 @@ def _size(count):
 
 
 def print_scales(opt, samples):
-    """One line where validation shows `samples` at another scale than training does: it never crops."""
-    chosen = np.unique(np.linspace(0, len(samples) - 1, LOOKED_AT).round().astype(int))
+    """A line if validation, which never crops, shows `samples` at another scale than training."""
+    chosen = np.unique(np.linspace(0, len(samples) - 1, SAMPLED).round().astype(int))
     sizes = np.array([load_label(samples[index].label, opt).shape[::-1] for index in chosen])
     trained = np.array([resized_size(opt, int(width), int(height)) for width, height in sizes])
     across, down = np.median(trained / opt.picture_size[::-1], axis=0)
     if not opt.preprocess_mode.endswith('crop') or max(across, down) < APART:
         return
     height, width = opt.picture_size
-    print(f'another scale: training cuts {width} x {height} out of photos resized by {opt.preprocess_mode} with '
+    print(f'another scale: training crops {width} x {height} from photos resized by {opt.preprocess_mode} with '
           f'load_size {opt.load_size}; val.py, scores and validation pictures resize whole maps to {width} x {height}: '
-          f'things there are {across:.1f} times smaller across and {down:.1f} times down. Choose a --load_size nearer '
-          f'to --crop_size {opt.crop_size}, or read the scores with that in mind')
+          f'objects there are {across:.1f} times smaller horizontally and {down:.1f} times vertically. Choose a '
+          f'--load_size nearer to --crop_size {opt.crop_size}, or expect other scores')

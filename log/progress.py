@@ -1,4 +1,4 @@
-"""What a training says on its way: a bar on a terminal; else a line every print_freq steps, and a minute."""
+"""The progress of a run: a bar on a terminal, else a line every print_freq steps and every minute."""
 import sys
 import time
 from datetime import timedelta
@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from runtime.bar import LINE_EVERY
 
-PACED = 2   # steps after the first that say how long the rest takes
+PACED = 2   # steps after the first, from which the rest is estimated
 
 
 class Progress:
@@ -15,12 +15,12 @@ class Progress:
 
     def __init__(self, first, last, batch_size, print_freq):
         self.first, self.step, self.last, self.batch_size, self.print_freq = first, first, last, batch_size, print_freq
-        self.speed = 0.0    # images per second, over the steps since the last line (or since there would have been one)
+        self.speed = 0.0    # images per second since the last line
         self.bar = tqdm(total=last, initial=first, unit='step', dynamic_ncols=True) if sys.stdout.isatty() else None
         self._start_window()
 
     def timed(self, batches):
-        """Yield from `batches`, counting the seconds each takes to come."""
+        """Yield from `batches` and count the seconds spent waiting for them."""
         batches = iter(batches)
         while True:
             before = time.perf_counter()
@@ -31,7 +31,7 @@ class Progress:
             yield batch
 
     def done(self, epoch, losses):
-        """One step is done; `losses` is a dict of floats."""
+        """Count a step; `losses` is a dict of floats."""
         self.step += 1
         self.steps += 1
         seconds = (time.perf_counter() - self.start) / self.steps
@@ -42,21 +42,21 @@ class Progress:
             self.bar.set_postfix({**shown, 'images/s': f'{self.speed:.2f}'}, refresh=False)
             self.bar.update()
         late = self.bar is None and (self.step == self.last or seconds * self.steps >= LINE_EVERY)
-        if self.steps == self.print_freq or late:
+        is_due, is_first = self.steps == self.print_freq or late, self.step == self.first + 1
+        if is_due or is_first:      # the first step at once: it works, and takes so long
             self._print(epoch, losses, seconds)
+        if is_due:
             self._start_window()
-        elif self.step == self.first + 1:
-            self._print(epoch, losses, seconds)     # at once: it works, and this is what it takes
-        if self.step == self.first + 1:
-            self.after_first = time.perf_counter()  # which is slower than others
+        if is_first:
+            self.after_first = time.perf_counter()  # the first is slower than the others
 
     def seconds_left(self):
-        """Of the rest of the run, by the steps after the first; None unless PACED of them have been done."""
+        """Estimate for the rest of the run, from PACED steps after the first; None at any other step."""
         paced = self.step - self.first - 1
         return (time.perf_counter() - self.after_first) / PACED * (self.last - self.step) if paced == PACED else None
 
     def say(self, line):
-        """Print a line without tearing the bar."""
+        """Print a line above the bar."""
         tqdm.write(line) if self.bar is not None else print(line, flush=True)
 
     def close(self):

@@ -1,4 +1,4 @@
-"""Scores of pictures: a record for each, the scores.jsonl that keeps them, and their table. Needs no Paddle."""
+"""The Score record, the file scores.jsonl, and the table of scores. Needs no Paddle."""
 import dataclasses
 import html
 import json
@@ -9,25 +9,25 @@ from runtime import json_file
 from runtime.errors import InputError
 from runtime.json_file import anything, listing, mapping, nullable, number, record, text, whole
 
-FILE = 'scores.jsonl'   # in the folder of a run: the scores of its epochs
+FILE = 'scores.jsonl'   # in a run's folder: the scores of its epochs
 SHOWN = {'pixel_accuracy': 'pixel accuracy', 'mean_accuracy': 'mean accuracy', 'mean_iou': 'mean IoU',
          'mean_iou_other': 'mean IoU, other rule', 'frequency_weighted_iou': 'frequency-weighted IoU', 'fid': 'FID',
          'segmenter_frechet': "Frechet distance (own network's features)"}
-OF_THE_CEILING = 'pixel_accuracy', 'mean_iou'   # scores that are also given as parts of those of real photos
+OF_THE_CEILING = 'pixel_accuracy', 'mean_iou'   # also given as parts of the real photos' scores
 
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """How good the pictures of one folder are, with all that it depends on: a line of scores.jsonl, None left out."""
-    scores: dict                   # name (of SHOWN) -> float, None where nothing was counted
+    """Scores of one folder of pictures, with all that they depend on: a line of scores.jsonl, without None."""
+    scores: dict                   # name (of SHOWN) -> float, None if undefined
     protocol: dict                 # name -> text or number: sizes, networks and their SHA-256, void pixels, ...
     pictures: str = ''             # their folder
-    checkpoint: str = None         # what painted them: its folder, or text
-    epoch: int = None              # scored while training
-    weights: str = None            # of the generator: 'averaged' or 'last'
+    checkpoint: str = None         # of the generator: folder or text
+    epoch: int = None              # of a run that is scored while training
+    weights: str = None            # 'averaged' or 'last'
     date: str = ''                 # ISO 8601
-    class_iou: list = None         # float or None (not there) for each class
-    real: dict = None              # scores of the real photos of the same label maps, the ceiling; of an own set alone
+    class_iou: list = None         # for each class, None if absent
+    real: dict = None              # scores of the real photos, the ceiling; with an own network only
     real_class_iou: list = None
     part_of_ceiling: dict = None   # scores / real, for OF_THE_CEILING
 
@@ -43,9 +43,9 @@ SCHEMA = record(dict(scores=mapping(_NUMBER), protocol=mapping(anything)), other
 
 
 def append_score(path, score):
-    """Add a Score to the file `path`, in one write: others may do so at the same time, and no half of a line stays.
+    """Append a Score to the file `path` in one write: safe with other processes, and never half a line.
 
-    What the file holds is not looked at: `read` it before the work of a score.
+    It does not check the file: `read` it before the work of a score.
     """
     line = json.dumps(score.as_dict(), allow_nan=False).encode() + b'\n'
     try:
@@ -64,57 +64,57 @@ def append_score(path, score):
 
 
 def read(path):
-    """The Scores of the file `path`, in its order, those of earlier versions too; [] without it."""
+    """The Scores of the file `path`, those of earlier versions too; [] without it."""
     try:
         lines = json_file.read_lines(path, SCHEMA, 'remove that line, move the file away, or name another')
-        return [from_dict(line) for line in lines]
+        return list(map(from_dict, lines))
     except FileNotFoundError:
         return []
 
 
 def warning(class_iou):
-    """What must be said of scores with these IoU, a list of float or None; '' if nothing."""
+    """A line if only one class has an IoU (list of float or None); else ''."""
     if sum(iou is not None for iou in class_iou or ()) != 1:
         return ''
-    return 'one class alone is in labels and segmentation: these accuracies and IoU mean nothing, since any picture ' \
+    return 'only one class is in labels and segmentation: these accuracies and IoU mean nothing, since any picture ' \
         'gets them; label the rest as a class too, not as 255'
 
 
 def from_dict(line):
     """Score of a dict that fits SCHEMA, of this version or an earlier one."""
-    prose = re.match(r'epoch (\d+) of ', line.get('checkpoint') or '')   # how earlier versions wrote the epoch
+    prose = re.match(r'epoch (\d+) of ', line.get('checkpoint') or '')   # as earlier versions wrote the epoch
     epoch = {'epoch': int(prose[1])} if prose else {}
     return Score(**{**epoch, **{name: value for name, value in line.items() if name in Score.__dataclass_fields__}})
 
 
-# ---- The table: lines of text, whose first is the head
+# ---- The table: lines of text, the header first
 
 def rows(scores):
-    """[(title, text for each of `scores`)] of what one of them has; behind their own those of the real photos."""
+    """[(title, text for each of `scores`)] of all that one of them has: its own, then the real photos'."""
     parts = [(title, name, [score.scores for score in scores]) for name, title in SHOWN.items()]
     for name in OF_THE_CEILING:
         parts.append((f'real photos: {SHOWN[name]}', name, [score.real or {} for score in scores]))
         parts.append(('  part of that', name, [score.part_of_ceiling or {} for score in scores]))
-    return [(title, *(shown(values.get(name)) for values in found)) for title, name, found in parts
-            if any(name in values for values in found)]
+    return [(title, *(shown(each.get(name)) for each in values)) for title, name, values in parts
+            if any(name in each for each in values)]
 
 
 def protocol(scores):
-    """dict: name -> text, of their protocols; where those differ, all values."""
+    """dict: name -> text, of the protocols; all values where they differ."""
     names = dict.fromkeys(name for score in scores for name, value in score.protocol.items() if value is not None)
     values = {name: [str(score.protocol.get(name)) for score in scores] for name in names}
-    return {name: ' | '.join(found if len(set(found)) > 1 else found[:1]) for name, found in values.items()}
+    return {name: ' | '.join(each if len(set(each)) > 1 else each[:1]) for name, each in values.items()}
 
 
 def table(scores):
-    """Scores beside each other, and their protocol, as text."""
+    """Scores side by side, and their protocol, as text."""
     protocols = [f'  {name} {value}' for name, value in protocol(scores).items()]
     return '\n'.join([text_table([('', *(score.pictures for score in scores)), *rows(scores)]), 'protocol:', *protocols,
                       *filter(None, {warning(score.class_iou) for score in scores})])
 
 
 def class_table(names, score):
-    """IoU of each class that is there, of the pictures and of the real photos, as text."""
+    """IoU of each class that has one, of the pictures and of the real photos, as text."""
     return text_table([('IoU', 'generated', 'real photo'), *(
         (name, shown(iou), shown(real)) for name, iou, real in zip(names, score.class_iou, score.real_class_iou)
         if iou is not None or real is not None)])

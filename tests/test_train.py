@@ -38,9 +38,9 @@ def test_what_a_run_prints(trained, scripts):
     assert says(lines[0], 'settings: label_nc 9 (default: 182)', 'niter 2 (default: 50)') and 'preset' not in lines[0]
     assert says(lines[1], 'device: ', 'threads', 'Paddle')
     assert says(lines[2], f'data: 13 samples in {scripts.data}; pictures 32 wide and 32 high')
-    assert says(lines[3], 'plan: 2 epochs of 6 steps, batch 2 (batchSize 2); 1 samples left out of each epoch')
+    assert says(lines[3], 'plan: 2 epochs of 6 steps, batch 2 (batchSize 2); each epoch skips 1 samples')
     space = re.match(rf'space: a checkpoint in {re.escape(str(trained))}/output takes (\S+) MB, (\S+) MB of it '
-                     'weights; two are kept, and the weights of every 1 epochs', lines[4])
+                     'weights; the disk holds two, and the weights of every 1 epochs', lines[4])
     whole, weights = map(float, space.groups())
     sizes = {path.suffix: 0 for path in (trained / 'output/model').iterdir()}
     for path in (trained / 'output/model').iterdir():
@@ -215,10 +215,10 @@ def test_training_at_another_scale_than_validation_is_said(scripts, tmp_path):
     """Crops in native size: val.py and scores squeeze the whole map. The photos are 48 wide and 40 high."""
     crops = dict(preprocess_mode='scale_width_and_crop', load_size=96, niter=1, max_dataset_size=2)
     said = scripts.trained(tmp_path / 'crops', **crops)
-    assert says(said, 'another scale: training cuts 32 x 32 out of photos resized by scale_width_and_crop with '
-                'load_size 96', '3.0 times smaller across and 2.5 times down')
+    assert says(said, 'another scale: training crops 32 x 32 from photos resized by scale_width_and_crop with '
+                'load_size 96', '3.0 times smaller horizontally and 2.5 times vertically')
     process = scripts.run('val.py', '--lastoutput', tmp_path / 'crops/output', '--results', tmp_path / 'val')
-    assert process.returncode == 0 and says(process.stdout, 'another scale: ', '3.0 times smaller across')
+    assert process.returncode == 0 and says(process.stdout, 'another scale: ', '3.0 times smaller horizontally')
 
 
 @pytest.mark.thorough

@@ -182,7 +182,7 @@ def test_records_of_another_run_are_not_cut(seen, tmp_path):
         losses = dict(zip(LOG_COLUMNS, np.load(seen / 'log/log.npy').T))
         losses['d_loss'] = losses['d_loss'] + 1e-3 * (np.arange(STEPS) == 6)
         before = path.read_bytes()
-        assert says(message(dashboard.begin, 12, losses), path, 'd_loss of step 7 is not that of the log',
+        assert says(message(dashboard.begin, 12, losses), path, 'd_loss of step 7 differs from the log',
                     'another --visualdl')
     assert path.read_bytes() == before
 
@@ -249,5 +249,5 @@ def test_two_runs_at_once(tmp_path):
 def test_without_the_package(scripts, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'visualdl', None)
     said = scripts.train_refusal(tmp_path / 'run', visualdl=tmp_path / 'seen')
-    assert says(said, '--visualdl', 'pip install visualdl==2.5.3', 'leave --visualdl out')
+    assert says(said, '--visualdl', 'pip install visualdl==2.5.3', 'drop --visualdl')
     assert not (tmp_path / 'run').exists() and not (tmp_path / 'seen').exists()

@@ -124,8 +124,8 @@ def test_a_table_says_where_protocols_differ():
 def test_scores_over_one_class_are_said_to_mean_nothing():
     for class_iou in [1.0], [None, 1.0, None]:
         perfect = Score(scores={'mean_iou': 1.0}, protocol={}, pictures='ours', class_iou=class_iou)
-        assert 'one class alone' in table([perfect]) and 'mean nothing' in table([perfect])
-    assert 'one class alone' not in table([ONE]) + table([Score(scores={'fid': 1.0}, protocol={}, pictures='ours')])
+        assert 'only one class' in table([perfect]) and 'mean nothing' in table([perfect])
+    assert 'only one class' not in table([ONE]) + table([Score(scores={'fid': 1.0}, protocol={}, pictures='ours')])
 
 
 def test_html_shows_text_as_it_is():
