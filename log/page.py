@@ -14,10 +14,10 @@ import matplotlib
 
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt
-import numpy as np
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
+from dataset.files import evenly_spaced
 from log import plot, score_log
 from log.score_log import SHOWN, html_table
 from model.init import OPT
@@ -41,11 +41,10 @@ td,th{padding:.15em .9em;border-bottom:1px solid #ddd;text-align:left;font-varia
 def film(folder):
     """[(caption, image)]: label maps, pictures of up to FRAMES epochs, photos; from folder/val_<epoch>.jpg."""
     names = os.listdir(folder) if os.path.isdir(folder) else ()
-    pictures = {int(match[1]): name for name in names if (match := re.fullmatch(r'val_(\d+)\.jpg', name))}
-    epochs, frames = sorted(pictures), []
-    for index in np.unique(np.linspace(0, len(epochs) - 1, min(FRAMES, len(epochs))).round().astype(int)):
-        label, fake, photo = columns(os.path.join(folder, pictures[epochs[index]]))
-        frames += [('labels', label)] * (not frames) + [(f'epoch {epochs[index]}', fake)]
+    pictures, frames = [(int(name[4:-4]), name) for name in names if re.fullmatch(r'val_\d+\.jpg', name)], []
+    for epoch, name in evenly_spaced(sorted(pictures), FRAMES):
+        label, fake, photo = columns(os.path.join(folder, name))
+        frames += [('labels', label)] * (not frames) + [(f'epoch {epoch}', fake)]
     return frames + [('photos', photo)] if frames else []
 
 

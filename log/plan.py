@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.files import load_label
+from dataset.files import evenly_spaced, load_label
 from dataset.labelled_images import global_batch, resized_size
 from model.fast import in_use
 from model.init import OPT
@@ -91,8 +91,7 @@ def _size(count):
 
 def print_scales(opt, samples):
     """A line if validation, which never crops, shows `samples` at another scale than training."""
-    chosen = np.unique(np.linspace(0, len(samples) - 1, SAMPLED).round().astype(int))
-    sizes = np.array([load_label(samples[index].label, opt).shape[::-1] for index in chosen])
+    sizes = np.array([load_label(sample.label, opt).shape[::-1] for sample in evenly_spaced(samples, SAMPLED)])
     trained = np.array([resized_size(opt, int(width), int(height)) for width, height in sizes])
     across, down = np.median(trained / opt.picture_size[::-1], axis=0)
     if not opt.preprocess_mode.endswith('crop') or max(across, down) < APART:

@@ -199,7 +199,8 @@ def add_settings(parser):
     parser.add_argument('--cache', default=Settings.cache, metavar='DIR', help='measured pictures [result/cache/]')
     parser.add_argument('--scores', default='result/scores.jsonl', metavar='FILE',
                         help='append the scores to this file [result/scores.jsonl]')
-    parser.add_argument('--allow-missing', action='store_true', help='score the pictures that match, and list the rest')
+    parser.add_argument('--allow-missing', action='store_true', default=False,
+                        help='score the pictures that match, and list the rest')
     parser.add_argument('--no_fid', dest='distance', action='store_false', help='skip FID and the Frechet distance')
     parser.add_argument('--no_segmentation', dest='segmentation', action='store_false',
                         help='skip the segmentation scores')

@@ -31,23 +31,30 @@ def resized(image, size, how):
     return image if image.size == tuple(size) else image.resize(size, how)
 
 
-class Segmentation:
+class _Measure:
+    """A scoring network, loaded when first needed, and the cache of its measurements, which depend on `what` (dict)."""
+
+    def __init__(self, network, folder, classes, cache, batch, what):
+        self.kind, self.folder, self.classes, self.batch = NETWORKS[network], folder, classes, batch
+        self.checksum = file_digest(self.kind.path(folder))
+        self.cache = Cache(cache, {**what, 'weights': self.checksum, 'network': network})
+
+    @functools.cached_property
+    def network(self):
+        return self.kind.load(self.folder, self.classes)
+
+
+class Segmentation(_Measure):
     """Counts pixels by true and predicted class, with the data set's network and a protocol.
 
     folder: of the weights. size: (width, height) that every picture is resized to first; None: scored as it is.
     """
 
     def __init__(self, dataset, protocol, folder, cache, batch, size=None):
-        self.dataset, self.protocol, self.folder, self.batch, self.size = dataset, protocol, folder, batch, size
-        self.kind, self.classes = NETWORKS[dataset.network], len(dataset.names)
-        self.checksum = file_digest(self.kind.path(folder))
-        self.cache = Cache(cache, {'counts': DECODER, 'weights': self.checksum, 'network': dataset.network,
-                                   'label_nc': dataset.label_nc, 'ids': dataset.ids,
-                                   'full_size': protocol.full_size, 'size': size})
-
-    @functools.cached_property
-    def network(self):
-        return self.kind.load(self.folder, self.classes)
+        self.dataset, self.protocol, self.size = dataset, protocol, size
+        super().__init__(dataset.network, folder, len(dataset.names), cache, batch, {
+            'counts': DECODER, 'label_nc': dataset.label_nc, 'ids': dataset.ids, 'full_size': protocol.full_size,
+            'size': size})
 
     def counts(self, pairs, title):
         """Yields int64 (classes + 1, classes) for each of `pairs`, (picture path, label path), with a bar."""
@@ -87,21 +94,15 @@ class Segmentation:
         return np.asarray(image), np.asarray(label, np.int64)
 
 
-class Features:
+class Features(_Measure):
     """A network's features of pictures, which are resized to `size` (width, height) first (bicubic).
 
     The network is FID's Inception, or a segmentation network with features, which needs its number of classes.
     """
 
     def __init__(self, folder, cache, batch, size, network='inception', classes=None):
-        self.folder, self.batch, self.size, self.classes = folder, batch, size, classes
-        self.kind = NETWORKS[network]
-        self.checksum = file_digest(self.kind.path(folder))
-        self.cache = Cache(cache, {'features': DECODER, 'weights': self.checksum, 'network': network, 'size': size})
-
-    @functools.cached_property
-    def network(self):
-        return self.kind.load(self.folder, self.classes)
+        self.size = size
+        super().__init__(network, folder, classes, cache, batch, {'features': DECODER, 'size': size})
 
     def of(self, entries, title):
         """Yields float32 (kind.features) for each of `entries`, (picture,) or (photo, its label map), with a bar."""

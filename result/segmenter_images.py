@@ -2,7 +2,7 @@
 import numpy as np
 from PIL import Image
 
-from dataset.files import load_images, load_label
+from dataset.files import evenly_spaced, load_images, load_label
 from model.init import OPT
 from result.scores import VOID
 
@@ -73,8 +73,7 @@ def class_weights(samples, opt):
     The square root of median frequency balancing (Eigen and Fergus, arXiv 1411.4734): full balancing raises false
     positives, which lower the mean IoU.
     """
-    chosen = np.unique(np.linspace(0, len(samples) - 1, min(EXAMINED, len(samples))).round().astype(int))
-    labels = (load_label(samples[index].label, opt).ravel() for index in chosen)
+    labels = (load_label(sample.label, opt).ravel() for sample in evenly_spaced(samples, EXAMINED))
     pixels = sum(np.bincount(label, minlength=opt.label_nc + 1) for label in labels)[:opt.label_nc]
     weights = np.ones(opt.label_nc, np.float32)
     present = pixels > 0
