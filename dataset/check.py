@@ -134,9 +134,9 @@ def check_split(opt, split, crop):
     samples, problems = pair_files(opt, split, photos)
     problems = [(error.kind, str(error)) for error in problems]
     if split == 'train' and 0 < len(samples) < global_batch(opt):
-        problems.append(('fewer samples than one batch', f'{folders["label"]}: {len(samples)} complete samples, a '
-                                                         f'batch is {global_batch(opt)} (batchSize x accumulate): add '
-                                                         'samples or set a smaller --batchSize'))
+        problems.append(('fewer samples than one batch',
+                         f'{folders["label"]}: {len(samples)} complete samples, a batch is {global_batch(opt)} '
+                         '(batchSize x accumulate): add samples or set a smaller --batchSize'))
     work = functools.partial(examine, opt=opt, crop=crop and split == 'train')
     tally = Tally(opt)
     try:

@@ -187,12 +187,12 @@ def of_checkpoint(folder, opt):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog='python -m dataset.classes', description='Print the classes of a label map '
-                                                                                   'by their share of pixels, and draw '
-                                                                                   'the map in colours.')
+    parser = argparse.ArgumentParser(prog='python -m dataset.classes',
+                                     description='Print the classes of a label map by their share of pixels, and draw '
+                                                 'the map in colours.')
     parser.add_argument('file', metavar='FILE.png', help='label map: a class id for each pixel')
-    parser.add_argument('--label_nc', type=int, help='number of classes [that of classes.json in the folder of the '
-                                                     'map\'s set]')
+    parser.add_argument('--label_nc', type=int,
+                        help='number of classes [that of classes.json in the folder of the map\'s set]')
     parser.add_argument('--out', help='picture to write [FILE_colours.png in the current folder]')
     given = parser.parse_args()
     folder = os.path.dirname(os.path.dirname(os.path.abspath(given.file)))

@@ -34,11 +34,8 @@ def fingerprint(samples):
     """Short hex string that identifies a set quickly: from all stems and the bytes of up to 16 label files."""
     digest = hashlib.sha256(b'\0'.join(os.fsencode(sample.stem) for sample in samples))
     for sample in evenly_spaced(samples, 16):
-        try:
-            with open(sample.label, 'rb') as file:
-                digest.update(file.read())
-        except OSError as error:
-            raise unreadable(sample.label, error) from None
+        with _opened(sample.label) as file:
+            digest.update(file.read())
     return digest.hexdigest()[:16]
 
 
@@ -139,13 +136,19 @@ def _hex(lines):
 def digest_of(path):
     """Hex string of a file's bytes."""
     digest = hashlib.blake2b(digest_size=16)
+    with _opened(path) as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _opened(path):
     try:
         with open(path, 'rb') as file:
-            while part := file.read(1 << 20):
-                digest.update(part)
+            yield file
     except OSError as error:
         raise unreadable(path, error) from None
-    return digest.hexdigest()
 
 
 def read(folder):

@@ -169,9 +169,9 @@ def make(arguments):
 
 def main():
     parser = argparse.ArgumentParser(
-        prog='python -m dataset.demo', description='Generate scenes to train SPADE on: photos, label maps with '
-                                                   'COCO-Stuff ids, instance maps, and sheet.jpg to look at. The same '
-                                                   'as python -m dataset.prepare demo.')
+        prog='python -m dataset.demo',
+        description='Generate scenes to train SPADE on: photos, label maps with COCO-Stuff ids, instance maps, and '
+                    'sheet.jpg to look at. The same as python -m dataset.prepare demo.')
     add_flags(parser)
     sys.exit(make(parser.parse_args()))
 

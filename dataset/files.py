@@ -27,7 +27,7 @@ def letters(name):
 def same_but_for_the_ending(folder, name, other):
     """Message on two files of one folder with the same stem."""
     if letters(name) == letters(other):
-        return f'{folder}: {ascii(name)} and {ascii(other)} are one name spelled twice (Unicode NFC and NFD): remove one'
+        return f'{folder}: {ascii(name)} and {ascii(other)} are one name (Unicode NFC and NFD): remove one'
     return f'{folder}: {name} and {other} have the same name but for the ending; files pair by name: remove one'
 
 

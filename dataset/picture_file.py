@@ -45,7 +45,7 @@ def unreadable(file, error):
     reason = getattr(error, 'strerror', None) or ' '.join(str(error).split()) or type(error).__name__
     if isinstance(error, Image.UnidentifiedImageError):
         reason = 'not an image that Pillow knows as ' + ', '.join(FORMATS)
-        if _begins(file) in (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+'):
+        if _bytes(file, 4) in (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+'):
             reason = 'a TIFF of samples that Pillow does not read, such as more than four channels: save it as PNG'
     return DataError(f'{file}: unreadable or truncated image ({reason}): replace the file', 'unreadable image')
 
@@ -97,11 +97,12 @@ def _too_large(file, found):
                      'make the picture smaller or cut it into tiles', 'too large')
 
 
-def _begins(file):
+def _bytes(file, count=-1):
+    """The first `count` bytes of a path or io.BytesIO, or all."""
     if isinstance(file, io.BytesIO):
-        return file.getvalue()[:4]
+        return file.getvalue()[:count if count >= 0 else None]
     with open(file, 'rb') as opened:
-        return opened.read(4)
+        return opened.read(count)
 
 
 def _samples(image):
@@ -133,11 +134,7 @@ def _lossy(file, image):
 
 def _chunks(file):
     """set of the names of the chunks of a WebP file."""
-    if isinstance(file, io.BytesIO):
-        content = file.getvalue()
-    else:
-        with open(file, 'rb') as opened:
-            content = opened.read()
+    content = _bytes(file)
     names, position = set(), 12
     while position + 8 <= len(content):
         names.add(content[position:position + 4])

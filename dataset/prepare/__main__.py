@@ -103,15 +103,14 @@ def parser():
     flag('--val_instances', metavar='DIR', help='their instance maps, if --instances names a folder')
     flag('--void', metavar='ID', type=int, nargs='+', default=[], help='ids that mean unlabelled, besides 255')
     flag('--names', metavar='FILE', help='names of the classes, one per line, in the order of ids')
-    flag('--fit', choices=('none', 'photo'), default='none', help='photo: resize maps to their photo, by nearest '
-                                                                  'pixel; none (default): leave out samples whose '
-                                                                  'files differ in size')
+    flag('--fit', choices=('none', 'photo'), default='none',
+         help='photo: resize maps to their photo, by nearest pixel; none (default): leave out samples whose files '
+              'differ in size')
     flag('--val', type=float, default=0.1, help='fraction of the samples for validation (default 0.1)')
     flag('--seed', type=int, default=0, help='seed of the choice of validation samples')
-    flag('--group', choices=GROUPS, default='auto', help='auto (default): a folder, or all tiles NAME_row_column of a '
-                                                         'photograph, goes to one side, so that validation shows no '
-                                                         'neighbour of a training sample; none: '
-                                                         'draw samples one by one')
+    flag('--group', choices=GROUPS, default='auto',
+         help='auto (default): a folder, or all tiles NAME_row_column of a photograph, goes to one side, so that '
+              'validation shows no neighbour of a training sample; none: draw samples one by one')
     flag('--output', metavar='DIR', required=True, help='folder to make')
     flag('--link', action='store_true', help='make symbolic links to the photos instead of copies')
 

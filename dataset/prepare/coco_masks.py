@@ -10,14 +10,6 @@ UPSAMPLING = 5      # the COCO API walks along a polygon's border in fifths of a
 AT_ONCE = 1 << 18   # crossings of borders and columns computed together
 
 
-def region(segmentation, height, width):
-    """bool (height, width) of a `segmentation`: list of polygons (their union) or run lengths; DataError."""
-    mask = np.zeros((height, width), bool)
-    for box, inside in parts(segmentation, height, width):
-        mask[box] |= inside
-    return mask
-
-
 def parts(segmentation, height, width):
     """Yield (box, bool mask of that box) for each part of a `segmentation`; box: slices of the picture. DataError."""
     if isinstance(segmentation, dict):

@@ -19,9 +19,7 @@ class Report:
     """Lines under headings. `altered`: those on what was changed, guessed or left out, counted in the first line."""
 
     def __init__(self, outcome, guessed=(), unsafe=()):
-        """outcome: dataset.prepare.samples.Outcome; guessed: lines; unsafe: names of members of archives that were not
-        read.
-        """
+        """outcome: dataset.prepare.samples.Outcome; guessed: lines; unsafe: names of skipped members of archives."""
         self.outcome, self.unsafe = outcome, list(unsafe)
         self.altered = {
             'left out': [f'{record["split"]} {record["stem"]}: {record["left_out"]}' for record in outcome.left_out]
@@ -81,9 +79,7 @@ def _named(stems):
 
 
 def finish(opt, shown, report, commands):
-    """Check the set, draw its sheet in the colours of `shown` classes, print report and commands; -> whether there are
-    problems.
-    """
+    """Check the set, draw its sheet in colours for `shown` ids, print report and commands; -> whether problems exist."""
     root, outcome = opt.dataroot, report.outcome
     report.write(root)
     print(f'{root}: {len(outcome.made)} samples; {len(outcome.left_out)} left out, {len(report.grey)} grey photos, '

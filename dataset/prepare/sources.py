@@ -55,9 +55,7 @@ class Sources:
         return [path_of(getattr(row, part)) for row in self.rows + self.val_rows if getattr(row, part)]
 
     def jobs(self, left_out=()):
-        """Jobs, sorted. Without validation folders, validation samples are drawn from complete ones not in `left_out`,
-        stems.
-        """
+        """Jobs, sorted. Without validation folders, complete samples whose stem is not in `left_out` are drawn."""
         if self.own_split:
             return sorted([_job('train', row) for row in self.rows] + [_job('val', row) for row in self.val_rows])
         if self.by_place:
