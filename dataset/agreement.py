@@ -70,8 +70,7 @@ class Palettes:
         if self.others:
             raise DataError(f'palette: the index is the id only if all palettes agree; {len(self.others)} of '
                             f'{self.count} files have another palette than {self.first}, such as {self.others[0]}: '
-                            f'{remedy}',
-                            'different palettes')
+                            f'{remedy}', 'different palettes')
         if self.count and self.grey:
             greys = ', '.join(str(colour[0]) for colour in self.colours[:8])
             raise DataError(f'{self.first}: a palette of the greys {greys}, all of them used: the ids may be the greys '

@@ -87,8 +87,8 @@ class Contents:
         left = [index for index, digest in enumerate(result) if digest is None]
         with ThreadPoolExecutor(2 * cores()) as threads:   # reading and hashing both let other threads run
             hashed = threads.map(digest_of, (self.found[index].path for index in left))
-            for index, digest in zip(left, counted(hashed, len(left), 'contents of the data set', 'file', leave=False,
-                                                   delay=1)):
+            shown = counted(hashed, len(left), 'contents of the data set', 'file', leave=False, delay=1)
+            for index, digest in zip(left, shown):
                 result[index] = digest
         return result
 

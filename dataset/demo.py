@@ -126,8 +126,8 @@ def write_folders(root, counts, height, width, seed):
         photo, label, instance = scene(seed * 2 * PHASE_SEEDS + (phase == 'val') * PHASE_SEEDS + index, height, width)
         for kind, pixels, ending in (('img', photo, 'jpg'), ('label', label, 'png'), ('inst', instance, 'png')):
             options = {'quality': 95, 'subsampling': 0} if ending == 'jpg' else {}
-            Image.fromarray(pixels).save(os.path.join(root, f'{phase}_{kind}',
-                                                            f'scene_{index:05d}.{ending}'), **options)
+            name = os.path.join(root, f'{phase}_{kind}', f'scene_{index:05d}.{ending}')
+            Image.fromarray(pixels).save(name, **options)
         present.update(COCO_STUFF[i] for i in np.unique(label) if i != UNLABELLED)
         if len(samples) < SHEET_SAMPLES:
             samples.append((photo, label, instance))

@@ -69,9 +69,8 @@ def pair_files(opt, split, photos=True):
             files[part] = found
         else:
             problems.append(DataError(f'{folder}: no images in this folder (dataroot; {others} other files), expected '
-                                      f'files that end in {" ".join(ENDINGS)}: '
-                                      'put the images there or name another --dataroot',
-                                      'empty folder'))
+                                      f'files that end in {" ".join(ENDINGS)}: put the images there or name another '
+                                      '--dataroot', 'empty folder'))
     if len(files) < len(folders):
         return [], problems
     problems += _unpaired(folders, files)
@@ -119,8 +118,8 @@ def _missing_folder(opt, folder, part):
 def _unpaired(folders, files):
     """list of DataErrors for photos and label maps without partner."""
     problems = []
-    for one, other, what in (('label', 'photo', 'label maps without photo'), ('photo', 'label',
-                                                                              'photos without label map'),
+    for one, other, what in (('label', 'photo', 'label maps without photo'),
+                             ('photo', 'label', 'photos without label map'),
                              ('label', 'instance', 'label maps without instance map')):
         if other in files and one in files and (alone := sorted(files[one].keys() - files[other].keys())):
             names = ', '.join(alone[:3]) + (', ...' if len(alone) > 3 else '')

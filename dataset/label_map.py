@@ -79,8 +79,7 @@ def _lossless(file, what):
     if opened.lossy:
         raise DataError(f'{file}: {what} stored as {opened.lossy}, which changes ids, expected a lossless file: make '
                         'PNG files of the original maps, or run python -m dataset.prepare folder --colours on a map in '
-                        'colours',
-                        'lossy map')
+                        'colours', 'lossy map')
     if opened.inverted and opened.image.mode != '1':
         raise DataError(f'{file}: {what} that stores white as 0 (TIFF, WhiteIsZero), so that programs disagree about '
                         'its ids: save it as PNG', 'inverted map')
@@ -94,8 +93,7 @@ def _channel(file, what, opened, notes, colours):
         return np.array(image)
     if _cut(opened):
         raise DataError(f'{file}: {what} of several channels with 16 bits, of which 8 would be read: '
-                        'save it with one channel',
-                        'colour-coded map')
+                        'save it with one channel', 'colour-coded map')
     if image.mode == 'LA':
         _check_opaque(file, what, image)
         return np.array(image.getchannel('L'))

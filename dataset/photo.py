@@ -30,9 +30,9 @@ def load_photo(file, size=None):
 def read_photo(file, size=None, span=None):
     """Photo of a path or io.BytesIO, of any mode; DataError if broken or if it would be black.
 
-    The EXIF orientation is applied unless only the unturned photo has `size`, the (width, height) of its maps. span:
-    the Span (of span_of) that makes deep photos 8-bit; None: the declared one, which signed, 32-bit and floating-point
-    numbers lack.
+    The EXIF orientation is applied unless only the unturned photo has `size`, the (width, height) of its maps.
+    span: the Span (of span_of) that makes deep photos 8-bit; None: the declared one; signed, 32-bit and floating-point
+    numbers have none.
     """
     opened = decoded(file)
     image, notes = opened.image, notes_of(opened)
@@ -66,8 +66,7 @@ def _rgb(file, image):
         return image.convert('RGB')
     except (ValueError, ImageCms.PyCMSError) as error:   # of LAB
         raise DataError(f'{file}: a photo of mode {image.mode} that cannot be converted to RGB ({error}): '
-                        'save it as RGB',
-                        'photo mode') from None
+                        'save it as RGB', 'photo mode') from None
 
 
 # ---- More than 8 bits

@@ -40,8 +40,7 @@ def unreadable(file, error):
         return DataError(f'{file}: unreadable: {error.strerror}: check the name', 'unreadable image')
     if isinstance(error, MemoryError):
         return DataError(f'{file}: not enough memory to decode it: make the picture smaller or cut it into tiles',
-                         'too '
-                                                                                                                   'large')
+                         'too large')
     reason = getattr(error, 'strerror', None) or ' '.join(str(error).split()) or type(error).__name__
     if isinstance(error, Image.UnidentifiedImageError):
         reason = 'not an image that Pillow knows as ' + ', '.join(FORMATS)
@@ -154,8 +153,7 @@ def _check_pages(file, image):
         count = pages
     if count > 1:
         raise DataError(f'{file}: {count} pictures in one file ({image.format}), expected one: save one as a file of '
-                        'its own',
-                        'several pictures')
+                        'its own', 'several pictures')
 
 
 def notes_of(opened):

@@ -125,7 +125,6 @@ def _shared(arrays):
     memory = None
     try:
         memory = os.memfd_create('batch')
-        # here, where it can be refused: a write beyond what there is would be a SIGBUS
         os.posix_fallocate(memory, 0, places[-1])   # fails here rather than with SIGBUS while writing
         with mmap.mmap(memory, places[-1]) as room:
             for place, array in zip(places, arrays):

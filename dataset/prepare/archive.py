@@ -96,8 +96,7 @@ def reading(member, largest):
             size, packed, opened = info.file_size, info.compress_size, functools.partial(archive.open, info)
         if size > largest:
             raise DataError(f'{named}: more than {largest} bytes, which no such file has: download the archive again',
-                            'too '
-                                                                                                                       'large')
+                            'too large')
         if packed is not None and size > LARGEST_RATIO * packed + 1000:
             raise DataError(f'{named}: {size} bytes packed to {packed}, which is impossible for such a file: download '
                             'the archive again', 'too large')

@@ -60,8 +60,8 @@ def instances(label, annotations):
     """
     height, width = label.shape
     order = sorted(range(len(annotations)), key=lambda index: (not annotations[index][2], -annotations[index][1]))
-    taken = set(np.unique(label).tolist()) | {DONTCARE}
-    free = (number for number in range(len(annotations) + len(taken)) if number not in taken)
+    used = set(np.unique(label).tolist()) | {DONTCARE}
+    free = (number for number in range(len(annotations) + len(used)) if number not in used)
     numbers = dict(zip(range(len(annotations)), free))
     result = label.astype(np.int32)
     for index in order:

@@ -103,5 +103,4 @@ def _check_ids(label_file, label, top, allowed):
     wrong = np.unique(label[(label < 0) | (label > top)])
     if len(wrong):
         raise DataError(f'{label_file}: label value {wrong[0]}, allowed: {allowed}: left out; check that this is the '
-                        'right archive',
-                        'label value')
+                        'right archive', 'label value')

@@ -46,8 +46,7 @@ def folder(arguments):
     _check_unlabelled(arguments, label_nc, table, records)
     if not names and not table:
         stem = next(record['stem'] for record in records if record['highest'] == highest)
-        guessed.append(f'{label_nc} classes, since the highest id is {highest}, in the map of {stem}; --names defines '
-                       'the number')
+        guessed.append(f'{label_nc} classes, since the highest id is {highest}, in the map of {stem} (or give --names)')
     if both := sources.trained_on():
         print(printable(f'{len(both)} validation photos are training photos too, {both[0]} the first: scores on them '
                         'say nothing about new maps: remove them from one folder'))

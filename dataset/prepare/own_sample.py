@@ -30,8 +30,7 @@ def _make(job, table, void, classes, instances, fit, span, link):
     label = np.where(np.isin(label, void), UNLABELLED, label) if void else label
     if label.min(initial=0) < 0 or label.max(initial=0) > 65535:
         raise DataError(f'{label_file}: label values {label.min()} .. {label.max()}, allowed: 0 .. 65535: left out',
-                        'label '
-                                                                                                                     'value')
+                        'label value')
     known = label[label != UNLABELLED]
     highest = int(known.max(initial=0))
     if classes and highest >= classes:
@@ -90,8 +89,7 @@ def _ids_of_colours(file, table):
     if all(len(set(colour)) == 1 and colour[0] in {entry.id for entry in table} for _, colour in unknown):
         raise DataError(f'{file}: holds {", ".join(str(colour[0]) for _, colour in unknown[:3])}, which are ids of the '
                         'table of --colours, not its colours: leave --colours out; --names FILE gives the names',
-                        'unknown '
-                                                                                                         'colour')
+                        'unknown colour')
     named = []
     for count, colour in unknown[:3]:
         nearest = min(table, key=lambda entry: sum((one - other) ** 2 for one, other in zip(entry.colour, colour)))

@@ -171,10 +171,10 @@ def _paired(photos, others, part, options):
     found, guessed = {}, []
     for number, (how, key) in enumerate(ROUNDS):
         sides = []
-        for members, taken in ((photos, set(found)), (others, set(found.values()))):
+        for members, paired in ((photos, set(found)), (others, set(found.values()))):
             side = defaultdict(list)
             for member in members:
-                if member not in taken:
+                if member not in paired:
                     side[key(member.name)].append(member)
             sides.append(side)
         here = {}

@@ -34,8 +34,7 @@ def refuse_foreign(root):
 def changed_settings(root, head, settings, before, tasks):
     """Sorted names of settings that differ from the record's `head`; InputError if it records another set.
 
-    before: the records, by key; tasks: [(Job, its sources)]. Moved source folders with the same files are the same
-    sources.
+    before: the records, by key; tasks: [(Job, its sources)]. Folders with the same files are the same sources.
     """
     if head is None or all('left_out' in record for record in before.values()):
         return []   # a first attempt that made nothing binds nobody to its flags
@@ -46,8 +45,8 @@ def changed_settings(root, head, settings, before, tasks):
     if old is not None and old != new:
         pairs = [(record.get('from') or {}, source) for job, source in tasks if (record := before.get(job[:2]))]
         if len(pairs) < len(before) or any(_of_files(one) != _of_files(other) for one, other in pairs):
-            _refuse_other(root, 'from other sources',
-                                [name for name in {**old, **new} if old.get(name) != new.get(name)], old, new)
+            names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+            _refuse_other(root, 'from other sources', names, old, new)
     return changed
 
 

@@ -79,17 +79,18 @@ def _named(stems):
 
 
 def finish(opt, shown, report, commands):
-    """Check the set, draw its sheet in colours for `shown` ids, print report and commands; -> whether problems exist."""
+    """Check the set, draw its sheet in colours for `shown` ids, print report and commands; -> whether it is wrong."""
     root, outcome = opt.dataroot, report.outcome
     report.write(root)
     print(f'{root}: {len(outcome.made)} samples; {len(outcome.left_out)} left out, {len(report.grey)} grey photos, '
           f'{len(report.unsafe)} unsafe members of archives: {os.path.join(root, FILE)}')
     wrong = check(opt)
     contents.keep(root)
-    notes = {(record['split'], record['stem']): [note for kind in ('notes',
-                                                                   'flaws') for _, note, _ in record.get(kind, ())]
-             for record in outcome.records}
-    samples = [(sample, notes.get((split, sample.stem), ())) for split in ('train', 'val')
+    notes = defaultdict(list)
+    for record in outcome.made:
+        notes[record['split'], record['stem']] = [
+            note for kind in ('notes', 'flaws') for _, note, _ in record.get(kind, ())]
+    samples = [(sample, notes[split, sample.stem]) for split in ('train', 'val')
                if os.path.isdir(os.path.join(root, f'{split}_label')) for sample in find_samples(opt, split)]
     sheet = contact_sheet(samples, classes.colours(classes.read(root), shown), report.first_line)
     path = os.path.join(root, SHEET)

@@ -152,7 +152,7 @@ def _made(task, root, make):
 
 
 def _written(root, job, part, ending, content, before):
-    """Digest of the file after writing `content`, bytes or a Member to link to; InputError if a foreign one is there."""
+    """Digest of the file after writing `content`, bytes or a Member to link to; InputError for a foreign file."""
     path = os.path.join(root, f'{job.split}_{part}', job.stem + ending)
     target = '' if isinstance(content, bytes) else os.path.abspath(path_of(content))
     digest = f'link to {target}' if target else hashlib.blake2b(content, digest_size=16).hexdigest()

@@ -40,7 +40,7 @@ class Canvas:
 
     def __init__(self, height, width, rng, mood):
         self.height, self.width, self.rng, self.mood = height, width, rng, mood
-        # its own, since pixels decide how much it is used
+        # a generator of its own: the number of its draws depends on the size
         self.texture_rng = np.random.default_rng(rng.integers(2 ** 63))
         self.aspect = width / height
         self.photo = np.zeros((height, width, 3), np.float32)
@@ -139,7 +139,7 @@ class Canvas:
         self.instance[:len(y)] = self.owner_id('sky-other')
 
     def thing(self, name, parts, x, y, size, flip=False, shadow=0.0, stuff=False, haze=0.0):
-        """Paint a thing that stands at (x, y); it gets an instance id of its own unless it is stuff."""
+        """Paint a thing at (x, y); it gets an instance id of its own unless it is stuff."""
         if shadow:
             self.shadow(x, y, shadow * size, max(shadow * size * 0.22, 0.012))
         owner = None if stuff else len(self.owners)

@@ -1,4 +1,4 @@
-"""What the demo scenes are made of: light, textures, and a table that says what each class looks like.
+"""Materials of the demo scenes: light, textures, and a table of the look of each class.
 
 A texture is a function of a Field to values (h, w) in [0, 1], give or take; a material runs them through a ramp of
 colours from dark to light. Their numbers are choices of taste, in units of the picture's height.

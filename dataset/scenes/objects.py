@@ -1,4 +1,4 @@
-"""The things that stand in the demo scenes.
+"""Things in the demo scenes.
 
 A thing is a list of parts, (colours, shapes, texture or None), in its own coordinates: x to the right and y up, in
 units of its size, the origin on the ground below its middle.

@@ -1,4 +1,4 @@
-"""What lies about in several scenes: skylines, hills, clouds, heaps, ways, flocks, windows; and where things stand."""
+"""Scenery of several scenes: skylines, hills, clouds, heaps, ways, flocks, windows; and the places of things."""
 import numpy as np
 
 from dataset.scenes import materials, objects
@@ -38,7 +38,7 @@ def scattered(canvas, count, top, bottom):
 
 
 def clump(canvas, name, x, y, size):
-    """A bush or a rock that stands at (x, y): a low heap."""
+    """A bush or a rock at (x, y): a low heap."""
     canvas.shadow(x, y, size * 1.5, size * .3)
     heap = [ellipse(x + size * dx, y - size * dy, size * r, size * r * .9)
             for dx, dy, r in ((-.7, .35, .5), (0, .55, .7), (.7, .35, .55))]

@@ -22,8 +22,8 @@ from tests.runner import message, says
 def region(segmentation, height, width):
     """bool (height, width): the union of a segmentation's parts."""
     mask = np.zeros((height, width), bool)
-    for box, inside in coco_masks.parts(segmentation, height, width):
-        mask[box] |= inside
+    for place, inside in coco_masks.parts(segmentation, height, width):
+        mask[place] |= inside
     return mask
 
 
