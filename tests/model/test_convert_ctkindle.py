@@ -1,7 +1,7 @@
 """python -m model.convert ctkindle: files of ctkindle/SPADE-Paddle paint its pictures."""
 import json
 
-import numpy
+import numpy as np
 import paddle
 import pytest
 from PIL import Image
@@ -24,7 +24,7 @@ from tests.runner import says
 def of_ctkindle(tmp_path_factory):
     """Folder with the files of that repository that the stored values were computed with, as paddle.save writes them.
     """
-    golden = numpy.load(GOLDEN / 'ctkindle_64.npz')
+    golden = np.load(GOLDEN / 'ctkindle_64.npz')
     folder = tmp_path_factory.mktemp('ctkindle') / 'output'
     (folder / 'model').mkdir(parents=True)
     for network in 'GD':
@@ -46,13 +46,13 @@ def assert_golden(golden, opt, generator, discriminator=None):
     generator.eval()
     with paddle.no_grad():
         fake = generator(semantics)
-        assert numpy.abs(fake.numpy() - golden['eval/fake']).max() < 1e-5 * numpy.abs(golden['eval/fake']).max()
+        assert np.abs(fake.numpy() - golden['eval/fake']).max() < 1e-5 * np.abs(golden['eval/fake']).max()
         if discriminator is not None:
             discriminator.eval()
             both = paddle.concat([fake, paddle.to_tensor(image[:count].astype('float32'))])
             for scale, features in enumerate(discriminator(semantics, both)):
                 expected = golden[f'eval/pred_fake_{scale}']
-                assert numpy.abs(features[-1][:count].numpy() - expected).max() < 1e-5 * numpy.abs(expected).max()
+                assert np.abs(features[-1][:count].numpy() - expected).max() < 1e-5 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize('speed', [dict(), dict(modulation='dense'), dict(cpu_kernels=False, modulation='windows'),
@@ -88,7 +88,7 @@ def test_val_paints_with_weights_copied_into_output_model(scripts, of_ctkindle, 
     """As that repository's own README has it: weights into output/model, then val.py."""
     golden, folder = of_ctkindle
     label_nc, data = int(json.loads(str(golden['opt']))['label_nc']), tmp_path / 'set'
-    draw = numpy.random.default_rng(0)
+    draw = np.random.default_rng(0)
     for part, shape in (('label', (40, 48)), ('inst', (40, 48)), ('img', (40, 48, 3))):
         (data / f'val_{part}').mkdir(parents=True)
         Image.fromarray(draw.integers(0, label_nc, shape).astype('uint8')).save(data / f'val_{part}/a.png')
@@ -117,7 +117,7 @@ def test_ctkindle_encoder_names(tmp_path, capsys):
             elif name.startswith('layer'):
                 number, _, rest = name.split('.', 2)
                 name = f'model.{3 * (int(number[5:]) - 1)}.{rest}'
-                theirs[network].setdefault(name.rsplit('.', 1)[0] + '.bias', numpy.ones(value.shape[0], 'float32'))
+                theirs[network].setdefault(name.rsplit('.', 1)[0] + '.bias', np.ones(value.shape[0], 'float32'))
             theirs[network][name] = value.numpy()
     for network, state in theirs.items():
         save_weights(state, tmp_path / f'n_{network.lower()}.pdparams')
@@ -131,7 +131,7 @@ def test_ctkindle_encoder_names(tmp_path, capsys):
     save_weights(theirs['E'], tmp_path / 'n_e.pdparams')
     with pytest.raises(InputError, match='five layers'):
         main(['ctkindle', str(tmp_path), str(tmp_path / 'other'), '--label_nc', '5'])
-    save_weights({**theirs['G'], 'head_0.extra': numpy.zeros(1)}, tmp_path / 'n_g.pdparams')
+    save_weights({**theirs['G'], 'head_0.extra': np.zeros(1)}, tmp_path / 'n_g.pdparams')
     with pytest.raises(InputError, match='n_g.pdparams: head_0.extra is no tensor'):
         main(['ctkindle', str(tmp_path), str(tmp_path / 'other'), '--label_nc', '5'])
 

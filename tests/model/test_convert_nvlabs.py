@@ -6,7 +6,7 @@ import json
 import os
 import pickle
 
-import numpy
+import numpy as np
 import paddle
 import pytest
 
@@ -33,7 +33,7 @@ def golden_networks(golden):
     """dict: network -> dict of the official tensors behind a file of stored values (tests/golden/README.md)."""
     def tensor(network, name, shape):
         if len(shape) < 2:
-            return golden[f'{network}/{name}'].astype(numpy.float32)
+            return golden[f'{network}/{name}'].astype(np.float32)
         gain = 0.15 if name == 'conv_img.weight' else 1.0
         return seeded_weight(int(golden['seed']), f'{network}/{name}', shape, gain)
     return {network: {name: tensor(network, name, json.loads(shape))
@@ -49,7 +49,7 @@ def official_names(state):
         name = name.replace('_mean', 'running_mean').replace('_variance', 'running_var')
         official[name] = array.T if array.ndim == 2 and name.endswith('.weight') else array
         if name.endswith('running_var'):
-            official[name.replace('running_var', 'num_batches_tracked')] = numpy.array(3)
+            official[name.replace('running_var', 'num_batches_tracked')] = np.array(3)
     return official
 
 
@@ -69,7 +69,7 @@ def tiny(networks='GD', **settings):
 @pytest.mark.parametrize('name, flags, legacy', [('base_64', ['--crop_size', '64'], False), ('vae_256', [], True),
                                                  ('most_128', ['--crop_size', '128'], True)])
 def test_official_checkpoint_paints_the_official_picture(tmp_path, capsys, name, flags, legacy):
-    golden = numpy.load(GOLDEN / f'{name}.npz')
+    golden = np.load(GOLDEN / f'{name}.npz')
     wanted = json.loads(str(golden['opt']))
     networks = golden_networks(golden)
     main(['nvlabs', save(tmp_path / 'official', networks, legacy=legacy), str(tmp_path / 'ours'), *flags])
@@ -95,10 +95,10 @@ def test_official_checkpoint_paints_the_official_picture(tmp_path, capsys, name,
             encoder.eval()
             load_weights(encoder, folder / 'n_e.pdparams')
             mu, logvar = encoder(paddle.to_tensor(image[:batch]))
-            assert numpy.abs(mu.numpy() - golden['eval/mu']).max() < 1e-5 * numpy.abs(golden['eval/mu']).max()
+            assert np.abs(mu.numpy() - golden['eval/mu']).max() < 1e-5 * np.abs(golden['eval/mu']).max()
             z = paddle.to_tensor(golden['eps'][0, 0].astype('float32')) * paddle.exp(logvar / 2) + mu
         fake = generator(SemanticMap(label[:batch], instance[:batch], opt), z).numpy()
-    assert numpy.abs(fake - golden['eval/fake']).max() < 1e-5 * numpy.abs(golden['eval/fake']).max()
+    assert np.abs(fake - golden['eval/fake']).max() < 1e-5 * np.abs(golden['eval/fake']).max()
 
 
 @pytest.mark.parametrize('settings', [
@@ -128,7 +128,7 @@ def test_settings_and_tensors_come_back(tmp_path, settings):
         converted = read_weights(tmp_path / f'ours/model/n_{network.lower()}.pdparams')
         again = official_names({name: paddle.to_tensor(array) for name, array in converted.items()})
         assert set(again) == set(official[network])
-        assert all(numpy.array_equal(again[name], official[network][name]) for name in again)
+        assert all(np.array_equal(again[name], official[network][name]) for name in again)
 
 
 def test_old_prefix_and_another_epoch(tmp_path, capsys):
@@ -179,11 +179,11 @@ def test_every_tensor_is_accounted_for(tmp_path):
 
     official = tiny()[1]
     refused(lambda networks: networks['G'].pop('up_2.conv_1.bias'), 'missing: up_2.conv_1.bias')
-    refused(lambda networks: networks['G'].update(extra=numpy.ones(2)), 'unexpected: extra')
-    refused(lambda networks: networks['D'].update({'discriminator_1.model4.0.bias': numpy.ones(2)}), 'wrongly shaped')
+    refused(lambda networks: networks['G'].update(extra=np.ones(2)), 'unexpected: extra')
+    refused(lambda networks: networks['D'].update({'discriminator_1.model4.0.bias': np.ones(2)}), 'wrongly shaped')
     refused(lambda networks: networks['G'].pop('conv_img.weight'), 'conv_img.weight is missing')
     refused(lambda networks: networks.update(G=networks['D']), 'no generator of the official SPADE')
-    refused(lambda networks: networks['G'].update({'head_0.norm_0.mlp_shared.0.weight': numpy.ones(3)}),
+    refused(lambda networks: networks['G'].update({'head_0.norm_0.mlp_shared.0.weight': np.ones(3)}),
             'the shapes are not')
 
 
@@ -297,7 +297,7 @@ def test_export_takes_the_weights_that_paint(tmp_path, capsys):
         main(['export', 'nvlabs', str(tmp_path / 'ours'), str(target), *flags])
         assert which in capsys.readouterr().out
         found = from_torch(read_state_dict(target / 'latest_net_G.pth'))
-        assert found.keys() == last.keys() and all(numpy.array_equal(found[name], last[name] + added) for name in last)
+        assert found.keys() == last.keys() and all(np.array_equal(found[name], last[name] + added) for name in last)
 
 @pytest.mark.parametrize('settings',
                          [dict(), dict(use_vae=True, norm_E='spectralbatch', crop_size=64), dict(norm_D='batch')])
@@ -312,7 +312,7 @@ def test_export_and_back_is_exact(tmp_path, capsys, settings):
         found = read_state_dict(tmp_path / f'exported/latest_net_{network}.pth')
         assert found.keys() == official[network].keys()
         for name, array in official[network].items():
-            expected = numpy.array(0) if name.endswith('num_batches_tracked') else array
+            expected = np.array(0) if name.endswith('num_batches_tracked') else array
             assert found[name].shape == expected.shape and found[name].dtype == (
                 'int64' if name.endswith('num_batches_tracked') else 'float32')
             assert found[name].tobytes() == expected.astype(found[name].dtype).tobytes(), name

@@ -3,7 +3,7 @@
 import argparse
 import json
 
-import numpy
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -77,7 +77,7 @@ def test_wrong_values(settings, said):
 
 
 def test_whole_numbers_are_numbers_too():
-    opt = OPT(lr=1, crop_size=numpy.int64(128))
+    opt = OPT(lr=1, crop_size=np.int64(128))
     assert (opt.lr, type(opt.lr), type(opt.crop_size)) == (1.0, float, int)
 
 

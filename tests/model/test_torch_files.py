@@ -3,7 +3,7 @@ import collections
 import os
 import pickle
 
-import numpy
+import numpy as np
 import pytest
 
 from model.convert.torch_files import is_torch_file, read_state_dict
@@ -20,10 +20,10 @@ def path(tmp_path):
 
 @both_formats
 def test_all_kinds_of_numbers(path, legacy):
-    draw = numpy.random.RandomState(0)
+    draw = np.random.RandomState(0)
     arrays = {kind: (draw.randn(3, 4) * 50).astype(kind)
               for kind in ('float32', 'float64', 'float16', 'int64', 'int32', 'int16', 'int8', 'uint8', 'bool')}
-    arrays.update(scalar=numpy.array(2.5, 'f4'), empty=numpy.zeros((0, 3), 'f4'))
+    arrays.update(scalar=np.array(2.5, 'f4'), empty=np.zeros((0, 3), 'f4'))
     write_arrays(path, arrays, legacy)
     found = read_state_dict(path)
     assert is_torch_file(path) and isinstance(found, collections.OrderedDict) and list(found) == list(arrays)
@@ -34,37 +34,37 @@ def test_all_kinds_of_numbers(path, legacy):
 
 @both_formats
 def test_bfloat16_becomes_float32(path, legacy):
-    values = numpy.array([[1.0, -2.5], [3.140625, 1e30]], 'f4')
+    values = np.array([[1.0, -2.5], [3.140625, 1e30]], 'f4')
     bits = (values.view('u4') >> 16).astype('u2')
     write_arrays(path, {'b': bits}, legacy)
     found = read_state_dict(path)['b']
-    assert found.dtype == numpy.float32 and numpy.array_equal(found, (bits.astype('u4') << 16).view('f4'))
-    assert numpy.allclose(found, values, rtol=1e-2)
+    assert found.dtype == np.float32 and np.array_equal(found, (bits.astype('u4') << 16).view('f4'))
+    assert np.allclose(found, values, rtol=1e-2)
 
 
 @both_formats
 def test_strides_offsets_and_shared_storages(path, legacy):
-    data = numpy.arange(24, dtype='f4')
+    data = np.arange(24, dtype='f4')
     write(path, {'whole': Stored(data, 0, (4, 6), (6, 1)), 'turned': Stored(data, 0, (6, 4), (1, 6)),
                  'part': Stored(data, 7, (2, 3), (6, 2)), 'repeated': Stored(data, 5, (2, 3), (0, 0))}, legacy)
     found, whole = read_state_dict(path), data.reshape(4, 6)
     for name, expected in (('whole', whole), ('turned', whole.T), ('part', whole[1:3, 1:6:2]),
-                           ('repeated', numpy.full((2, 3), 5))):
-        assert numpy.array_equal(found[name], expected) and found[name].flags.c_contiguous
+                           ('repeated', np.full((2, 3), 5))):
+        assert np.array_equal(found[name], expected) and found[name].flags.c_contiguous
     found['whole'][:] = 0
     assert found['turned'].any()   # no array is a window on another
 
 
 def test_views_of_the_oldest_files(path):
     """Before PyTorch 1.6 a storage could be a view: (key, first element, number of elements)."""
-    data = numpy.arange(10, dtype='f8')
+    data = np.arange(10, dtype='f8')
     write(path, {'v': Stored(data, 1, (3,), (1,), view=('view', 4, 6))}, legacy=True)
     assert read_state_dict(path)['v'].tolist() == [5, 6, 7]
 
 
 @both_formats
 def test_metadata_parameters_and_wrappings(path, legacy):
-    tensor = stored(numpy.ones((2, 2), 'f4'))
+    tensor = stored(np.ones((2, 2), 'f4'))
     state = collections.OrderedDict(w=Global('torch._utils', '_rebuild_parameter',
                                              (tensor, True, collections.OrderedDict())))
     state._metadata = collections.OrderedDict({'': {'version': 1}})
@@ -87,7 +87,7 @@ def test_any_other_name_is_refused(path, tmp_path, legacy, module, name):
 @both_formats
 @pytest.mark.parametrize('content, said', [
     ([1, 2], 'holds a list'), ({}, 'holds a dict'), ('text', 'holds a str'),
-    ({'w': stored(numpy.ones(2, 'f4')), 'epoch': 3}, '1 entries are no tensors: epoch')])
+    ({'w': stored(np.ones(2, 'f4')), 'epoch': 3}, '1 entries are no tensors: epoch')])
 def test_other_content_is_refused(path, legacy, content, said):
     write(path, content, legacy)
     with pytest.raises(InputError, match=said) as error:
@@ -97,7 +97,7 @@ def test_other_content_is_refused(path, legacy, content, said):
 
 @both_formats
 def test_every_truncation_is_an_input_error(path, legacy):
-    write_arrays(path, {'a': numpy.arange(20, dtype='f4'), 'b': numpy.ones((2, 2), 'i8')}, legacy)
+    write_arrays(path, {'a': np.arange(20, dtype='f4'), 'b': np.ones((2, 2), 'i8')}, legacy)
     content = open(path, 'rb').read()
     for size in range(0, len(content), 7):
         with open(path, 'wb') as file:
@@ -110,7 +110,7 @@ def test_every_truncation_is_an_input_error(path, legacy):
 @pytest.mark.parametrize('tensor', [(0, (3, 3), (3, 1)), (6, (3,), (1,)), (0, (2,), (-1,)), (-1, (2,), (1,)),
                                     (0, (2, 2), (1,))])
 def test_tensors_beyond_their_storage_are_refused(path, legacy, tensor):
-    write(path, {'w': Stored(numpy.arange(8, dtype='f4'), *tensor)}, legacy)
+    write(path, {'w': Stored(np.arange(8, dtype='f4'), *tensor)}, legacy)
     with pytest.raises(InputError, match='reaches beyond'):
         read_state_dict(path)
 

@@ -4,7 +4,7 @@ It is not in tests/requirements.txt: on Linux PyPI's torch is a CUDA build of se
 PyTorch's own index. Where it is wanted: pip install torch --index-url https://download.pytorch.org/whl/cpu. Everywhere
 else tests/model/test_convert_nvlabs.py reads the exports with our own reader.
 """
-import numpy
+import numpy as np
 import pytest
 
 from model.convert.__main__ import main
@@ -20,14 +20,14 @@ def loaded(path):
 
 
 def test_torch_loads_every_kind_of_tensor(tmp_path):
-    draw = numpy.random.default_rng(0)
-    state = {'a': draw.standard_normal((3, 4, 2, 1)).astype('f4'), 'b': numpy.zeros((0, 3), 'f4'),
-             'c': numpy.array(7, 'i8'), 'd': numpy.asfortranarray(draw.standard_normal((5, 6)).astype('f4'))}
+    draw = np.random.default_rng(0)
+    state = {'a': draw.standard_normal((3, 4, 2, 1)).astype('f4'), 'b': np.zeros((0, 3), 'f4'),
+             'c': np.array(7, 'i8'), 'd': np.asfortranarray(draw.standard_normal((5, 6)).astype('f4'))}
     write_state_dict(state, tmp_path / 'a.pth')
     found = loaded(tmp_path / 'a.pth')
     assert list(found) == list(state)
     for name, array in state.items():
-        assert found[name].dtype == array.dtype and numpy.array_equal(found[name], array), name
+        assert found[name].dtype == array.dtype and np.array_equal(found[name], array), name
 
 
 def test_torch_loads_an_exported_training(trained_vae, tmp_path):
@@ -35,4 +35,4 @@ def test_torch_loads_an_exported_training(trained_vae, tmp_path):
     for network in 'GDE':
         ours = read_weights(trained_vae / f'output/model/n_{network.lower()}.pdparams')
         theirs = from_torch(loaded(tmp_path / f'latest_net_{network}.pth'))
-        assert theirs.keys() == ours.keys() and all(numpy.array_equal(theirs[name], ours[name]) for name in ours)
+        assert theirs.keys() == ours.keys() and all(np.array_equal(theirs[name], ours[name]) for name in ours)

@@ -2,7 +2,7 @@
 import os
 import pickle
 
-import numpy
+import numpy as np
 import paddle
 import pytest
 
@@ -16,11 +16,11 @@ from vgg.vgg19 import VGG19Features
 @pytest.fixture(scope='module')
 def vgg_arrays():
     """All tensors of a vgg19, the classifier's (out, in) as torchvision's, shrunk."""
-    draw = numpy.random.RandomState(0)
+    draw = np.random.RandomState(0)
     arrays = {name: (draw.randn(*value.shape) * 0.05).astype('f4')
               for name, value in VGG19Features().state_dict().items()}
     for name, shape in (('features.30', (8, 512, 3, 3)), ('classifier.0', (4, 8))):
-        arrays.update({f'{name}.weight': numpy.ones(shape, 'f4'), f'{name}.bias': numpy.ones(shape[0], 'f4')})
+        arrays.update({f'{name}.weight': np.ones(shape, 'f4'), f'{name}.bias': np.ones(shape[0], 'f4')})
     return arrays
 
 
@@ -34,7 +34,7 @@ def test_vgg19_from_torchvision_and_paddle(tmp_path, capsys, vgg_arrays, kind):
     main(['vgg19', str(source), str(target)])
     assert 'converted: 26 tensors' in capsys.readouterr().out
     found = VGG19Features(str(target)).state_dict()
-    assert len(found) == 26 and all(numpy.array_equal(found[name].numpy(), vgg_arrays[name]) for name in found)
+    assert len(found) == 26 and all(np.array_equal(found[name].numpy(), vgg_arrays[name]) for name in found)
     with pytest.raises(InputError, match='exists and was not changed'):
         main(['vgg19', str(source), str(target)])
 
@@ -69,7 +69,7 @@ def test_vgg_features(dtype):
     paddle.set_default_dtype(dtype)
     try:
         features = VGG19Features()
-        image = paddle.to_tensor(numpy.random.RandomState(0).rand(1, 3, 32, 48) * 2 - 1, dtype=dtype,
+        image = paddle.to_tensor(np.random.RandomState(0).rand(1, 3, 32, 48) * 2 - 1, dtype=dtype,
                                  stop_gradient=False)
         maps = features(image)
         sum(level.sum() for level in maps).backward()
@@ -88,15 +88,15 @@ def test_vgg19_with_paddleclas_names(tmp_path, capsys):
     weights = [value.numpy() for name, value in features.state_dict().items() if name.endswith('weight')]
     names = [f'_conv_block_{block}._conv_{n}.weight' for block, count in enumerate((2, 2, 4, 4, 4), 1)
              for n in range(1, count + 1)]
-    state = {**dict(zip(names, weights)), **{name: numpy.zeros((512, 512, 3, 3), 'float32') for name in names[13:]},
-             '_fc1.weight': numpy.zeros((4, 4), 'float32'), '_fc1.bias': numpy.zeros(4, 'float32')}
+    state = {**dict(zip(names, weights)), **{name: np.zeros((512, 512, 3, 3), 'float32') for name in names[13:]},
+             '_fc1.weight': np.zeros((4, 4), 'float32'), '_fc1.bias': np.zeros(4, 'float32')}
     save_weights(state, tmp_path / 'theirs.pdparams')
     main(['vgg19', str(tmp_path / 'theirs.pdparams'), str(tmp_path / 'ours.pdparams')])
     assert 'converted: 26 tensors' in capsys.readouterr().out
     for path in ('theirs', 'ours'):     # the loss reads the file as it is, too
         loaded = VGG19Features(tmp_path / f'{path}.pdparams').state_dict()
         for weight, (name, value) in zip(weights, [item for item in loaded.items() if item[0].endswith('weight')]):
-            assert numpy.array_equal(value.numpy(), weight), name
+            assert np.array_equal(value.numpy(), weight), name
         assert not any(value.numpy().any() for name, value in loaded.items() if name.endswith('bias'))
 
 
@@ -108,7 +108,7 @@ def test_ctkindle_perceptual_taps():
     assert [list(value.shape)
             for value in maps] == [[1, 3, 224, 224], [1, 64, 112, 112], [1, 128, 56, 56], [1, 256, 28, 28],
                                                      [1, 512, 14, 14]]
-    assert numpy.array_equal(maps[0].numpy(), crop.numpy())
+    assert np.array_equal(maps[0].numpy(), crop.numpy())
     first = paddle.nn.functional.max_pool2d(features.features[:4](crop), 2, 2)
-    assert numpy.array_equal(maps[1].numpy(), first.numpy())
+    assert np.array_equal(maps[1].numpy(), first.numpy())
     assert [list(value.shape) for value in features.pooled(image[:, :, :64, :64])][0] == [1, 3, 64, 64]
