@@ -28,11 +28,10 @@ class Painter:
         With use_vae the style is z (N, z_dim); else that of the photos `image`: mu, or with `noise` (N, z_dim) a draw,
         as in the official test; else `noise`; else a normal draw, a function of opt.seed.
         """
-        remedy = 'lower --batchSize' if len(semantics) > 1 \
-            else 'a single picture of this model needs a machine with more'
-        with memory.enough(f'{len(semantics)} pictures were to be painted together: {remedy}'), _eval_mode(
-                self.generator, self.encoder):
-            return self.generator(semantics, self._style(len(semantics), image, z, noise))
+        count = len(semantics)
+        remedy = 'lower --batchSize' if count > 1 else 'a single picture of this model needs a machine with more'
+        with memory.enough(f'painting {count} pictures at once: {remedy}'), _eval_mode(self.generator, self.encoder):
+            return self.generator(semantics, self._style(count, image, z, noise))
 
     @paddle.no_grad()
     def style(self, image):

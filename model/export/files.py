@@ -158,10 +158,10 @@ def _check_metadata(path, part, entries):
     differ = [f'{name} {getattr(options, name)}'
               for name in OPT.network_fields() if getattr(options, name) != getattr(part.opt, name)]
     expected = {name: value for name, value in part.metadata.items() if name not in ('options', 'version')}
-    found = {name: value for name, value in entries.items() if name not in ('options', 'version', 'files_sha256')}
-    found.setdefault('weights', part.metadata['weights'])   # which earlier versions did not write
-    differ += [f'{name} {found.get(name, "missing"):.60}' for name in sorted({*expected, *found})
-               if found.get(name) != expected.get(name)]
+    existing = {name: value for name, value in entries.items() if name not in ('options', 'version', 'files_sha256')}
+    existing.setdefault('weights', part.metadata['weights'])   # which earlier versions did not write
+    differ += [f'{name} {existing.get(name, "missing"):.60}' for name in sorted({*expected, *existing})
+               if existing.get(name) != expected.get(name)]
     if differ:
         raise InputError(f'{path}: its metadata is not the checkpoint\'s: {ascii(", ".join(differ))[1:-1]:.300}; '
                          f'{AGAIN}')
@@ -171,16 +171,16 @@ def _check_model(path, model, part):
     """InputError if nodes, inputs, outputs or weights of an ONNX file differ from those that this version writes."""
     from model.export.graph import model_of, weights_of
     expected = model_of(part.interface, part.opt, part.constants, part.metadata)
-    weights, found = weights_of(expected), weights_of(model)
-    if set(found) != set(weights) or len(found) != len(model.graph.initializer):
-        named = min(set(found) ^ set(weights), default='a weight given twice')
+    weights, existing = weights_of(expected), weights_of(model)
+    if set(existing) != set(weights) or len(existing) != len(model.graph.initializer):
+        named = min(set(existing) ^ set(weights), default='a weight given twice')
         raise InputError(f'{path}: damaged: {ascii(named)[1:-1]} is missing or should not be there; {AGAIN}')
     for name, array in weights.items():
-        if array.shape != found[name].shape or array.dtype != found[name].dtype:
-            raise InputError(f'{path}: damaged: {name} is {found[name].dtype} {found[name].shape}, expected '
+        if array.shape != existing[name].shape or array.dtype != existing[name].dtype:
+            raise InputError(f'{path}: damaged: {name} is {existing[name].dtype} {existing[name].shape}, expected '
                              f'{array.dtype} {array.shape}')
         bits = [np.ascontiguousarray(values).reshape(-1).view(np.uint8).reshape(array.size, -1)
-                for values in (array, found[name])]
+                for values in (array, existing[name])]
         different = int((bits[0] != bits[1]).any(1).sum())
         if different:
             raise InputError(f'{path}: damaged: {name} differs in {different} of {array.size} values; {AGAIN}')
