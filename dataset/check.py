@@ -22,7 +22,7 @@ from model.init import DONTCARE, OPT
 from runtime.bar import counted
 from runtime.cores import cores
 from runtime.errors import InputError, shown_in_one_line
-from runtime.writing import is_marked, mark, refuse_existing
+from runtime.writing import is_marked, mark, refuse_existing, writing
 
 SETTINGS = ('label_nc', 'contain_dontcare_label', 'no_instance', 'output_nc', 'crop_size', 'aspect_ratio', 'batchSize',
             'accumulate', 'dataroot', 'preprocess_mode', 'load_size', 'max_dataset_size')
@@ -163,12 +163,8 @@ def show(problems, report=None):
         if len(lines) > SHOWN:
             print(f'  ... and {len(lines) - SHOWN} more (all with --report FILE)')
     if report:
-        try:
-            with open(report, 'w', encoding='utf-8') as file:
-                file.write(f'{mark()}\n')
-                file.writelines(f'{kind}: {line}\n' for kind, lines in kinds.items() for line in lines)
-        except OSError as error:
-            raise InputError(f'--report {report}: cannot be written: {error.strerror}') from None
+        with writing(report) as unfinished, open(unfinished, 'w', encoding='utf-8') as file:
+            file.writelines([f'{mark()}\n', *(f'{kind}: {line}\n' for kind, lines in kinds.items() for line in lines)])
     print('\nproblems: ' + (', '.join(f'{len(lines)} x {kind}' for kind, lines in kinds.items()) or 'none'))
 
 

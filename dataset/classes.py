@@ -34,7 +34,7 @@ from model.presets import PRESETS
 from runtime import json_file
 from runtime.errors import InputError, printable, shown_in_one_line
 from runtime.json_file import flag, listing, text, whole
-from runtime.writing import writing
+from runtime.writing import refuse_existing, writing
 
 FILE = 'classes.json'
 NO_CLASS = 'unlabelled', 'unlabeled'    # as the last name: that of pixels without class
@@ -209,12 +209,12 @@ def main():
         print(f'{count / label.size:8.2%}  {UNLABELLED if index == label_nc else index:3d}  '
               f'{"unlabelled" if index == label_nc else names[index]}'.rstrip())
     out = given.out or os.path.splitext(os.path.basename(given.file))[0] + '_colours.png'
-    if os.path.exists(out):
-        raise InputError(f'{out} exists and is not overwritten: name another --out')
+    refuse_existing(out)
     try:
-        Image.fromarray(colourize(label, label_nc, colours(found, label_nc))).save(out)
-    except (OSError, ValueError) as error:
-        raise InputError(f'{out}: cannot write the picture: {error}') from None
+        with writing(out) as unfinished:
+            Image.fromarray(colourize(label, label_nc, colours(found, label_nc))).save(unfinished)
+    except ValueError as error:     # Pillow's, of an ending that it does not know
+        raise error if isinstance(error, InputError) else InputError(f'{out}: {error}: name a .png file') from None
     print(f'in colours: {out}')
 
 

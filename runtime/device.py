@@ -84,6 +84,9 @@ def _import_paddle():
                 import paddle
         except KeyboardInterrupt:   # takes seconds, in which nothing else of a program has begun
             sys.exit(130)
+        except OSError as error:    # it makes ~/.cache/paddle, even if nothing is downloaded
+            sys.exit(f'error: {error.filename}: {error.strerror or error}: Paddle cannot be imported without it: set '
+                     'HOME to a folder that can be written')
     # 3.3.1's BatchNorm2D (scoring networks) warns in training of what it has always done.
     warnings.filterwarnings('ignore', message='When training, we now always track global mean and variance')
     for line in printed.getvalue().splitlines():

@@ -1,6 +1,9 @@
 """Names and colours of classes: with the set, and with every checkpoint trained on it."""
 import json
+import resource
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from dataset import classes
 from dataset.palette import ADE20K, COCO_STUFF, Class
 from model.init import OPT
 from runtime.errors import InputError
+from tests.forked import REPOSITORY
 from tests.runner import says
 
 
@@ -91,3 +95,17 @@ def test_a_checkpoint_keeps_them(scripts, tmp_path):
         assert classes.of_checkpoint(tmp_path / 'output' / folder, OPT(label_nc=9)) == own
     with pytest.raises(InputError, match='9 classes, but label_nc is 7'):
         classes.of_checkpoint(tmp_path / 'output/model', OPT(label_nc=7))
+
+
+@pytest.mark.parametrize('link', [False, True])
+@pytest.mark.parametrize('command', ['check --report', 'classes --out'])
+def test_a_full_disk_leaves_no_part_and_no_link_is_followed(tiny_set, tmp_path, command, link):
+    name, flag = command.split()
+    out = tmp_path / 'out.png'
+    if link:
+        out.symlink_to(tmp_path / 'mine.png')
+    words = {'check': ['--dataroot', tiny_set], 'classes': [next((tiny_set / 'val_label').iterdir())]}[name]
+    done = subprocess.run([sys.executable, '-B', '-m', f'dataset.{name}', *words, flag, out], cwd=REPOSITORY, text=True,
+                          capture_output=True, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)))
+    assert done.returncode == 1 and done.stderr.startswith(f'error: {out}') and done.stderr.count('\n') == 1
+    assert list(tmp_path.iterdir()) == ([out] if link else [])

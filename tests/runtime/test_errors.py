@@ -4,6 +4,7 @@ import subprocess
 import sys
 import unicodedata
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,3 +42,15 @@ def test_a_name_as_long_as_a_file_system_has_it(tmp_path):
         with writing(str(tmp_path / name), alone=False) as unfinished, open(unfinished, 'w') as file:
             file.write('whole')
         assert (tmp_path / name).read_text() == 'whole'
+
+
+@pytest.mark.parametrize('raised, status, said', [
+    ('KeyboardInterrupt', 130, ''),
+    ('PermissionError(13, "Permission denied", "/home/me/.cache")', 1, 'error: /home/me/.cache: Permission denied: '
+     'Paddle cannot be imported without it: set HOME to a folder that can be written\n')])
+def test_an_import_of_paddle_that_ends_early_leaves_no_traceback(tmp_path, raised, status, said):
+    (tmp_path / 'paddle').mkdir()
+    (tmp_path / 'paddle/__init__.py').write_text(f'raise {raised}')
+    done = subprocess.run([sys.executable, 'predict.py', '--help'], cwd=REPOSITORY, capture_output=True, text=True,
+                          env={**os.environ, 'PYTHONPATH': str(tmp_path)})
+    assert (done.returncode, done.stderr) == (status, said)
