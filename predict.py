@@ -5,15 +5,14 @@
     python predict.py --label map.png --instance inst.png --styles 8
     python predict.py --label map.png --instance inst.png --between a.jpg b.jpg --steps 7
 
-One picture; a folder, matched by name, where the same command resumes after a kill; a sheet of styles: seed,
-seed + 1, ...; and from one style to another.
+Paints one picture, a folder (matched by name; after a kill the same command resumes), a sheet of styles (seed,
+seed + 1, ...), or a row of pictures between two styles.
 """
 import os
 
 from runtime import device  # first: sets the threads, then imports Paddle
 
 # isort: split
-
 
 from dataset import classes
 from dataset.agreement import check_palettes
@@ -43,16 +42,17 @@ def main():
     notes = Notes()
     if arguments.instance and opt.no_instance:
         print('--instance ignored: this model takes no instance maps (no_instance true)')
-    identity = painted.identity(painted.made_by(opt, painter.folder), painter.weights)
+    made_by = painted.made_by(opt, painter.folder)
+    identity = painted.identity(made_by, painter.weights)
     if os.path.isdir(arguments.label):
         check_palettes([job[0] for job in jobs], SAVE_OTHERWISE, colours=colours)
         names = [os.path.basename(job[-1]) for job in jobs]
-        with painted.claimed(out_folder(arguments), record_of(opt, painter, arguments), names, '--out', goes_on=True):
+        with painted.claimed(out_folder(arguments), record_of(made_by, arguments), names, '--out', resume=True):
             left = [job for job in jobs if not is_current(job)]
             sizes = [paint(opt, painter, arguments, identity, colours, notes, *job)[1]
                      for job in counted(left, len(jobs), 'predict', done=len(jobs) - len(left))]
-        there = f', {len(jobs) - len(left)} of them there already' if len(left) < len(jobs) else ''
-        print(f'{out_folder(arguments)}: {len(jobs)} pictures{there}{resized(opt, sizes)}')
+        skipped = f', {len(jobs) - len(left)} of them already painted' if len(left) < len(jobs) else ''
+        print(f'{out_folder(arguments)}: {len(jobs)} pictures{skipped}{resized(opt, sizes)}')
     else:
         (height, width), size = paint(opt, painter, arguments, identity, colours, notes, *jobs[0])
         print(f'{jobs[0][-1]}: {width} wide and {height} high{resized(opt, [size])}')
@@ -61,10 +61,10 @@ def main():
 
 
 def paint(opt, painter, arguments, identity, colours, notes, label, instance, photo, out):
-    """Write one picture, or a sheet of several styles; -> (height, width) of it, and of the label map.
+    """Write one picture, or a sheet of several styles; returns (height, width) of it, and of the label map.
 
-    One map at a time: batches change the last bits. colours: by which the label map may be coded, dict: colour -> id;
-    notes: gains what was done to the files.
+    One map at a time: batches change the last bits. colours: dict colour -> id, for label maps in colours; notes:
+    collects what was done to the files.
     """
     arrays, size = prediction_inputs(opt, label, instance, photo, colours, notes)
     semantics = SemanticMap(arrays['label'][None], None if opt.no_instance else arrays['instance'][None], opt)
@@ -77,9 +77,7 @@ def paint(opt, painter, arguments, identity, colours, notes, label, instance, ph
 
 
 def resized(opt, sizes):
-    """What to say of label maps of `sizes`, (height, width), that do not have the size of this model's pictures;
-    '' if all do.
-    """
+    """Text on the label maps of `sizes`, (height, width), that were resized to the model's size; '' if none."""
     height, width = opt.picture_size
     others = sorted({size for size in sizes if size != opt.picture_size}, key=lambda size: (size[0] * size[1], size))
     if not others:
@@ -89,11 +87,11 @@ def resized(opt, sizes):
     count = 'the label map was' if len(sizes) == 1 \
         else f'{sum(size != opt.picture_size for size in sizes)} label maps were'
     return (f'; {count} {maps}, resized to the size of this model, {width} wide and {height} high'
-            f'{", which changes the shape of what is in it" if shapes else ""}')
+            f'{", which distorts shapes" if shapes else ""}')
 
 
 def wanted_styles(opt, painter, arguments, photo):
-    """list of z, or of None without a style encoder."""
+    """list of z (z_dim,), one a picture; [None] without a style encoder."""
     if not opt.use_vae:
         return [None]
     if arguments.between:
@@ -106,17 +104,16 @@ def wanted_styles(opt, painter, arguments, photo):
 
 
 def check_styles(opt, arguments):
-    """InputError for flags about styles that contradict each other or the model."""
+    """InputError for style flags that contradict each other or the model."""
     given = [f'--{name}' for name in ('style_photo', 'styles', 'between') if getattr(arguments, name)]
     if len(given) > 1:
-        raise InputError(f'{" and ".join(given)}: each says which style to take: give one of them')
+        raise InputError(f'{" and ".join(given)}: each chooses the style: give one of them')
     if given and not opt.use_vae:
         raise InputError(f'{given[0]}: this model has no style encoder (use_vae false); leave it out')
     if arguments.style_photo or arguments.between:
         check_style(opt)
     if arguments.styles is not None and arguments.styles < 1 or arguments.steps < 2:
-        raise InputError(f'--styles {arguments.styles} --steps {arguments.steps}: allowed: at least 1 style and 2 '
-                         'steps')
+        raise InputError(f'--styles {arguments.styles} --steps {arguments.steps}: at least 1 style and 2 steps')
 
 
 def single_job(arguments):
@@ -124,7 +121,7 @@ def single_job(arguments):
     stem = os.path.splitext(os.path.basename(arguments.label))[0]
     out = arguments.out or f'{stem}_painted{".png" if arguments.png else ".jpg"}'
     if os.path.splitext(out)[1].lower() not in ('.jpg', '.jpeg', '.png'):
-        raise InputError(f'--out {out}: expected a name that ends in .jpg or .png')
+        raise InputError(f'--out {out}: expected a name with ending .jpg or .png')
     inputs = [arguments.label, arguments.instance, arguments.style_photo]
     if any(path and os.path.exists(path) and os.path.exists(out) and os.path.samefile(path, out)
            for path in inputs + list(arguments.between or ())):
@@ -138,21 +135,20 @@ def command_line():
     parser.add_argument('--label', required=True, metavar='PATH',
                         help='label map, PNG of class ids, or a folder of them')
     parser.add_argument('--instance', metavar='PATH', default=None,
-                        help='instance map, PNG, a folder of them, or components: the connected regions of each class; '
+                        help='instance map, PNG, or a folder of them; components: the connected regions of each class; '
                         'needed unless no_instance is true')
     parser.add_argument('--style_photo', metavar='PATH', default=None,
-                        help='photo whose style is taken, or a folder with one for each label map; else --seed draws '
-                        'one')
+                        help='photo with the style to use, or a folder with one for each label map; default: a random '
+                        'style by --seed')
     parser.add_argument('--styles', type=int, metavar='N', default=None,
-                        help='a sheet of N styles, drawn by seed, seed + 1, ...')
+                        help='a sheet of N random styles: seed, seed + 1, ...')
     parser.add_argument('--between', nargs=2, metavar=('A', 'B'), default=None,
-                        help='a row of pictures, from the style of '
-                        'photo A to that of photo B')
+                        help='a row of pictures, from the style of photo A to that of photo B')
     parser.add_argument('--steps', type=int, metavar='N', default=7, help='pictures of --between [7]')
     parser.add_argument('--out', metavar='PATH', default=None,
-                        help='the picture, .jpg or .png, or the folder for them [<label>_painted, .jpg]')
+                        help='picture to write, .jpg or .png, or folder for them [<label>_painted, .jpg]')
     parser.add_argument('--png', action='store_true', default=False,
-                        help='without --out, or in a folder: lossless PNG files')
+                        help='lossless PNG, for a folder or without --out')
     return parser.parse_args()
 
 

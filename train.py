@@ -1,6 +1,6 @@
-"""Train SPADE. The same command again goes on where it stopped, in the middle of an epoch too.
+"""Train SPADE. The same command resumes a stopped run, even within an epoch.
 
-    python train.py                                       demo scenes, if there is no data set in dataset/coco_stuff
+    python train.py                                       generated scenes, without a data set in dataset/coco_stuff
     python train.py --preset coco_stuff_paper --batchSize 4
     python -m paddle.distributed.launch train.py ...      on all GPUs; on CPUs with --nproc_per_node 2 --backend gloo
 """
@@ -13,10 +13,10 @@ from datetime import timedelta
 from functools import partial
 from itertools import islice
 
-from runtime import stopping  # first: from here on a signal ends this with a line
+from runtime import stopping  # first: a signal from here on ends this with one line
 
 # isort: split
-from runtime import device  # before what imports Paddle: sets the threads
+from runtime import device  # before Paddle is imported: sets the threads
 
 # isort: split
 
@@ -31,14 +31,13 @@ from model.presets import PRESETS
 from model.semantics import prepared
 from model.train_step import LOG_COLUMNS, TrainStep
 from output import resume
-from output.checkpoint import Checkpoint
 from output.training_pictures import TrainingPictures
 from result.best import Best, score_is_due
 from runtime import distributed, memory
 from runtime.commands import runnable
 from runtime.errors import shown_in_one_line
 
-EARLY = 1, 10   # steps with a picture beside those of display_freq: that it learns is seen early
+EARLY = 1, 10   # steps with a picture beside those of display_freq: shows early that training works
 
 
 def main():
@@ -46,7 +45,7 @@ def main():
     distributed.only_rank_0_prints()
     opt, arguments = options()
     device.use_best_device()
-    with distributed.joined(opt.watch_port):
+    with distributed.joined(opt.watch_port), memory.enough(plan.smaller(opt)):
         train(opt, arguments)
 
 
@@ -61,45 +60,44 @@ def train(opt, arguments):
           'high')
     run = resume.Run(opt, data, arguments.restart)
     has_validation = os.path.isdir(os.path.join(opt.dataroot, 'val_label'))
-    paint = 'none in this set'
-    if has_validation:
-        paint = runnable(shlex.join(['python', 'val.py', '--lastoutput', opt.output]))
+    paint = command('val.py', '--lastoutput', opt.output) if has_validation else 'none in this set'
     if run.is_complete() and not distributed.gathered(score_is_due(opt, opt.epochs))[0]:
-        print(f'training is already complete: {opt.epochs} epochs in {opt.output}. To go on, raise --niter or '
-              f'--niter_decay; to begin anew, --restart; validation set: {paint}')
+        print(f'training is already complete: {opt.epochs} epochs in {opt.output}. To continue, raise --niter '
+              f'or --niter_decay; to restart, --restart; validation set: {paint}')
         return
     best = Best(opt) if opt.score_epoch_freq and distributed.is_main() else None
-    with memory.enough(plan.smaller(opt)):
-        train_step = TrainStep(opt)
+    train_step = TrainStep(opt)
     train_step.set_epoch(run.epoch)
     plan.print_plan(opt, len(data), train_step)
     plan.print_scales(opt, data.samples)
     with Dashboard(opt, run.progress, arguments.restart) as dashboard, run.claimed():
         run.begin(train_step, arguments.init_from)
-        with Loader(data, opt.nThreads, partial(prepared, opt=opt)) as loader, stopping.after_the_step(), \
-                memory.enough(plan.smaller(opt)):
+        with Loader(data, opt.nThreads, partial(prepared, opt=opt)) as loader, stopping.after_the_step():
             Training(opt, train_step, loader, run, best, dashboard).run()
     seconds = timedelta(seconds=round(time.monotonic() - begun))
-    plot = runnable(shlex.join(['python', '-m', 'log.plot', '--log', opt.log]))
     print(f'done: {opt.epochs} epochs; {seconds} since this start. Pictures: {os.path.join(opt.output, "pics")}; '
-          f'losses: {plot}; validation set: {paint}')
+          f'losses: {command("-m", "log.plot", "--log", opt.log)}; validation set: {paint}')
+
+
+def command(*arguments):
+    return runnable(shlex.join(['python', *arguments]))
 
 
 def options():
-    """(OPT, other arguments) of the command line; a run without any data becomes the demo."""
+    """(OPT, other arguments) of the command line; the preset is demo if there is no data set."""
     parser = OPT.parser(__doc__)
     parser.add_argument('--preset', choices=PRESETS, default=None,
-                        help='start from these settings; other flags change them')
+                        help='start from these settings; other flags override them')
     parser.add_argument('--restart', action='store_true', default=False,
-                        help='begin anew; replaces the run in --output and --log')
+                        help='start a new run in place of the one in --output and --log')
     parser.add_argument('--init_from', metavar='DIR', default=None,
-                        help='begin a new run with these weights (D\'s only if they are there)')
+                        help='start a new run with these weights (D\'s only if present)')
     arguments = parser.parse_args()
     preset = arguments.preset
     folders = [os.path.join(OPT().dataroot, f'train_{part}') for part in ('label', 'inst', 'img')]
     if preset is None and 'dataroot' not in arguments and not any(map(os.path.isdir, folders)):
-        print(f'no data set in {OPT().dataroot} and none named with --dataroot: trains on generated scenes (--preset '
-              'demo)')
+        print(f'no data set in {OPT().dataroot} and none named with --dataroot: training on generated scenes '
+              '(--preset demo)')
         preset = 'demo'
     saved = os.path.join(OPT().update(arguments).output, 'model', 'opt.json')
     before = OPT.load(saved) if os.path.exists(saved) and not arguments.restart else None
@@ -111,11 +109,11 @@ def options():
 
 
 class Training:
-    """The loop over epochs and steps. Every rank runs it; rank 0 logs, draws, saves and scores."""
+    """The loop over epochs and steps, in every rank; rank 0 also logs, draws, saves and scores."""
 
     def __init__(self, opt, train_step, loader, run, best, dashboard):
         self.opt, self.train_step, self.loader, self.best, self.dashboard = opt, train_step, loader, best, dashboard
-        self.log, self.progress, self.checkpoint = run.log, run.progress, Checkpoint(opt.output)
+        self.log, self.progress, self.checkpoint = run.log, run.progress, run.checkpoint
         self.whole = global_batch(opt, distributed.ranks())   # samples of a step
         epochs, samples = opt.epochs - self.progress['epoch'], len(loader.data)
         steps = (samples - self.progress['seen']) // self.whole + epochs * (samples // self.whole)
@@ -133,8 +131,8 @@ class Training:
                 self.progress.update(epoch=epoch, seen=0)
             self.train_step.set_epoch(epoch)
             for batch in self.report.timed(self._batches(epoch)):
-                distributed.barrier()   # rank 0 may have drawn and saved, and any rank waited for its data
-                losses = self.train_step.update([(piece['semantics'], None, piece['image']) for piece in batch],
+                distributed.barrier()   # rank 0 may have saved, and any rank waited for data
+                losses = self.train_step.update([(part['semantics'], None, part['image']) for part in batch],
                                                 stop=self._asked)
                 self.progress['seen'] += self.whole
                 self.report.done(epoch, losses)
@@ -152,15 +150,14 @@ class Training:
         self.report.close()
 
     def _batches(self, epoch):
-        """What is left of an epoch: for each step this rank's pieces, a list of opt.accumulate dicts of arrays."""
-        keys = batches(self.opt, len(self.loader.data), epoch, self.progress['seen'], distributed.rank(),
-                       distributed.ranks())
-        pieces = self.loader(keys)
-        while step := list(islice(pieces, self.opt.accumulate)):
+        """The rest of an epoch: for each step this rank's micro-batches, a list of opt.accumulate dicts of arrays."""
+        micro_batches = self.loader(batches(self.opt, len(self.loader.data), epoch, self.progress['seen'],
+                                            distributed.rank(), distributed.ranks()))
+        while step := list(islice(micro_batches, self.opt.accumulate)):
             yield step
 
     def _record(self, epoch, batch, losses):
-        """The log's row, and where they are due a picture and a checkpoint."""
+        """Log a step; save a picture and a checkpoint where they are due."""
         self.log.append([losses[name] for name in LOG_COLUMNS])
         self.dashboard.step(self.train_step, losses, self.report.speed)
         if self.train_step.steps % trouble.EVERY == 0:
@@ -178,22 +175,21 @@ class Training:
 
     def _score(self, epoch):
         if score_is_due(self.opt, epoch):
-            with stopping.at_once('stopped: all is saved but these scores; the same command makes them'):
+            with stopping.at_once('stopped: all is saved except these scores; the same command computes them'):
                 self.report.say(self.best.score(self.train_step, self.checkpoint, epoch))
                 self.dashboard.scores(self.train_step.steps, self.best.scores)
 
     def _asked(self):
-        """Whether this process is to stop: after a signal, and when launch was killed, which may leave its processes.
-        """
+        """Whether to stop: after a signal, or when launch was killed, which may leave its processes running."""
         return bool(stopping.asked()) or distributed.ranks() > 1 and os.getppid() != self.parent
 
     def _stop_if_asked(self):
-        """End after a signal to any rank, all in the same step."""
+        """End after a signal to any rank, all ranks in the same step."""
         if self.train_step.stopped:
             if distributed.is_main():
                 self._save()
             self.report.close()
-            print(f'stopped and saved after step {self.train_step.steps}; the same command goes on from there')
+            print(f'stopped and saved after step {self.train_step.steps}; the same command resumes there')
             sys.exit(128 + (stopping.asked() or signal.SIGTERM))
 
 

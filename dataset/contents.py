@@ -124,7 +124,7 @@ def keep(dataroot):
     paths = [os.path.join(dataroot, folder, name) for split in ('train', 'val') for part in ('img', 'label', 'inst')
              if os.path.isdir(os.path.join(dataroot, folder := f'{split}_{part}'))
              for name in sorted(os.listdir(os.path.join(dataroot, folder))) if not name.startswith('.')]
-    with contextlib.suppress(FileNotFoundError):
+    if read(dataroot):      # InputError for a foreign file
         os.remove(os.path.join(dataroot, FILE))     # `digests` would trust it
     Contents(paths, dataroot).write(dataroot)
 

@@ -1,13 +1,12 @@
-"""Checkpoints: networks, optimizers, options and counters, written as one set that no kill can tear.
+"""Checkpoints: networks, optimizers, options and counters, saved as one set that no kill can tear.
 
-    output/checkpoints/000007/   one generation: n_g.pdparams n_d.pdparams n_e.pdparams n_g_ema.pdparams
+    output/checkpoints/000007/   one checkpoint: n_g.pdparams n_d.pdparams n_e.pdparams n_g_ema.pdparams
                                  n_g.pdopt n_d.pdopt opt.json progress.json current_epoch.npy classes.json
-    output/model                 link to the newest generation, swapped by one rename
+    output/model                 link to the newest one, replaced by one rename
     output/current_epoch.npy     link through it
-    output/epoch_10/             a copy of weights and options that is kept
-    output/best/                 another, of the best score so far, with score.json
+    output/epoch_10/             copy of its weights and options
+    output/best/                 copy of those with the best score, with score.json
 """
-import functools
 import json
 import os
 import re
@@ -18,26 +17,22 @@ import numpy as np
 
 from dataset import classes, contents
 from dataset.contents import SUMMARY
-from log import score_log
 from model.init import OPT
 from model.optimizer_state import parameters_of, set_state, state_of
 from model.train_step import SCALING
-from model.weights import NETWORKS, as_arrays, epoch_of, load_training, read_weights, save_weights
+from model.weights import NETWORKS, as_arrays, load_training, read_weights, save_weights
+from output import own_files
+from output.own_files import FILES, RECORD, RESUMED, discard
 from output.pictures import is_training_picture
 from runtime import json_file
 from runtime.errors import InputError
 from runtime.json_file import anything, listing, mapping, number, record, text, whole
-from runtime.writing import remove, staged, sweep
+from runtime.writing import sweep, writing
 
-COPY = r'epoch_\d+|best'  # names of the copies that are kept
-RECORD = {'n_g.pdparams', 'opt.json'}    # what makes a folder a checkpoint
-RESUMED = RECORD | {'n_d.pdparams', 'n_g.pdopt', 'n_d.pdopt', 'progress.json'}   # what a run goes on from
-# All that this and earlier versions write into one, and converters: a folder that holds anything else is not removed.
-FILES = RESUMED | {'n_e.pdparams', 'n_g_ema.pdparams', 'current_epoch.npy', 'classes.json', 'modulation.json',
-                   'score.json', 'licence.txt'}
-WAYS_OUT = 'begin anew with --restart, which replaces that run, or keep it and name another --output and --log'
-FOREIGN = 'training has not written it, and replaces nothing else: move it away, or name another --output'
-# progress.json. Checkpoints of earlier versions have what is optional here not, and other entries beside.
+COPY = r'epoch_\d+|best'
+INTACT = 'the previous checkpoint, if any, is intact'
+WAYS_OUT = 'replace that run with --restart, or name another --output and --log'
+# progress.json. Checkpoints of earlier versions lack the optional entries and have others.
 PROGRESS = record(dict(epoch=whole(1), seen=whole(), log_rows=whole(), log_checksum=whole(), dataset=text(),
                        samples=whole(), step=whole(), g_losses=mapping(number(finite=False))),
                   dict(loss_scales=listing(record(dict.fromkeys(SCALING, number())), longest=2), files=SUMMARY,
@@ -46,7 +41,7 @@ PROGRESS = record(dict(epoch=whole(1), seen=whole(), log_rows=whole(), log_check
 
 
 class Checkpoint:
-    """The checkpoint of a run in the folder `output`."""
+    """The checkpoint of the run in the folder `output`."""
 
     def __init__(self, output):
         self.output, self.classes = output, None
@@ -54,37 +49,32 @@ class Checkpoint:
         self.generations = os.path.join(output, 'checkpoints')
 
     def progress(self):
-        """Counters of the newest generation, a dict; None if there is none. InputError for weights without counters."""
+        """Counters of the newest checkpoint, a dict; None without one. InputError for weights without counters."""
         if not os.path.exists(self.link):
             self._recover()
         if not os.path.lexists(self.link):
             return None
-        path = os.path.join(self.link, 'progress.json')
         try:
-            return json_file.read(path, PROGRESS, WAYS_OUT)
+            return json_file.read(os.path.join(self.link, 'progress.json'), PROGRESS, WAYS_OUT)
         except FileNotFoundError:
-            raise InputError(f'{self.link} holds weights without a training state: start from them with --init_from '
+            raise InputError(f'{self.link} has weights without a training state: start from them with --init_from '
                              f'{self.output} and another --output and --log, or replace them with --restart') from None
 
     def refuse_foreign(self, opt, restart=False):
-        """InputError if anything lies where a run with `opt` writes that no training has written, --restart or not."""
-        kept = [f'epoch_{epoch}' for epoch in range(opt.save_epoch_freq, opt.epochs + 1, opt.save_epoch_freq)]
-        kept += ['best'] if opt.score_epoch_freq else []
-        for path in [self.link] + [os.path.join(self.output, name + ending) for name in kept
-                                   for ending in ('', '.replaced')]:
-            if os.path.lexists(path) and not (path == self.link and self._is_own_link()):
-                _refuse_foreign(path)
-        for name, is_ours, written in (('current_epoch.npy', _is_own_epoch, True),
-                                       ('scores.jsonl', are_scores, opt.score_epoch_freq)):
-            path = os.path.join(self.output, name)
-            if written and os.path.lexists(path) and not is_ours(path):
-                raise InputError(f'{path}: {FOREIGN}')
+        """InputError for a file or folder that a run with `opt` would replace and that is not ours."""
+        copies = [f'epoch_{epoch}' for epoch in range(opt.save_epoch_freq, opt.epochs + 1, opt.save_epoch_freq)]
+        copies += ['best'] if opt.score_epoch_freq else []
+        folders = [os.path.join(self.output, name + ending) for name in copies for ending in ('', '.replaced')]
+        for folder in folders if self._is_own_link() else [self.link, *folders]:
+            own_files.refuse_folder(folder)
+        own_files.refuse(os.path.join(self.output, 'current_epoch.npy'), own_files.is_epoch)
+        if opt.score_epoch_freq:
+            own_files.refuse(os.path.join(self.output, 'scores.jsonl'), own_files.are_scores)
         contents.read(self.generations)
         if restart:
-            pictures = self._pictures()
-            for path in self._pictures(lambda _: True):
-                if path not in pictures:
-                    raise InputError(f'{path}: {FOREIGN}')
+            own = set(self._own_pictures())
+            for path in self._pictures():
+                own_files.refuse(path, own.__contains__)
 
     def load(self, train_step):
         """Set networks, optimizers and counters of `train_step`."""
@@ -97,83 +87,70 @@ class Checkpoint:
         train_step.loss_scales = progress.get('loss_scales', [])
 
     def save(self, train_step, opt, progress, keep_epoch=None):
-        """Write a generation and swap the link to it; with `keep_epoch` copy its weights to epoch_<n> before that.
+        """Save a checkpoint, copy its weights to epoch_<keep_epoch> if given, then move the link to it.
 
-        progress: dict of counters with 'epoch'; the state of `train_step` is added. InputError, with the previous
-        checkpoint intact, if it cannot be written.
+        progress: dict of counters with 'epoch'; the state of `train_step` is added. InputError if it cannot be written;
+        the previous checkpoint is then intact.
         """
         progress = {**progress, 'step': train_step.steps, 'g_losses': train_step.g_losses,
                     'loss_scales': train_step.loss_scales}
-        with _writing(self.output):
+        with _disk_errors(self.output):
             os.makedirs(self.generations, exist_ok=True)
             sweep(self.generations)
             self._adopt_plain_folder()
             number = self._next_number()
-            folder = os.path.join(self.generations, f'{number:06d}')
-            unfinished = staged(folder)
-            try:
+            with writing(self._folder(number), INTACT) as unfinished:
                 self._write(unfinished, train_step, opt, progress)
-                os.rename(unfinished, folder)
-            except BaseException:
-                shutil.rmtree(unfinished, ignore_errors=True)
-                raise
             _sync(self.generations)
             if keep_epoch is not None:
-                self._keep(folder, f'epoch_{keep_epoch}')
+                self._copy(self._folder(number), f'epoch_{keep_epoch}')
             self._point_to(number)
-            # One generation before stays, for a reader who has just opened it.
-            for older in self._numbers(RECORD)[:-2]:
-                _discard(os.path.join(self.generations, f'{older:06d}'))
+            for older in self._numbers(RECORD)[:-2]:    # the one before stays: somebody may be reading it
+                discard(self._folder(older))
 
     def keep(self, name, notes):
-        """Copy weights and options of the newest generation to output/<name>,
-        with `notes` (dict: file name -> JSON content).
+        """Copy weights and options of the newest checkpoint to output/<name>, with `notes`: file name -> JSON content.
         """
-        with _writing(self.output):
-            self._keep(os.path.realpath(self.link), name, notes)
+        with _disk_errors(self.output):
+            self._copy(os.path.realpath(self.link), name, notes)
 
     def mend_copies(self):
-        """Finish what a kill has interrupted in `keep` and `save`;
-        only the process that holds the run's lock may call this.
-        """
-        with _writing(self.output):
+        """Finish copies that a kill has interrupted. The caller must hold the run's lock."""
+        with _disk_errors(self.output):
             sweep(self.output)
-            self._take_back()
+            self._restore_replaced()
 
-    def contents(self):
-        """What `clear` and the next `save` replace, in words."""
+    def summary(self):
+        """Text: what `clear` and the next `save` replace."""
+        run = 'no checkpoint'
         try:
-            progress = self.progress()
-            run = 'no checkpoint'
-            if progress:
+            if progress := self.progress():
                 run = f'the run in {self.output} (epoch {progress["epoch"]}, step {progress["step"]})'
         except InputError:
-            run = f'weights in {self.link} that no run can go on from'
-        return f'{run}, {len(self._kept())} copies of epochs, {len(self._pictures())} training pictures'
+            run = f'weights in {self.link} that cannot be resumed'
+        return f'{run}, {len(self._copies())} copies of epochs, {len(self._own_pictures())} training pictures'
 
     def clear(self):
-        """Remove the run's copies of epochs, pictures and scores (--restart);
-        the checkpoint stays until the next `save`.
-        """
-        with _writing(self.output):
-            for folder in self._kept():
-                _discard(folder)
-            for file in self._pictures() + list(filter(are_scores, _matching(self.output, r'scores\.jsonl'))):
-                os.remove(file)
+        """Remove the run's copies, pictures and scores (--restart), but not the checkpoint, which `save` replaces."""
+        with _disk_errors(self.output):
+            for folder in self._copies():
+                discard(folder)
+            scores = _matching(self.output, r'scores\.jsonl')
+            for path in self._own_pictures() + list(filter(own_files.are_scores, scores)):
+                os.remove(path)
 
-    def _kept(self):
-        return [folder for folder in _matching(self.output, COPY) if RECORD <= _contents(folder)]
+    def _copies(self):
+        return [folder for folder in _matching(self.output, COPY) if RECORD <= own_files.files_in(folder)]
 
-    def _pictures(self, is_ours=None):
-        is_ours = is_ours or functools.partial(is_training_picture, size=self._picture_size())
-        return list(filter(is_ours, _matching(os.path.join(self.output, 'pics'), r'(\d+_\d+|val_\d+)\.jpg')))
+    def _pictures(self):
+        return _matching(os.path.join(self.output, 'pics'), r'(\d+_\d+|val_\d+)\.jpg')
 
-    def _picture_size(self):
-        """Height and width of the run's pictures, None where its options cannot tell."""
+    def _own_pictures(self):
         try:
-            return OPT.load(os.path.join(self.link, 'opt.json')).picture_size
+            size = OPT.load(os.path.join(self.link, 'opt.json')).picture_size
         except InputError:
-            return None
+            size = None
+        return [path for path in self._pictures() if is_training_picture(path, size)]
 
     def _write(self, folder, train_step, opt, progress):
         os.makedirs(folder)
@@ -186,160 +163,100 @@ class Checkpoint:
         for file, optimizer, parameters in _optimizers(train_step):
             save_weights(state_of(optimizer, parameters), os.path.join(folder, file))
         opt.save(os.path.join(folder, 'opt.json'))
-        if self.classes is None:    # once: who edits the set's file in the middle of a run must not end it
+        if self.classes is None:    # read once: later edits of the set's file must not end the run
             self.classes = classes.of_set(opt) or {}
         if self.classes:
-            classes.write(folder, self.classes, left='the previous checkpoint, if any, is intact')
+            classes.write(folder, self.classes, left=INTACT)
         np.save(os.path.join(folder, 'current_epoch.npy'), progress['epoch'])
         with open(os.path.join(folder, 'progress.json'), 'w') as file:
             json.dump(progress, file, indent=2)
         for name in _matching(folder, r'.*\.(json|npy)') + [folder]:
             _sync(name)
 
-    def _keep(self, folder, name, notes=()):
-        """Copy weights and options, by hard links where the file system has them.
+    def _copy(self, folder, name, notes=()):
+        """Copy weights and options, by hard links where possible.
 
-        An earlier copy of that name steps aside until the new one is there: `mend_copies` takes it back after a kill in
-        between.
+        An earlier copy is renamed to <name>.replaced until the new one is complete; after a kill in between
+        `mend_copies` restores it.
         """
-        kept = os.path.join(self.output, name)
-        unfinished, replaced = staged(kept), kept + '.replaced'
-        self._take_back()
-        for path in (kept, replaced):
-            _refuse_foreign(path)
-            remove(staged(path))    # left by a kill
-        os.makedirs(unfinished)
-        for file in FILES.intersection(os.listdir(folder)):
-            if not file.endswith('.pdopt') and file != 'progress.json':
+        copy, replaced = (os.path.join(self.output, name + ending) for ending in ('', '.replaced'))
+        self._restore_replaced()
+        for path in (copy, replaced):
+            own_files.refuse_folder(path)
+        with writing(copy, INTACT) as unfinished:
+            os.mkdir(unfinished)
+            for file in FILES.intersection(os.listdir(folder)) - {'n_g.pdopt', 'n_d.pdopt', 'progress.json'}:
                 _link_or_copy(os.path.join(folder, file), os.path.join(unfinished, file))
-        for file, content in dict(notes).items():
-            with open(os.path.join(unfinished, file), 'w') as note:
-                json.dump(content, note, indent=2)
-            _sync(os.path.join(unfinished, file))
-        _sync(unfinished)
-        if os.path.isdir(kept):
-            os.rename(kept, replaced)
-        os.rename(unfinished, kept)
+            for file, content in dict(notes).items():
+                with open(os.path.join(unfinished, file), 'w') as note:
+                    json.dump(content, note, indent=2)
+                _sync(os.path.join(unfinished, file))
+            _sync(unfinished)
+            if os.path.isdir(copy):
+                os.rename(copy, replaced)
         _sync(self.output)
-        _discard(replaced)
+        discard(replaced)
 
-    def _take_back(self):
-        """What stepped aside for a copy that a kill has prevented; what has been replaced goes."""
-        for replaced in filter(_is_checkpoint, _matching(self.output, rf'({COPY})\.replaced')):
-            kept = replaced.removesuffix('.replaced')
-            _discard(replaced) if os.path.lexists(kept) else os.rename(replaced, kept)
+    def _restore_replaced(self):
+        """Rename <copy>.replaced back where the new copy is missing, else remove it."""
+        for replaced in filter(own_files.is_checkpoint, _matching(self.output, rf'({COPY})\.replaced')):
+            copy = replaced.removesuffix('.replaced')
+            discard(replaced) if os.path.lexists(copy) else os.rename(replaced, copy)
+
+    def _folder(self, number):
+        return os.path.join(self.generations, f'{number:06d}')
 
     def _numbers(self, files=RESUMED):
-        """Of the generations that have `files`, sorted; a folder of another content is somebody else's."""
+        """Sorted numbers of the checkpoints that have `files`."""
         names = os.listdir(self.generations) if os.path.isdir(self.generations) else []
         return sorted(int(name) for name in names if re.fullmatch(r'[0-9]{6}|[1-9][0-9]{6,}', name)
-                      and files <= _contents(os.path.join(self.generations, name)))
+                      and files <= own_files.files_in(os.path.join(self.generations, name)))
 
     def _next_number(self):
-        """One that nothing in the folder of generations has, neither ours nor somebody else's."""
+        """Above every number in use, ours or not."""
         return max((int(name) for name in os.listdir(self.generations) if re.fullmatch(r'[0-9]+', name)), default=0) + 1
 
     def _is_own_link(self):
-        """Whether `model` is a link to a generation, be it there or not."""
+        """Whether `model` is a link into `checkpoints`, dangling or not."""
         if not os.path.islink(self.link):
             return False
         folder, name = os.path.split(os.path.join(self.output, os.readlink(self.link)))
         return os.path.realpath(folder) == os.path.realpath(self.generations) and name.isdigit()
 
     def _adopt_plain_folder(self):
-        """A copied run may have lost its link and hold a folder instead: make it a generation like any other."""
+        """Number `model` where it is a folder, as in a copy of a run without links."""
         if not self._is_own_link() and os.path.lexists(self.link):
-            _refuse_foreign(self.link)
-            os.rename(self.link, os.path.join(self.generations, f'{self._next_number():06d}'))
+            own_files.refuse_folder(self.link)
+            os.rename(self.link, self._folder(self._next_number()))
 
     def _recover(self):
-        """Set the link that a kill inside _adopt_plain_folder, or a copy without links, has lost,
-        or whose checkpoint is gone.
+        """Point `model` to the newest checkpoint where it is missing (after a kill in _adopt_plain_folder) or dangles.
         """
-        numbers = self._numbers()
-        lost = os.path.lexists(self.link)
-        if lost and not (numbers and self._is_own_link()):
-            raise InputError(f'{self.link} leads to {os.readlink(self.link)}, which is not there: put that back, or '
-                             'remove the link')
+        numbers, dangling = self._numbers(), os.path.lexists(self.link)
+        lost = f'{self.link} is a link to {os.readlink(self.link)}, which does not exist' if dangling else ''
+        if dangling and not (numbers and self._is_own_link()):
+            raise InputError(f'{lost}: restore that folder, or remove the link')
+        if dangling:
+            print(f'{lost}: using the newest checkpoint instead, {numbers[-1]:06d}')
         if numbers:
-            if lost:
-                print(f'{self.link} leads to {os.readlink(self.link)}, which is not there: takes the newest checkpoint '
-                      f'that is, {numbers[-1]:06d}')
-            with _writing(self.output):
+            with _disk_errors(self.output):
                 self._point_to(numbers[-1])
 
     def _point_to(self, number):
-        """Swap the links; current_epoch.npy first, for in a copied run it is a file that tells another epoch."""
+        """Replace both links; current_epoch.npy first: in a copied run it is a file with an older epoch."""
         path = os.path.join(self.output, 'current_epoch.npy')
-        if not os.path.lexists(path) or _is_own_epoch(path):
+        if not os.path.lexists(path) or own_files.is_epoch(path):
             _link(os.path.join('model', 'current_epoch.npy'), path)
         _link(os.path.join('checkpoints', f'{number:06d}'), self.link)
 
 
-def are_scores(path):
-    """Whether the file holds scores of epochs, a line each, and nothing else."""
-    try:
-        score_log.read(path)
-        return True
-    except InputError:
-        return False
-
-
-def _contents(folder):
-    """Names of the files in a folder; a link, or a folder in it, has None among them."""
-    if os.path.islink(folder) or not os.path.isdir(folder):
-        return {None}
-    with os.scandir(folder) as entries:
-        return {entry.name if entry.is_file(follow_symlinks=False) else None for entry in entries}
-
-
-def _is_checkpoint(folder):
-    """Whether the folder holds a checkpoint and nothing else."""
-    return RECORD <= _contents(folder) <= FILES
-
-
-def _refuse_foreign(folder):
-    """InputError if there is anything at `folder` but a checkpoint alone."""
-    if os.path.lexists(folder) and not _is_checkpoint(folder):
-        others = sorted(name for name in os.listdir(folder) if name not in FILES) if os.path.isdir(folder) else []
-        reason = f'holds {others[0]}' if others \
-            else 'is not a folder of weights (n_g.pdparams) with their options (opt.json)'
-        if os.path.islink(folder):
-            reason = f'is a link to {os.readlink(folder)}'
-        raise InputError(f'{folder}: {reason}: {FOREIGN}')
-
-
-def _discard(folder):
-    """Remove a checkpoint; what somebody has put into its folder stays there."""
-    contents = _contents(folder)
-    if RECORD <= contents <= FILES:
-        unfinished = staged(folder)
-        os.rename(folder, unfinished)
-        shutil.rmtree(unfinished)
-    elif RECORD <= contents:
-        for name in sorted(contents & FILES - RECORD) + sorted(RECORD):
-            os.remove(os.path.join(folder, name))
-
-
-def _is_own_epoch(path):
-    """Whether output/current_epoch.npy is the link to that of the checkpoint, or, in a copied run,
-    a file with one number.
-    """
-    if os.path.islink(path):
-        return os.readlink(path) == os.path.join('model', 'current_epoch.npy')
-    try:
-        return epoch_of(os.path.dirname(path)) is not None
-    except InputError:
-        return False
-
-
 def _check_finite(arrays, network, step):
-    """The losses of a step are older than its weights: what it has spoilt must not replace a good checkpoint."""
+    """A step can spoil weights though its losses, which are older, are finite: InputError, to keep the last checkpoint.
+    """
     for name, value in arrays.items():
         if not np.isfinite(value).all():
-            raise InputError(f'{network}: {name} is not finite after step {step}: training has diverged and stops '
-                             'here; the last checkpoint stays. Go on from it with a lower --lr, or begin anew with '
-                             '--restart')
+            raise InputError(f'{network}: {name} is not finite after step {step}: training has diverged; the last '
+                             'checkpoint stays. Resume from it with a lower --lr, or restart with --restart')
 
 
 def _optimizers(train_step):
@@ -350,20 +267,16 @@ def _optimizers(train_step):
 
 
 @contextmanager
-def _writing(path):
+def _disk_errors(path):
     try:
         yield
     except OSError as error:
-        raise InputError(f'{error.filename or path}: cannot be written: {error.strerror or error}; '
-                         'the previous checkpoint, if any, is intact') from None
+        raise InputError(f'{error.filename or path}: cannot be written: {error.strerror or error}; {INTACT}') from None
 
 
 def _link(target, path):
-    """Make `path` a link to `target` by one rename."""
-    unfinished = staged(path)
-    remove(unfinished)
-    os.symlink(target, unfinished)
-    os.replace(unfinished, path)
+    with writing(path, INTACT) as unfinished:
+        os.symlink(target, unfinished)
     _sync(os.path.dirname(path) or '.')
 
 

@@ -1,4 +1,4 @@
-"""Pictures of the whole validation set: what val.py writes, and what training scores."""
+"""Paints the whole validation set, for val.py and for scores while training."""
 import contextlib
 import functools
 import os
@@ -14,16 +14,15 @@ from runtime.errors import InputError
 
 
 def draw(opt, painter, folder, endings, style=None, batch=1, rank=0, ranks=1, record=None):
-    """Paint the validation set into folder/<stem><ending>; returns the number of its pictures.
+    """Paint the validation set into folder/<stem><ending>; returns the number of pictures.
 
-    style, with a style encoder: 'photo' or 'random', both seeded. Of several processes each paints its share. record:
-    what painted.json in the folder will say; None for a folder that is the caller's own.
+    style, with a style encoder: 'photo' or 'random', both seeded. Each of several ranks paints its share. record: the
+    content of painted.json; None for a folder that the caller owns.
     """
     try:
         data = ValidationImages(opt, photos=style == 'photo')
     except InputError as error:
-        raise InputError(f'{error}; or draw without photos: --style random' if style == 'photo'
-                         else str(error)) from None
+        raise InputError(f'{error}{"; or paint without photos: --style random" if style == "photo" else ""}') from None
     mine = range(rank, len(data), ranks)
     batches = [mine[start:start + batch] for start in range(0, len(mine), batch)]
     names = [f'{sample.stem}{ending}' for sample in data.samples for ending in endings]
@@ -41,5 +40,5 @@ def draw(opt, painter, folder, endings, style=None, batch=1, rank=0, ranks=1, re
 
 
 def style_noise(opt, stems):
-    """(N, z_dim) normal draws, a function of seed and name: a picture does not depend on what else is drawn."""
+    """(N, z_dim) normal draws, a function of seed and name, so that a style does not depend on the other pictures."""
     return [normal_draws((opt.z_dim,), opt.seed, zlib.crc32(os.fsencode(stem))).numpy() for stem in stems]

@@ -1,22 +1,19 @@
-"""A folder of label maps to paint: its pairs, what their pictures depend on, and which of them are painted already."""
+"""A folder of label maps to paint: which files belong together, what pictures depend on, which pictures are current."""
 import os
 
 from dataset.components import COMPONENTS
 from dataset.files import by_stem
-from output import painted
 from runtime.errors import InputError
 
 
 def folder_jobs(arguments):
-    """list of (label, instance, photo, out), sorted by name; InputError for the first name without partner."""
+    """list of (label, instance, photo, out), sorted by name; InputError for label maps without partner."""
     labels = by_stem(arguments.label, '--label')
-    instances = {}
-    if arguments.instance == COMPONENTS:
-        instances = dict.fromkeys(labels, COMPONENTS)
-    elif arguments.instance:
+    instances = dict.fromkeys(labels, arguments.instance)   # None, or components
+    if arguments.instance and arguments.instance != COMPONENTS:
         if not os.path.isdir(arguments.instance):
-            raise InputError(f'--instance {arguments.instance}: no folder, but --label is one: name that of the '
-                             'instance maps')
+            raise InputError(f'--instance {arguments.instance}: not a folder, but --label is one: name the folder of '
+                             'the instance maps')
         instances = partners(labels, arguments.instance, '--instance')
     photos = dict.fromkeys(labels, arguments.style_photo)
     if arguments.style_photo and os.path.isdir(arguments.style_photo):
@@ -26,8 +23,7 @@ def folder_jobs(arguments):
         other = getattr(arguments, option)
         if other and os.path.exists(other) and os.path.exists(folder) and os.path.samefile(other, folder):
             raise InputError(f'--out {folder}: is the folder of --{option}: name another one')
-    return [(path, instances.get(stem), photos[stem], os.path.join(folder, stem + ending))
-            for stem, path in labels.items()]
+    return [(path, instances[stem], photos[stem], os.path.join(folder, stem + ending)) for stem, path in labels.items()]
 
 
 def out_folder(arguments):
@@ -35,25 +31,24 @@ def out_folder(arguments):
 
 
 def partners(labels, folder, option):
-    found = by_stem(folder, option)
-    missing = [stem for stem in labels if stem not in found]
+    """dict: stem -> path in `folder`; InputError unless every label map has one."""
+    paths = by_stem(folder, option)
+    missing = [stem for stem in labels if stem not in paths]
     if missing:
-        raise InputError(f'{option} {folder}: nothing there for {len(missing)} label maps: {", ".join(missing[:3])}'
+        raise InputError(f'{option} {folder}: no file for {len(missing)} label maps: {", ".join(missing[:3])}'
                          f'{", ..." if len(missing) > 3 else ""}; files are matched by name without ending')
-    return found
+    return paths
 
 
 def is_current(job):
+    """Whether the picture of the job exists and is newer than its inputs."""
     *inputs, out = job
-    return os.path.exists(out) and \
-        all(os.path.getmtime(path) <= os.path.getmtime(out) for path in inputs if path and path != COMPONENTS)
+    return os.path.exists(out) and all(os.path.getmtime(path) <= os.path.getmtime(out)
+                                       for path in inputs if path and path != COMPONENTS)
 
 
-def record_of(opt, painter, arguments):
-    """dict of what a picture depends on beside its own files."""
-    made_by = painted.made_by(opt, painter.folder)
-    drawn = {'instance': COMPONENTS} if arguments.instance == COMPONENTS else {}
-    return {'weights': made_by.pop('weights'), **drawn, 'generator': arguments.weights, **made_by,
-            'styles': arguments.styles,
-            'steps': arguments.steps, 'between': arguments.between and list(arguments.between),
-            'style_photo': arguments.style_photo}
+def record_of(made_by, arguments):
+    """dict for painted.json: what the folder's pictures depend on beside their inputs."""
+    instance = {'instance': COMPONENTS} if arguments.instance == COMPONENTS else {}
+    return {**made_by, **instance, 'generator': arguments.weights, 'styles': arguments.styles,
+            'steps': arguments.steps, 'between': arguments.between, 'style_photo': arguments.style_photo}

@@ -1,4 +1,4 @@
-"""Arrays in [-1, 1] -> picture files to look at."""
+"""Arrays in [-1, 1] -> picture files."""
 import numpy as np
 from PIL import Image, PngImagePlugin
 
@@ -6,31 +6,27 @@ from dataset.palette import colourize
 from runtime.errors import InputError
 from runtime.writing import is_marked, mark, refuse_existing, writing
 
-GAP = 4  # pixels between the pictures of a row
+GAP = 4  # pixels between pictures in a row or grid
 
 
 def to_uint8(images):
-    """Tensor or array (N, 1 or 3, H, W) in [-1, 1] -> uint8 (N, H, W, 3); InputError for another number of channels."""
+    """Tensor or array (N, 1 or 3, H, W) in [-1, 1] -> uint8 (N, H, W, 3); InputError for other numbers of channels."""
     values = np.asarray(images, np.float32).transpose(0, 2, 3, 1)
     if values.shape[3] not in (1, 3):
-        raise InputError(f'output_nc {values.shape[3]}: a picture file has 1 channel or 3; this network paints '
-                         'something else')
+        raise InputError(f'output_nc {values.shape[3]}: a picture file has 1 or 3 channels')
     pixels = np.clip(np.rint((values + 1) * 127.5), 0, 255).astype(np.uint8)
     return np.broadcast_to(pixels, (*pixels.shape[:3], 3))
 
 
 def rows(label, fake, photo, colours):
-    """uint8 picture with a row per sample:
-    label map in `colours`, uint8 (label_nc, 3), generated, photo (left out if None).
-    """
+    """uint8 (H, W, 3): a row per sample: label map in `colours`, uint8 (label_nc, 3), generated, photo unless None."""
     columns = [colourize(label, len(colours), colours), to_uint8(fake)] + ([] if photo is None else [to_uint8(photo)])
     return _joined([_joined(pictures, 1) for pictures in zip(*columns)], 0)
 
 
 def grid(cells, columns):
-    """uint8 picture of pictures (H, W, 3) of one size, `columns` in a row; places that are left over are white."""
-    rest = [np.full_like(cells[0], 255)] * (-len(cells) % columns)
-    cells = [*cells, *rest]
+    """uint8 (H, W, 3): pictures of one size, `columns` per row; empty cells are white."""
+    cells = [*cells, *[np.full_like(cells[0], 255)] * (-len(cells) % columns)]
     return _joined([_joined(cells[start:start + columns], 1) for start in range(0, len(cells), columns)], 0)
 
 
@@ -40,10 +36,9 @@ def _joined(pictures, axis):
 
 
 def is_training_picture(path, size):
-    """Whether a file in output/pics is ours:
-    it has our mark, or, of earlier versions, is a JPEG with three columns of `size`.
+    """Whether a file in output/pics is ours: marked or, from earlier versions, a JPEG with three columns of `size`.
 
-    size: (height, width) of the run's pictures; None: the mark alone counts.
+    size: (height, width) of the run's pictures; with None only the mark counts.
     """
     if is_marked(path) or size is None:
         return is_marked(path)
@@ -56,10 +51,9 @@ def is_training_picture(path, size):
 
 
 def save(pixels, path, painter='', ours=is_marked):
-    """Write uint8 (H, W, 3) as JPEG or PNG, by the ending of `path`;
-    the file is whole or not there, and carries our mark.
+    """Write uint8 (H, W, 3) with our mark as JPEG or PNG, by the ending of `path`, whole or not at all.
 
-    painter: what identifies the networks (output/folder.py). InputError if there is a file that is not `ours`.
+    painter: identity of the networks (output/painted.py). InputError if `path` exists, unless ours(path).
     """
     refuse_existing(path, ours)
     note = PngImagePlugin.PngInfo()

@@ -1,6 +1,4 @@
-"""Pictures drawn while training, in output/pics:
-of the batch in hand, and of the same validation maps after every epoch.
-"""
+"""Pictures in output/pics while training: of the current batch, and of the same validation maps after every epoch."""
 import functools
 import os
 
@@ -16,24 +14,23 @@ COUNT = 4  # samples in a picture
 
 
 class TrainingPictures:
-    """Draws with `train_step`; say(line) hears why there are no validation pictures, where the set has no such part.
-
-    What is drawn is shown to `trouble` (of the training batches only if there is nothing else) and to the dashboard.
+    """Generates with `train_step`; passes the result to `dashboard` and to `trouble`, the validation set's if there is
+    one. say(line) prints.
     """
 
     def __init__(self, opt, train_step, say, trouble, dashboard):
         self.opt, self.train_step, self.say, self.trouble, self.dashboard = opt, train_step, say, trouble, dashboard
         self.colours = classes.colours(classes.of_set(opt), opt.label_nc)
+        self.validation = None
         try:
             data = ValidationImages(opt)
-            count = min(COUNT, len(data))   # from all over the set: of a film's frames, neighbours are alike
+            count = min(COUNT, len(data))   # from the whole set: neighbours, as of a film, are alike
             self.validation = stacked(data, [index * len(data) // count for index in range(count)])
         except InputError as error:
             say(f'no validation pictures while training: {error}')
-            self.validation = None
 
     def of_batch(self, epoch, batch):
-        """batch: dict of arrays 'label', 'instance' (perhaps) and 'image'."""
+        """batch: dict of arrays 'label', 'image' and perhaps 'instance'."""
         batch = {name: batch[name][:COUNT] for name in ('label', 'instance', 'image') if name in batch}
         self._save(batch, f'{epoch}_{self.train_step.steps}.jpg', 'training', judged=self.validation is None)
 
@@ -51,6 +48,6 @@ class TrainingPictures:
         path = os.path.join(self.opt.output, 'pics', name)
         ours = functools.partial(pictures.is_training_picture, size=self.opt.picture_size)
         if os.path.lexists(path) and not ours(path):
-            self.say(f'{path}: training has not drawn it: left as it is, and the picture of step {steps} is not kept')
+            self.say(f'{path}: not written by training: kept, and the picture of step {steps} is not saved')
         else:
             pictures.save(pixels, path, ours=ours)

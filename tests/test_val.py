@@ -171,7 +171,7 @@ def random_maps(folder, size):
     ((32, 32), ''), ((64, 64),
                      '; the label map was 64 wide and 64 high, resized to the size of this model, 32 wide and 32 high'),
     ((200, 31), '; the label map was 200 wide and 31 high, resized to the size of this model, 32 wide and 32 high, '
-     'which changes the shape of what is in it')])
+     'which distorts shapes')])
 def test_label_maps_of_any_size(scripts, trained, tmp_path, size, said):
     process = scripts.run('predict.py', '--lastoutput', trained / 'output', *random_maps(tmp_path, size), '--out',
                           tmp_path / 'out.png')
@@ -182,7 +182,7 @@ def test_label_maps_of_any_size(scripts, trained, tmp_path, size, said):
 @pytest.mark.parametrize('sizes, said', [
     ([(32, 32)] * 3, ''), ([(32, 32), (64, 64), (16, 16)],
                            '; 2 label maps were 16 wide and 16 high to 64 wide and 64 high, resized'),
-    ([(64, 96)] * 2, '; 2 label maps were 96 wide and 64 high, resized'), ([(64, 96)], 'which changes the shape'),
+    ([(64, 96)] * 2, '; 2 label maps were 96 wide and 64 high, resized'), ([(64, 96)], 'which distorts shapes'),
     ([], '')])
 def test_a_folder_of_maps_says_what_was_resized(sizes, said):
     found = resized(OPT(crop_size=32), sizes)

@@ -73,7 +73,7 @@ def test_a_run_that_began_without_the_set_s_word_goes_on(scripts, made, tmp_path
                *(f'--{name}={value}' for name, value in {**tiny, 'niter': 1, 'batchSize': 1, 'accumulate': 1}.items())]
     assert scripts.run(*command, '--label_nc', 182, '--no_instance', 'true').returncode == 0
     process = scripts.run(*command[:-1], '--niter', 2)
-    assert process.returncode == 0 and 'goes on from' in process.stdout, process.stderr
+    assert process.returncode == 0 and 'resumed from' in process.stdout, process.stderr
     assert json.loads((tmp_path / 'run/model/opt.json').read_text())['label_nc'] == 182
 
 

@@ -120,7 +120,7 @@ def test_training_on_a_full_disk_ends_in_one_line(scripts, trained, tmp_path):
     said = scripts.failure('-c', limited, *scripts.training(tmp_path, niter=3), fresh=True)
     assert says(said, tmp_path / 'output', 'cannot be written', 'File too large', 'intact')
     assert contents(tmp_path / 'output/model') == before
-    assert 'goes on from' in scripts.trained(tmp_path, niter=3)
+    assert 'resumed from' in scripts.trained(tmp_path, niter=3)
 
 
 def test_copies_of_epochs(scripts, trained, tmp_path):
@@ -150,7 +150,7 @@ def test_a_copied_run_goes_on(scripts, trained, tmp_path):
     for name in ('output', 'log'):
         shutil.copytree(trained / name, tmp_path / name)
     assert not (tmp_path / 'output/model').is_symlink()
-    assert 'goes on from' in scripts.trained(tmp_path, niter=3)
+    assert 'resumed from' in scripts.trained(tmp_path, niter=3)
     assert (tmp_path / 'output/model').is_symlink()
     assert int(np.load(tmp_path / 'output/current_epoch.npy')) == 3
     for name in ('output', 'log'):

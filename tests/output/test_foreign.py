@@ -16,9 +16,8 @@ from PIL import Image
 
 from log.loss_log import LossLog
 from model.init import OPT
-from output import checkpoint as checkpoints
-from output import painted, pictures
-from output.checkpoint import RECORD, Checkpoint
+from output import own_files, painted, pictures
+from output.checkpoint import Checkpoint
 from output.resume import new_progress
 from output.training_pictures import TrainingPictures
 from runtime.errors import InputError
@@ -62,7 +61,7 @@ def lay(root, paths):
     for number, path in enumerate(paths):
         target = Path(root, path)
         beside = {entry.name for entry in target.parent.iterdir()} if target.parent.is_dir() else set()
-        checkpoint = target.name in checkpoints.FILES and RECORD <= beside | {target.name}
+        checkpoint = target.name in own_files.FILES and own_files.RECORD <= beside | {target.name}
         if not checkpoint and not target.exists() and not any(parent.is_file() for parent in target.parents):
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(b'mine, number %d' % number)
@@ -129,7 +128,7 @@ def test_a_foreign_folder_of_our_name_is_named_and_kept(tmp_path, path, restart)
     """model/n_g.pdparams: weights of ctkindle/SPADE-Paddle, which a user has copied there for val.py."""
     laid = lay(tmp_path, [path])
     said = message(run, tmp_path, restart, 2)
-    assert says(said, tmp_path / path.split('/')[0], 'training has not written it',
+    assert says(said, tmp_path / path.split('/')[0], 'not written by training',
                 'move it away, or name another --output')
     assert tree(tmp_path) == laid
 
@@ -154,28 +153,26 @@ def test_a_dangling_link_falls_back_to_the_checkpoint_before(tmp_path, capsys):
     Checkpoint(tmp_path).save(Stub(2), OPT(output=tmp_path), {**new_progress('set', 2), 'epoch': 2})
     shutil.rmtree(tmp_path / 'checkpoints/000002')
     assert Checkpoint(tmp_path).progress()['step'] == 1
-    assert says(capsys.readouterr().out, 'checkpoints/000002', 'is not there',
-                'takes the newest checkpoint that is, 000001')
+    assert says(capsys.readouterr().out, 'checkpoints/000002', 'does not exist',
+                'using the newest checkpoint instead, 000001')
     assert os.readlink(tmp_path / 'model') == 'checkpoints/000001'
     shutil.rmtree(tmp_path / 'checkpoints/000001')
-    assert says(message(Checkpoint(tmp_path).progress), tmp_path / 'model', 'checkpoints/000001', 'is not there')
+    assert says(message(Checkpoint(tmp_path).progress), tmp_path / 'model', 'checkpoints/000001', 'does not exist')
 
 
 def test_the_folder_of_checkpoints_is_synced_after_the_rename(tmp_path, monkeypatch):
     """Else a power cut may leave the link to a checkpoint that has no name yet."""
-    acts, fsync, rename, replace = [], os.fsync, os.rename, os.replace
+    acts, fsync, replace = [], os.fsync, os.replace
 
     def synced(descriptor):
         acts.append(('sync', os.path.realpath(f'/proc/self/fd/{descriptor}')))
         fsync(descriptor)
     monkeypatch.setattr(os, 'fsync', synced)
-    monkeypatch.setattr(os, 'rename', lambda source,
-                        target: (acts.append(('rename', os.fspath(target))), rename(source, target)))
     monkeypatch.setattr(os, 'replace', lambda source,
                         target: (acts.append(('replace', os.fspath(target))), replace(source, target)))
     begun(tmp_path)
     named, linked = (acts.index(act)
-                     for act in (('rename', f'{tmp_path}/checkpoints/000001'), ('replace', f'{tmp_path}/model')))
+                     for act in (('replace', f'{tmp_path}/checkpoints/000001'), ('replace', f'{tmp_path}/model')))
     assert ('sync', f'{tmp_path}/checkpoints') in acts[named:linked]
 
 
@@ -205,8 +202,8 @@ def test_training_pictures_by_their_mark_or_their_size(tmp_path):
     batch = {'label': np.zeros((2, 32, 32), np.int32), 'image': np.zeros((2, 3, 32, 32), np.float32)}
     for name in ('1_1.jpg', '1_9.jpg'):
         drawing._save(batch, name, 'training', judged=False)
-    assert is_marked(tmp_path / 'pics/1_1.jpg') and says(said[0], tmp_path / 'pics/1_9.jpg', 'left as it is') and \
-        len(said) == 1
+    assert is_marked(tmp_path / 'pics/1_1.jpg') and len(said) == 1
+    assert says(said[0], tmp_path / 'pics/1_9.jpg', 'not written by training: kept')
     (tmp_path / 'pics/1_9.jpg').unlink()
     Image.fromarray(cells).save(tmp_path / 'pics/1_1.jpg')
     pictures.save(cells[:9], str(tmp_path / 'pics/1_2.jpg'))
@@ -215,7 +212,7 @@ def test_training_pictures_by_their_mark_or_their_size(tmp_path):
     checkpoint.refuse_foreign(opt, restart=True)
     Image.fromarray(cells[:9]).save(tmp_path / 'pics/val_0001.jpg')
     assert says(message(checkpoint.refuse_foreign, opt, restart=True), tmp_path / 'pics/val_0001.jpg',
-                'has not written it')
+                'not written by training')
     checkpoint.refuse_foreign(opt)      # one that goes on removes none
     checkpoint.clear()
     assert sorted(os.listdir(tmp_path / 'pics')) == ['mine.jpg', 'val_0001.jpg']
@@ -246,8 +243,8 @@ def test_pictures_of_another_painter_are_replaced_and_nothing_else(tmp_path):
     assert painted.read(folder)['painter'] == painter_of(tmp_path / 'a.jpg') == '1' * 16
     before = tree(folder)
     for name in ('holiday.png', 'kept.png'):
-        assert says(message(paint, folder, record('2' * 16), ['a.jpg', name]), tmp_path / name, 'is there already',
-                    'another --results')
+        assert says(message(paint, folder, record('2' * 16), ['a.jpg', name]), tmp_path / name,
+                    'exists, and no painted.json', 'another --results')
         assert tree(folder) == before
 
 
@@ -255,14 +252,14 @@ def test_pictures_of_another_painter_are_replaced_and_nothing_else(tmp_path):
 @given(st.lists(st.sampled_from(['a.jpg', 'a.png', 'b.jpg', 'mine.jpg', 'painted.json', '.lock', 'notes.txt', 'a.jpg/x',
                                  '.unfinished_a.jpg']),
                 max_size=4), st.booleans(), st.booleans())
-def test_a_folder_of_pictures_keeps_every_foreign_byte(names, begun, goes_on):
+def test_a_folder_of_pictures_keeps_every_foreign_byte(names, begun, resume):
     with tempfile.TemporaryDirectory() as folder:
         if begun:
             paint(folder, record(), ['b.jpg', 'a.png'])
         laid = lay(folder, names)
         before = tree(folder)
         try:
-            paint(folder, record('1' * 16), ['a.jpg', 'b.jpg'], goes_on=goes_on)
+            paint(folder, record('1' * 16), ['a.jpg', 'b.jpg'], resume=resume)
         except InputError as error:
             assert '\n' not in str(error)
             assert {**tree(folder), '.lock': ''} == {**before, '.lock': ''}

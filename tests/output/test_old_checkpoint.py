@@ -17,7 +17,7 @@ def test_a_checkpoint_of_an_earlier_version_goes_on(scripts, tmp_path):
         archive.extractall(tmp_path, filter='data')
     expected, before = np.load(tmp_path / 'log_after.npy'), np.load(tmp_path / 'log' / 'log.npy')
     said = scripts.trained(tmp_path, ngf=1, ndf=1)
-    assert says(said, 'goes on from', 'epoch 2, 6 of its samples seen, step 9')
+    assert says(said, 'resumed from', 'epoch 2, 6 of its samples seen, step 9')
     rows = np.load(tmp_path / 'log' / 'log.npy')
     assert rows.shape == expected.shape == (12, 7) and len(before) == 9
     assert np.array_equal(rows[:9], before)                       # what was logged stays, bit for bit

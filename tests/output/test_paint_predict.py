@@ -47,7 +47,7 @@ def test_a_folder_killed_and_begun_again_paints_the_rest(scripts, trained, tmp_p
     for name in there:
         assert pixels(tmp_path / 'painted' / name).shape == (32, 32, 3)
     said = predicted(scripts, *flags)
-    assert says(said, f'{tmp_path / "painted"}: 13 pictures, {len(there)} of them there already')
+    assert says(said, f'{tmp_path / "painted"}: 13 pictures, {len(there)} of them already painted')
     for name, time in there.items():
         assert (tmp_path / 'painted' / name).stat().st_mtime_ns == time
     assert sorted(path.name for path in (tmp_path / 'painted').glob('[0-9]*')) == [f'{n:03d}.png' for n in range(13)]
@@ -65,9 +65,9 @@ def test_what_a_folder_is_refused_for(scripts, trained, styled, tmp_path):
     (tmp_path / 'mine/000.jpg').write_text('mine')
     before = contents(tmp_path)
     for more, said in (
-            (dict(instance=tmp_path / 'set/val_inst'), ('--instance', 'nothing there for 1 label maps: 001')),
+            (dict(instance=tmp_path / 'set/val_inst'), ('--instance', 'no file for 1 label maps: 001')),
             (dict(label=tmp_path / 'empty'), ('--label', 'no images in it')),
-            (dict(instance=scripts.data / 'val_inst/000.png'), ('--instance', 'no folder')),
+            (dict(instance=scripts.data / 'val_inst/000.png'), ('--instance', 'not a folder')),
             (dict(out=scripts.data / 'val_label'), ('--out', 'is the folder of --label')),
             (dict(out=tmp_path / 'mine'), (tmp_path / 'mine/000.jpg', 'no painted.json')),
             (dict(styles=8), ('--styles', 'no style encoder'))):

@@ -104,7 +104,7 @@ def test_twenty_kills_change_nothing(scripts, left_alone, tmp_path):
 
         def beyond(count):
             """It has taken so many steps. That it goes on is said when the log has been cut to the checkpoint."""
-            return (not resumed or 'goes on from' in (tmp_path / 'said').read_text()) and \
+            return (not resumed or 'resumed from' in (tmp_path / 'said').read_text()) and \
                 rows(tmp_path) >= saved + count
 
         process = scripts.start(tmp_path, fresh=early, **WHOLE)
@@ -121,7 +121,7 @@ def test_twenty_kills_change_nothing(scripts, left_alone, tmp_path):
         advanced += os.path.lexists(tmp_path / 'output' / 'model') and counters(tmp_path)['log_rows'] > saved
     assert advanced >= 5
     assert 0 < counters(tmp_path)['step'] < 9 * scripts.STEPS
-    assert 'goes on from' in scripts.trained(tmp_path, **WHOLE)
+    assert 'resumed from' in scripts.trained(tmp_path, **WHOLE)
     assert_whole_generation(tmp_path, FILES)
     assert_same_run(reference, tmp_path)
 
@@ -139,7 +139,7 @@ def test_a_polite_end_saves_first(scripts, tmp_path, number, status):
     said = (folder / 'said').read_text()
     step = counters(folder)['step']
     assert says(said, 'stopping: this step is finished',
-                f'stopped and saved after step {step}; the same command goes on')
+                f'stopped and saved after step {step}; the same command resumes there')
     assert 'Traceback' not in said
     assert rows(folder) == step >= 3
     while step % 2 == 0:    # go on by single steps until a resume falls between two G updates
@@ -182,7 +182,7 @@ def test_a_killed_run_on_paddle_s_own_operators_equals_an_uninterrupted_one(scri
     until(lambda: rows(tmp_path / 'other') >= 3, process=process)
     kill(process)
     assert rows(tmp_path / 'other') < scripts.STEPS, 'it was faster than the kill'
-    assert says(scripts.trained(tmp_path / 'other', **settings), 'goes on from')
+    assert says(scripts.trained(tmp_path / 'other', **settings), 'resumed from')
     assert_same_run(tmp_path / 'one', tmp_path / 'other')
 
 
@@ -193,7 +193,7 @@ def test_the_choice_that_an_earlier_version_left_in_a_checkpoint_is_no_obstacle(
     shutil.copytree(trained, tmp_path / 'run', symlinks=True)
     for folder in ('model', 'epoch_1'):
         (tmp_path / 'run/output' / folder / 'modulation.json').write_text(content)
-    assert says(scripts.trained(tmp_path / 'run', niter=3, cpu_kernels='false'), 'goes on from')
+    assert says(scripts.trained(tmp_path / 'run', niter=3, cpu_kernels='false'), 'resumed from')
     for more in ([], ['--which_epoch', 1, '--cpu_kernels', 'false']):
         assert scripts.run('val.py', '--lastoutput', tmp_path / 'run/output', '--results', tmp_path / 'val',
                            *more).returncode == 0

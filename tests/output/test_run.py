@@ -46,17 +46,17 @@ def test_a_complete_run_says_so(scripts, copied):
 
 def test_more_epochs_go_on(scripts, copied):
     said = scripts.trained(copied, niter=3)
-    assert says(said, 'changed since the checkpoint: niter was 2, now 3', 'goes on from', 'step 12', 'step 18/18')
+    assert says(said, 'changed since the checkpoint: niter was 2, now 3', 'resumed from', 'step 12', 'step 18/18')
     assert rows(copied) == 18 and int(np.load(copied / 'output/current_epoch.npy')) == 3
 
 
 def test_restart_says_what_it_replaces(scripts, copied):
     (copied / 'output' / 'notes.txt').write_text('mine')
     said = scripts.trained(copied, '--restart', niter=1)
-    assert says(said, 'epoch 2, step 12', '2 copies of epochs', '4 training pictures',
+    assert says(said, 'epoch 2, step 12', '2 copies of epochs', '5 training pictures',
                 f'12 rows of {copied}/log/log.npy')
     assert rows(copied) == counters(copied)['step'] == 6
-    assert sorted(os.listdir(copied / 'output' / 'pics')) == ['1_5.jpg', 'val_0001.jpg']
+    assert sorted(os.listdir(copied / 'output' / 'pics')) == ['1_1.jpg', '1_5.jpg', 'val_0001.jpg']
     assert sorted(os.listdir(copied / 'output')) == ['.lock', 'checkpoints', 'current_epoch.npy', 'model', 'notes.txt',
                                                      'pics']
 
@@ -163,9 +163,10 @@ def test_weights_without_training_state_are_not_replaced(scripts, copied):
 
 
 @pytest.mark.parametrize('spoil, said, replaced', [
-    (lambda model: (model / 'progress.json').write_text('{'), 'progress.json: cannot be read', 'no run can go on from'),
+    (lambda model: (model / 'progress.json').write_text('{'), 'progress.json: cannot be read',
+     'that cannot be resumed'),
     pytest.param(lambda model: (model / 'progress.json').unlink(), 'weights without a training state',
-                 'no run can go on from', marks=pytest.mark.thorough),
+                 'that cannot be resumed', marks=pytest.mark.thorough),
     pytest.param(lambda model: (model / 'opt.json').write_text('{'), 'opt.json: cannot be read', 'epoch 2, step 12',
                  marks=pytest.mark.thorough)])
 def test_restart_replaces_even_what_cannot_go_on(scripts, copied, spoil, said, replaced):
@@ -189,7 +190,7 @@ def test_a_run_that_began_and_ended_since_this_one_was_opened_is_kept(scripts, t
         with run.claimed():
             pass
     assert says(str(caught.value), tmp_path / 'output', 'another training has just ended there',
-                'give the command again')
+                'repeat the command to resume it')
     assert contents(tmp_path) == before
     with resume.Run(opt, LabelledImages(opt), restart=True).claimed():    # which replaces it, as it says
         pass
@@ -198,7 +199,7 @@ def test_a_run_that_began_and_ended_since_this_one_was_opened_is_kept(scripts, t
 # ---- --init_from
 
 def test_init_from_begins_with_other_weights(scripts, trained, tmp_path):
-    """At learning rate 0 the weights stay those of the first run, and the counters begin anew."""
+    """At learning rate 0 the weights stay those of the first run, and the counters restart."""
     said = scripts.trained(tmp_path, '--init_from', trained / 'output', niter=1, lr=0, seed=5)
     assert says(said, f'weights from {trained}/output', 'step 6/6')
     for name in ('n_g.pdparams', 'n_d.pdparams'):
@@ -223,7 +224,7 @@ def test_init_from_without_discriminator(trained, tmp_path, capsys, with_d):
     run_of(opt, tmp_path / 'log/log.npy', 'set', Contents([], str(tmp_path))).begin(train_step, init_from=str(weights))
     said = capsys.readouterr().out
     assert said.strip() == f'weights from {weights}' + ('' if with_d
-                                                        else '; not there, so newly initialized: n_d.pdparams')
+                                                        else '; missing there, newly initialized: n_d.pdparams')
     expected = read_weights(trained / 'output/model/n_d.pdparams') if with_d else fresh
     found = read_weights(tmp_path / 'output/model/n_d.pdparams')
     assert all(np.array_equal(found[name], expected[name]) for name in expected)
@@ -248,4 +249,4 @@ def test_init_from_other_networks_names_the_options(scripts, trained, tmp_path):
 def test_the_same_command_with_init_from_goes_on(scripts, copied, tmp_path):
     """The other weights are not read again, and may be gone."""
     said = scripts.trained(copied, '--init_from', tmp_path / 'gone', niter=3)
-    assert says(said, '--init_from', 'has begun already', 'goes on from', 'step 18/18')
+    assert says(said, '--init_from', 'ignored: this run has already started', 'resumed from', 'step 18/18')

@@ -10,7 +10,7 @@ from PIL import Image
 from dataset import contents
 from dataset.files import find_samples
 from model.init import OPT
-from tests.runner import TINY, says
+from tests.runner import TINY, message, says
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_a_copy_goes_on(scripts, run):
     folder, root = run
     shutil.copytree(root, folder / 'copy', copy_function=shutil.copyfile)
     said = scripts.trained(folder, dataroot=folder / 'copy', niter=2)
-    assert 'goes on from' in said
+    assert 'resumed from' in said
     progress = json.loads((folder / 'output/model/progress.json').read_text())
     files = contents.Contents.of_samples(find_samples(OPT(dataroot=str(folder / 'copy'), label_nc=TINY['label_nc']),
                                                       'train'), str(folder / 'copy'))
@@ -63,7 +63,7 @@ def test_a_checkpoint_without_them_goes_on_and_gets_them(scripts, run):
     before = progress.pop('files')
     path.write_text(json.dumps(progress))
     (folder / 'output/checkpoints/contents.json').unlink()
-    assert 'goes on from' in scripts.trained(folder, dataroot=root, niter=2)
+    assert 'resumed from' in scripts.trained(folder, dataroot=root, niter=2)
     assert json.loads(path.read_text())['files'] == before and (folder / 'output/checkpoints/contents.json').exists()
 
 
@@ -78,3 +78,11 @@ def test_digests_are_taken_from_the_set_where_size_and_date_fit(scripts, tmp_pat
     second = contents.Contents.of_samples(samples, str(root))
     assert second.summary['contents'] != first.summary['contents'] and read == [str(root / 'train_img/001.png')]
     assert second.changes(first.summary, str(root)) == '1 changed: train_img/001.png'
+
+
+def test_a_foreign_contents_json_is_refused_and_kept(scripts, tmp_path):
+    """Of a set that somebody laid by hand; at 204147d there was no such file, later it was replaced."""
+    root = shutil.copytree(scripts.data, tmp_path / 'set')
+    (root / 'contents.json').write_text('{"mine": 1}')
+    assert says(message(contents.keep, str(root)), root / 'contents.json', 'remove it')
+    assert (root / 'contents.json').read_text() == '{"mine": 1}'

@@ -229,7 +229,7 @@ def test_scoring_is_interrupted_at_once_and_made_up_for(scripts, weights, tmp_pa
     process = scripts.start(tmp_path, **settings)
     until(lambda: list((tmp_path / 'output').glob('.unfinished_*_scoring/pics/*.png')), process=process)
     assert kill(process, signal.SIGINT) == 130
-    assert says((tmp_path / 'said').read_text(), 'all is saved but these scores')
+    assert says((tmp_path / 'said').read_text(), 'all is saved except these scores')
     assert not (tmp_path / 'output/scores.jsonl').exists()
     assert 'scores after epoch 1' in scripts.trained(tmp_path, **settings)
     assert 'already complete' in scripts.trained(tmp_path, **settings)
