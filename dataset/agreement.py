@@ -1,4 +1,6 @@
 """Ambiguities that only the label maps of a whole folder settle: palettes, and masks of 0 and 255."""
+from collections import namedtuple
+
 import numpy as np
 
 from dataset.files import evenly_spaced
@@ -6,11 +8,14 @@ from dataset.label_map import OWN_PALETTE, Palette, read_map, table_of
 from dataset.picture_file import DataError, header
 
 COMPARED = 64   # files compared when a run starts: enough, without a wait
-# Greys of masks meant to be looked at; more levels are more likely ids.
-WHITE_RAMPS = (0, 255), (0, 128, 255), (0, 85, 170, 255), (0, 64, 128, 191, 255), (0, 65535)
+WHITES = 255, 65535
+LEAST_STEP = 5  # between the greys of masks meant to be looked at; ids are closer
 MASKS = ('the label maps hold 0 and 255 alone, and 255 means unlabelled: if 255 is a class, run python -m '
          'dataset.prepare folder --colours FILE, with two lines in FILE: "0 0 0 0 ground" and "1 255 255 255 object"; '
          'if it is unlabelled, there is one class to learn: --label_nc 1')
+
+# values: the greys, sorted; other: a file that stores them as other numbers than the rest, or None
+Masks = namedtuple('Masks', 'values other')
 
 
 def palette_in(file, colours=None):
@@ -28,21 +33,32 @@ def palette_in(file, colours=None):
 
 
 def masks(files, most=None):
-    """list of the greys, 0 to white, that all label maps `files` hold, such as [0, 255]; [] if they hold other values.
+    """Masks if all label maps `files` hold evenly spaced greys up to white, such as 0 and 255; else None.
 
-    White is 255 there, which means unlabelled in a label map. most: as for check_palettes.
+    White is 255 there, which means unlabelled in a label map. Optimizers store the greys of some files as 0 and 1, or
+    in fewer bits: the same number is then another class in those files. most: as for check_palettes.
     """
-    found = set()
+    found, steps, plain, other = set(), set(), set(), None
     for file in evenly_spaced(files, most):
         try:
-            found |= set(np.unique(read_map(file).ids).tolist())
+            label = read_map(file)
         except DataError:   # reported where the map is read
             continue
-        if not any(all(any(abs(value - level) <= 1 for level in ramp) for value in found) for ramp in WHITE_RAMPS):
-            return []
+        values = set(np.unique(label.ids).tolist())
+        white = label.white or (1 if values <= {0, 1} else 255)
+        if white == 255:
+            plain |= values
+        elif values != {0}:
+            other = other or file
+            steps.add(255 // white)
+        found |= {value * 255 // white for value in values}
+        if np.diff(sorted(found)).min(initial=LEAST_STEP) < LEAST_STEP - 2:
+            return None
     values = sorted(found)
-    whole = [ramp for ramp in WHITE_RAMPS if len(ramp) == len(values) and np.abs(np.subtract(ramp, values)).max() <= 1]
-    return values if whole and values[0] == 0 and values[-1] == whole[0][-1] else []
+    even = bool(values) and values[-1] in WHITES and (
+        len(values) == 1 or np.abs(np.linspace(0, values[-1], len(values)) - values).max() <= 1)
+    same = bool(steps) and not any(value % min(steps) for value in plain)
+    return Masks(values, other) if plain - {0} and (even or same) else None
 
 
 class Palettes:

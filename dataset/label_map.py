@@ -9,12 +9,13 @@ import numpy as np
 from PIL import Image
 
 from dataset.colour_coded import NEAR, of_colours
+from dataset.palette import UNLABELLED
 from dataset.photo import TURNS, is_deep
 from dataset.picture_file import DataError, decoded, notes_of
 
 # ids: integers (H, W); palette: the Palette whose indices are the ids, else None; notes: dict: what was changed or
-# ignored -> pixels, 0 for all
-LabelMap = namedtuple('LabelMap', 'ids palette notes')
+# ignored -> pixels, 0 for all; white: the id stored as white in grey of fewer than 8 bits, else None
+LabelMap = namedtuple('LabelMap', 'ids palette notes white', defaults=(None,))
 
 # grey: all colours in use are grey; all_used: no colour is unused
 Palette = namedtuple('Palette', 'colours grey all_used')
@@ -40,7 +41,9 @@ def read_map(file, what='label map', colours=None):
     values = _channel(file, what, opened, notes, colours)
     if isinstance(values, LabelMap):
         return values
-    return LabelMap(_upright(opened, _whole(file, what, opened, values, notes), notes), None, notes)
+    white = 1 if image.mode == '1' else 255 // STRETCH.get(opened.raw_mode[:3], 1)
+    return LabelMap(_upright(opened, _whole(file, what, opened, values, notes), notes), None, notes,
+                    white if white < 255 else None)
 
 
 def read_instances(file):
@@ -162,6 +165,8 @@ def _whole(file, what, opened, values, notes):
         values = (values.astype(np.int64) * opened.maximum * 2 + scale) // (2 * scale)
     elif mode == 'L' and opened.raw_mode[:3] in STRETCH:
         values = values // STRETCH[opened.raw_mode[:3]]
+    elif mode == 'L' and opened.signed:
+        values = values.view(np.int8).astype(np.int32)
     elif mode == '1' and opened.inverted:
         notes['of 1 bit, in which white is id 1'] = 0
     _note_declared(opened, values, notes)
@@ -181,7 +186,7 @@ def _note_declared(opened, values, notes):
     except ValueError:
         return
     pixels = int((values == absent).sum())
-    if pixels:
+    if pixels and absent != UNLABELLED:
         notes[f'with {absent:g} declared as no data, which stays an id: --void {absent:g} makes it unlabelled'] = pixels
 
 

@@ -15,6 +15,7 @@ from dataset.files import Sample, find_samples, load_images, split_folders
 from dataset.photo import load_photo
 from dataset.picture_file import DataError
 from model import sizes
+from model.init import DONTCARE
 
 Geometry = namedtuple('Geometry', 'width height left top flip')  # resized size, then corner of the crop, in pixels
 
@@ -142,7 +143,8 @@ class LabelledImages:
         self.opt, self.samples = opt, find_samples(opt, split)
         maps = [sample.label for sample in self.samples]
         check_palettes(maps, most=COMPARED)
-        if opt.label_nc > 1 and opt.contain_dontcare_label and masks(maps, COMPARED):
+        found = masks(maps, COMPARED) if opt.label_nc > 1 and opt.contain_dontcare_label else None
+        if found and found.values == [0, DONTCARE] and not found.other:
             raise DataError(f'{split_folders(opt, split)["label"]}: {MASKS}', 'masks of 0 and 255')
         if len(self.samples) < global_batch(opt, ranks):
             factors = (('batchSize', opt.batchSize), ('accumulate', opt.accumulate), ('processes', ranks))

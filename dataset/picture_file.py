@@ -12,7 +12,7 @@ FORMATS = 'PNG', 'JPEG', 'BMP', 'TIFF', 'WEBP', 'PPM', 'GIF'   # no other: to re
 ENDINGS = ('.png', '.jpg', '.jpeg', '.jfif', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm', '.pbm', '.pnm', '.gif')
 MOST_PIXELS = 178_956_970   # Pillow's own limit, twice Image.MAX_IMAGE_PIXELS
 LONGEST_SIDE = 1 << 16
-ORIENTATION, INVERTED, NO_DATA, KIND_OF_PAGE = 274, 262, 42113, 254     # tags of TIFF, the first of EXIF too
+ORIENTATION, INVERTED, NO_DATA, KIND_OF_PAGE, SIGN = 274, 262, 42113, 254, 339  # tags of TIFF, the first of EXIF too
 REDUCED, MASK = 1, 4        # kinds of page that are no picture of their own: overviews and transparency
 LOSSY_TIFF = 'jpeg', 'tiff_jpeg', 'webp'
 
@@ -22,8 +22,8 @@ warnings.filterwarnings('ignore', 'Corrupt EXIF data')  # read as no orientation
 # image: loaded, as stored (TIFF: upright); raw_mode: Pillow's name of the samples in the file; lossy: name of the
 # compression, or ''; orientation: 1 to 8; turned: Pillow has applied the orientation already, as it does with TIFF;
 # inverted: the file stores white as 0; maximum: what PGM declares for a scaled image, else None; no_data: TIFF's
-# declaration; palette: (bytes, raw mode) or None
-Opened = namedtuple('Opened', 'image raw_mode lossy orientation turned inverted maximum no_data palette')
+# declaration; signed: TIFF's numbers have a sign; palette: (bytes, raw mode) or None
+Opened = namedtuple('Opened', 'image raw_mode lossy orientation turned inverted maximum no_data signed palette')
 
 
 class DataError(InputError):
@@ -45,7 +45,8 @@ def unreadable(file, error):
     if isinstance(error, Image.UnidentifiedImageError):
         reason = 'not an image that Pillow knows as ' + ', '.join(FORMATS)
         if _bytes(file, 4) in (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+'):
-            reason = 'a TIFF of samples that Pillow does not read, such as more than four channels: save it as PNG'
+            reason = ('a TIFF of samples that Pillow does not read, such as numbers of 64 bits or more than four '
+                      'channels: save it as PNG')
     return DataError(f'{file}: unreadable or truncated image ({reason}): replace the file', 'unreadable image')
 
 
@@ -59,11 +60,11 @@ def decoded(file):
             raw_mode, maximum = _samples(image)
             tags = getattr(image, 'tag_v2', {})
             turned, no_data, inverted = tags.get(ORIENTATION, 1) != 1, tags.get(NO_DATA), tags.get(INVERTED) == 0
-            lossy, palette = _lossy(file, image), _palette(image)
+            lossy, palette, signed = _lossy(file, image), _palette(image), 2 in (tags.get(SIGN) or ())
             image.load()
             orientation = 1 if tags else _orientation(image)
             return Opened(image, raw_mode, lossy, orientation, turned, inverted or raw_mode == '1;I', maximum, no_data,
-                          palette)
+                          signed, palette)
     except DataError:
         raise
     except Image.DecompressionBombError as error:
@@ -162,6 +163,8 @@ def notes_of(opened):
     profile = info.get('icc_profile')
     if profile and b'sRGB' not in profile and 'sRGB'.encode('utf-16-be') not in profile:
         notes['with a colour profile other than sRGB, which is not applied'] = 0
+    if opened.image.format == 'TIFF' and 'X' in opened.raw_mode:
+        notes['with more channels than are read'] = 0
     if abs(info.get('gamma', 1 / 2.2) - 1 / 2.2) > 0.01 and 'srgb' not in info:
         notes['with a gamma other than 1/2.2, which is not applied'] = 0
     return notes

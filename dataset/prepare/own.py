@@ -92,7 +92,7 @@ def _table_and_names(arguments):
         raise InputError('--colours and --names both give names: leave --names out; the table has the names')
     table = _read(read_table, '--colours', arguments.colours) if arguments.colours else None
     names = _read(read_names, '--names', arguments.names) if arguments.names else []
-    while len(names) - 1 in arguments.void:
+    while names and len(names) - 1 in arguments.void:
         names.pop()
     if table:
         classes.check(classes.of_table(table, 1 + max(entry.id for entry in table)), f'--colours {arguments.colours}')
@@ -121,15 +121,21 @@ def _palette_colours(maps):
 
 def _check_not_masks(maps, arguments):
     """InputError if all label maps are masks of greys, such as 0 and 255, unless --void decides on white."""
-    values = masks(maps)
-    if not values or values[-1] in arguments.void:
+    found = masks(maps)
+    if not found or found.values[-1] in arguments.void:
         return
-    *others, white = values
-    lines = ', '.join(f'"{step} {value} {value} {value} NAME"' for step, value in enumerate(values))
-    remedy = f'--colours FILE with the lines {lines}' if white == UNLABELLED else 'save the maps with 8 bits, 0 to 255'
-    raise InputError(f'--labels {arguments.labels}: the maps hold {", ".join(map(str, others))} and {white} alone, and '
-                     f'255 means unlabelled: if {white} is a class, as white in a mask, {remedy}; if it is unlabelled, '
-                     f'--void {white}')
+    *others, white = found.values
+    steps = list(enumerate(found.values))
+    listed = f'{" and ".join(filter(None, [", ".join(map(str, others)), str(white)]))} alone'
+    if found.other:
+        listed += f', which some files store as other numbers, such as {found.other}'
+        steps += [(1, 1)] * (white == UNLABELLED)
+    lines = ', '.join(f'"{step} {value} {value} {value} NAME"' for step, value in steps)
+    remedy = f'--colours FILE with the lines {lines}' if white <= 255 else 'save the maps with 8 bits, 0 to 255'
+    if white < UNLABELLED:
+        raise InputError(f'--labels {arguments.labels}: the maps hold {listed}: {remedy}')
+    raise InputError(f'--labels {arguments.labels}: the maps hold {listed}, and 255 means unlabelled: if {white} is a '
+                     f'class, as white in a mask, {remedy}; if it is unlabelled, --void {white}')
 
 
 def _check_unlabelled(arguments, label_nc, table, records):

@@ -29,8 +29,9 @@ def _make(job, table, void, classes, instances, fit, span, link):
     label, notes = decoded.ids.astype(np.int32), noted('label map', decoded)
     label = np.where(np.isin(label, void), UNLABELLED, label) if void else label
     if label.min(initial=0) < 0 or label.max(initial=0) > 65535:
-        raise DataError(f'{label_file}: label values {label.min()} .. {label.max()}, allowed: 0 .. 65535: left out',
-                        'label value')
+        wrong = label.min() if label.min() < 0 else label.max()
+        raise DataError(f'{label_file}: label values {label.min()} .. {label.max()}, allowed: 0 .. 65535: left out; if '
+                        f'{wrong} means unlabelled: --void {wrong}', 'label value')
     known = label[label != UNLABELLED]
     highest = int(known.max(initial=0))
     if classes and highest >= classes:

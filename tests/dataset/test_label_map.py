@@ -167,6 +167,25 @@ def test_declared_values_stay_ids_and_are_told():
                                                    for note, pixels in found.notes.items()] == [('with 7', 1)]
 
 
+def test_numbers_of_8_bits_with_a_sign():
+    ids = np.array([[-1, 0, 2], [-128, 1, 127]])
+    file = saved(grey(ids % 256), 'TIFF', tiffinfo={339: 2})
+    assert np.array_equal(read_map(file).ids, ids)
+
+
+def test_255_as_no_data_is_unlabelled_as_it_is():
+    assert not read_map(saved(grey(np.array([[0, 255]])), 'TIFF', tiffinfo={42113: '255'})).notes
+
+
+def test_channels_beyond_the_first_are_told():
+    two = saved(Image.merge('LA', [grey(SOME), grey(SOME)]), 'TIFF').getvalue()
+    no_alpha = two.replace(b'\x52\x01\x03\0\x01\0\0\0\x02', b'\x52\x01\x03\0\x01\0\0\0\0')     # ExtraSamples 0
+    assert no_alpha != two
+    found = read_map(NamedBytes(no_alpha, 'map.tif'))
+    assert np.array_equal(found.ids, SOME)
+    assert list(found.notes) == ['with more channels than are read']
+
+
 @pytest.mark.parametrize('tag', range(2, 9))
 @pytest.mark.parametrize('kind', ['PNG', 'TIFF'])
 def test_a_turned_map_is_upright(kind, tag):

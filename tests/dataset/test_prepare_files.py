@@ -9,12 +9,13 @@ import pytest
 from PIL import Image
 
 from dataset import classes
+from dataset.agreement import masks
 from dataset.files import load_ids, load_instance
 from dataset.labelled_images import LabelledImages, ValidationImages
 from dataset.palette import palette, read_names, read_table
 from dataset.photo import load_photo
 from model.weights import folder_of
-from tests.dataset.test_labelled_images import small, write_set
+from tests.dataset.test_labelled_images import packed, small, write_set
 from tests.runner import message, says
 
 
@@ -67,6 +68,50 @@ def test_white_may_be_unlabelled(scripts, tmp_path):
     arguments, _ = write_own(tmp_path, lambda ids, index: grey(ids % 2 * 255))
     said = scripts.prepared(*arguments, '--void', '255')
     assert says(said, 'classes used: 1 of 1', 'the label maps hold 0 and 255 alone')
+
+
+@pytest.mark.parametrize('other', [lambda ids: Image.fromarray(ids == 1), lambda ids: grey(ids == 1)])
+def test_masks_of_which_some_are_stored_in_other_numbers(scripts, tmp_path, other):
+    """White is 1 in one file, as ImageMagick and optipng store it, and 255, unlabelled, in the others."""
+    arguments, ids = write_own(tmp_path, lambda ids, index: other(ids) if index == 1 else grey((ids == 1) * 255))
+    text = scripts.prepare_failure(*arguments)
+    assert says(text, tmp_path / 'maps', '0 and 255 alone', 'as other numbers', '1.png', '"1 1 1 1 ')
+    (tmp_path / 'table.txt').write_text('0 0 0 0 a\n1 255 255 255 b\n1 1 1 1 b\n')
+    scripts.prepared(*arguments, '--colours', tmp_path / 'table.txt')
+    assert all(np.array_equal(load_ids(tmp_path / f'set/train_label/{index}.png', ''), each == 1)
+               for index, each in enumerate(ids))
+
+
+def test_greys_in_fewer_bits_than_those_of_other_files(scripts, tmp_path):
+    arguments, ids = write_own(tmp_path, lambda ids, index: grey(ids * 17))
+    (tmp_path / 'maps/1.png').write_bytes(packed(ids[1], 4))
+    assert says(scripts.prepare_failure(*arguments), '0, 17, 34 and 51 alone', 'other numbers', '1.png', '"3 51 51 51')
+    (tmp_path / 'table.txt').write_text('0 0 0 0 a\n1 17 17 17 b\n2 34 34 34 c\n3 51 51 51 d\n')
+    scripts.prepared(*arguments, '--colours', tmp_path / 'table.txt')
+    assert np.array_equal(load_ids(tmp_path / 'set/train_label/1.png', ''), ids[1])
+
+
+def test_evenly_spaced_greys_are_no_ids(tmp_path):
+    """As matplotlib's imsave(cmap='gray') makes them of ids 0 .. 11."""
+    greys = np.linspace(0, 255, 12).astype(np.uint8)
+    for levels, expected in ((greys, greys.tolist()), (np.arange(12), None), ([0, 1, 255], None), (greys[1:], None)):
+        grey(np.array([levels])).save(tmp_path / 'map.png')
+        found = masks([str(tmp_path / 'map.png')])
+        assert (found and found.values) == expected
+
+
+def test_white_alone_needs_a_choice(scripts, tmp_path):
+    arguments, _ = write_own(tmp_path, lambda ids, index: grey(ids * 0 + 255))
+    assert says(scripts.prepare_failure(*arguments), 'hold 255 alone', '--void 255')
+
+
+def test_negative_numbers_may_be_unlabelled(scripts, tmp_path):
+    arguments, ids = write_own(tmp_path, lambda ids, index: grey(ids))
+    for path, each in zip(sorted((tmp_path / 'maps').iterdir()), ids):
+        Image.fromarray(each.astype(np.int32) - 1).save(path, 'TIFF')
+    assert says(scripts.prepare_failure(*arguments), '0.png', '-1 ..', '--void -1')
+    scripts.prepared(*arguments, '--void', '-1')
+    assert np.array_equal(load_ids(tmp_path / 'set/train_label/1.png', ''), np.where(ids[1] == 0, 255, ids[1] - 1))
 
 
 def test_masks_of_16_bits(scripts, tmp_path):
