@@ -21,7 +21,7 @@ from runtime.json_file import listing, record, text, whole
 from runtime.writing import writing
 
 FILE = 'contents.json'
-REMEDY = 'remove it: the files are then read once more'
+REMEDY = 'move it away, or remove it: the files are then read once more'
 COLUMNS = record(dict(names=listing(text(), longest=1 << 30), sizes=listing(whole(), longest=1 << 30),
                       dates=listing(whole(-1 << 63), longest=1 << 30), digests=listing(text(64, 1), longest=1 << 30)))
 SUMMARY = record(dict(stamps=text(64), contents=text(64)))   # of a run's files, in its progress.json
@@ -120,7 +120,9 @@ class Contents:
 
 
 def keep(dataroot):
-    """Write the contents.json of a set after reading all files in its folders."""
+    """Write the contents.json of a set after reading all files in its folders; InputError if another file lies there.
+    """
+    read(dataroot)
     paths = [os.path.join(dataroot, folder, name) for split in ('train', 'val') for part in ('img', 'label', 'inst')
              if os.path.isdir(os.path.join(dataroot, folder := f'{split}_{part}'))
              for name in sorted(os.listdir(os.path.join(dataroot, folder))) if not name.startswith('.')]

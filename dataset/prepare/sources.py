@@ -30,6 +30,11 @@ class Sources:
         self.rows, self.guessed = self._rows('')
         self.val_rows, guessed = self._rows('val_') if self.own_split else ([], [])
         self.guessed += guessed
+        output = os.path.realpath(arguments.output)
+        for name, folder in self.folders().items():
+            if os.path.commonpath([folder, output]) == folder:
+                raise InputError(f'--output {arguments.output}: lies in --{name} {folder}, which is read with all below '
+                                 'it, and would be a source the next time: name another --output')
 
     def _own_split(self):
         """Whether the set has its own validation folders."""

@@ -276,6 +276,15 @@ def test_check_of_a_good_set(tmp_path):
     assert status == 0 and says(out, 'no folder', tmp_path / 'val_img')
 
 
+@pytest.mark.parametrize('mine', ['mine', '{"title": "contents of my thesis"}'])
+def test_check_replaces_no_contents_json_but_its_own(tmp_path, mine):
+    write_set(tmp_path, 2)
+    (tmp_path / 'contents.json').write_text(mine)
+    status, _, err = check(tmp_path)
+    assert status == 1 and says(err, tmp_path / 'contents.json', 'move it away')
+    assert (tmp_path / 'contents.json').read_text() == mine
+
+
 def test_check_finds_every_problem(tmp_path):
     write_set(tmp_path, 30)
     for index in range(22):

@@ -256,3 +256,10 @@ def test_a_new_sample_moves_few_others():
     before, _ = set_aside(names, [''] * 200, 0.1, 0)
     after, _ = set_aside([*names, 'new'], [''] * 201, 0.1, 0)
     assert len(before & after) >= 19
+
+
+def test_a_set_within_its_own_sources_is_refused(scripts, tmp_path):
+    words = write_source(tmp_path)
+    words[words.index('--output') + 1] = tmp_path / 'photos/set'
+    assert says(scripts.prepare_failure(*words), '--output', 'lies in --images', 'name another')
+    assert not (tmp_path / 'photos/set').exists()
