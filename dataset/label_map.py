@@ -93,7 +93,12 @@ def _channel(file, what, opened, notes, colours):
     """(H, W) numbers of a picture without palette; a LabelMap if it is in `colours`."""
     image = opened.image
     if image.mode in ('1', 'L') or is_deep(image.mode):
-        return np.array(image)
+        values = np.array(image)
+        greys = [(value,) * 3 for value in np.unique(values).tolist()] if image.mode == 'L' and colours else ()
+        if greys and opened.raw_mode == 'L' and set(greys) <= set(colours) and any(
+                colours[grey] != grey[0] >= len(colours) for grey in greys):
+            return _in_greys(file, what, opened, values, greys, colours, notes)
+        return values
     if _cut(opened):
         raise DataError(f'{file}: {what} of several channels with 16 bits, of which 8 would be read: '
                         'save it with one channel', 'colour-coded map')
@@ -116,6 +121,17 @@ def _channel(file, what, opened, notes, colours):
         raise _colour_coded(file, what, image.mode)
     notes[f'with ids in the {("red", "green", "blue")[filled.argmax()]} channel alone, as CARLA stores them'] = 0
     return pixels[..., filled.argmax()]
+
+
+def _in_greys(file, what, opened, values, greys, colours, notes):
+    """LabelMap of grey values that are all colours of the set; DataError if they can be ids too, 255 unlabelled."""
+    if all(value < len(colours) or value == UNLABELLED for value, *_ in greys):
+        raise DataError(f'{file}: {what} of the greys {", ".join(str(value) for value, *_ in greys)}, which are '
+                        'colours of this set and ids too, 255 being unlabelled: save it as RGB in the colours of the '
+                        'set', 'colour-coded map')
+    notes['in the colours of the set'] = 0
+    ids = np.array([colours.get((value,) * 3, 0) for value in range(256)], np.int32)
+    return LabelMap(_upright(opened, ids[values], notes), None, notes)
 
 
 def _cut(opened):

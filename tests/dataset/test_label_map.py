@@ -317,6 +317,19 @@ def test_one_map_in_the_colours_of_its_set():
     assert found.ids.tolist() == [[0, 1, 2, 3]] and list(found.notes) == ['in the colours of the set']
 
 
+def test_one_map_of_greys_that_are_colours_of_its_set():
+    """A set made from masks of 0 and 255 by --colours: before, white of a mask to paint was unlabelled."""
+    found = read_map(saved(grey(np.array([[0, 128, 255]])), 'PNG'),
+                     colours={(0, 0, 0): 0, (128, 128, 128): 1, (255, 255, 255): 2})
+    assert found.ids.tolist() == [[0, 1, 2]] and list(found.notes) == ['in the colours of the set']
+    colours = {(0, 0, 0): 0, (255, 255, 255): 1}
+    assert says(message(read_map, saved(grey(np.array([[0, 255]])), 'PNG'), colours=colours), 'map.png', '0, 255',
+                'unlabelled', 'as RGB in the colours of the set')
+    assert read_map(saved(grey(np.array([[0, 1, 255]])), 'PNG'), colours=colours).ids.tolist() == [[0, 1, 255]]
+    white = saved(Image.merge('RGB', [grey(np.array([[0, 255]]))] * 3), 'PNG')
+    assert read_map(white, colours=colours).ids.tolist() == [[0, 1]]
+
+
 # ---- Instances, and colours a little off
 
 def test_colours_of_an_instance_map_are_objects():
