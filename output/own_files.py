@@ -9,14 +9,14 @@ from runtime.writing import remove, staged
 
 RECORD = {'n_g.pdparams', 'opt.json'}    # identify the folder of a checkpoint
 RESUMED = RECORD | {'n_d.pdparams', 'n_g.pdopt', 'n_d.pdopt', 'progress.json'}   # needed to resume
-# Everything that this version, earlier ones and converters write into such a folder. One with any other file is kept.
+# Everything that this version, earlier ones and converters write there. A folder with any other file is not removed.
 FILES = RESUMED | {'n_e.pdparams', 'n_g_ema.pdparams', 'current_epoch.npy', 'classes.json', 'modulation.json',
                    'score.json', 'licence.txt'}
 FOREIGN = 'not written by training, which replaces only its own files: move it away, or name another --output'
 
 
 def files_in(folder):
-    """set of the names of files in `folder`; None stands for anything else in it, or for a folder that is a link."""
+    """set of the names of files in `folder`, with None for anything else in it; {None} for a link or no folder."""
     if os.path.islink(folder) or not os.path.isdir(folder):
         return {None}
     with os.scandir(folder) as entries:

@@ -48,6 +48,6 @@ class TrainingPictures:
         path = os.path.join(self.opt.output, 'pics', name)
         ours = functools.partial(pictures.is_training_picture, size=self.opt.picture_size)
         if os.path.lexists(path) and not ours(path):
-            self.say(f'{path}: not written by training: kept, and the picture of step {steps} is not saved')
+            self.say(f'{path}: not written by training: not replaced, and the picture of step {steps} is not saved')
         else:
             pictures.save(pixels, path, ours=ours)
