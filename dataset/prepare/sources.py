@@ -33,8 +33,8 @@ class Sources:
         output = os.path.realpath(arguments.output)
         for name, folder in self.folders().items():
             if os.path.commonpath([folder, output]) == folder:
-                raise InputError(f'--output {arguments.output}: lies in --{name} {folder}, which is read with all below '
-                                 'it, and would be a source the next time: name another --output')
+                raise InputError(f'--output {arguments.output}: lies in --{name} {folder}, which is read with all '
+                                 'below it, and would be a source the next time: name another --output')
 
     def _own_split(self):
         """Whether the set has its own validation folders."""
