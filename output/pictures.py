@@ -14,6 +14,7 @@ def to_uint8(images):
     values = np.asarray(images, np.float32).transpose(0, 2, 3, 1)
     if values.shape[3] not in (1, 3):
         raise InputError(f'output_nc {values.shape[3]}: a picture file has 1 or 3 channels')
+    values = np.nan_to_num(values)  # of a run that has diverged, without a warning: its end says so
     pixels = np.clip(np.rint((values + 1) * 127.5), 0, 255).astype(np.uint8)
     return np.broadcast_to(pixels, (*pixels.shape[:3], 3))
 
