@@ -19,6 +19,7 @@ def draw(opt, painter, folder, endings, style=None, batch=1, rank=0, ranks=1, re
     style, with a style encoder: 'photo' or 'random', both seeded. Each of several ranks paints its share. record: the
     content of painted.json; None for a folder that the caller owns.
     """
+    pictures.check_channels(opt.output_nc)
     try:
         data = ValidationImages(opt, photos=style == 'photo')
     except InputError as error:

@@ -174,7 +174,7 @@ def test_classes_of_a_label_map(scripts, tmp_path):
     assert says(process.stdout, 'classes.json is missing: classes have numbers without names', '60.00%  156\n',
                 '30.00%    1\n', '10.00%  255  unlabelled', tmp_path / 'c.png') and 'bicycle' not in process.stdout
     process = scripts.run('-m', 'dataset.classes', tmp_path / 'a.png', '--out', tmp_path / 'c.png')
-    assert process.returncode == 1 and says(process.stderr, 'is not overwritten', '--out')
+    assert process.returncode == 1 and says(process.stderr, 'exists and was not changed', tmp_path / 'c.png')
     (tmp_path / 'mine/val_label').mkdir(parents=True)
     classes.write(tmp_path / 'mine', classes.content(['sky', 'grass', 'unlabelled'], colours={0: (1, 2, 3)}))
     (tmp_path / 'mine/val_label/b.png').write_bytes(picture([[0] * 3 + [1] * 6 + [255]], 'PNG'))

@@ -41,7 +41,7 @@ def test_one_channel_is_painted_grey(scripts, models, tmp_path):
     assert process.returncode == 0, process.stderr
     painted = np.array(Image.open(tmp_path / 'pics/001.png'))
     assert painted.shape == (32, 32, 3) and (painted == painted[..., :1]).all()
-    assert len(list(Path(tmp_path, 'pics').iterdir())) == 2 * scripts.VALIDATION
+    assert len(list(Path(tmp_path, 'pics').glob('*.[jp][pn]g'))) == 2 * scripts.VALIDATION
     process = scripts.run('predict.py', '--lastoutput', models[1], *label_and_instance(scripts), '--out',
                           tmp_path / 'one.png')
     assert process.returncode == 0, process.stderr
