@@ -24,7 +24,7 @@ def scaled(monkeypatch):
 
 
 def progress():
-    return dict(epoch=1, seen=0, log_rows=0, log_checksum=0)
+    return dict(epoch=1, seen=0, log_rows=0, log_checksum=0, dataset='0' * 16, samples=2)
 
 
 @pytest.mark.filterwarnings('ignore:amp_guard')
