@@ -86,7 +86,7 @@ def test_saved_as_soon_as_loaded(tmp_path):
     (lambda state, key: state.update({f'{key}0': state[key]}), 'unknown'),
     (lambda state, key: state.pop(key), 'missing')])
 def test_a_damaged_optimizer_state_is_refused_in_one_line(tmp_path, spoil, reason):
-    """At 204147d: a traceback from Paddle, or for what is missing moments of zero, in silence."""
+    """At 204147d: a traceback from Paddle; an unknown name was accepted in silence."""
     opt, path, key = tiny(output=tmp_path), tmp_path / 'model/n_g.pdopt', 'generator.head_0.conv_0.weight_orig/moment1'
     train_step = TrainStep(opt)
     train_step.step(*batch(opt))
