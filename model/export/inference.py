@@ -112,10 +112,24 @@ def save(interface, opt, constants, folder):
     if program.endswith('.json'):
         with open(program, encoding='utf-8') as file:
             whole = whole and file.read().endswith('}')
+    elif whole:
+        _remove_call_stacks(program)
     if not whole:
         raise OSError('Paddle has written only a part: is the disk full?')
 
 
+def _remove_call_stacks(path):
+    """Rewrite a .pdmodel without the Python call stacks: they hold paths of this machine and depend on the caller."""
+    with open(path, 'rb') as file:
+        program = paddle.base.core.ProgramDesc(file.read())
+    for block in map(program.block, range(program.num_blocks())):
+        for operation in map(block.op, range(block.op_size())):
+            operation.remove_attr(CALL_STACK)
+    with open(path, 'wb') as file:
+        file.write(program.serialize_to_string())
+
+
+CALL_STACK = 'op_callstack'
 ENDINGS = '.json', '.pdmodel', '.pdiparams', '.pdiparams.info'    # of the files that paddle.jit.save writes, by version
 
 
