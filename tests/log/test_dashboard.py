@@ -200,7 +200,8 @@ def test_a_resume_reads_the_end_alone(seen, tmp_path, monkeypatch):
                         lambda path: iter(parsed or parsed.append(path) or ['the first, to see what it is']))
     with Dashboard(OPT(visualdl=tmp_path / 'seen'), progress) as dashboard:
         dashboard.begin(STEPS, {})
-        assert path.read_bytes() == whole and parsed == [str(path)]
+        # VisualDL's thread may have written the record with which it opens a file
+        assert path.read_bytes().startswith(whole) and path.stat().st_size < len(whole) + 400 and parsed == [str(path)]
         dashboard.picture(STEPS, 'validation', np.zeros((4, 4, 3), np.uint8))    # drawn again after a kill: it is there
         dashboard.scores(STEPS, {'mean_iou': 0.5})
     found = records(tmp_path / 'seen')
