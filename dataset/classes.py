@@ -152,8 +152,8 @@ def _check_fits(opt, given, found):
     path = os.path.join(opt.dataroot, FILE)
     needed = min(number_of_classes(found), found['highest'] + 1) if 'highest' in found else 0
     if 'label_nc' in given and opt.label_nc < needed:
-        raise InputError(f'--label_nc {opt.label_nc}: the label maps have ids up to {found["highest"]} ({path}): leave '
-                         f'it out, or set it to {number_of_classes(found)}')
+        raise InputError(f'--label_nc {opt.label_nc}: the label maps have ids up to {found["highest"]} ({path}): omit '
+                         f'--label_nc, or set it to {number_of_classes(found)}')
     if given.get('contain_dontcare_label') is False and found.get('unlabelled'):
         raise InputError(f'--contain_dontcare_label false: the label maps have unlabelled pixels ({path}): '
                          'leave it out')

@@ -31,8 +31,8 @@ def read_photo(file, size=None, span=None):
     """Photo of a path or io.BytesIO, of any mode; DataError if broken or if it would be black.
 
     The EXIF orientation is applied unless only the unturned photo has `size`, the (width, height) of its maps.
-    span: the Span (of span_of) that makes deep photos 8-bit; None: the declared one; signed, 32-bit and floating-point
-    numbers have none.
+    span: the Span (of span_of) that makes deep photos 8-bit if the file declares none. Without either, the range is
+    that of 16 bits, and floating-point, negative or larger numbers are a DataError.
     """
     opened = decoded(file)
     image, notes = opened.image, notes_of(opened)
@@ -65,7 +65,7 @@ def _rgb(file, image):
     try:
         return image.convert('RGB')
     except (ValueError, ImageCms.PyCMSError) as error:   # of LAB
-        raise DataError(f'{file}: a photo of mode {image.mode} that cannot be converted to RGB ({error}): '
+        raise DataError(f'{file}: the photo cannot be converted from mode {image.mode} to RGB ({error}): '
                         'save it as RGB', 'photo mode') from None
 
 

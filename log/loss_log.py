@@ -1,7 +1,7 @@
 """log.npy: a row of losses for each step, a float64 .npy file that numpy.load reads at any moment, even after SIGKILL.
 
-A row is appended first, then the header, of fixed size, is rewritten in place with the new count. In between,
-numpy.load returns the earlier rows. Truncation writes the header first. So the header never counts more rows than the
+Each row is appended before the fixed-size header is rewritten in place with the new count. In between, numpy.load
+returns the earlier rows. Truncation writes the header first. So the header never counts more rows than the
 file holds, and a row costs the same in a long log as in a short one.
 """
 import contextlib

@@ -66,8 +66,7 @@ class SemanticMap:
         return classes if self.edge is None else np.append(classes, self.label_channels)
 
     def pooled(self, times):
-        """The channels `present` of the one-hot map after `times` average poolings 3x3 to half the size, (N, P, h, w).
-        """
+        """The one-hot map's present() channels after `times` 3x3 average poolings of stride 2, (N, P, h, w)."""
         def pool():
             if times:
                 return F.avg_pool2d(self.pooled(times - 1), 3, stride=2, padding=1, exclusive=True)

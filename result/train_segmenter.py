@@ -261,7 +261,7 @@ def command_line():
         if getattr(settings, name) < least:
             raise InputError(f'--{name} {getattr(settings, name)}: must be at least {least}')
     if not 0 < settings.lr < math.inf:
-        raise InputError(f'--lr {settings.lr}: must be above 0')
+        raise InputError(f'--lr {settings.lr}: must be a finite number above 0')
     return settings
 
 

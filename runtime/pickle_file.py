@@ -43,7 +43,7 @@ class Source:
 
 
 class Name:
-    """A name in the pickle, with its stand-in."""
+    """A function or class that the pickle names; its stand-in is called instead."""
 
     def __init__(self, stand_in):
         self.stand_in = stand_in
@@ -132,7 +132,7 @@ def _load(source, names, persistent):
         elif operation == 'STOP':
             return operands[0]
         elif operation not in ('PROTO', 'FRAME'):
-            raise Refused(f'it has the opcode {operation}, which no such file needs')
+            raise Refused(f'unsupported pickle opcode {operation}')
 
 
 def _filled(target, items):

@@ -51,7 +51,7 @@ def _draw(seed, name):
 
 
 def _groups(stems, folders):
-    """(dict: stem -> its group, what the groups are); (None, '') without any."""
+    """(dict: stem -> its group, description of the groups); (None, '') if there are no groups."""
     of_folder = dict(zip(stems, folders))
     if len(set(folders)) > 1:
         return of_folder, 'folders'

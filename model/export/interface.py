@@ -7,7 +7,7 @@ from runtime.errors import InputError
 
 @dataclass
 class Interface:
-    """network: 'generator' or 'encoder'. inputs, outputs: name -> (type, shape without the batch, which is free)."""
+    """network: 'generator' or 'encoder'. inputs, outputs: name -> (type, shape without the dynamic batch dimension)."""
     network: str
     as_float: bool
     inputs: dict
