@@ -8,7 +8,7 @@ from PIL import Image
 
 from dataset.components import COMPONENTS, components
 from dataset.label_map import read_instances, read_map
-from dataset.photo import read_photo
+from dataset.photo import load_photo, read_photo  # noqa: F401  load_photo is imported from here by scripts of users
 from dataset.picture_file import ENDINGS, DataError, noted
 from model.init import DONTCARE
 from runtime.errors import InputError
