@@ -154,7 +154,7 @@ def _received(pipe):
 
 
 def _end_with(parent):
-    """End this process with its parent, which may be killed by SIGKILL."""
+    """End this process when its parent ends, even by SIGKILL."""
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)

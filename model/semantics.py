@@ -92,7 +92,7 @@ class SemanticMap:
         return self._once(('one hot', size, paddle.get_default_dtype()), expand)
 
     def release(self):
-        """Drop the tensors kept for the next caller; windows, which take longer to find, stay."""
+        """Drop the cached tensors. The windows stay cached, since finding them takes longer."""
         windows = {key: value for key, value in self._kept.items() if isinstance(value, Windows)}
         for value in windows.values():
             value.on_device.clear()

@@ -28,7 +28,7 @@ CITYSCAPES = {7: 'road', 8: 'sidewalk', 11: 'building', 12: 'wall', 13: 'fence',
 
 DATASETS = {
     'coco_stuff': Dataset('dataset/coco_stuff/', 182, 'deeplab', (256, 256), COCO_STUFF, None, LABELLED),
-    # In the files 0 is unknown, and class 0 of the network is id 1.
+    # Id 0 is unknown; id 1 is the network's class 0.
     'ade20k': Dataset('dataset/ade20k/', 150, 'upernet', (256, 256), ADE20K, tuple(range(1, 151)), ALL),
     'cityscapes': Dataset('dataset/cityscapes/', 35, 'drn', (512, 256), tuple(CITYSCAPES.values()), tuple(CITYSCAPES),
                           EITHER),

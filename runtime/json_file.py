@@ -22,7 +22,7 @@ class Unfit(ValueError):
 def read(path, schema, remedy, largest=LARGEST):
     """The content of the file `path`. InputError, ending in `remedy`, if it cannot be read or violates the schema.
 
-    A missing file raises FileNotFoundError, whose meaning only the caller knows.
+    A missing file raises FileNotFoundError, which the caller handles.
     """
     return parsed(_bytes(path, largest, remedy), schema, path, remedy, largest)
 

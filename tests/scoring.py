@@ -3,6 +3,7 @@ import json
 import zlib
 
 import numpy
+from PIL import Image
 
 from tests.golden.fixture import seeded_weight
 
@@ -44,3 +45,10 @@ def torch_names(state):
         if name.endswith('running_var'):
             named[name.replace('running_var', 'num_batches_tracked')] = numpy.array(7)
     return named
+
+
+def small_photos(source, folder):
+    """`folder`, filled with the photos in `source` at 32x32."""
+    for path in sorted(source.iterdir()):
+        Image.open(path).convert('RGB').resize((32, 32), Image.Resampling.BICUBIC).save(folder / path.name)
+    return folder

@@ -63,7 +63,7 @@ class Segmenter(nn.Layer):
         return self.classify(y)
 
     def features(self, x):
-        """(N, WIDTHS[-1]), the mean over the deepest map: what the Frechet distance compares."""
+        """Features (N, WIDTHS[-1]) for the Frechet distance: the mean over the deepest map."""
         with paddle.set_grad_enabled(self.training):
             return self._maps(x)[-1].mean([2, 3])
 

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset.files import find_samples, load_instance, load_label
+from dataset.files import find_samples, load_instance, load_label, load_photo
 from dataset.labelled_images import LabelledImages, ValidationImages, batches, prediction_inputs
 from dataset.loader import Loader
-from dataset.photo import load_photo
 from dataset.picture_file import DataError
 from model.init import OPT
 from tests.dataset.test_labelled_images import REPOSITORY, small, write_sample, write_set

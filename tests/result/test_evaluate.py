@@ -25,7 +25,7 @@ from runtime.errors import InputError
 from tests.forked import kill, until
 from tests.runner import VALIDATION, says
 from tests.runtime.test_distributed import BY_RANK
-from tests.scoring import seeded_state
+from tests.scoring import seeded_state, small_photos
 
 
 @pytest.fixture(scope='module')
@@ -40,10 +40,7 @@ def weights(tmp_path_factory):
 @pytest.fixture(scope='module')
 def photos(tiny_set, tmp_path_factory):
     """Folder of the validation photos at 32x32: pictures that are perfect for FID."""
-    folder = tmp_path_factory.mktemp('photos')
-    for path in sorted((tiny_set / 'val_img').iterdir()):
-        Image.open(path).convert('RGB').resize((32, 32), Image.Resampling.BICUBIC).save(folder / path.name)
-    return folder
+    return small_photos(tiny_set / 'val_img', tmp_path_factory.mktemp('photos'))
 
 
 def words(pictures, tiny_set, weights, tmp_path, *more):

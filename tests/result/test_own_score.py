@@ -14,6 +14,7 @@ from result import own
 from result.evaluate import Evaluation, Settings
 from runtime.errors import InputError
 from tests.runner import TINY, VALIDATION, says
+from tests.scoring import small_photos
 from tests.segmenting import command, kept
 
 
@@ -27,10 +28,7 @@ def evaluated(scripts, root, pictures, tmp_path, *more):
 @pytest.fixture(scope='module')
 def photos(mine, tmp_path_factory):
     """Folder of the validation photos at 32x32: perfect pictures."""
-    folder = tmp_path_factory.mktemp('photos')
-    for path in sorted((mine / 'val_img').iterdir()):
-        Image.open(path).convert('RGB').resize((32, 32), Image.Resampling.BICUBIC).save(folder / path.name)
-    return folder
+    return small_photos(mine / 'val_img', tmp_path_factory.mktemp('photos'))
 
 
 def test_real_photos_reach_the_ceiling(scripts, mine, photos, segmented, tmp_path):
