@@ -22,6 +22,10 @@ def of_colours(pixels, ids, near=0, lossy=False):
     exact = known >= 0
     if near and not exact.all():
         known[~exact] = _nearest(found[~exact], ids, near)
+        # beside the exact colour, a frequent one in a lossless file is another id, unless it is a blend
+        other = ~exact & (counts >= FREQUENT) & np.isin(known, known[exact & (known >= 0)]) & (known >= 0) & (not lossy)
+        other[other] = ~_blends(found[other], found[exact], near)
+        known[other] = -1
     inverse = inverse.reshape(packed.shape)
     label = known[inverse]
     if near and (known < 0).any() and (known >= 0).any():
