@@ -13,7 +13,7 @@ from model.painter import checkpoint_parser, load_painter
 from output import painted
 from output.draw import draw
 from result import matching
-from result.evaluate import Evaluation, Settings, add_settings, chosen
+from result.evaluate import MIDDLE, Evaluation, Settings, add_settings, chosen
 from runtime import distributed
 from runtime.errors import shown_in_one_line
 
@@ -42,6 +42,8 @@ def validate(arguments):
     made_by = painted.made_by(opt, painter.folder)
     record = {'painter': painted.identity(made_by, painter.weights), 'generator': painter.weights, **made_by,
               'style': style, 'dataroot': opt.dataroot, 'labels': labels_identity(samples)}
+    if opt.preprocess_mode == 'crop':
+        record['region'] = MIDDLE
     count = draw(opt, painter, folder, endings, style, opt.batchSize, distributed.rank(), distributed.ranks(), record)
     print(f'{count} pictures in {folder}' + (f' (max_dataset_size {count})' if count == opt.max_dataset_size else '') +
           (', with averaged weights (--weights last uses the last step\'s)' if painter.weights == 'averaged' else ''))

@@ -14,7 +14,7 @@ from dataset import classes, contents
 from dataset.agreement import MASKS, Palettes
 from dataset.files import check_same_size, checked_label, pair_files, split_folders
 from dataset.label_map import read_instances, read_map
-from dataset.labelled_images import check_sizes, draw_geometry, global_batch
+from dataset.labelled_images import check_sizes, checked_size, global_batch
 from dataset.photo import flaws, is_grey, read_photo
 from dataset.picture_file import DataError, Notes, noted
 from dataset.workers import WorkerKilled, Workers
@@ -35,7 +35,7 @@ Found = namedtuple('Found', 'problems size counts grey notes label palette mask'
 
 
 def examine(sample, opt, crop):
-    """Found: problems and contents of one sample's files; `crop`: check its size for training too."""
+    """Found: problems and contents of one sample's files; `crop`: check its size for the crop too."""
     problems, read, notes, palette, mask = [], {}, [], None, False
 
     def add(what, path, decoded, pixels):
@@ -70,7 +70,7 @@ def examine(sample, opt, crop):
     with collected():
         check_same_size(sizes)
         if crop and size:
-            draw_geometry(opt, *size, np.random.default_rng(0), sample.photo)
+            checked_size(opt, *size, sample.photo or sample.label)
     counts = np.bincount(read[sample.label].ravel(), minlength=opt.label_nc + 1) if sample.label in read else None
     grey = is_grey(read[sample.photo]) if sample.photo in read else None
     return Found(problems, size, counts, grey, notes, sample.label, palette, mask)
@@ -137,7 +137,7 @@ def check_split(opt, split, crop):
         problems.append(('fewer samples than one batch',
                          f'{folders["label"]}: {len(samples)} complete samples, a batch is {global_batch(opt)} '
                          '(batchSize x accumulate): add samples or set a smaller --batchSize'))
-    work = functools.partial(examine, opt=opt, crop=crop and split == 'train')
+    work = functools.partial(examine, opt=opt, crop=crop and (split == 'train' or opt.preprocess_mode == 'crop'))
     tally = Tally(opt)
     try:
         with Workers(cores(), work) as workers:

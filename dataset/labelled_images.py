@@ -52,6 +52,8 @@ def resized_size(opt, width, height):
         return (opt.load_size, longer) if width <= height else (longer, opt.load_size)
     if opt.preprocess_mode == 'fixed':
         return opt.picture_size[::-1]
+    if opt.preprocess_mode == 'crop':
+        return width, height
     return int(round(width / MULTIPLE) * MULTIPLE), int(round(height / MULTIPLE) * MULTIPLE)
 
 
@@ -65,27 +67,38 @@ def filling_load_size(opt, width, height):
 def draw_geometry(opt, width, height, rng, path):
     """Geometry of a training sample of this size, drawn from `rng`; DataError, naming `path`, if it is too small.
 
-    The official scale_shortside_and_crop draws its corner from a wrong size and may crop beyond the border (black
-    photo, class 0); this one never does. Official crops are square; these have the picture's size.
+    The official crop and scale_shortside_and_crop may crop beyond the border (black photo, class 0); these never do.
+    Official crops are square; these have the picture's size.
     """
+    (new_width, new_height), (crop_height, crop_width) = checked_size(opt, width, height, path), opt.picture_size
+    left, top, flip = rng.integers([new_width - crop_width + 1, new_height - crop_height + 1, 2])
+    return Geometry(new_width, new_height, int(left), int(top), bool(flip) and not opt.no_flip)
+
+
+def checked_size(opt, width, height, path):
+    """`resized_size`; DataError, naming `path`, unless the picture can be cut from it."""
     crop_height, crop_width = opt.picture_size
     new_width, new_height = resized_size(opt, width, height)
     cropped = opt.preprocess_mode.endswith('crop')
+    found = f'{width} wide and {height} high'
+    if opt.preprocess_mode != 'crop':
+        found += f' becomes {new_width} x {new_height}'
     if cropped and (new_width < crop_width or new_height < crop_height):
         kind = 'too small for the crop'
-        remedy = f'set --load_size {filling_load_size(opt, width, height)}, or --preprocess_mode resize_and_crop'
+        remedy = 'leave it out, set a smaller --crop_size, or let --preprocess_mode resize_and_crop enlarge it' \
+            if opt.preprocess_mode == 'crop' else \
+            f'set --load_size {filling_load_size(opt, width, height)}, or --preprocess_mode resize_and_crop'
     elif not cropped and (new_height, new_width) != opt.picture_size:
         kind, nearest = 'not the size of the picture', sizes.nearest(new_width, new_height, opt.size_multiple)
         remedy = f'set --preprocess_mode fixed, or, if all are of this size, {sizes.flags(opt, *nearest)}'
     else:
         kind = ''
     if kind:
-        raise DataError(f'{path}: {width} wide and {height} high becomes {new_width} x {new_height} with '
-                        f'preprocess_mode {opt.preprocess_mode}, load_size {opt.load_size}; pictures are {crop_width} '
-                        f'x {crop_height} (crop_size {opt.crop_size}, aspect_ratio {opt.aspect_ratio:g}): {remedy}',
-                        kind)
-    left, top, flip = rng.integers([new_width - crop_width + 1, new_height - crop_height + 1, 2])
-    return Geometry(new_width, new_height, int(left), int(top), bool(flip) and not opt.no_flip)
+        load_size = '' if opt.preprocess_mode == 'crop' else f', load_size {opt.load_size}'
+        raise DataError(f'{path}: {found} with preprocess_mode {opt.preprocess_mode}{load_size}; pictures are '
+                        f'{crop_width} x {crop_height} (crop_size {opt.crop_size}, aspect_ratio '
+                        f'{opt.aspect_ratio:g}): {remedy}', kind)
+    return new_width, new_height
 
 
 def transformed(images, opt, geometry):
@@ -115,6 +128,12 @@ def as_arrays(images):
 def whole_picture(images, opt):
     """Arrays of `images` as in validation: whole, resized to the picture's size."""
     return as_arrays({name: _resized(name, image, opt.picture_size[::-1]) for name, image in images.items()})
+
+
+def middle(image, size):
+    """The middle window of a Pillow image, of `size` (width, height): what preprocess_mode crop validates on."""
+    left, top = ((side - part) // 2 for side, part in zip(image.size, size))
+    return image.crop((left, top, left + size[0], top + size[1]))
 
 
 def prediction_inputs(opt, label, instance=None, photo=None, colours=None, notes=None):
@@ -167,7 +186,10 @@ class LabelledImages:
 
 
 class ValidationImages:
-    """Validation samples. [index] -> arrays of the whole image at the picture's size; 'image' only with photos."""
+    """Validation samples. [index] -> arrays of the whole image at the picture's size; 'image' only with photos.
+
+    With preprocess_mode crop: of its middle window, at native resolution.
+    """
 
     def __init__(self, opt, split='val', photos=True):
         if photos:
@@ -179,7 +201,12 @@ class ValidationImages:
         return len(self.samples)
 
     def __getitem__(self, index):
-        return whole_picture(load_images(self.samples[index], self.opt), self.opt)
+        sample = self.samples[index]
+        images = load_images(sample, self.opt)
+        if self.opt.preprocess_mode != 'crop':
+            return whole_picture(images, self.opt)
+        checked_size(self.opt, *images['label'].size, sample.label)
+        return as_arrays({name: middle(image, self.opt.picture_size[::-1]) for name, image in images.items()})
 
 
 def _random(opt, *key):

@@ -141,11 +141,14 @@ class OPT:
                   effect='free')
     preprocess_mode = _d('resize_and_crop',
                          'how a training sample gets its size: resize_and_crop (both sides to load_size), '
-                         'scale_width_and_crop, scale_shortside_and_crop, fixed (to the picture size), none',
-                         choices=('resize_and_crop', 'scale_width_and_crop', 'scale_shortside_and_crop', 'fixed',
-                                  'none'),
-                         differs='ctkindle: short-side crops.')
-    load_size = _d(286, 'size before the crop, in pixels', minimum=1, maximum=65536)
+                         'scale_width_and_crop, scale_shortside_and_crop, crop (a window at native resolution; '
+                         'validation takes the middle one), fixed (to the picture size), none',
+                         choices=('resize_and_crop', 'scale_width_and_crop', 'scale_shortside_and_crop', 'crop',
+                                  'fixed', 'none'),
+                         differs='ctkindle: short-side crops. Official crop: square, filled with class 0 beyond the '
+                         'border, and random in validation too.')
+    load_size = _d(286, 'size before the crop, in pixels (not read by preprocess_mode crop, fixed and none)', minimum=1,
+                   maximum=65536)
     no_flip = _d(False, 'no random horizontal flip in training')
     nThreads = _d(0, 'worker processes that load data; 0 loads in the training process',
                   minimum=0, maximum=1024, effect='free')

@@ -20,16 +20,20 @@ from runtime import device  # first: sets the threads, then imports Paddle
 import numpy as np
 
 from dataset.files import find_samples
+from dataset.label_map import read_map
 from log import score_log
 from log.score_log import OF_THE_CEILING, Score
 from model.command_line import Help, Parser
 from model.init import OPT
+from output import painted
 from result import matching, own, reference
 from result.cache import prune
 from result.measure import Features, Segmentation
 from result.protocols import DATASETS, OWN, PROTOCOLS, dataset_of
 from result.scores import OTHER, frechet_distance, or_none, segmentation_scores
 from runtime.errors import InputError, shown_in_one_line
+
+MIDDLE = 'middle'   # the middle window at native resolution: pictures of a model with preprocess_mode crop
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Settings:
     allow_missing: bool = False
     segmentation: bool = True      # compute segmentation scores
     distance: bool = True          # compute FID, or the Frechet distance of an own network
+    region: str = 'whole'          # what a picture shows of its label map and photo: the whole, or MIDDLE
 
     def __post_init__(self):
         if self.batch < 1:
@@ -60,7 +65,8 @@ class Settings:
     def of(cls, opt, **choices):
         """Settings for pictures of a model with the options `opt`; `choices` are other fields."""
         return cls(**{**choices, 'dataset': OWN if own.scores(opt) else dataset_of(opt), 'dataroot': opt.dataroot,
-                      'size': opt.picture_size[::-1], 'scoring': opt.scoring, 'first': opt.max_dataset_size})
+                      'size': opt.picture_size[::-1], 'scoring': opt.scoring, 'first': opt.max_dataset_size,
+                      'region': MIDDLE if opt.preprocess_mode == 'crop' else cls.region})
 
 
 class Evaluation:
@@ -83,13 +89,19 @@ class Evaluation:
             self.opt.max_dataset_size = settings.first
         photos = self.trained and settings.segmentation or settings.distance and settings.statistics == 'val'
         self.samples = find_samples(self.opt, 'val', photos)
+        # Maps of the picture's size have no other window: their scores compare with those of any model.
+        self.middle = settings.region == MIDDLE and any(
+            read_map(sample.label).ids.shape[::-1] != self.size for sample in self.samples)
+        if self.middle and self.protocol.full_size:
+            raise InputError(f'--protocol {settings.protocol}: enlarges pictures to the whole label map, but those of '
+                             'a model with preprocess_mode crop show its middle window: use --protocol spade')
         self.segmentation = self.features = None
         if settings.segmentation:
             self.segmentation = Segmentation(self.dataset, self.protocol, folder, settings.cache, settings.batch,
-                                             self.size if self.trained else None)
+                                             self.size if self.trained or self.middle else None, self.middle)
         if settings.distance:
             network, classes = ('segmenter', self.dataset.label_nc) if self.trained else ('inception', None)
-            self.features = Features(folder, settings.cache, settings.batch, self.size, network, classes)
+            self.features = Features(folder, settings.cache, settings.batch, self.size, network, classes, self.middle)
             if settings.statistics not in ('val', 'train'):
                 self.reference = reference.read(settings.statistics, self.features.kind.features)
         self.frechet = 'segmenter_frechet' if self.trained else 'fid'
@@ -149,10 +161,11 @@ class Evaluation:
                      'encoding': ', '.join(sorted({os.path.splitext(each.path)[1][1:].lower() for each in pictures}))}
         if self.segmentation:
             full, rule = self.protocol.full_size, self.dataset.mean_iou_over
+            cut = 'middle window' if self.middle else 'nearest'
             described.update(
                 network=self.segmentation.kind.title, network_sha256=self.segmentation.checksum,
                 network_sees='picture enlarged to the label (bilinear)' if full else 'picture as it is',
-                scales=self.segmentation.kind.scales, label_size="the label's own" if full else f'{size} (nearest)',
+                scales=self.segmentation.kind.scales, label_size="the label's own" if full else f'{size} ({cut})',
                 void='counted as wrong' if self.protocol.void_counted else 'ignored',
                 mean_iou_over=rule, mean_iou_other_over=OTHER[rule])
         if self.trained:
@@ -234,7 +247,8 @@ def command_line(description):
 def scored(arguments):
     """(Evaluation, [Score]) of --pictures and --reference; the scores are appended to --scores."""
     score_log.read(arguments.scores)   # InputError for another kind of file, before hours of measuring
-    evaluation = Evaluation(Settings(**chosen(arguments)))
+    region = (painted.read(arguments.pictures) or {}).get('region', Settings.region)
+    evaluation = Evaluation(Settings(**chosen(arguments), region=region))
     scores = [evaluation.score(arguments.pictures, checkpoint=arguments.checkpoint)]
     if arguments.reference:
         scores.append(evaluation.score(arguments.reference))

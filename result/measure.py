@@ -8,6 +8,7 @@ from PIL import Image
 
 from dataset.files import load_label
 from dataset.label_map import read_map
+from dataset.labelled_images import middle
 from dataset.photo import load_photo
 from model.init import OPT
 from result.cache import Cache, file_digest
@@ -31,6 +32,11 @@ def resized(image, size, how):
     return image if image.size == tuple(size) else image.resize(size, how)
 
 
+def at_size(image, size, window):
+    """RGB image at (width, height): its middle window if `window`, else resized (bicubic)."""
+    return middle(image, size) if window else resized(image, size, Image.Resampling.BICUBIC)
+
+
 class _Measure:
     """A scoring network, loaded when first needed, and the cache of its measurements, which depend on `what` (dict)."""
 
@@ -48,13 +54,14 @@ class Segmentation(_Measure):
     """Counts pixels by true and predicted class, with the data set's network and a protocol.
 
     folder: of the weights. size: (width, height) that every picture is resized to first; None: scored as it is.
+    window: pictures and labels are cut to the middle window of `size` instead.
     """
 
-    def __init__(self, dataset, protocol, folder, cache, batch, size=None):
-        self.dataset, self.protocol, self.size = dataset, protocol, size
+    def __init__(self, dataset, protocol, folder, cache, batch, size=None, window=False):
+        self.dataset, self.protocol, self.size, self.window = dataset, protocol, size, window
         super().__init__(dataset.network, folder, len(dataset.names), cache, batch, {
             'counts': DECODER, 'label_nc': dataset.label_nc, 'ids': dataset.ids, 'full_size': protocol.full_size,
-            'size': size})
+            'size': size, **({'window': True} if window else {})})
 
     def counts(self, pairs, title):
         """Yields int64 (classes + 1, classes) for each of `pairs`, (picture path, label path), with a bar."""
@@ -87,22 +94,24 @@ class Segmentation(_Measure):
         label = true_classes(label, self.dataset)
         image = load_photo(picture, label.shape[::-1])
         if self.size:
-            image = resized(image, self.size, Image.Resampling.BICUBIC)
+            image = at_size(image, self.size, self.window)
         if self.protocol.full_size:
             return np.asarray(resized(image, label.shape[::-1], Image.Resampling.BILINEAR)), label
-        label = resized(Image.fromarray(label.astype(np.int32)), image.size, Image.Resampling.NEAREST)
+        label = Image.fromarray(label.astype(np.int32))
+        label = middle(label, self.size) if self.window else resized(label, image.size, Image.Resampling.NEAREST)
         return np.asarray(image), np.asarray(label, np.int64)
 
 
 class Features(_Measure):
-    """A network's features of pictures, which are resized to `size` (width, height) first (bicubic).
+    """A network's features of pictures, at `size` (width, height): resized (bicubic), or their middle windows.
 
     The network is FID's Inception, or a segmentation network with features, which needs its number of classes.
     """
 
-    def __init__(self, folder, cache, batch, size, network='inception', classes=None):
-        self.size = size
-        super().__init__(network, folder, classes, cache, batch, {'features': DECODER, 'size': size})
+    def __init__(self, folder, cache, batch, size, network='inception', classes=None, window=False):
+        self.size, self.window = size, window
+        super().__init__(network, folder, classes, cache, batch,
+                         {'features': DECODER, 'size': size, **({'window': True} if window else {})})
 
     def of(self, entries, title):
         """Yields float32 (kind.features) for each of `entries`, (picture,) or (photo, its label map), with a bar."""
@@ -115,7 +124,7 @@ class Features(_Measure):
 
     def _read(self, path, label=None):
         size = label and read_map(label).ids.shape[::-1]   # decides the orientation of a photo
-        return np.asarray(resized(load_photo(path, size), self.size, Image.Resampling.BICUBIC))
+        return np.asarray(at_size(load_photo(path, size), self.size, self.window))
 
 
 def measured(cache, entries, measure, batch, title):

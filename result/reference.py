@@ -49,8 +49,9 @@ def of_photos(features, samples, split, dataset):
         return read(path, features.kind.features)
     except InputError:
         computed = moments(features, entries, f'photos ({split})')
+    cut = 'middle windows' if features.window else 'bicubic'
     statistics = {'mu': computed.mean, 'sigma': computed.covariance,
-                  'what': f'{len(entries)} photos of {split}_img at {size} (bicubic), photos {key}'}
+                  'what': f'{len(entries)} photos of {split}_img at {size} ({cut}), photos {key}'}
     try:
         with writing(path, alone=False) as unfinished:
             np.savez(unfinished, **statistics)

@@ -27,7 +27,7 @@ from model.init import OPT
 from model.weights import folder_of
 from output import pictures
 from result.evaluate import command_line, scored
-from result.measure import resized
+from result.measure import at_size
 from runtime.bar import counted
 from runtime.errors import InputError, shown_in_one_line
 from runtime.writing import is_marked, refuse_existing
@@ -55,7 +55,7 @@ def rows(evaluation, systems, count):
                if all(sample.stem in paths for paths in folders)]
     for sample in counted(samples, len(samples), 'sheets', 'row'):
         paths = [*(folder[sample.stem] for folder in folders), sample.photo]
-        row = [np.asarray(resized(load_photo(path), size, Image.Resampling.BICUBIC)) for path in paths]
+        row = [np.asarray(at_size(load_photo(path), size, evaluation.middle)) for path in paths]
         maps = evaluation.segmentation.predict(np.stack(row))
         cells.append(row + [colourize(predicted, len(colours), colours) for predicted in maps])
     return cells

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dataset.check import check_split
 from dataset.files import find_samples, load_instance, load_label, load_photo
 from dataset.labelled_images import LabelledImages, ValidationImages, batches, prediction_inputs
 from dataset.loader import Loader
@@ -184,6 +185,21 @@ def test_crop_larger_than_one_image(tmp_path):
     data = LabelledImages(small(tmp_path, preprocess_mode='scale_width_and_crop'))
     assert says(message(data.__getitem__, (0, 0)), tmp_path / 'train_img' / 'a.png', '100 wide and 50 high', '40 x 20',
                 'crop_size 32', 'load_size 40', '--load_size', 'resize_and_crop')
+
+
+@pytest.mark.parametrize('width, height', [(31, 50), (50, 31)])
+def test_native_crops_never_leave_the_photo(tmp_path, width, height):
+    """The official code fills what lies beyond the border with class 0."""
+    for split in ('train', 'val'):
+        write_sample(tmp_path, 'a', split, width, height)
+    opt = small(tmp_path, preprocess_mode='crop')
+    for data, key, path in ((LabelledImages(opt), (0, 0), 'train_img'), (ValidationImages(opt), 0, 'val_label')):
+        text = message(data.__getitem__, key)
+        assert says(text, tmp_path / path / 'a.png', f'{width} wide and {height} high with preprocess_mode crop; '
+                    'pictures are 32 x 32', '--crop_size', 'resize_and_crop')
+        assert 'load_size' not in text
+    found = [problem for split in ('train', 'val') for problem in check_split(opt, split, True)[0]]
+    assert [kind for kind, _ in found] == 2 * ['too small for the crop']
 
 
 def test_the_picture_has_one_size(tmp_path):

@@ -32,7 +32,7 @@ from model.init import OPT
 from runtime.errors import InputError
 from tests.forked import REPOSITORY
 
-MODES = ('resize_and_crop', 'scale_shortside_and_crop', 'scale_width_and_crop', 'fixed', 'none')
+MODES = ('resize_and_crop', 'scale_shortside_and_crop', 'scale_width_and_crop', 'crop', 'fixed', 'none')
 
 
 def maps(width, height):
@@ -128,6 +128,25 @@ def test_without_resizing_every_pixel_is_exact(tmp_path):
     assert len(corners) > 20 and flips == {True, False}
 
 
+def test_native_crops_are_windows_of_the_files(tmp_path):
+    """Pillow's crop of each file, and its mirror image, whatever load_size says."""
+    paths = write_sample(tmp_path, 'a', width=96, height=70)
+    settings, seen = dict(preprocess_mode='crop', crop_size=64, aspect_ratio=2.0), set()
+    data, resumed = [LabelledImages(small(tmp_path, load_size=load_size, **settings)) for load_size in (286, 1)]
+    for epoch in range(60):
+        sample = data[epoch, 0]
+        y, x = np.divmod(sample['instance'], 96)
+        box, flip = (x.min(), y.min(), x.min() + 64, y.min() + 32), bool(x[0, 0] > x[0, 1])
+        for name, part in (('label', 'label'), ('instance', 'inst'), ('image', 'img')):
+            window = Image.open(paths[part]).crop(box)
+            window = np.asarray(window.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else window)
+            found = sample[name] if name != 'image' else np.round((sample[name].transpose(1, 2, 0) + 1) * 127.5)
+            assert np.array_equal(found, window)
+        assert same(sample, resumed[epoch, 0])
+        seen.add((*box[:2], flip))
+    assert len(seen) > 50 and {flip for _, _, flip in seen} == {True, False}
+
+
 def test_every_corner_and_both_flips_are_drawn_alike():
     opt, counts = OPT(crop_size=32, load_size=34), {}
     for seed in range(1800):
@@ -141,8 +160,8 @@ def test_every_corner_and_both_flips_are_drawn_alike():
     ('resize_and_crop', (640, 427), (286, 286)), ('scale_width_and_crop', (640, 427), (286, 190)),
     ('scale_width_and_crop', (286, 500), (286, 500)), ('scale_shortside_and_crop', (640, 427), (428, 286)),
     ('scale_shortside_and_crop', (427, 640), (286, 428)), ('scale_shortside_and_crop', (286, 300), (286, 300)),
-    ('scale_shortside_and_crop', (300, 300), (286, 286)), ('fixed', (640, 427), (256, 256)),
-    ('none', (640, 427), (640, 416)), ('none', (640, 433), (640, 448))])
+    ('scale_shortside_and_crop', (300, 300), (286, 286)), ('crop', (640, 427), (640, 427)),
+    ('fixed', (640, 427), (256, 256)), ('none', (640, 427), (640, 416)), ('none', (640, 433), (640, 448))])
 def test_sizes_follow_the_official_formulas(mode, size, expected):
     assert resized_size(OPT(preprocess_mode=mode), *size) == expected
 
@@ -308,6 +327,17 @@ def test_validation_sees_the_whole_image(tmp_path):
     (tmp_path / 'val_img' / 'a.png').unlink()
     assert set(ValidationImages(small(tmp_path), photos=False)[0]) == {'label', 'instance'}
     assert set(ValidationImages(small(tmp_path, no_instance=True), photos=False)[0]) == {'label'}
+
+
+@pytest.mark.parametrize('width, height, left, top', [(96, 70, 32, 27), (97, 71, 32, 27), (32, 16, 0, 0)])
+def test_validation_on_native_crops_sees_the_middle(tmp_path, width, height, left, top):
+    paths = write_sample(tmp_path, 'a', 'val', width, height)
+    sample = ValidationImages(small(tmp_path, aspect_ratio=2.0, preprocess_mode='crop'))[0]
+    box = left, top, left + 32, top + 16
+    assert np.array_equal(sample['label'], Image.open(paths['label']).crop(box))
+    assert np.array_equal(sample['instance'], Image.open(paths['inst']).crop(box))
+    photo = np.round((sample['image'].transpose(1, 2, 0) + 1) * 127.5)
+    assert np.array_equal(photo, Image.open(paths['img']).crop(box))
 
 
 def test_prediction_takes_a_style_photo_of_any_size(tmp_path):

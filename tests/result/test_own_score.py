@@ -63,6 +63,42 @@ def test_unlabelled_maps_have_no_scores(mine, photos, segmented, tmp_path):
     assert 'real photos: mean IoU' in table([score])
 
 
+def test_windows_are_compared_with_windows(mine, photos, segmented, tmp_path):
+    """The middle windows of the real photos are perfect pictures; the whole photos, resized, are not."""
+    for path in (mine / 'val_img').iterdir():   # 48 wide and 40 high
+        Image.open(path).crop((8, 4, 40, 36)).save(tmp_path / path.name)
+
+    def scored(folder, **settings):
+        return Evaluation(Settings('own', str(mine), cache=str(tmp_path / 'cache'), **settings)).score(str(folder))
+    score = scored(tmp_path, region='middle')
+    assert score.scores['mean_iou'] == score.real['mean_iou'] and score.scores['segmenter_frechet'] < 1e-6
+    assert score.protocol['label_size'] == '32x32 (middle window)'
+    evaluation = Evaluation(Settings('own', str(mine), cache=str(tmp_path / 'cache'), distance=False, region='middle'))
+    sample = evaluation.samples[0]
+    counts = next(evaluation.segmentation.counts([(str(tmp_path / '000.png'), sample.label)], 'counts'))
+    window = np.asarray(Image.open(sample.label).crop((8, 4, 40, 36)))
+    assert counts.sum(1)[:-1].tolist() == np.bincount(window.ravel(), minlength=256)[:len(counts) - 1].tolist()
+    whole = scored(photos, region='middle')
+    assert whole.scores['mean_iou'] != whole.real['mean_iou'] and whole.scores['segmenter_frechet'] > 1e-3
+    with pytest.raises(InputError, match='full_size: enlarges pictures to the whole label map'):
+        scored(tmp_path, region='middle', protocol='full_size')
+
+
+def test_chain_of_native_crops(scripts, mine, segmented, tmp_path):
+    """Training on crops scores windows; so do val.py and, told by painted.json, result.evaluate."""
+    scripts.trained(tmp_path, dataroot=mine, score_epoch_freq=2, preprocess_mode='crop')
+    first = json.loads((tmp_path / 'output/scores.jsonl').read_text())
+    process = scripts.run('val.py', '--lastoutput', tmp_path / 'output', '--results', tmp_path / 'val', '--score',
+                          '--cache', tmp_path / 'cache', '--scores', tmp_path / 'scores.jsonl')
+    assert process.returncode == 0, process.stderr
+    assert says(process.stdout, 'preprocess_mode crop: val.py, scores and validation pictures show the middle 32 x 32')
+    second = json.loads((tmp_path / 'scores.jsonl').read_text())
+    line, _ = evaluated(scripts, mine, tmp_path / 'val/pics', tmp_path)
+    for found in (first, second, line):
+        assert found['protocol']['label_size'] == '32x32 (middle window)'
+        assert found['scores']['mean_iou'] == pytest.approx(line['scores']['mean_iou'])
+
+
 def test_chain_from_the_segmenter_to_the_sheet(scripts, mine, segmented, tmp_path):
     """Training that scores, the best kept; val.py --score says the same; then the sheet."""
     said = scripts.trained(tmp_path, dataroot=mine, score_epoch_freq=1)
