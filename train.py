@@ -35,7 +35,7 @@ from output.training_pictures import TrainingPictures
 from result.best import Best, score_is_due
 from runtime import distributed, memory
 from runtime.commands import runnable
-from runtime.errors import shown_in_one_line
+from runtime.errors import InputError, shown_in_one_line
 
 EARLY = 1, 10   # steps with a picture beside those of display_freq: shows early that training works
 
@@ -71,7 +71,7 @@ def train(opt, arguments):
     plan.print_plan(opt, len(data), train_step)
     plan.print_scales(opt, data.samples)
     with Dashboard(opt, run.progress, arguments.restart) as dashboard, run.claimed():
-        run.begin(train_step, arguments.init_from)
+        run.begin(train_step, arguments.init_from, arguments.init_classes)
         with Loader(data, opt.nThreads, partial(prepared, opt=opt)) as loader, stopping.after_the_step():
             Training(opt, train_step, loader, run, best, dashboard).run()
     seconds = timedelta(seconds=round(time.monotonic() - begun))
@@ -91,8 +91,13 @@ def options():
     parser.add_argument('--restart', action='store_true', default=False,
                         help='start a new run in place of the one in --output and --log')
     parser.add_argument('--init_from', metavar='DIR', default=None,
-                        help='start a new run with these weights (D\'s only if present)')
+                        help='start a new run with these weights, of the same or other classes (D\'s only if present)')
+    parser.add_argument('--init_classes', metavar='FILE', default=None,
+                        help='table for --init_from, lines "new name, old name": the class there that a class here '
+                        'starts from [the one of the same name; without one, the mean of all]')
     arguments = parser.parse_args()
+    if arguments.init_classes and not arguments.init_from:
+        raise InputError(f'--init_classes {arguments.init_classes}: it belongs to --init_from DIR, which is missing')
     preset = arguments.preset
     folders = [os.path.join(OPT().dataroot, f'train_{part}') for part in ('label', 'inst', 'img')]
     if preset is None and 'dataroot' not in arguments and not any(map(os.path.isdir, folders)):

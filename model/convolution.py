@@ -16,11 +16,13 @@ class Convolution(nn.Conv2D):
     one power iteration per training forward (Miyato et al., 2018; torch.nn.utils.spectral_norm). Unlike Paddle's
     spectral_norm it keeps no
     quotient: 97 million weights would be in memory twice.
+    map_at: the first of the semantic_nc input channels that are the label map's (output/init_from.py); None: none is.
     """
 
-    def __init__(self, in_channels, out_channels, kernel_size, opt, stride=1, padding=0, bias=True, spectral=False):
+    def __init__(self, in_channels, out_channels, kernel_size, opt, stride=1, padding=0, bias=True, spectral=False,
+                 map_at=None):
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, bias_attr=None if bias else False)
-        self.opt, self.stride, self.padding, self.spectral = opt, stride, padding, spectral
+        self.opt, self.stride, self.padding, self.spectral, self.map_at = opt, stride, padding, spectral, map_at
         self.held = False       # set by hold_constant(): the weight never changes again
         # operators.ConstantConvolution, made by the first forward, since cpu_precision may change until then
         self.constant = None

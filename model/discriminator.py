@@ -22,7 +22,8 @@ class PatchDiscriminator(nn.Layer):
         super().__init__()
         plain = LayerNorm(spectral=False, kind='none')
         channels = opt.ndf
-        first = normalized_convolution(opt.semantic_nc + opt.output_nc, channels, KERNEL, STRIDE, PADDING, plain, opt)
+        first = normalized_convolution(opt.semantic_nc + opt.output_nc, channels, KERNEL, STRIDE, PADDING, plain, opt,
+                                       map_at=0)
         blocks = [nn.Sequential(first)]
         for n in range(1, opt.n_layers_D):
             before, channels = channels, min(2 * channels, MOST_CHANNELS)

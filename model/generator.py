@@ -69,7 +69,7 @@ class SPADEGenerator(nn.Layer):
         if opt.use_vae:
             self.fc = nn.Linear(opt.z_dim, 16 * ngf * height * width)
         else:
-            self.fc = Convolution(opt.semantic_nc, 16 * ngf, 3, opt, padding=1)
+            self.fc = Convolution(opt.semantic_nc, 16 * ngf, 3, opt, padding=1, map_at=0)
         self.head_0 = SPADEResnetBlock(16 * ngf, 16 * ngf, opt)
         self.G_middle_0 = SPADEResnetBlock(16 * ngf, 16 * ngf, opt)
         self.G_middle_1 = SPADEResnetBlock(16 * ngf, 16 * ngf, opt)

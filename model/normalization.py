@@ -30,7 +30,8 @@ class SPADE(nn.Layer):
         norm = opt.generator_norm
         self.opt, self.kernel_size, padding = opt, norm.kernel_size, norm.kernel_size // 2
         self.param_free_norm = parameter_free_norm(norm.kind, channels, opt)
-        self.mlp_shared = nn.Sequential(Convolution(opt.semantic_nc, HIDDEN, norm.kernel_size, opt, padding=padding))
+        self.mlp_shared = nn.Sequential(Convolution(opt.semantic_nc, HIDDEN, norm.kernel_size, opt, padding=padding,
+                                                    map_at=0))
         self.mlp_gamma = Convolution(HIDDEN, channels, norm.kernel_size, opt, padding=padding)
         self.mlp_beta = Convolution(HIDDEN, channels, norm.kernel_size, opt, padding=padding)
 
@@ -268,14 +269,14 @@ def parameter_free_norm(kind, channels, opt):
     return InstanceNorm(opt) if kind == 'instance' else BatchNorm(channels, False, kind == 'syncbatch', opt)
 
 
-def normalized_convolution(in_channels, out_channels, kernel_size, stride, padding, norm, opt):
+def normalized_convolution(in_channels, out_channels, kernel_size, stride, padding, norm, opt, map_at=None):
     """Convolution of discriminator and encoder with `norm` (a LayerNorm of model/init.py).
 
     Like the official get_nonspade_norm_layer: no bias before a norm; batch norm is affine, instance norm is not.
     """
     plain = norm.kind == 'none'
     convolution = Convolution(in_channels, out_channels, kernel_size, opt, stride, padding, bias=plain,
-                              spectral=norm.spectral)
+                              spectral=norm.spectral, map_at=map_at)
     if plain:
         return convolution
     return nn.Sequential(convolution, InstanceNorm(opt) if norm.kind == 'instance' else

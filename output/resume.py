@@ -12,7 +12,8 @@ from log.loss_log import LossLog, rows_on_disk
 from model import fast
 from model.convolution import bfloat16
 from model.init import OPT
-from model.weights import NETWORKS, folder_of, load_training
+from model.weights import NETWORKS
+from output import init_from
 from output.checkpoint import WAYS_OUT, Checkpoint
 from runtime import distributed
 from runtime.errors import InputError
@@ -60,18 +61,21 @@ class Run:
                                      'repeat the command to resume it')
             yield
 
-    def begin(self, train_step, init_from=None):
-        """Load the checkpoint, or save the first one, perhaps of other weights; then compare the ranks' weights."""
+    def begin(self, train_step, source=None, table=None):
+        """Load the checkpoint, or save the first one; then compare the ranks' weights.
+
+        source, table: as for init_from.load; without `source` a first checkpoint has new weights.
+        """
         unknown = not self.progress or self.progress.get('files', {}).get('stamps') != self.files.stamps
         files = {'files': self.files.summary} if unknown and distributed.is_main() else {}   # reads all of them, once
         if self.progress:
             self.progress.update(surroundings(self.opt), **files)
-            if init_from:
+            if source:
                 print('--init_from ignored: this run has already started')
             self._resume(train_step)
         else:
             self.progress = {**new_progress(self.dataset, self.samples), **files, **surroundings(self.opt)}
-            self._start(train_step, init_from)
+            self._start(train_step, source, table)
         if files:   # the next start names what has changed since
             self.files.write(self.checkpoint.generations)
         self._check_same_weights(train_step)
@@ -112,20 +116,13 @@ class Run:
                       'not bit for bit')
         return progress
 
-    def _start(self, train_step, init_from):
+    def _start(self, train_step, source, table):
         """Start a new run: load other weights if given, and save a checkpoint before the log gets its first row.
 
         Every rank calls this; rank 0 writes.
         """
-        if init_from:
-            folder = folder_of(init_from, option='--init_from')
-            try:
-                left_out = load_training(train_step, folder, optional=('n_d.pdparams', 'n_e.pdparams'))
-            except InputError:
-                _refuse_other_networks(self.opt, init_from, folder)
-                raise
-            print(f'weights from {init_from}' + (f'; missing there, newly initialized: {", ".join(left_out)}'
-                                                 if left_out else ''))
+        if source:
+            init_from.load(train_step, self.opt, source, table)
         if not distributed.is_main():
             return
         if self.restart:
@@ -198,17 +195,6 @@ def surroundings(opt):
     kernels = ('compiled, bfloat16' if bfloat16(opt) else 'compiled, float32') if fast.in_use(opt) else 'Paddle\'s'
     return {'OMP_NUM_THREADS': os.environ.get('OMP_NUM_THREADS', ''), 'Paddle': paddle.__version__,
             'device': paddle.get_device(), 'kernels': kernels, 'processes': distributed.ranks()}
-
-
-def _refuse_other_networks(opt, init_from, folder):
-    """InputError if the weights in `folder` are of other networks by their options."""
-    path = os.path.join(folder, 'opt.json')
-    saved = OPT.load(path) if os.path.exists(path) else opt
-    changed = [f'{name} is {getattr(saved, name)} there, {getattr(opt, name)} here' for name in OPT.network_fields()
-               if getattr(saved, name) != getattr(opt, name)]
-    if changed:
-        raise InputError(f'--init_from {init_from}: weights of other networks: {", ".join(changed)}; give the same '
-                         'options') from None
 
 
 def _listed(changed):

@@ -221,7 +221,7 @@ def test_init_from_without_discriminator(trained, tmp_path, capsys, with_d):
     opt = OPT(**{**saved, 'seed': 3, 'output': tmp_path / 'output', 'lastoutput': tmp_path / 'output'})
     train_step = TrainStep(opt)
     fresh = {name: value.numpy() for name, value in train_step.discriminator.state_dict().items()}
-    run_of(opt, tmp_path / 'log/log.npy', 'set', Contents([], str(tmp_path))).begin(train_step, init_from=str(weights))
+    run_of(opt, tmp_path / 'log/log.npy', 'set', Contents([], str(tmp_path))).begin(train_step, source=str(weights))
     said = capsys.readouterr().out
     assert said.strip() == f'weights from {weights}' + ('' if with_d
                                                         else '; missing there, newly initialized: n_d.pdparams')

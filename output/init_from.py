@@ -1,0 +1,217 @@
+"""--init_from: the weights of another model, perhaps of other classes, for a new run.
+
+Classes shape only the convolutions that read the label map (Convolution.map_at), and there only the map's input
+channels: these are copied by class name. A layer that fits for no other reason stays newly initialized, and is named.
+"""
+import csv
+import math
+import os
+import re
+from collections import defaultdict
+
+import numpy as np
+
+from dataset import classes
+from dataset.palette import text_of
+from model.convolution import NEVER_ZERO
+from model.init import OPT
+from model.weights import AVERAGED, NETWORKS, as_arrays, folder_of, load_training, read_weights, set_weights
+from runtime.errors import InputError
+
+OPTIONAL = 'n_d.pdparams', 'n_e.pdparams'
+CHANNELS = 'label_nc', 'contain_dontcare_label', 'no_instance'   # of the map
+ITERATIONS = 100    # of the power method, from u of the other model
+EXPECTED = 'expected lines "new name, old name", a name with a comma in quotes'
+
+
+def load(train_step, opt, source, table=None):
+    """Load the weights in the folder `source` into a new `train_step`, and print what comes from where; InputError.
+
+    table: file of --init_classes, with a line "new name, old name" for each class that no name or another one matches.
+    """
+    folder = folder_of(source, option='--init_from')
+    path = os.path.join(folder, 'opt.json')
+    old = OPT.load(path) if os.path.exists(path) else opt
+    channels, plan = channel_sources(opt, old, folder, table)
+    states = {}
+    for file, name in NETWORKS.items():
+        network, path = getattr(train_step, name, None), os.path.join(folder, file)
+        if network is None or not os.path.exists(path):
+            continue
+        arrays = read_weights(path)
+        estimated = rearrange(arrays, network, channels, old.semantic_nc)
+        states[file], new, unused = fitting(arrays, network)
+        if file == 'n_g.pdparams' and 2 * len(new) > len(layers_of(states[file])):
+            _refuse(opt, old, source, arrays, network, path)
+        if file != AVERAGED:    # its layers are the generator's
+            plan += [f'{file}: {what}: {", ".join(layers)}' for what, layers in (
+                ('no such layer of this shape there, newly initialized', new), ('without use here', unused),
+                ('spectral norm estimated anew, since input channels were added or dropped', estimated)) if layers]
+    left_out = load_training(train_step, folder, OPTIONAL, states)
+    print(f'weights from {source}' + (f'; missing there, newly initialized: {", ".join(left_out)}' if left_out else ''))
+    differ = [text for name, text in _differences(opt, old) if name not in CHANNELS]
+    for line in [f'other options: {", ".join(differ)}'] * bool(differ) + plan:
+        print(f'  {line}')
+
+
+# ---- Which channel of the map comes from which
+
+def channel_sources(opt, old, folder, table=None):
+    """(list: for each channel of opt's map those of old's whose mean it starts from, none: zero; lines that say so).
+
+    folder: that of old's weights and classes.json.
+    """
+    found = classes.of_set(opt), classes.of_checkpoint(folder, old)
+    numbers = [list(map(str, range(side.label_nc))) for side in (opt, old)]
+    here, there = names = [content['names'][:len(own)] if content else own for content, own in zip(found, numbers)]
+    lines = []
+    if table is None and bool(found[0]) != bool(found[1]):
+        unnamed = opt.dataroot if found[1] else folder
+        if opt.label_nc != old.label_nc:
+            raise InputError(f'--init_from {folder}: label_nc is {old.label_nc} there, {opt.label_nc} here, and '
+                             f'{unnamed} has no classes.json, so its classes are numbers, from 0: write lines "new '
+                             'name, old name" to a file, and name it with --init_classes')
+        here, there = numbers
+        lines = [f'classes by number, since {unnamed} has no classes.json']
+    by_table = read_table(table, *names) if table else {}
+    by_name = {index: found for index, found in enumerate(map(finder(there), here)) if found and index not in by_table}
+    everything = list(range(old.label_nc))
+    channels = [by_table.get(index) or by_name.get(index) or everything for index in range(opt.label_nc)]
+    if here != there or table:
+        rest = [name for index, name in enumerate(here) if index not in by_table and index not in by_name]
+        unused = sorted(set(everything) - {index for group in (by_table, by_name) for some in group.values()
+                                           for index in some})
+        for what, shown in (
+                ('classes by --init_classes', [_pair(here[index], there, some) for index, some in by_table.items()]),
+                ('classes by name', [_pair(here[index], there, some) for index, some in by_name.items()]),
+                (f'classes without counterpart, which start as the mean of all {old.label_nc} there', rest),
+                ('classes there without use here', [there[index] for index in unused])):
+            lines += [f'{what}: {", ".join(shown)}'] * bool(shown)
+    for what, here, there, at in (
+            ('unlabelled pixels', opt.contain_dontcare_label, old.contain_dontcare_label, old.label_nc),
+            ('instance edges', not opt.no_instance, not old.no_instance, old.semantic_nc - 1)):
+        channels += [[at] * there] * here
+        if here != there:
+            lines.append(f'channel of {what}: ' + ('starts at zero, since that model has none' if here
+                                                   else 'dropped, since this model has none'))
+    return channels, lines
+
+
+def _pair(name, there, sources):
+    olds = ' and '.join(there[index] for index in sources)
+    return name if name == olds else f'{name} from {olds}'
+
+
+def finder(names):
+    """Function of a name: list of the indices in `names` with it; if there are none, up to case, spaces, _ and -."""
+    exact, alike = defaultdict(list), defaultdict(list)
+    for index, name in enumerate(names):
+        exact[name].append(index)
+        alike[_letters(name)].append(index)
+    return lambda name: exact.get(name) or alike.get(_letters(name)) or []
+
+
+def _letters(name):
+    return ' '.join(re.split(r'[\s_-]+', name.casefold()))
+
+
+def read_table(path, here, there):
+    """dict: index of a class in the names `here` -> indices in `there`, of a file of --init_classes; InputError."""
+    try:
+        rows = list(csv.reader(text_of(path).splitlines(), skipinitialspace=True))
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(f'--init_classes {path}: cannot be read: {getattr(error, "strerror", None) or error}; '
+                         f'{EXPECTED}') from None
+    result, sides = {}, (('in this set', here, finder(here)), ('in the model of --init_from', there, finder(there)))
+    for number, row in enumerate(rows, 1):
+        row = [cell.strip() for cell in row]
+        if not any(row) or row[0].startswith('#'):
+            continue
+        if len(row) != 2 or not all(row):
+            raise InputError(f'--init_classes {path}, line {number}: found {", ".join(row)!r:.80}, {EXPECTED}')
+        for name, (where, names, indices) in zip(row, sides):
+            if not indices(name):
+                raise InputError(f'--init_classes {path}, line {number}: no class {name!r:.60} {where}, which has: '
+                                 f'{", ".join(names[:40])}{", ..." if len(names) > 40 else ""}')
+        for index in sides[0][2](row[0]):
+            result[index] = result.get(index, []) + sides[1][2](row[1])
+    return result
+
+
+# ---- Weights
+
+def rearrange(arrays, network, channels, old_count):
+    """Rearrange the map's inputs in `arrays`, weights for `network` with old_count channels of the map, in place.
+
+    Spectral norm: u belongs to outputs and stays, v to inputs and moves with them. If channels are added or dropped,
+    the largest singular value changes: both are estimated anew. Returns the layers of these.
+    """
+    estimated = []
+    if channels == [[index] for index in range(old_count)]:
+        return estimated
+    permuted = sorted(channels) == [[index] for index in range(old_count)]
+    for layer, convolution in network.named_sublayers():
+        if getattr(convolution, 'map_at', None) is None:
+            continue
+        at, (outputs, inputs, *kernel) = convolution.map_at, (convolution.weight_orig if convolution.spectral
+                                                              else convolution.weight).shape
+        inputs += old_count - len(channels)
+        weight, u, v = (f'{layer}.weight{end}' for end in ('_orig' if convolution.spectral else '', '_u', '_v'))
+        shapes = {weight: (outputs, inputs, *kernel)}
+        if convolution.spectral:
+            shapes.update({u: (outputs,), v: (inputs * math.prod(kernel),)})
+        if any(name not in arrays or arrays[name].shape != shape for name, shape in shapes.items()):
+            continue    # the layer stays newly initialized
+        arrays[weight] = _rearranged(arrays[weight], at, channels, old_count)
+        if convolution.spectral and permuted:
+            arrays[v] = _rearranged(arrays[v].reshape(1, inputs, -1), at, channels, old_count).ravel()
+        elif convolution.spectral:
+            arrays[u], arrays[v] = _singular_vectors(arrays[weight].reshape(outputs, -1), arrays[u])
+            estimated.append(layer)
+    return estimated
+
+
+def _rearranged(weight, at, channels, old_count):
+    """weight (O, C, ...) with its old_count inputs from `at` on replaced by the means of `channels` of them."""
+    old = weight[:, at:at + old_count]
+    new = [old[:, some].mean(1, keepdims=True) if some else np.zeros_like(old[:, :1]) for some in channels]
+    return np.concatenate([weight[:, :at], *new, weight[:, at + old_count:]], 1)
+
+
+def _singular_vectors(matrix, u):
+    """The first left and right singular vectors of a matrix (O, I), by the power method from u (O)."""
+    matrix, u = matrix.astype(np.float64), u.astype(np.float64)
+    with np.errstate(all='ignore'):     # of a damaged file: set_weights refuses what is not finite
+        for _ in range(ITERATIONS):
+            v = u @ matrix
+            v /= max(np.linalg.norm(v), NEVER_ZERO)
+            u = matrix @ v
+            u /= max(np.linalg.norm(u), NEVER_ZERO)
+    return u, v
+
+
+def layers_of(names):
+    """The layers of tensors, in their order."""
+    return list(dict.fromkeys(name.rpartition('.')[0] for name in names))
+
+
+def fitting(arrays, network):
+    """(state of `network` with the layers of `arrays` that fit, its other layers, layers that only `arrays` has)."""
+    state = as_arrays(network.state_dict())
+    new = layers_of(name for name in state if name not in arrays or arrays[name].shape != state[name].shape)
+    taken = {name: arrays[name] for name in state if name.rpartition('.')[0] not in new}
+    return {**state, **taken}, new, layers_of(name for name in arrays if name not in state)
+
+
+def _refuse(opt, old, source, arrays, network, path):
+    """InputError for a generator of which more than half of the layers do not fit."""
+    differ = [text for _, text in _differences(opt, old)]
+    if differ:
+        raise InputError(f'--init_from {source}: weights of other networks: {", ".join(differ)}; give the same options')
+    set_weights(network, arrays, path)
+
+
+def _differences(opt, old):
+    """list of (name, text) of the network options in which `old` differs."""
+    return [(name, f'{name} is {before} there, {now} here')
+            for name, (now, before) in opt.differences(old, ['networks']).items()]
