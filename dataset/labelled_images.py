@@ -45,9 +45,9 @@ def resized_size(opt, width, height):
     """(width, height) before the crop of a training sample of this size."""
     if opt.preprocess_mode == 'resize_and_crop':
         return opt.load_size, opt.load_size
-    if opt.preprocess_mode == 'scale_width_and_crop':
+    if opt.preprocess_mode.startswith('scale_width'):
         return opt.load_size, int(opt.load_size * height / width)
-    if opt.preprocess_mode == 'scale_shortside_and_crop':
+    if opt.preprocess_mode.startswith('scale_shortside'):
         longer = int(opt.load_size * max(width, height) / min(width, height))
         return (opt.load_size, longer) if width <= height else (longer, opt.load_size)
     if opt.preprocess_mode == 'fixed':
@@ -60,7 +60,7 @@ def resized_size(opt, width, height):
 def filling_load_size(opt, width, height):
     """Least load_size with which a photo of this size fills the crop, in the modes that keep its shape."""
     crop_height, crop_width = opt.picture_size
-    side = width if opt.preprocess_mode == 'scale_width_and_crop' else min(width, height)
+    side = width if opt.preprocess_mode.startswith('scale_width') else min(width, height)
     return max(-(-side * crop_width // width), -(-side * crop_height // height))
 
 
@@ -90,7 +90,9 @@ def checked_size(opt, width, height, path):
             f'set --load_size {filling_load_size(opt, width, height)}, or --preprocess_mode resize_and_crop'
     elif not cropped and (new_height, new_width) != opt.picture_size:
         kind, nearest = 'not the size of the picture', sizes.nearest(new_width, new_height, opt.size_multiple)
-        remedy = f'set --preprocess_mode fixed, or, if all are of this size, {sizes.flags(opt, *nearest)}'
+        remedy = f'set --preprocess_mode fixed, or, if all are of this size, {sizes.flags(opt, *nearest)}' \
+            if opt.preprocess_mode not in sizes.UNCROPPED else f'set --preprocess_mode fixed, or --preprocess_mode ' \
+            f'{opt.preprocess_mode}_and_crop --load_size {filling_load_size(opt, width, height)}'
     else:
         kind = ''
     if kind:

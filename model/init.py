@@ -141,10 +141,11 @@ class OPT:
                   effect='free')
     preprocess_mode = _d('resize_and_crop',
                          'how a training sample gets its size: resize_and_crop (both sides to load_size), '
-                         'scale_width_and_crop, scale_shortside_and_crop, crop (a window at native resolution; '
-                         'validation takes the middle one), fixed (to the picture size), none',
-                         choices=('resize_and_crop', 'scale_width_and_crop', 'scale_shortside_and_crop', 'crop',
-                                  'fixed', 'none'),
+                         'scale_width_and_crop, scale_shortside_and_crop (width or shorter side to load_size), '
+                         'scale_width, scale_shortside (not cropped: must give the picture size), crop (a window at '
+                         'native resolution; validation takes the middle one), fixed (to the picture size), none',
+                         choices=('resize_and_crop', 'scale_width_and_crop', 'scale_shortside_and_crop', 'scale_width',
+                                  'scale_shortside', 'crop', 'fixed', 'none'),
                          differs='ctkindle: short-side crops. Official crop: square, filled with class 0 beyond the '
                          'border, and random in validation too.')
     load_size = _d(286, 'size before the crop, in pixels (not read by preprocess_mode crop, fixed and none)', minimum=1,

@@ -1,6 +1,7 @@
 """Picture sizes: what is wrong with those of an OPT, and the nearest flags that work, for messages."""
 import math
 
+UNCROPPED = 'scale_width', 'scale_shortside'   # modes that read load_size and never crop
 ROOM = 286 / 256   # load_size / crop_size of the official defaults: what the random crop has to move in
 
 
@@ -12,8 +13,9 @@ def wrong(opt, load_size=True):
     if height % multiple or width % multiple or not height:
         problems.append(f'num_upsampling_layers {opt.num_upsampling_layers!r} needs both to be multiples of {multiple}')
     least = least_load_size(opt, width, height)
-    if load_size and opt.load_size < least:
-        problems.append(f'load_size {opt.load_size} is too small for them with preprocess_mode {opt.preprocess_mode}')
+    if load_size and _misfits(opt, least):
+        found = f'not {least}' if opt.preprocess_mode in UNCROPPED else 'too small for them'
+        problems.append(f'load_size {opt.load_size} is {found} with preprocess_mode {opt.preprocess_mode}')
     if not problems:
         return ''
     return (f'crop_size {opt.crop_size} with aspect_ratio {opt.aspect_ratio:g} makes pictures {width} wide and '
@@ -38,7 +40,8 @@ def flags(opt, width, height, load_size=True):
     """Command-line flags for pictures of that size; with a load_size where that of `opt` does not suffice."""
     ratio, least = short_ratio(width, height), least_load_size(opt, width, height)
     shown = [f'--crop_size {width}'] + [f'--aspect_ratio {ratio}'] * ({ratio, opt.aspect_ratio} != {1.0})
-    return ' '.join(shown + [f'--load_size {round(least * ROOM)}'] * (load_size and opt.load_size < least))
+    room = 1 if opt.preprocess_mode in UNCROPPED else ROOM
+    return ' '.join(shown + [f'--load_size {round(least * room)}'] * (load_size and _misfits(opt, least)))
 
 
 def short_ratio(width, height):
@@ -48,7 +51,13 @@ def short_ratio(width, height):
 
 
 def least_load_size(opt, width, height):
-    """load_size below which no photo of any shape could fill a crop width x height; 0 where the mode does not read it.
+    """load_size below which no photo of any shape could fill a picture width x height; UNCROPPED modes need just it.
+    0 where the mode does not read it.
     """
-    return {'resize_and_crop': max(height, width), 'scale_width_and_crop': width,
-            'scale_shortside_and_crop': min(height, width)}.get(opt.preprocess_mode, 0)
+    return {'resize_and_crop': max(height, width), 'scale_width_and_crop': width, 'scale_width': width,
+            'scale_shortside_and_crop': min(height, width), 'scale_shortside': min(height, width)
+            }.get(opt.preprocess_mode, 0)
+
+
+def _misfits(opt, least):
+    return opt.load_size != least if opt.preprocess_mode in UNCROPPED else opt.load_size < least

@@ -202,6 +202,20 @@ def test_native_crops_never_leave_the_photo(tmp_path, width, height):
     assert [kind for kind, _ in found] == 2 * ['too small for the crop']
 
 
+@pytest.mark.parametrize('mode, remedy', [('scale_width', 64), ('scale_shortside', 32)])
+def test_scaled_photos_of_another_shape(tmp_path, mode, remedy):
+    write_sample(tmp_path, 'a', width=100, height=50)
+    data = LabelledImages(small(tmp_path, preprocess_mode=mode, load_size=32))
+    text = message(data.__getitem__, (0, 0))
+    becomes = '32 x 16' if mode == 'scale_width' else '64 x 32'
+    assert says(text, f'100 wide and 50 high becomes {becomes}', 'pictures are 32 x 32', '--preprocess_mode fixed')
+    flags = text.rsplit(', or ', 1)[1].split()
+    assert flags == ['--preprocess_mode', f'{mode}_and_crop', '--load_size', str(remedy)]
+    assert LabelledImages(data.opt.update(OPT.parser('').parse_args(flags)))[0, 0]['label'].shape == (32, 32)
+    assert says(message(LabelledImages, small(tmp_path, preprocess_mode=mode, load_size=36)), 'load_size 36 is not 32',
+                '--load_size 32')
+
+
 def test_the_picture_has_one_size(tmp_path):
     write_sample(tmp_path, 'a', width=100, height=50)
     data = LabelledImages(small(tmp_path, preprocess_mode='none'))

@@ -147,6 +147,19 @@ def test_native_crops_are_windows_of_the_files(tmp_path):
     assert len(seen) > 50 and {flip for _, _, flip in seen} == {True, False}
 
 
+@pytest.mark.parametrize('mode, size', [('scale_width', (100, 51)), ('scale_shortside', (50, 100)),
+                                        ('scale_shortside', (101, 50)), ('scale_shortside', (100, 50))])
+def test_scaled_photos_are_pillows(tmp_path, mode, size):
+    wide, high = (64, 32) if size[0] > size[1] else (32, 64)
+    paths = write_sample(tmp_path, 'a', width=size[0], height=size[1])
+    opt = small(tmp_path, preprocess_mode=mode, crop_size=wide, aspect_ratio=wide / high, no_flip=True,
+                load_size=wide if mode == 'scale_width' else 32)
+    sample = LabelledImages(opt)[0, 0]
+    assert np.array_equal(sample['label'], Image.open(paths['label']).resize((wide, high), Image.Resampling.NEAREST))
+    assert np.array_equal(np.round((sample['image'].transpose(1, 2, 0) + 1) * 127.5),
+                          Image.open(paths['img']).resize((wide, high), Image.Resampling.BICUBIC))
+
+
 def test_every_corner_and_both_flips_are_drawn_alike():
     opt, counts = OPT(crop_size=32, load_size=34), {}
     for seed in range(1800):
@@ -161,6 +174,8 @@ def test_every_corner_and_both_flips_are_drawn_alike():
     ('scale_width_and_crop', (286, 500), (286, 500)), ('scale_shortside_and_crop', (640, 427), (428, 286)),
     ('scale_shortside_and_crop', (427, 640), (286, 428)), ('scale_shortside_and_crop', (286, 300), (286, 300)),
     ('scale_shortside_and_crop', (300, 300), (286, 286)), ('crop', (640, 427), (640, 427)),
+    ('scale_width', (512, 299), (286, 167)), ('scale_width', (286, 91), (286, 91)),
+    ('scale_shortside', (512, 299), (489, 286)), ('scale_shortside', (299, 512), (286, 489)),
     ('fixed', (640, 427), (256, 256)), ('none', (640, 427), (640, 416)), ('none', (640, 433), (640, 448))])
 def test_sizes_follow_the_official_formulas(mode, size, expected):
     assert resized_size(OPT(preprocess_mode=mode), *size) == expected

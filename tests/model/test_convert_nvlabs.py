@@ -213,7 +213,7 @@ def test_command_line(scripts, tmp_path):
 
 OWN = dict(label_nc=12, contain_dontcare_label=False, no_instance=True, crop_size=64, norm_D='spectralbatch')
 OFFICIAL = {**OWN, 'name': 'mine', 'gpu_ids': [], 'checkpoints_dir': './checkpoints', 'preprocess_mode': 'scale_width',
-            'lr': 0.0001,
+            'lr': 0.0001, 'gan_mode': 'relativistic',
             'no_TTUR': False, 'isTrain': True, 'cache_filelist_read': True, 'load_size': 72, 'batchSize': 4,
             'norm_E': 'spectralinstance', 'norm_G': 'spectralspadesyncbatch3x3',
             'nThreads': 0, 'aspect_ratio': 1.0, 'num_upsampling_layers': 'normal', 'use_vae': False, 'z_dim': 256,
@@ -248,7 +248,8 @@ def test_options_beside_the_weights_are_read(tmp_path, capsys, put):
     found, said = OPT.load(tmp_path / 'ours/model/opt.json'), capsys.readouterr().out
     assert {name: getattr(found, name) for name in OPT.network_fields()} == {name: getattr(opt, name)
                                                                              for name in OPT.network_fields()}
-    assert (found.load_size, found.lr, found.batchSize, found.preprocess_mode) == (72, 0.0001, 4, OPT().preprocess_mode)
+    assert (found.load_size, found.lr, found.batchSize, found.preprocess_mode) == (72, 0.0001, 4, 'scale_width')
+    assert found.gan_mode == OPT().gan_mode, 'left out: not supported'
     assert says(said, 'read off the shapes: ngf 2', 'opt.txt: label_nc 12' if put is put_text
                 else 'opt.pkl: label_nc 12', 'no_instance True')
     assert 'assumed' not in said

@@ -139,7 +139,8 @@ def test_the_sizes_that_a_refusal_names_work(crop_size, aspect_ratio, load_size,
     height, width = opt.picture_size
     multiple = 2 ** UPSAMPLINGS[layers]
     assert bool(wrong) == (width % multiple > 0 or height % multiple > 0 or not height or
-                           load_size < sizes.least_load_size(opt, width, height))
+                           load_size < sizes.least_load_size(opt, width, height) or
+                           mode in sizes.UNCROPPED and load_size > sizes.least_load_size(opt, width, height))
     if wrong:
         flags = wrong.split('nearest that works: ')[1]
         assert not sizes.wrong(opt.update(OPT.parser('').parse_args(flags.split())))
