@@ -91,8 +91,8 @@ def resized(opt, sizes):
 
 
 def wanted_styles(opt, painter, arguments, photo):
-    """list of z (z_dim,), one a picture; [None] without a style encoder."""
-    if not opt.use_vae:
+    """list of z (*opt.z_shape), one a picture; [None] if the generator reads none."""
+    if not opt.reads_z:
         return [None]
     if arguments.between:
         ends = [styles.of_photo(painter, whole_picture({'image': load_photo(path)}, opt)['image'])
@@ -108,7 +108,7 @@ def check_styles(opt, arguments):
     given = [f'--{name}' for name in ('style_photo', 'styles', 'between') if getattr(arguments, name)]
     if len(given) > 1:
         raise InputError(f'{" and ".join(given)}: each chooses the style: give one of them')
-    if given and not opt.use_vae:
+    if given and not opt.use_vae and (given != ['--styles'] or not opt.reads_z):
         raise InputError(f'{given[0]}: this model has no style encoder (use_vae false); leave it out')
     if arguments.style_photo or arguments.between:
         check_style(opt)
@@ -141,7 +141,7 @@ def command_line():
                         help='photo with the style to use, or a folder with one for each label map; default: a random '
                         'style by --seed')
     parser.add_argument('--styles', type=int, metavar='N', default=None,
-                        help='a sheet of N random styles: seed, seed + 1, ...')
+                        help='a sheet of N random styles, or of noise: seed, seed + 1, ...')
     parser.add_argument('--between', nargs=2, metavar=('A', 'B'), default=None,
                         help='a row of pictures, from the style of photo A to that of photo B')
     parser.add_argument('--steps', type=int, metavar='N', default=7, help='pictures of --between [7]')

@@ -15,7 +15,7 @@ from output.draw import draw
 from result import matching
 from result.evaluate import MIDDLE, Evaluation, Settings, add_settings, chosen
 from runtime import distributed
-from runtime.errors import shown_in_one_line
+from runtime.errors import InputError, shown_in_one_line
 
 
 def main():
@@ -37,7 +37,10 @@ def validate(arguments):
         score_log.read(arguments.scores)
         if not arguments.allow_missing:
             matching.refuse_extra(folder, samples)
-    style = (arguments.style or ('random' if arguments.score else 'photo')) if opt.use_vae else None
+    style = arguments.style or ('random' if arguments.score or not opt.use_vae else 'photo') if opt.reads_z else None
+    if style == 'photo' and not opt.use_vae:
+        raise InputError(f'--style photo: this model has no style encoder (generator_input {opt.generator_input}): '
+                         'leave it out')
     endings = ['.jpg'] + ['.png'] * (arguments.png or arguments.score)
     made_by = painted.made_by(opt, painter.folder)
     record = {'painter': painted.identity(made_by, painter.weights), 'generator': painter.weights, **made_by,

@@ -59,17 +59,18 @@ def spade_convolution(norm, convolution, x, semantics, activated=True, inplace=F
 
 
 class SPADEGenerator(nn.Layer):
-    """SemanticMap, and a style vector with use_vae -> picture in [-1, 1]."""
+    """SemanticMap, and z if the options have one -> picture in [-1, 1]."""
 
     def __init__(self, opt):
         super().__init__()
         self.opt = opt
         ngf = opt.ngf
         height, width = self.latent_size = opt.latent_size
-        if opt.use_vae:
-            self.fc = nn.Linear(opt.z_dim, 16 * ngf * height * width)
+        self.reads_map = not opt.reads_z or opt.generator_input == 'segmap_noise'
+        if self.reads_map:
+            self.fc = Convolution(opt.semantic_nc + opt.z_dim * opt.reads_z, 16 * ngf, 3, opt, padding=1, map_at=0)
         else:
-            self.fc = Convolution(opt.semantic_nc, 16 * ngf, 3, opt, padding=1, map_at=0)
+            self.fc = nn.Linear(opt.z_dim, 16 * ngf * height * width)
         self.head_0 = SPADEResnetBlock(16 * ngf, 16 * ngf, opt)
         self.G_middle_0 = SPADEResnetBlock(16 * ngf, 16 * ngf, opt)
         self.G_middle_1 = SPADEResnetBlock(16 * ngf, 16 * ngf, opt)
@@ -85,7 +86,7 @@ class SPADEGenerator(nn.Layer):
         initialize(self)
 
     def forward(self, semantics, z=None):
-        """SemanticMap of N maps; z (N, z_dim), standard normal if None -> (N, output_nc, height, width)."""
+        """SemanticMap of N maps; z (N, *opt.z_shape), standard normal if None -> (N, output_nc, height, width)."""
         upsamplings = self.opt.num_upsampling_layers
         x = self.head_0(self._first_features(semantics, z), semantics)
         x = self.G_middle_0(upsample(x), semantics)
@@ -99,12 +100,14 @@ class SPADEGenerator(nn.Layer):
         return F.tanh(self.conv_img(F.leaky_relu(x, SLOPE)))
 
     def _first_features(self, semantics, z):
-        """(N, 16 * ngf, *latent_size): from the style with use_vae, else from the label map."""
-        if not self.opt.use_vae:
-            return self.fc(semantics.one_hot(self.latent_size))
-        if z is None:
-            z = paddle.randn([len(semantics), self.opt.z_dim])
-        return self.fc(z).reshape([len(semantics), -1, *self.latent_size])
+        """(N, 16 * ngf, *latent_size) from z, the label map, or with segmap_noise both."""
+        opt = self.opt
+        if opt.reads_z and z is None:
+            z = paddle.randn([len(semantics), *opt.z_shape])
+        if not self.reads_map:
+            return self.fc(z).reshape([len(semantics), -1, *self.latent_size])
+        x = semantics.one_hot(self.latent_size)
+        return self.fc(paddle.concat([x, z], axis=1) if opt.reads_z else x)
 
 
 def upsample(x):

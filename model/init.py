@@ -65,9 +65,18 @@ class OPT:
     num_D = _n(2, 'number of discriminators, each at half the scale of the one before', minimum=1, maximum=16)
     n_layers_D = _n(4, 'layers of each discriminator before its prediction', minimum=1, maximum=16)
     norm_D = _n('spectralinstance', '[spectral](none|batch|syncbatch|sync_batch|instance)', pattern=LAYER_NORM)
-    use_vae = _n(True, 'style encoder: the generator starts from a style vector instead of the label map',
+    generator_input = _n('segmap', 'what the generator starts from without a style encoder: segmap (the resized label '
+                         'map), noise (a normal vector of z_dim numbers), segmap_noise (the map and z_dim normal '
+                         'channels: large areas of one class vary, other seeds give other pictures)',
+                         choices=('segmap', 'noise', 'segmap_noise'),
+                         differs='Paper, Table 4: segmap or random noise; official code: segmap alone. segmap_noise is '
+                         'in neither. OASIS (2021) feeds such noise to every SPADE; here the first layer alone reads '
+                         'it.')
+    use_vae = _n(lambda opt: opt.generator_input == 'segmap',
+                 'style encoder: the generator starts from a style vector instead of the label map; off by default '
+                 'with another generator_input than segmap', kind=bool,
                  differs='Paper and official default: no style encoder. On here, as in ctkindle.')
-    z_dim = _n(256, 'length of the style vector', minimum=1, maximum=65536)
+    z_dim = _n(256, 'length of the style vector, and of the noise of generator_input', minimum=1, maximum=65536)
     norm_E = _n('spectralinstance', '[spectral](none|batch|syncbatch|sync_batch|instance)', pattern=LAYER_NORM)
     activation = _n('leaky_relu', 'leaky ReLU (ReLU inside SPADE), or gelu', choices=('leaky_relu', 'gelu'),
                     differs='For weights of ctkindle: gelu, except before the last convolution.')
@@ -232,6 +241,19 @@ class OPT:
             raise InputError(wrong)
         height, width = self.picture_size
         return height // self.size_multiple, width // self.size_multiple
+
+    @property
+    def reads_z(self):
+        """Whether the generator reads a z; InputError for a style encoder beside noise."""
+        if self.use_vae and self.generator_input != 'segmap':
+            raise InputError(f'use_vae true with generator_input {self.generator_input}: z is a style or noise, not '
+                             'both: set --use_vae false, or leave --generator_input out')
+        return self.use_vae or self.generator_input != 'segmap'
+
+    @property
+    def z_shape(self):
+        """Shape of the z of a picture: (z_dim,), or with segmap_noise (z_dim, *latent_size)."""
+        return (self.z_dim, *(self.latent_size if self.generator_input == 'segmap_noise' else ()))
 
     @property
     def size_multiple(self):

@@ -9,9 +9,11 @@ import paddle
 from model.convolution import hold_constant
 from model.generator import SPADEGenerator
 from model.init import OPT
+from model.styles import drawn, normal_draws
 from model.vae_encoder import VAEEncoder, reparameterize
 from model.weights import WEIGHTS, WEIGHTS_HELP, folder_of, foreign_model, generator_weights, load_networks
 from runtime import memory
+from runtime.errors import InputError
 
 
 class Painter:
@@ -25,13 +27,14 @@ class Painter:
     def paint(self, semantics, image=None, z=None, noise=None):
         """SemanticMap of N maps -> (N, output_nc, H, W) in [-1, 1].
 
-        With use_vae the style is z (N, z_dim); else that of the photos `image`: mu, or with `noise` (N, z_dim) a draw,
-        as in the official test; else `noise`; else a normal draw, a function of opt.seed.
+        What the generator reads beside the map is z (N, *opt.z_shape); else with a style encoder the style of the
+        photos `image`: mu, or with `noise` (N, z_dim) a draw, as in the official test; else `noise`; else a normal
+        draw, a function of opt.seed.
         """
         count = len(semantics)
         remedy = 'lower --batchSize' if count > 1 else 'a single picture of this model needs a machine with more'
         with memory.enough(f'painting {count} pictures at once: {remedy}'), _eval_mode(self.generator, self.encoder):
-            return self.generator(semantics, self._style(count, image, z, noise))
+            return self.generator(semantics, self._z(count, image, z, noise))
 
     @paddle.no_grad()
     def style(self, image):
@@ -39,19 +42,29 @@ class Painter:
         with _eval_mode(self.encoder):
             return self.encoder(paddle.to_tensor(image, dtype=paddle.get_default_dtype()))[0]
 
-    def _style(self, count, image, z, noise):
-        if self.encoder is None:
+    def _z(self, count, image, z, noise):
+        opt = self.opt
+        if not opt.reads_z:
             return None
         if z is not None:
-            return paddle.to_tensor(z, dtype=paddle.get_default_dtype())
+            return self._checked(z, count)
         if noise is not None:
-            noise = paddle.to_tensor(noise, dtype=paddle.get_default_dtype())
-        if image is not None:
+            noise = self._checked(noise, count)
+        if image is not None and self.encoder is not None:
             mu, logvar = self.encoder(paddle.to_tensor(image, dtype=paddle.get_default_dtype()))
             return mu if noise is None else reparameterize(mu, logvar, noise)
         if noise is not None:
             return noise
-        return normal_draws((count, self.opt.z_dim), self.opt.seed)
+        if opt.generator_input == 'segmap_noise':   # of the seed alone, not of the place in the batch
+            return self._checked(np.stack(count * [drawn(opt, opt.seed)]), count)
+        return normal_draws((count, opt.z_dim), opt.seed)
+
+    def _checked(self, z, count):
+        z = paddle.to_tensor(z, dtype=paddle.get_default_dtype())
+        if tuple(z.shape) != (count, *self.opt.z_shape):
+            raise InputError(f'z: found shape {tuple(z.shape)}, expected {(count, *self.opt.z_shape)} for {count} '
+                             'label maps')
+        return z
 
 
 def checkpoint_parser(description, more=()):
@@ -99,12 +112,6 @@ def _held(painter):
         if network is not None:
             hold_constant(network)
     return painter
-
-
-def normal_draws(shape, *key):
-    """Standard normal tensor that is a function of the integers in `key` alone."""
-    draws = np.random.default_rng(key).standard_normal(shape)
-    return paddle.to_tensor(draws, dtype=paddle.get_default_dtype())
 
 
 @contextlib.contextmanager

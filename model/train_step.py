@@ -14,8 +14,9 @@ from model.fast import in_use, return_free_memory
 from model.generator import SPADEGenerator
 from model.gradients import Exchange
 from model.losses import PERCEPTUAL_WEIGHTS, feature_matching, gan_loss, kl_divergence, perceptual
-from model.painter import Painter, normal_draws
+from model.painter import Painter
 from model.semantics import SemanticMap
+from model.styles import normal_draws
 from model.vae_encoder import VAEEncoder, reparameterize
 from runtime import device, distributed
 from runtime.errors import InputError
@@ -84,9 +85,10 @@ class TrainStep:
         """One D update, and before it a G update in every D_steps_per_G-th step -> dict keyed by LOG_COLUMNS, floats.
 
         label, instance: as for SemanticMap, or a SemanticMap and None; image (N, output_nc, H, W) in [-1, 1]; noise:
-        the normal draws (N, z_dim) of the G and of the D update, by default functions of (opt.seed, step) and of the
-        rank. Afterwards `.grad` of G and E is from the G update, that of D from the D update. With several ranks, each
-        with its own batch, gradients and losses are means over the ranks. InputError if a loss is not finite.
+        the normal draws (N, *opt.z_shape) of the G and of the D update, by default functions of (opt.seed, step) and
+        of the rank. Afterwards `.grad` of G and E is from the G update, that of D from the D update. With several
+        ranks, each with its own batch, gradients and losses are means over the ranks. InputError if a loss is not
+        finite.
         """
         return self.update([(label, instance, image)], None if noise is None else [noise])
 
@@ -194,7 +196,7 @@ class TrainStep:
             return_free_memory()
         with precision.mixed(self.opt):
             if self.encoder is None:
-                return precision.restored(self.generator(semantics)), None
+                return precision.restored(self.generator(semantics, noise)), None
             mu, logvar = map(precision.restored, self.encoder(image))
             fake = self.generator(semantics, reparameterize(mu, logvar, noise))
         return precision.restored(fake), kl_divergence(mu, logvar)
@@ -215,16 +217,16 @@ class TrainStep:
         return perceptual(fake, real, weights)
 
     def _noise(self, noise, update, piece, pieces):
-        """Style noise (N, z_dim) of a micro-batch in update 0 (G) or 1 (D) of this step.
+        """Noise (N, *opt.z_shape) of a micro-batch in update 0 (G) or 1 (D) of this step; None if G reads no z.
 
         A part of the draws for all ranks and micro-batches: a single process with all samples draws the same.
         """
-        if self.encoder is None:
+        if not self.opt.reads_z:
             return None
         if noise is not None:
             return paddle.to_tensor(noise[piece][update], dtype=paddle.get_default_dtype())
         count, ranks = len(pieces[piece][0]), distributed.ranks()
-        draws = normal_draws((count * ranks * len(pieces), self.opt.z_dim), self.opt.seed, self.steps, update)
+        draws = normal_draws((count * ranks * len(pieces), *self.opt.z_shape), self.opt.seed, self.steps, update)
         return draws[(piece * ranks + distributed.rank()) * count:][:count]
 
     def _as_floats(self, losses, stop):

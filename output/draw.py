@@ -6,8 +6,8 @@ import zlib
 
 from dataset.labelled_images import ValidationImages
 from dataset.loader import Loader
-from model.painter import normal_draws
 from model.semantics import prepared
+from model.styles import drawn
 from output import painted, pictures
 from runtime.bar import bar
 from runtime.errors import InputError
@@ -16,8 +16,8 @@ from runtime.errors import InputError
 def draw(opt, painter, folder, endings, style=None, batch=1, rank=0, ranks=1, record=None):
     """Paint the validation set into folder/<stem><ending>; returns the number of pictures.
 
-    style, with a style encoder: 'photo' or 'random', both seeded. Each of several ranks paints its share. record: the
-    content of painted.json; None for a folder that the caller owns.
+    style, if the generator reads a z: 'photo' (of a style encoder) or 'random', both seeded. Each of several ranks
+    paints its share. record: the content of painted.json; None for a folder that the caller owns.
     """
     pictures.check_channels(opt.output_nc)
     try:
@@ -41,5 +41,5 @@ def draw(opt, painter, folder, endings, style=None, batch=1, rank=0, ranks=1, re
 
 
 def style_noise(opt, stems):
-    """(N, z_dim) normal draws, a function of seed and name, so that a style does not depend on the other pictures."""
-    return [normal_draws((opt.z_dim,), opt.seed, zlib.crc32(os.fsencode(stem))).numpy() for stem in stems]
+    """(N, *opt.z_shape) normal draws, functions of seed and name: a picture does not depend on the others."""
+    return [drawn(opt, opt.seed, zlib.crc32(os.fsencode(stem))) for stem in stems]

@@ -89,6 +89,8 @@ def export(words):
     if (opt.activation, opt.attention) != ('leaky_relu', 'none'):
         raise InputError(f'{folder}: activation {opt.activation}, attention {opt.attention}: '
                          'the official networks have neither')
+    if opt.generator_input != 'segmap':
+        raise InputError(f'{folder}: generator_input {opt.generator_input}: the official generator has only segmap')
     weights = generator_weights(folder, arguments.weights)
     files = {network: os.path.join(folder, WEIGHTS[weights] if network == 'G' else file)
              for network, (file, _) in NETWORKS.items()}

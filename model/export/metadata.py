@@ -49,7 +49,8 @@ def description(path, interface, entries, opt):
     meanings = {
         'label': f'class ids 0 .. {opt.label_nc - 1}{unlabelled}; any other number counts as no class',
         'instance': 'instance ids of any range; only differences between neighbours matter',
-        'z': 'style: standard normal numbers, or mu of the style encoder', 'photo': 'RGB, resized to this size',
+        'z': 'style: standard normal numbers, or mu of the style encoder' if opt.use_vae else 'standard normal numbers',
+        'photo': 'RGB, resized to this size',
         'picture': 'RGB in [-1, 1]' if interface.as_float else 'RGB',
         'mu': 'mean of the style', 'logvar': 'logarithm of its variance'}
     lines = [f'{path}: {interface.network} of {entries["project"]} {entries["version"]}, epoch {entries["epoch"]}',
@@ -68,7 +69,12 @@ def example(path, interface, seed):
     feeds = []
     for name, (_, shape) in interface.inputs.items():
         if name == 'z':
-            feeds.append(f"'z': np.random.default_rng([{seed}]).standard_normal((1, {shape[0]})).astype(np.float32)")
+            if len(shape) == 1:
+                lines.append(f"z = np.random.default_rng([{seed}]).standard_normal({shape[0]})")
+            else:   # as model.styles.drawn
+                lines += [f'rows = [np.random.default_rng([{seed}, row]).standard_normal(({shape[2]}, {shape[0]}))',
+                          f'        for row in range({shape[1]})]', 'z = np.transpose(rows, (2, 0, 1))']
+            feeds.append("'z': z[None].astype(np.float32)")
         elif name == 'photo':
             lines += ["photo = Image.open('photo.png').convert('RGB')",
                       f"photo = photo.resize({(shape[1], shape[0])}, Image.Resampling.BICUBIC)"]

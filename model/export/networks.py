@@ -12,17 +12,21 @@ from model.vae_encoder import INPUT_SIZE
 
 def input_names(opt):
     """Inputs of the generator, in order."""
-    return ['label'] + ['instance'] * (not opt.no_instance) + ['z'] * opt.use_vae
+    return ['label'] + ['instance'] * (not opt.no_instance) + ['z'] * opt.reads_z
 
 
 def generator(ops, opt, as_float, label, instance=None, z=None):
-    """label, instance int32 (N, H, W), z (N, z_dim) -> uint8 (N, H, W, 3); as_float: (N, output_nc, H, W), [-1, 1]."""
+    """label, instance int32 (N, H, W), z (N, *opt.z_shape) -> uint8 (N, H, W, 3).
+
+    as_float: (N, output_nc, H, W) in [-1, 1].
+    """
     size, maps = opt.latent_size, _Maps(ops, opt, label, instance)
-    if opt.use_vae:
+    if opt.reads_z and opt.generator_input != 'segmap_noise':
         features = ops.add('fc', ops.matmul('fc.product', z, ops.weight('fc.weight')), ops.weight('fc.bias'))
         x = ops.reshape('fc.map', features, [-1, 16 * opt.ngf, *size])
     else:
-        x = ops.convolution('fc', maps.one_hot(size), 1, 1)
+        x = maps.one_hot(size)
+        x = ops.convolution('fc', ops.concat('fc.input', [x, z], 1) if opt.reads_z else x, 1, 1)
     x = _block(ops, opt, 'head_0', x, maps, size)
     blocks = ['G_middle_0', 'G_middle_1', *(f'up_{n}' for n in range(4 + (opt.num_upsampling_layers == 'most')))]
     for name in blocks:

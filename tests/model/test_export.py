@@ -47,9 +47,12 @@ VARIANTS = {
     'simam': {'norm_G': 'spadesyncbatch5x5', 'attention': 'simam'},
     'gelu': {'norm_G': 'spadebatch5x5', 'activation': 'gelu', 'contain_dontcare_label': False},
     'instance': {'norm_G': 'spadeinstance3x3'},
+    'noise': {'generator_input': 'noise', 'use_vae': False},
+    'segmap_noise': {'generator_input': 'segmap_noise', 'use_vae': False, 'aspect_ratio': 0.5},
 }
 
-ORDINARY = [(variant, 'onnx') for variant in ('official', 'vae', 'like_ctkindle', 'cityscapes', 'portrait')]
+ORDINARY = [(variant, 'onnx') for variant in ('official', 'vae', 'like_ctkindle', 'cityscapes', 'portrait',
+                                              'segmap_noise')]
 ORDINARY += [('official', 'paddle')]
 
 

@@ -234,7 +234,7 @@ def test_every_option_has_an_effect():
     expected = {
         'networks': 'label_nc contain_dontcare_label no_instance output_nc crop_size aspect_ratio ngf '
         'num_upsampling_layers norm_G '
-                    'ndf num_D n_layers_D norm_D use_vae z_dim norm_E activation attention',
+                    'ndf num_D n_layers_D norm_D generator_input use_vae z_dim norm_E activation attention',
         'order': 'seed',
         'learned': 'gan_mode no_ganFeat_loss lambda_feat no_vgg_loss lambda_vgg vgg_taps lambda_kld batchSize '
         'accumulate niter '

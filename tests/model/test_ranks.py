@@ -139,8 +139,9 @@ def test_the_kl_divergence_of_pieces_is_the_mean_of_their_sums_as_on_the_officia
     assert together > 0 and together == pytest.approx(3 * in_pieces, rel=1e-5)
 
 
-def test_pieces_draw_the_noise_of_the_whole_batch():
-    whole, pieces = (TrainStep(OPT(**{**TINY, 'use_vae': True})) for _ in range(2))
+@pytest.mark.parametrize('settings', [dict(use_vae=True), dict(generator_input='segmap_noise')], ids=str)
+def test_pieces_draw_the_noise_of_the_whole_batch(settings):
+    whole, pieces = (TrainStep(OPT(**{**TINY, **settings})) for _ in range(2))
     semantics = [pieces._piece(*batch(0, 3, index)) for index in range(3)]
     joint = whole._noise(None, 1, 0, [whole._piece(*batch(0, 3))]).numpy()
     for index in range(3):
