@@ -151,28 +151,38 @@ class WindowSums(PyLayer):
         return dtable if dbias is None else (dtable, dbias)
 
 
-class WindowProduct(PyLayer):
-    """gamma and beta, (2C, B), of windows (B, K) that name rows of hidden (A + 1, width); weights (C, width, k, k)."""
+class SpadeTable(PyLayer):
+    """gamma and beta (2C, B) of the DoubleWindows of a label map, from the parameters of a SPADE layer with ReLU.
+
+    weight (HIDDEN, label_channels + edge, k, k) and bias of the first convolution; edge: its channel of edges, 0 for none.
+    """
 
     @staticmethod
-    def forward(ctx, hidden, gamma, gamma_bias, beta, beta_bias, windows):
-        rows, k = windows.shape
-        if k not in (9, 25):
-            raise ValueError(f'windows of {k} places: the kernel has 9 (3 x 3) and 25 (5 x 5)')
+    def forward(ctx, weight, bias, gamma, gamma_bias, beta, beta_bias, windows, edge):
+        (width, channels), (rows, k) = weight.shape[:2], windows.second.shape
+        count, first = len(windows.codes), len(windows.first)
+        codes, hidden = np.empty((k * count + 1, width), np.float32), np.zeros((first + 1, width), np.float32)
         table = paddle.empty([2 * gamma.shape[0], rows])
-        _call('spade_window_product', hidden, windows, gamma, gamma_bias, beta, beta_bias, table, rows, k,
-              hidden.shape[1], gamma.shape[0])
-        ctx.saved, ctx.windows = (hidden, gamma, beta), windows
+        _call('spade_code_table', weight, windows.codes, codes, count, k, width, channels, edge)
+        _call('spade_window_sums', codes, windows.positions, bias, hidden, first, k, width)
+        _call('spade_window_product', hidden, windows.second, gamma, gamma_bias, beta, beta_bias, table, rows, k, width,
+              gamma.shape[0], first + 1)
+        ctx.saved, ctx.windows, ctx.shape, ctx.edge = (hidden, gamma, beta), windows, weight.shape, edge
         return table
 
     @staticmethod
     def backward(ctx, dtable):
-        (hidden, gamma, beta), (rows, k) = _pop_saved(ctx), ctx.windows.shape
-        out = gamma.shape[0]
-        dhidden, dweight, dbias = paddle.empty(hidden.shape), paddle.empty([2, *gamma.shape]), paddle.empty([2, out])
-        _call('spade_window_product_backward', hidden, ctx.windows, gamma, beta, dtable, dhidden, dweight, dbias, rows,
-              k, hidden.shape[1], out, hidden.shape[0])
-        return dhidden, dweight[0], dbias[0], dweight[1], dbias[1]
+        (hidden, gamma, beta), windows = _pop_saved(ctx), ctx.windows
+        (rows, k), (width, channels), out = windows.second.shape, ctx.shape[:2], gamma.shape[0]
+        count, first = len(windows.codes), len(windows.first)
+        dhidden, dcodes = np.empty_like(hidden), np.empty((k * count + 1, width), np.float32)
+        dproduct, dbiases = paddle.empty([2, *gamma.shape]), paddle.empty([2, out])
+        dweight, dbias = paddle.empty(ctx.shape), paddle.empty([width])
+        _call('spade_window_product_backward', hidden, windows.second, gamma, beta, dtable, dhidden, dproduct, dbiases, rows, k,
+              width, out, first + 1)
+        _call('spade_window_sums_backward', dhidden, hidden, windows.positions, dcodes, dbias, first, k, width, k * count + 1)
+        _call('spade_code_table_backward', dcodes, windows.codes, dweight, count, k, width, channels, ctx.edge)
+        return dweight, dbias, dproduct[0], dbiases[0], dproduct[1], dbiases[1]
 
 
 def mean_and_variance(x, per_image):

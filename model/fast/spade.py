@@ -5,9 +5,9 @@ import functools
 
 import paddle
 
-from model.activation import SLOPE, activate, activate_hidden, attend
+from model.activation import SLOPE, activate, attend
 from model.fast import operators
-from model.fast.window_tables import code_table, with_zero_row
+from model.fast.window_tables import window_table
 from model.normalization import EPSILON
 
 
@@ -21,7 +21,7 @@ def spade_convolution(spade, convolution, x, semantics, activated, inplace):
         hidden = spade.hidden(semantics, x.shape[2:])
         table, pixel = paddle.concat([spade.mlp_gamma(hidden), spade.mlp_beta(hidden)], axis=1), None
     else:
-        table, pixel = window_table(spade, windows, semantics), windows.pixel
+        table, pixel = compiled_table(spade, windows, semantics), windows.pixel
     norm, fused = spade.param_free_norm, opt.activation == 'leaky_relu' and opt.attention == 'none'
     mean, variance, count = norm.statistics(x)
     statistics = operators.Statistics(mean, (variance + EPSILON) ** -0.5, norm.per_image, count, norm.synchronized)
@@ -34,13 +34,10 @@ def spade_convolution(spade, convolution, x, semantics, activated, inplace):
     return convolution(activate(y, opt) if activated else y)
 
 
-def window_table(spade, windows, semantics):
-    """gamma and beta of distinct windows, (2 * channels, B)."""
+def compiled_table(spade, windows, semantics):
+    """gamma and beta (2C, B) of the DoubleWindows."""
+    if spade.opt.activation != 'leaky_relu':
+        return window_table(spade, windows, semantics).t().contiguous()
     shared, gamma, beta = spade.mlp_shared[0], spade.mlp_gamma, spade.mlp_beta
-    codes = code_table(shared.weight, windows, semantics)
-    if spade.opt.activation == 'leaky_relu':
-        hidden = operators.WindowSums.apply(codes, shared.bias, windows.positions)
-    else:
-        sums = operators.WindowSums.apply(codes, None, windows.positions)
-        hidden = with_zero_row(activate_hidden(sums + shared.bias, spade.opt))
-    return operators.WindowProduct.apply(hidden, gamma.weight, gamma.bias, beta.weight, beta.bias, windows.second)
+    edge = 0 if semantics.edge is None else semantics.label_channels
+    return operators.SpadeTable.apply(shared.weight, shared.bias, gamma.weight, gamma.bias, beta.weight, beta.bias, windows, edge)

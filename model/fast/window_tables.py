@@ -9,9 +9,12 @@ from model.fast import in_use, operators
 
 
 def modulation(spade, windows, semantics):
-    """gamma, beta (N, channels, H, W) of a SPADE layer:
-    each of the DoubleWindows is computed once and spread to its pixels.
-    """
+    """gamma, beta (N, channels, H, W) of a SPADE layer: each of the DoubleWindows is computed once and spread to its pixels."""
+    return paddle.split(spread_to_pixels(window_table(spade, windows, semantics), windows), 2, axis=1)
+
+
+def window_table(spade, windows, semantics):
+    """gamma and beta (B, 2C) of the DoubleWindows."""
     shared = spade.mlp_shared[0]
     with precision.full():
         sums = window_sums(code_table(shared.weight, windows, semantics), windows, spade.opt)
@@ -19,8 +22,7 @@ def modulation(spade, windows, semantics):
         neighbourhoods = F.embedding(_on_device(windows, 'second'), hidden).flatten(1)           # (B, K * HIDDEN)
         weight, bias = spade.joined_weights()                                                       # (2C, HIDDEN, k, k)
         weight = weight.transpose([2, 3, 1, 0]).reshape([neighbourhoods.shape[1], -1])              # (K * HIDDEN, 2C)
-        both = neighbourhoods @ weight + bias                                                       # (B, 2C)
-    return paddle.split(spread_to_pixels(both, windows), 2, axis=1)
+        return neighbourhoods @ weight + bias
 
 
 def code_table(weight, windows, semantics):

@@ -1,5 +1,10 @@
-// gamma and beta of the distinct label windows (windows.py), two levels: hidden vectors as sums of table rows, then one
-// matrix product over the k x k hidden vectors of each double window, whose operand is gathered a block at a time.
+// gamma and beta of the distinct label windows (windows.py) from a SPADE layer's parameters, and backward. Three stages:
+//
+// 1. The code table: what each class code adds to a hidden vector at each of the K = k * k offsets.
+// 2. Hidden vectors, one for each distinct window: relu of the bias plus K rows of that table.
+// 3. gamma and beta of each double window: the bias plus, over its K hidden vectors, W_k times the vector. Where double windows
+//    outnumber hidden vectors, W_k times every hidden vector is one matrix product, of which each double window sums K rows;
+//    on small maps the product is taken of the K vectors of each double window side by side.
 #include <omp.h>
 
 #include <algorithm>
@@ -10,62 +15,232 @@
 
 namespace {
 
-constexpr int64_t BLOCK = 192;  // double windows gathered at a time: their operand fits the second-level cache
-constexpr int64_t FEW = 1024;   // up to so many, the threads share a matrix product instead of the windows
+constexpr int64_t TILE = 16;         // double windows transposed at a time: a cache line of the table
+constexpr int64_t AHEAD = 6;         // windows between a prefetch and its use
+constexpr double ALIKE = 0.85;       // hidden vectors by double windows, above which they are side by side (measured)
+constexpr int64_t KEPT = 4 << 20;    // floats that a thread keeps for its next call; fresh pages cost as much as the product
+enum { LAID, PRODUCTS, DHIDDEN };    // a thread's buffers
 
-// Rows of `hidden` (rows x width) named by window (count x K) -> block (count x width * K), as convolution weights lie. What is
-// written lies side by side, and K is known to the compiler: that is nearly twice as fast as row after row.
-template <int K>
-void gather(const float *hidden, const int32_t *window, int64_t count, int64_t width, float *block) {
-    for (int64_t i = 0; i < count; ++i, block += width * K) {
-        const float *rows[K];
-        for (int offset = 0; offset < K; ++offset) rows[offset] = hidden + int64_t(window[i * K + offset]) * width;
-        for (int64_t j = 0; j < width; ++j)
-            for (int offset = 0; offset < K; ++offset) block[j * K + offset] = rows[offset][j];
+// `count` floats, not filled: buffer `which` of this thread, valid until its next call, or larger ones in `own`.
+float *room(int which, int64_t count, std::unique_ptr<float[]> &own) {
+    thread_local std::unique_ptr<float[]> kept[3];
+    thread_local int64_t sizes[3] = {};
+    if (count > KEPT) {
+        own.reset(new float[count]);
+        return own.get();
+    }
+    if (sizes[which] < count) {
+        kept[which].reset(new float[count]);
+        sizes[which] = count;
+    }
+    return kept[which].get();
+}
+
+// gamma's and beta's weights as one matrix (2 * out x width * K), and of it `count` rows from `first`.
+struct Weights {
+    const float *gamma, *beta;
+    int64_t out, width, first, count;
+    template <int K>
+    const float *row(int64_t o) const {
+        const int64_t at = first + o;
+        return at < out ? gamma + at * width * K : beta + (at - out) * width * K;
+    }
+};
+
+// laid (K * WIDE x width): offset by offset, zero rows behind the last.
+template <int K, int WIDE>
+void lay_out(const Weights &weights, float *laid) {
+    for (int64_t o = 0; o < WIDE; ++o) {
+        const float *in = o < weights.count ? weights.row<K>(o) : nullptr;
+        for (int k = 0; k < K; ++k) {
+            float *to = laid + (k * WIDE + o) * weights.width;
+            for (int64_t i = 0; i < weights.width; ++i) to[i] = in ? in[i * K + k] : 0;
+        }
     }
 }
 
-void gather(const float *hidden, const int32_t *window, int64_t count, int64_t k, int64_t width, float *block) {
-    k == 9 ? gather<9>(hidden, window, count, width, block) : gather<25>(hidden, window, count, width, block);
+// table (count x rows) = bias + sum over k of products[window[row, k], k] (WIDE).
+template <int K, int WIDE>
+void sum_rows(const float *products, const int32_t *window, int64_t rows, int64_t count, const float *bias, float *table) {
+    constexpr int64_t STEP = K * WIDE;
+    for (int64_t start = 0; start < rows; start += TILE) {
+        const int64_t n = std::min(TILE, rows - start);
+        alignas(64) float block[WIDE][TILE];
+        for (int64_t b = 0; b < n; ++b) {
+            const int32_t *w = window + (start + b) * K;
+            if (start + b + AHEAD < rows)
+                for (int k = 0; k < K; ++k)
+                    for (int64_t o = 0; o < WIDE; o += 16) __builtin_prefetch(products + w[k + AHEAD * K] * STEP + k * WIDE + o);
+            alignas(64) float sum[WIDE] = {};
+            for (int k = 0; k < K; ++k) {
+                const float *in = products + w[k] * STEP + k * WIDE;
+                for (int64_t o = 0; o < WIDE; ++o) sum[o] += in[o];
+            }
+            for (int64_t o = 0; o < WIDE; ++o) block[o][b] = sum[o];
+        }
+        for (int64_t o = 0; o < count; ++o)
+            for (int64_t b = 0; b < n; ++b) table[o * rows + start + b] = block[o][b] + bias[o];
+    }
 }
 
-// The same by all threads.
-void gather_together(const float *hidden, const int32_t *window, int64_t count, int64_t k, int64_t width, float *block) {
+// Backward of sum_rows: adds dtable (count x rows) to dproducts, which hold zeros.
+template <int K, int WIDE>
+void spread_rows(const float *dtable, const int32_t *window, int64_t rows, int64_t count, float *dproducts) {
+    constexpr int64_t STEP = K * WIDE;
+    for (int64_t start = 0; start < rows; start += TILE) {
+        const int64_t n = std::min(TILE, rows - start);
+        alignas(64) float block[TILE][WIDE] = {};
+        for (int64_t o = 0; o < count; ++o)
+            for (int64_t b = 0; b < n; ++b) block[b][o] = dtable[o * rows + start + b];
+        for (int64_t b = 0; b < n; ++b) {
+            const int32_t *w = window + (start + b) * K;
+            if (start + b + AHEAD < rows)
+                for (int k = 0; k < K; ++k)
+                    for (int64_t o = 0; o < WIDE; o += 16) __builtin_prefetch(dproducts + w[k + AHEAD * K] * STEP + k * WIDE + o, 1);
+            for (int k = 0; k < K; ++k) {
+                float *to = dproducts + w[k] * STEP + k * WIDE;
+                for (int64_t o = 0; o < WIDE; ++o) to[o] += block[b][o];
+            }
+        }
+    }
+}
+
+template <int K, int WIDE>
+void product(const float *hidden, const int32_t *window, const float *gamma, const float *gamma_bias, const float *beta,
+             const float *beta_bias, float *table, int64_t rows, int64_t width, int64_t out, int64_t hidden_rows) {
 #pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < count; ++i) gather(hidden, window + i * k, 1, k, width, block + i * width * k);
+    for (int64_t first = 0; first < 2 * out; first += WIDE) {
+        const Weights weights{gamma, beta, out, width, first, std::min<int64_t>(WIDE, 2 * out - first)};
+        std::unique_ptr<float[]> own[2];
+        float *laid = room(LAID, K * WIDE * width, own[0]), *products = room(PRODUCTS, hidden_rows * K * WIDE, own[1]);
+        lay_out<K, WIDE>(weights, laid);
+        dnnl_sgemm('N', 'T', hidden_rows, K * WIDE, width, 1, hidden, width, laid, width, 0, products, K * WIDE);
+        float bias[WIDE];
+        for (int64_t o = 0; o < weights.count; ++o) bias[o] = first + o < out ? gamma_bias[first + o] : beta_bias[first + o - out];
+        sum_rows<K, WIDE>(products, window, rows, weights.count, bias, table + first * rows);
+    }
 }
 
-// Memory that is not filled with zeros first.
-std::unique_ptr<float[]> room(int64_t count) { return std::unique_ptr<float[]>(new float[count]); }
+template <int K, int WIDE>
+void product_backward(const float *hidden, const int32_t *window, const float *gamma, const float *beta, const float *dtable,
+                      float *dhidden, float *dweight, float *dbias, int64_t rows, int64_t width, int64_t out,
+                      int64_t hidden_rows) {
+    std::vector<const float *> parts(omp_get_max_threads());  // each thread's share of dhidden; the first one's is dhidden itself
+    const auto add_parts = [&](int64_t from, int64_t to) {    // in their order: the same bits in every run
+        for (size_t part = 1; part < parts.size(); ++part)
+            for (int64_t i = from; parts[part] && i < to; ++i) dhidden[i] += parts[part][i];
+    };
+#pragma omp parallel
+    {
+        const int64_t thread = omp_get_thread_num(), threads = omp_get_num_threads();
+        std::unique_ptr<float[]> own[3];
+        float *mine = thread ? room(DHIDDEN, hidden_rows * width, own[0]) : dhidden;
+#pragma omp for schedule(static)
+        for (int64_t first = 0; first < 2 * out; first += WIDE) {
+            const Weights weights{gamma, beta, out, width, first, std::min<int64_t>(WIDE, 2 * out - first)};
+            float *laid = room(LAID, K * WIDE * width, own[1]), *dproducts = room(PRODUCTS, hidden_rows * K * WIDE, own[2]);
+            lay_out<K, WIDE>(weights, laid);
+            std::fill_n(dproducts, hidden_rows * K * WIDE, 0.f);
+            spread_rows<K, WIDE>(dtable + first * rows, window, rows, weights.count, dproducts);
+            dnnl_sgemm('N', 'N', hidden_rows, width, K * WIDE, 1, dproducts, K * WIDE, laid, width, parts[thread] ? 1 : 0, mine, width);
+            parts[thread] = mine;
+            dnnl_sgemm('T', 'N', K * WIDE, width, hidden_rows, 1, dproducts, K * WIDE, hidden, width, 0, laid, width);
+            for (int64_t o = 0; o < weights.count; ++o) {
+                float *to = dweight + (first + o) * width * K, sum = 0;
+                for (int k = 0; k < K; ++k)
+                    for (int64_t i = 0; i < width; ++i) to[i * K + k] = laid[(k * WIDE + o) * width + i];
+                const float *d = dtable + (first + o) * rows;
+#pragma omp simd reduction(+ : sum)
+                for (int64_t i = 0; i < rows; ++i) sum += d[i];
+                dbias[first + o] = sum;
+            }
+        }
+        add_parts(hidden_rows * width * thread / threads, hidden_rows * width * (thread + 1) / threads);
+#pragma omp barrier  // the parts live in the threads' buffers
+    }
+}
 
-// The way back: adds each column of block to the row of `hidden` it was taken from.
+// block (rows x width * K): the vectors of hidden that each window names, side by side as convolution weights lie.
 template <int K>
-void scatter(const float *block, const int32_t *window, int64_t count, int64_t width, float *hidden) {
-    for (int64_t i = 0; i < count; ++i, block += width * K) {
-        float *rows[K];
-        for (int offset = 0; offset < K; ++offset) rows[offset] = hidden + int64_t(window[i * K + offset]) * width;
-        for (int64_t j = 0; j < width; ++j)
-            for (int offset = 0; offset < K; ++offset) rows[offset][j] += block[j * K + offset];
-    }
-}
-
-void scatter(const float *block, const int32_t *window, int64_t count, int64_t k, int64_t width, float *hidden) {
-    k == 9 ? scatter<9>(block, window, count, width, hidden) : scatter<25>(block, window, count, width, hidden);
-}
-
-// Add the parts (each `count` floats) into `total`, in their order, so that the bits are the same every run.
-void add_parts(const std::vector<std::vector<float>> &parts, int64_t count, float *total) {
+void gather(const float *hidden, const int32_t *window, int64_t rows, int64_t width, float *block) {
 #pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < count; ++i) {
-        float sum = 0;
-        for (const auto &part : parts) sum += part.empty() ? 0 : part[i];
-        total[i] = sum;
+    for (int64_t row = 0; row < rows; ++row)
+        for (int64_t i = 0; i < width; ++i)
+            for (int k = 0; k < K; ++k) block[(row * width + i) * K + k] = hidden[window[row * K + k] * width + i];
+}
+
+template <int K>
+void small_product(const float *hidden, const int32_t *window, const float *gamma, const float *gamma_bias, const float *beta,
+                   const float *beta_bias, float *table, int64_t rows, int64_t width, int64_t out) {
+    const int64_t inner = width * K;
+    std::unique_ptr<float[]> own;
+    float *block = room(PRODUCTS, rows * inner, own);
+    gather<K>(hidden, window, rows, width, block);
+    for (int64_t o = 0; o < 2 * out; ++o) std::fill_n(table + o * rows, rows, o < out ? gamma_bias[o] : beta_bias[o - out]);
+    dnnl_sgemm('N', 'T', out, rows, inner, 1, gamma, inner, block, inner, 1, table, rows);
+    dnnl_sgemm('N', 'T', out, rows, inner, 1, beta, inner, block, inner, 1, table + out * rows, rows);
+}
+
+template <int K>
+void small_product_backward(const float *hidden, const int32_t *window, const float *gamma, const float *beta, const float *dtable,
+                            float *dhidden, float *dweight, float *dbias, int64_t rows, int64_t width, int64_t out,
+                            int64_t hidden_rows) {
+    const int64_t inner = width * K;
+    std::unique_ptr<float[]> own;
+    float *block = room(PRODUCTS, rows * inner, own);
+    gather<K>(hidden, window, rows, width, block);
+    dnnl_sgemm('N', 'N', 2 * out, inner, rows, 1, dtable, rows, block, inner, 0, dweight, inner);
+    dnnl_sgemm('T', 'N', rows, inner, out, 1, dtable, rows, gamma, inner, 0, block, inner);
+    dnnl_sgemm('T', 'N', rows, inner, out, 1, dtable + out * rows, rows, beta, inner, 1, block, inner);
+    std::fill_n(dhidden, hidden_rows * width, 0.f);
+    for (int64_t row = 0; row < rows; ++row)
+        for (int64_t i = 0; i < width; ++i)
+            for (int k = 0; k < K; ++k) dhidden[window[row * K + k] * width + i] += block[(row * width + i) * K + k];
+    for (int64_t o = 0; o < 2 * out; ++o) {
+        dbias[o] = 0;
+        for (int64_t row = 0; row < rows; ++row) dbias[o] += dtable[o * rows + row];
     }
+}
+
+// call(K, WIDE): K as the compiler knows it; WIDE is narrow where wide blocks would leave threads without work.
+template <typename Call>
+void with_sizes(int64_t k, int64_t out, const Call &call) {
+    const bool narrow = 2 * out < 32 * omp_get_max_threads();
+    const auto of = [&](auto constant) {
+        narrow ? call(constant, std::integral_constant<int, 16>()) : call(constant, std::integral_constant<int, 32>());
+    };
+    k == 9 ? of(std::integral_constant<int, 9>()) : k == 1 ? of(std::integral_constant<int, 1>()) : of(std::integral_constant<int, 25>());
 }
 
 }  // namespace
 
 extern "C" {
+
+// table (k * count + 1 x out): row offset * count + c is weight[:, codes[c] / 2, offset], plus weight[:, edge, offset] for odd
+// codes; the last row, for 'outside', is zero. weight is (out x channels x k); edge: the edges' channel, 0 for none.
+void spade_code_table(const float *weight, const int32_t *codes, float *table, int64_t count, int64_t k, int64_t out,
+                      int64_t channels, int64_t edge) {
+    for (int64_t o = 0; o < out; ++o)
+        for (int64_t c = 0; c < count; ++c) {
+            const float *in = weight + (o * channels + codes[c] / 2) * k, *of_edge = weight + (o * channels + edge) * k;
+            for (int64_t at = 0; at < k; ++at) table[(at * count + c) * out + o] = in[at] + (codes[c] % 2 ? of_edge[at] : 0);
+        }
+    std::fill_n(table + k * count * out, out, 0.f);
+}
+
+void spade_code_table_backward(const float *dtable, const int32_t *codes, float *dweight, int64_t count, int64_t k, int64_t out,
+                               int64_t channels, int64_t edge) {
+    std::fill_n(dweight, out * channels * k, 0.f);
+    for (int64_t o = 0; o < out; ++o)
+        for (int64_t c = 0; c < count; ++c) {
+            float *to = dweight + (o * channels + codes[c] / 2) * k, *of_edge = dweight + (o * channels + edge) * k;
+            for (int64_t at = 0; at < k; ++at) {
+                const float d = dtable[(at * count + c) * out + o];
+                to[at] += d;
+                if (codes[c] % 2) of_edge[at] += d;
+            }
+        }
+}
 
 // hidden (rows x width) = relu(bias + sum over k of table[window[row, k]]); bias may be null: then no relu either.
 void spade_window_sums(const float *table, const int32_t *window, const float *bias, float *hidden, int64_t rows, int64_t k,
@@ -108,82 +283,27 @@ void spade_window_sums_backward(const float *dhidden, const float *hidden, const
     }
 }
 
-// table (2 * out x rows): gamma in the first rows, beta behind; each is weight (out x width * k) times the k hidden vectors of
-// each of `rows` windows, plus bias (out). k is 9 or 25, of windows of 3 x 3 or 5 x 5; the last row of hidden is 'outside'.
+// table (2 * out x rows): gamma in the first rows, then beta, of `rows` double windows that name k rows of hidden (hidden_rows x
+// width) each, the last of which is 'outside'. Weights (out x width * k), biases (out); k is 1, 9 or 25.
 void spade_window_product(const float *hidden, const int32_t *window, const float *gamma, const float *gamma_bias,
                           const float *beta, const float *beta_bias, float *table, int64_t rows, int64_t k, int64_t width,
-                          int64_t out) {
-    const int64_t inner = k * width;
-    const auto multiply = [&](int64_t start, int64_t count, const float *block) {
-        dnnl_sgemm('N', 'T', out, count, inner, 1, gamma, inner, block, inner, 0, table + start, rows);
-        dnnl_sgemm('N', 'T', out, count, inner, 1, beta, inner, block, inner, 0, table + out * rows + start, rows);
-    };
-    if (rows <= FEW) {
-        const auto block = room(rows * inner);
-        gather_together(hidden, window, rows, k, width, block.get());
-        multiply(0, rows, block.get());
-    } else {
-#pragma omp parallel
-        {
-            const auto block = room(BLOCK * inner);
-#pragma omp for schedule(static)
-            for (int64_t start = 0; start < rows; start += BLOCK) {
-                const int64_t count = std::min(BLOCK, rows - start);
-                gather(hidden, window + start * k, count, k, width, block.get());
-                multiply(start, count, block.get());
-            }
-        }
-    }
-#pragma omp parallel for schedule(static)
-    for (int64_t o = 0; o < 2 * out; ++o) {
-        const float bias = o < out ? gamma_bias[o] : beta_bias[o - out];
-        for (int64_t i = 0; i < rows; ++i) table[o * rows + i] += bias;
-    }
+                          int64_t out, int64_t hidden_rows) {
+    with_sizes(k, out, [&](auto K, auto WIDE) {
+        hidden_rows > ALIKE * rows ?
+            small_product<K>(hidden, window, gamma, gamma_bias, beta, beta_bias, table, rows, width, out) :
+            product<K, WIDE>(hidden, window, gamma, gamma_bias, beta, beta_bias, table, rows, width, out, hidden_rows);
+    });
 }
 
 // dweight is (2 * out x width * k), dbias (2 * out): gamma's, then beta's.
 void spade_window_product_backward(const float *hidden, const int32_t *window, const float *gamma, const float *beta,
                                    const float *dtable, float *dhidden, float *dweight, float *dbias, int64_t rows, int64_t k,
                                    int64_t width, int64_t out, int64_t hidden_rows) {
-    const int64_t inner = k * width;
-    const float *dbeta = dtable + out * rows;
-    const auto multiply = [&](int64_t start, int64_t count, float *block, float *my_dweight, float *my_dhidden) {
-        dnnl_sgemm('N', 'N', 2 * out, inner, count, 1, dtable + start, rows, block, inner, 1, my_dweight, inner);
-        dnnl_sgemm('T', 'N', count, inner, out, 1, dtable + start, rows, gamma, inner, 0, block, inner);
-        dnnl_sgemm('T', 'N', count, inner, out, 1, dbeta + start, rows, beta, inner, 1, block, inner);
-        scatter(block, window + start * k, count, k, width, my_dhidden);
-    };
-    if (rows <= FEW) {
-        const auto block = room(rows * inner);
-        std::fill_n(dweight, 2 * out * inner, 0.f);
-        std::fill_n(dhidden, hidden_rows * width, 0.f);
-        gather_together(hidden, window, rows, k, width, block.get());
-        multiply(0, rows, block.get(), dweight, dhidden);
-    } else {
-        std::vector<std::vector<float>> dhidden_parts(omp_get_max_threads()), dweight_parts(omp_get_max_threads());
-#pragma omp parallel
-        {
-            const auto block = room(BLOCK * inner);
-            auto &my_dhidden = dhidden_parts[omp_get_thread_num()], &my_dweight = dweight_parts[omp_get_thread_num()];
-            my_dhidden.assign(hidden_rows * width, 0);
-            my_dweight.assign(2 * out * inner, 0);
-#pragma omp for schedule(static)
-            for (int64_t start = 0; start < rows; start += BLOCK) {
-                const int64_t count = std::min(BLOCK, rows - start);
-                gather(hidden, window + start * k, count, k, width, block.get());
-                multiply(start, count, block.get(), my_dweight.data(), my_dhidden.data());
-            }
-        }
-        add_parts(dhidden_parts, hidden_rows * width, dhidden);
-        add_parts(dweight_parts, 2 * out * inner, dweight);
-    }
-#pragma omp parallel for schedule(static)
-    for (int64_t o = 0; o < 2 * out; ++o) {
-        float sum = 0;
-#pragma omp simd reduction(+ : sum)
-        for (int64_t i = 0; i < rows; ++i) sum += dtable[o * rows + i];
-        dbias[o] = sum;
-    }
+    with_sizes(k, out, [&](auto K, auto WIDE) {
+        hidden_rows > ALIKE * rows ?
+            small_product_backward<K>(hidden, window, gamma, beta, dtable, dhidden, dweight, dbias, rows, width, out, hidden_rows) :
+            product_backward<K, WIDE>(hidden, window, gamma, beta, dtable, dhidden, dweight, dbias, rows, width, out, hidden_rows);
+    });
 }
 
 }  // extern "C"

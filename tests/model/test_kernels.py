@@ -13,6 +13,7 @@ import pytest
 from model import fast
 from model.convolution import Convolution, hold_constant
 from model.fast import operators
+from model.fast.windows import distinct_double_windows
 from model.generator import SPADEGenerator
 from model.init import OPT
 from model.painter import Painter, checkpoint_parser, load_painter
@@ -209,12 +210,6 @@ def test_a_checkpoint_s_painter_holds_its_weights(trained):
     assert painter.generator.conv_img.constant and plain.conv_img.constant is None
 
 
-def test_windows_of_another_size_are_refused():
-    with pytest.raises(ValueError, match='windows of 4 places'):
-        operators.WindowProduct.apply(leaf(3, 8), leaf(2, 8, 2, 2), leaf(2), leaf(2, 8, 2, 2), leaf(2),
-                                      np.zeros((1, 4), np.int32))
-
-
 def test_a_convolution_recomputes_its_input():
     """What Modulate gave need not be kept for the way back of the convolutions after it,
     even where two of them read it.
@@ -247,19 +242,30 @@ def test_window_sums(biased):
             [table, bias] if biased else [table])
 
 
-@pytest.mark.parametrize('rows', [1, 50, 1500])  # few rows are multiplied together, many in blocks
-@pytest.mark.parametrize('k', [3, 5])
-def test_window_product(rows, k):
-    windows = np.random.default_rng(2).integers(0, 31, (rows, k * k)).astype(np.int32)
-    hidden, gamma, beta = leaf(31, 16), leaf(6, 16, k, k, scale=0.2), leaf(6, 16, k, k, seed=1, scale=0.2)
+@pytest.mark.parametrize('size', [(1, 1), (5, 7), (40, 33)])
+@pytest.mark.parametrize('k', [1, 3, 5])
+@pytest.mark.parametrize('edged', [False, True])
+@pytest.mark.parametrize('channels', [3, 8, 41])  # blocks of 16 and of 32 rows, whole and in part
+def test_spade_table(size, k, edged, channels):
+    """Against two dense convolutions of the one-hot map; without edges, without some of the classes."""
+    generator, label_nc, width = np.random.default_rng(2), 6, 24
+    label = generator.integers(1, label_nc - 1, (2, *size)).repeat(3, 1).repeat(2, 2)
+    edge = generator.integers(0, 2, label.shape) if edged else np.zeros_like(label)
+    windows = distinct_double_windows(2 * label + edge, k)
+    planes = np.stack([label == index for index in range(label_nc)] + edged * [edge != 0], axis=1).astype(np.float32)
+    weight = leaf(width, label_nc + edged, k, k)
 
-    def plain(hidden, gamma, gamma_bias, beta, beta_bias):
-        gathered = F.embedding(paddle.to_tensor(windows), hidden).transpose([0, 2, 1]).flatten(1)
-        return paddle.concat([(gathered @ weight.flatten(1).t() + bias).t() for weight, bias in
-                              ((gamma, gamma_bias), (beta, beta_bias))])
+    def kernel(*leaves):
+        table = operators.SpadeTable.apply(*leaves, windows, label_nc if edged else 0)
+        return F.embedding(paddle.to_tensor(windows.pixel), table.t()).transpose([0, 3, 1, 2])
 
-    leaves = [hidden, gamma, leaf(6), beta, leaf(6, seed=1)]
-    compare(lambda *tensors: operators.WindowProduct.apply(*tensors, windows), plain, leaves)
+    def plain(weight, bias, gamma, gamma_bias, beta, beta_bias):
+        hidden = F.relu(F.conv2d(paddle.to_tensor(planes), weight, bias, padding=k // 2))
+        return paddle.concat([F.conv2d(hidden, *part, padding=k // 2) for part in ((gamma, gamma_bias), (beta, beta_bias))], axis=1)
+
+    leaves = [weight, leaf(width), *(leaf(*shape, seed=seed, scale=0.2) for seed in range(2)
+                                     for shape in ((channels, width, k, k), (channels,)))]
+    compare(kernel, plain, leaves)
 
 
 @pytest.mark.parametrize('per_image', [False, True])
