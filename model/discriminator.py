@@ -8,7 +8,7 @@ from model.convolution import convolve
 from model.fast.window_tables import code_table, spread_to_pixels, window_sums
 from model.init import LayerNorm
 from model.initialization import initialize
-from model.normalization import normalized_convolution
+from model.normalization import activated, normalized_convolution
 from model.semantics import FIRST_CONVOLUTION
 
 KERNEL, STRIDE, PADDING = FIRST_CONVOLUTION
@@ -46,8 +46,9 @@ class PatchDiscriminator(nn.Layer):
             self._first_layer(first, semantics, image, scale)
         features = [attend(activate(x, self.opt), self.opt)]
         for n in range(1, self.depth):
-            x = getattr(self, f'model{n}')(features[-1])
-            features.append(attend(x if n == self.depth - 1 else activate(x, self.opt), self.opt))
+            block = getattr(self, f'model{n}')[0]
+            x = block(features[-1]) if n == self.depth - 1 else activated(block, features[-1], self.opt)
+            features.append(attend(x, self.opt))
         return features
 
     def _first_layer(self, first, semantics, image, scale):

@@ -26,16 +26,15 @@ def _gan_loss(prediction, real, mode, for_discriminator):
     return F.binary_cross_entropy_with_logits(prediction, target)
 
 
-def feature_matching(fake, real):
+def feature_matching(fake, real, l1=F.l1_loss):
     """L1 between D's feature maps (lists per scale, the predictions left out): summed over layers, mean over scales."""
-    return sum(F.l1_loss(fake_map, real_map.detach()) for fake_scale, real_scale in zip(fake, real)
+    return sum(l1(fake_map, real_map.detach()) for fake_scale, real_scale in zip(fake, real)
                for fake_map, real_map in zip(fake_scale[:-1], real_scale[:-1])) / len(fake)
 
 
-def perceptual(fake, real, weights=PERCEPTUAL_WEIGHTS):
+def perceptual(fake, real, weights=PERCEPTUAL_WEIGHTS, l1=F.l1_loss):
     """Weighted L1 between VGG19's five feature maps of the generated picture and of the photo."""
-    return sum(weight * F.l1_loss(fake_map, real_map.detach())
-               for weight, fake_map, real_map in zip(weights, fake, real))
+    return sum(weight * l1(fake_map, real_map.detach()) for weight, fake_map, real_map in zip(weights, fake, real))
 
 
 def kl_divergence(mu, logvar):

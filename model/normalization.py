@@ -9,7 +9,7 @@ from paddle import nn
 from paddle.autograd import PyLayer
 
 from model import precision
-from model.activation import activate_hidden
+from model.activation import SLOPE, activate, activate_hidden
 from model.convolution import Convolution, convolve
 from model.fast import in_use, operators, window_tables
 from runtime import distributed
@@ -181,6 +181,8 @@ class InstanceNorm(nn.Layer):
         self.opt = opt
 
     def forward(self, x, statistics=None):
+        if in_use(self.opt, x):
+            return operators.InstanceNorm.apply(x, EPSILON, 1.0)
         x = precision.restored(x)
         return F.instance_norm(x, eps=EPSILON) if fused(x, self.opt) else standardized(x, [2, 3])[0]
 
@@ -190,6 +192,13 @@ class InstanceNorm(nn.Layer):
     def statistics(self, x):
         """(mean, variance), each (N * C), for the CPU kernels, and the number of their values."""
         return (*operators.mean_and_variance(x, per_image=True), x.shape[2] * x.shape[3])
+
+
+def activated(block, x, opt):
+    """The activation of block(x), a normalized_convolution; with instance norm in one kernel."""
+    if opt.activation == 'leaky_relu' and isinstance(block, nn.Sequential) and isinstance(block[1], InstanceNorm) and in_use(opt, x):
+        return operators.InstanceNorm.apply(block[0](x), EPSILON, SLOPE)
+    return activate(block(x), opt)
 
 
 def fused(x, opt):

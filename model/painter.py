@@ -33,13 +33,13 @@ class Painter:
         """
         count = len(semantics)
         remedy = 'lower --batchSize' if count > 1 else 'a single picture of this model needs a machine with more'
-        with memory.enough(f'painting {count} pictures at once: {remedy}'), _eval_mode(self.generator, self.encoder):
+        with memory.enough(f'painting {count} pictures at once: {remedy}'), eval_mode(self.generator, self.encoder):
             return self.generator(semantics, self._z(count, image, z, noise))
 
     @paddle.no_grad()
     def style(self, image):
         """Photos (N, output_nc, H, W) in [-1, 1] -> the mean of their styles, mu (N, z_dim)."""
-        with _eval_mode(self.encoder):
+        with eval_mode(self.encoder):
             return self.encoder(paddle.to_tensor(image, dtype=paddle.get_default_dtype()))[0]
 
     def _z(self, count, image, z, noise):
@@ -115,7 +115,8 @@ def _held(painter):
 
 
 @contextlib.contextmanager
-def _eval_mode(*networks):
+def eval_mode(*networks):
+    """Context in which the networks (None is left out) are in eval mode; their modes are restored."""
     layers = [layer for network in networks if network is not None for layer in network.sublayers(include_self=True)]
     modes = [layer.training for layer in layers]
     for layer in layers:

@@ -6,15 +6,16 @@ import math
 
 import numpy as np
 import paddle
+import paddle.nn.functional as F
 
 from model import precision
 from model.averaged import AveragedGenerator
 from model.discriminator import MultiscaleDiscriminator, halves
-from model.fast import in_use, return_free_memory
+from model.fast import in_use, operators, return_free_memory
 from model.generator import SPADEGenerator
 from model.gradients import Exchange
 from model.losses import PERCEPTUAL_WEIGHTS, feature_matching, gan_loss, kl_divergence, perceptual
-from model.painter import Painter
+from model.painter import Painter, eval_mode
 from model.semantics import SemanticMap
 from model.styles import normal_draws
 from model.vae_encoder import VAEEncoder, reparameterize
@@ -56,6 +57,7 @@ class TrainStep:
                                     for parameter in layer])
         self.scaler_g, self.scaler_d = (paddle.amp.GradScaler(enable=opt.amp == 'float16') for _ in range(2))
         self.compact = in_use(opt)
+        self.l1 = operators.L1.apply if self.compact else F.l1_loss
         self.steps = 0                              # done so far
         self.g_losses = dict.fromkeys(G_COLUMNS, 0.0)  # of the last G update
         self.stopped = False                        # whether a rank was asked to stop in the last step
@@ -150,10 +152,10 @@ class TrainStep:
     def _losses_g(self, semantics, image, noise):
         opt = self.opt
         fake, divergence = self._fake(semantics, image, noise)
-        fake_features, real_features = self._features(semantics, fake, image)
+        fake_features, real_features = self._features_for_g(semantics, fake, image)
         losses = {'g_loss_gan': gan_loss(_predictions(fake_features), True, opt.gan_mode, for_discriminator=False)}
         if not opt.no_ganFeat_loss:
-            losses['g_loss_feat'] = opt.lambda_feat * feature_matching(fake_features, real_features)
+            losses['g_loss_feat'] = opt.lambda_feat * feature_matching(fake_features, real_features, self.l1)
         if self.vgg is not None:
             losses['g_loss_vgg'] = opt.lambda_vgg * self._perceptual(fake, image)
         if divergence is not None:
@@ -209,12 +211,25 @@ class TrainStep:
             features = self.discriminator(semantics, paddle.concat([fake, image]))
         return halves([list(map(precision.restored, scale)) for scale in features])
 
+    def _features_for_g(self, semantics, fake, image):
+        """The same with a gradient for the fake alone. On the kernels from two passes, so that the photo's keeps nothing for backward.
+
+        Where D's norm is of each image, they equal the joint pass: the spectral norms advance in the first pass only.
+        """
+        if not self.compact or self.opt.discriminator_norm.kind not in ('none', 'instance'):
+            return self._features(semantics, fake, image)
+        return_free_memory()
+        with paddle.no_grad():
+            real = self.discriminator(semantics, image)
+        with eval_mode(self.discriminator):
+            return self.discriminator(semantics, fake), real
+
     def _perceptual(self, fake, image):
         maps_of, weights = (self.vgg,
                             PERCEPTUAL_WEIGHTS) if self.opt.vgg_taps == 'paper' else (self.vgg.pooled, 5 * [1.0])
         with precision.mixed(self.opt):
             fake, real = ([precision.restored(x) for x in maps_of(picture)] for picture in (fake, image))
-        return perceptual(fake, real, weights)
+        return perceptual(fake, real, weights, self.l1)
 
     def _noise(self, noise, update, piece, pieces):
         """Noise (N, *opt.z_shape) of a micro-batch in update 0 (G) or 1 (D) of this step; None if G reads no z.

@@ -3,9 +3,8 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
-from model.activation import activate
 from model.initialization import initialize
-from model.normalization import normalized_convolution
+from model.normalization import activated, normalized_convolution
 
 INPUT_SIZE = 256  # pixels; six halvings leave 4
 
@@ -32,10 +31,10 @@ class VAEEncoder(nn.Layer):
         """(N, output_nc, H, W) in [-1, 1], any size -> mu, logvar, each (N, z_dim)."""
         if tuple(image.shape[2:]) != (INPUT_SIZE, INPUT_SIZE):
             image = F.interpolate(image, size=[INPUT_SIZE, INPUT_SIZE], mode='bilinear', align_corners=False)
-        x = self.layer1(image)
-        for n in range(2, 7):
-            x = getattr(self, f'layer{n}')(activate(x, self.opt))
-        x = activate(x, self.opt).flatten(1)
+        x = image
+        for n in range(1, 7):
+            x = activated(getattr(self, f'layer{n}'), x, self.opt)
+        x = x.flatten(1)
         return self.fc_mu(x), self.fc_var(x)
 
 

@@ -36,7 +36,7 @@ def kernels():
         return None
     library.spade_convolution.restype = ctypes.c_int
     library.spade_distinct.restype = library.spade_kept_bytes.restype = ctypes.c_int64
-    library.spade_singular_value.restype = ctypes.c_double
+    library.spade_singular_value.restype = library.spade_l1.restype = ctypes.c_double
     return library
 
 

@@ -251,6 +251,41 @@ class Modulate(PyLayer):
         return dx, dtable
 
 
+class InstanceNorm(PyLayer):
+    """leaky_relu(instance_norm(x), slope) of x (N, C, H, W); slope 1: the norm alone."""
+
+    @staticmethod
+    def forward(ctx, x, epsilon, slope):
+        x = x.contiguous()
+        planes, p = x.shape[0] * x.shape[1], x.shape[2] * x.shape[3]
+        y, mean, scale = paddle.empty(x.shape), np.empty(planes, np.float32), np.empty(planes, np.float32)
+        _call('spade_instance_norm', x, y, mean, scale, planes, p, epsilon, slope)
+        ctx.saved, ctx.arguments = (x, mean, scale), (planes, p, slope)
+        return y
+
+    @staticmethod
+    def backward(ctx, dy):
+        dx = paddle.empty(dy.shape)
+        _call('spade_instance_norm_backward', *_pop_saved(ctx), dy, dx, *ctx.arguments)
+        return dx
+
+
+class L1(PyLayer):
+    """Mean of |a - b| of two tensors of one shape, a scalar; the gradient is a's alone."""
+
+    @staticmethod
+    def forward(ctx, a, b):
+        ctx.saved = a, b = a.contiguous(), b.contiguous()
+        return paddle.to_tensor(_call('spade_l1', a, b, int(a.size)), 'float32')
+
+    @staticmethod
+    def backward(ctx, d):
+        a, b = _pop_saved(ctx)
+        da = paddle.empty(a.shape)
+        _call('spade_l1_backward', a, b, da, int(a.size), float(d) / int(a.size))
+        return da, None
+
+
 def follow(averages, values, shares):
     """average += share * (value - average), in place, for lists of float32 tensors, without gradient; share 1 copies.
     """
