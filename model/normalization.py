@@ -196,7 +196,8 @@ class InstanceNorm(nn.Layer):
 
 def activated(block, x, opt):
     """The activation of block(x), a normalized_convolution; with instance norm in one kernel."""
-    if opt.activation == 'leaky_relu' and isinstance(block, nn.Sequential) and isinstance(block[1], InstanceNorm) and in_use(opt, x):
+    instance = isinstance(block, nn.Sequential) and isinstance(block[1], InstanceNorm)
+    if instance and opt.activation == 'leaky_relu' and in_use(opt, x):
         return operators.InstanceNorm.apply(block[0](x), EPSILON, SLOPE)
     return activate(block(x), opt)
 

@@ -9,6 +9,7 @@ import paddle
 import paddle.nn.functional as F
 
 from model import precision
+from model.adam import Adam
 from model.averaged import AveragedGenerator
 from model.discriminator import MultiscaleDiscriminator, halves
 from model.fast import in_use, operators, return_free_memory
@@ -47,9 +48,7 @@ class TrainStep:
                                else 'last')
         self.parameters_g = self.generator.parameters() + (self.encoder.parameters() if opt.use_vae else [])
         self.parameters_d = self.discriminator.parameters()
-        self.optimizer_g, self.optimizer_d = (
-            paddle.optimizer.Adam(beta1=opt.beta1, beta2=opt.beta2, epsilon=1e-8, parameters=parameters)
-            for parameters in (self.parameters_g, self.parameters_d))
+        self.optimizer_g, self.optimizer_d = Adam(opt, self.parameters_g), Adam(opt, self.parameters_d)
         # In the order in which a forward reads them: the style first, D's scales side by side.
         self.exchange_g = Exchange((self.encoder.parameters() if opt.use_vae else []) + self.generator.parameters())
         self.exchange_d = Exchange([parameter
@@ -212,9 +211,9 @@ class TrainStep:
         return halves([list(map(precision.restored, scale)) for scale in features])
 
     def _features_for_g(self, semantics, fake, image):
-        """The same with a gradient for the fake alone. On the kernels from two passes, so that the photo's keeps nothing for backward.
+        """_features with a gradient for the fake alone; on the kernels in two passes, the photo's forward only.
 
-        Where D's norm is of each image, they equal the joint pass: the spectral norms advance in the first pass only.
+        Two passes equal the joint one if D's norm is per image: spectral norms advance in the first pass only.
         """
         if not self.compact or self.opt.discriminator_norm.kind not in ('none', 'instance'):
             return self._features(semantics, fake, image)

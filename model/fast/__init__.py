@@ -98,7 +98,7 @@ def _built():
     here = os.path.dirname(os.path.abspath(__file__))
     sources = sorted(glob.glob(os.path.join(here, '*.cpp')))
     digest = hashlib.sha256(f'{FLAGS} {_processor_flags()} {onednn} {os.path.getsize(onednn)}'.encode())
-    for path in sources + [os.path.join(here, 'onednn.h')]:
+    for path in sources + sorted(glob.glob(os.path.join(here, '*.h'))):
         with open(path, 'rb') as file:
             digest.update(file.read())
     path = os.path.join(_cache_folder(), f'kernels-{digest.hexdigest()[:16]}.so')

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "onednn.h"
+#include "small_convolution.h"
 
 namespace {
 
@@ -42,6 +43,9 @@ struct Shape {
     int64_t n, c, h, w, out, kh, kw, stride, pad_h, pad_w, dilation;
     int64_t oh() const { return (h + 2 * pad_h - dilation * (kh - 1) - 1) / stride + 1; }
     int64_t ow() const { return (w + 2 * pad_w - dilation * (kw - 1) - 1) / stride + 1; }
+    bool is_small() const {
+        return n * oh() * ow() <= small::PIXELS && out >= small::CHANNELS && kh == kw && pad_h == pad_w && dilation == 1;
+    }
 };
 
 // Plans that are kept. A training needs some hundreds; pictures of many sizes, as scoring may meet, would need ever more.
@@ -279,14 +283,14 @@ extern "C" void spade_release_scratch() {
 }
 
 // Bytes of memory for the weights of a forward convolution as oneDNN lays them out, for spade_convolution's `kept`; 0 where there
-// is nothing to keep: it takes them as they are, or the convolution is done in strips, of which each may want another layout.
+// is nothing to keep: it takes them as they are, the convolution is small, or it is done in strips, each of which may want another layout.
 extern "C" int64_t spade_kept_bytes(int bf16, int64_t n, int64_t c, int64_t h, int64_t w, int64_t out, int64_t kh, int64_t kw,
                                     int64_t stride, int64_t pad_h, int64_t pad_w, int64_t dilation, int biased, float scale) {
     std::lock_guard<std::mutex> lock(mutex);
     try {
         const Shape shape = {n, c, h, w, out, kh, kw, stride, pad_h, pad_w, dilation};
         const std::vector<Strip> all = strips(shape, FORWARD);
-        return all.size() > 1 ? 0 : plan_of(shape, FORWARD, biased, bf16, scale != 1, all[0]).weight_bytes();
+        return all.size() > 1 || (!bf16 && shape.is_small()) ? 0 : plan_of(shape, FORWARD, biased, bf16, scale != 1, all[0]).weight_bytes();
     } catch (const std::exception &) {
         return 0;  // the convolution itself says what is wrong
     }
@@ -302,6 +306,15 @@ extern "C" int spade_convolution(int64_t pass, int bf16, int64_t n, int64_t c, i
     std::lock_guard<std::mutex> lock(mutex);
     try {
         const Shape shape = {n, c, h, w, out, kh, kw, stride, pad_h, pad_w, dilation};
+        if (!bf16 && shape.is_small()) {
+            const small::Sizes sizes = {n, c, h, w, out, kh, stride, pad_h, shape.oh(), shape.ow()};
+            float *first = (float *)a, *second = (float *)b, *to = (float *)result;
+            float *scratch = (float *)arena.reserve(sizes.scratch() * sizeof(float));
+            if (pass == FORWARD) small::forward(sizes, first, second, (float *)bias, scale, to, scratch);
+            if (pass == BACKWARD_DATA) small::backward_data(sizes, first, second, scale, to, scratch);
+            if (pass == BACKWARD_WEIGHTS) small::backward_weights(sizes, second, first, to, (float *)bias, scratch);
+            return 0;
+        }
         for (const Strip &strip : strips(shape, Pass(pass))) {
             const Plan &plan = plan_of(shape, Pass(pass), bias, bf16, scale != 1, strip);
             float *x = (float *)(pass == FORWARD ? a : pass == BACKWARD_DATA ? result : b) + strip.x * w,

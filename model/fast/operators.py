@@ -154,7 +154,7 @@ class WindowSums(PyLayer):
 class SpadeTable(PyLayer):
     """gamma and beta (2C, B) of the DoubleWindows of a label map, from the parameters of a SPADE layer with ReLU.
 
-    weight (HIDDEN, label_channels + edge, k, k) and bias of the first convolution; edge: its channel of edges, 0 for none.
+    weight (HIDDEN, label_channels + edge, k, k) and bias: the first convolution's; edge: the channel of edges or 0.
     """
 
     @staticmethod
@@ -178,9 +178,10 @@ class SpadeTable(PyLayer):
         dhidden, dcodes = np.empty_like(hidden), np.empty((k * count + 1, width), np.float32)
         dproduct, dbiases = paddle.empty([2, *gamma.shape]), paddle.empty([2, out])
         dweight, dbias = paddle.empty(ctx.shape), paddle.empty([width])
-        _call('spade_window_product_backward', hidden, windows.second, gamma, beta, dtable, dhidden, dproduct, dbiases, rows, k,
-              width, out, first + 1)
-        _call('spade_window_sums_backward', dhidden, hidden, windows.positions, dcodes, dbias, first, k, width, k * count + 1)
+        _call('spade_window_product_backward', hidden, windows.second, gamma, beta, dtable, dhidden, dproduct, dbiases,
+              rows, k, width, out, first + 1)
+        _call('spade_window_sums_backward', dhidden, hidden, windows.positions, dcodes, dbias, first, k, width,
+              k * count + 1)
         _call('spade_code_table_backward', dcodes, windows.codes, dweight, count, k, width, channels, ctx.edge)
         return dweight, dbias, dproduct[0], dbiases[0], dproduct[1], dbiases[1]
 
@@ -286,12 +287,25 @@ class L1(PyLayer):
         return da, None
 
 
+def adam(parameters, first, second, power1, power2, rate, epsilon, beta1, beta2):
+    """One step of Adam, in place, for lists of float32 tensors: parameters, both moments, powers of both betas."""
+    gradients = [parameter.grad.contiguous() for parameter in parameters]
+    _call('spade_adam', *map(_addresses, (parameters, gradients, first, second)), _sizes(parameters),
+          _addresses(power1), _addresses(power2), len(parameters), rate, epsilon, beta1, beta2)
+
+
 def follow(averages, values, shares):
-    """average += share * (value - average), in place, for lists of float32 tensors, without gradient; share 1 copies.
-    """
-    addresses = [np.array([tensor.data_ptr() for tensor in tensors]) for tensors in (averages, values)]
-    counts = np.array([int(tensor.size) for tensor in values])
-    _call('spade_follow', *addresses, counts, np.array(shares, np.float32), len(counts))
+    """average += share * (value - average), in place, for lists of float32 tensors; share 1 copies."""
+    _call('spade_follow', _addresses(averages), _addresses(values), _sizes(values), np.array(shares, np.float32),
+          len(values))
+
+
+def _addresses(tensors):
+    return np.array([tensor.data_ptr() for tensor in tensors], np.int64)
+
+
+def _sizes(tensors):
+    return np.array([int(tensor.size) for tensor in tensors], np.int64)
 
 
 def distinct(keys):

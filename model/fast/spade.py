@@ -40,4 +40,5 @@ def compiled_table(spade, windows, semantics):
         return window_table(spade, windows, semantics).t().contiguous()
     shared, gamma, beta = spade.mlp_shared[0], spade.mlp_gamma, spade.mlp_beta
     edge = 0 if semantics.edge is None else semantics.label_channels
-    return operators.SpadeTable.apply(shared.weight, shared.bias, gamma.weight, gamma.bias, beta.weight, beta.bias, windows, edge)
+    return operators.SpadeTable.apply(shared.weight, shared.bias, gamma.weight, gamma.bias, beta.weight, beta.bias,
+                                      windows, edge)

@@ -9,7 +9,7 @@ from model.fast import in_use, operators
 
 
 def modulation(spade, windows, semantics):
-    """gamma, beta (N, channels, H, W) of a SPADE layer: each of the DoubleWindows is computed once and spread to its pixels."""
+    """gamma, beta (N, channels, H, W) of a SPADE layer, computed once a distinct window and spread to pixels."""
     return paddle.split(spread_to_pixels(window_table(spade, windows, semantics), windows), 2, axis=1)
 
 

@@ -11,6 +11,7 @@ import paddle.nn.functional as F
 import pytest
 
 from model import fast
+from model.adam import Adam
 from model.convolution import Convolution, hold_constant
 from model.fast import operators
 from model.fast.windows import distinct_double_windows
@@ -261,11 +262,82 @@ def test_spade_table(size, k, edged, channels):
 
     def plain(weight, bias, gamma, gamma_bias, beta, beta_bias):
         hidden = F.relu(F.conv2d(paddle.to_tensor(planes), weight, bias, padding=k // 2))
-        return paddle.concat([F.conv2d(hidden, *part, padding=k // 2) for part in ((gamma, gamma_bias), (beta, beta_bias))], axis=1)
+        return paddle.concat([F.conv2d(hidden, *part, padding=k // 2)
+                              for part in ((gamma, gamma_bias), (beta, beta_bias))], axis=1)
 
     leaves = [weight, leaf(width), *(leaf(*shape, seed=seed, scale=0.2) for seed in range(2)
                                      for shape in ((channels, width, k, k), (channels,)))]
     compare(kernel, plain, leaves)
+
+
+@pytest.mark.parametrize('slope', [0.2, 1.0])
+@pytest.mark.parametrize('shape', [(2, 3, 1, 5), (1, 4, 17, 19), (3, 2, 64, 33)])
+def test_instance_norm(shape, slope):
+    compare(lambda x: operators.InstanceNorm.apply(x, 1e-5, slope),
+            lambda x: F.leaky_relu(F.instance_norm(x, eps=1e-5), slope) if slope < 1 else F.instance_norm(x, eps=1e-5),
+            [leaf(*shape, scale=3)])
+
+
+def test_l1():
+    """The gradient is the first one's alone; equal values have none."""
+    a, b = leaf(3, 5, 40, 41), leaf(3, 5, 40, 41, seed=1).detach()
+    b[0] = a.detach()[0]
+    compare(lambda a: operators.L1.apply(a, b), lambda a: F.l1_loss(a, b), [a])
+    assert not a.grad.numpy()[0].any()
+    assert np.isnan(float(operators.L1.apply(paddle.to_tensor([float('nan'), 1.0]), paddle.zeros([2]))))
+
+
+@pytest.mark.parametrize('n, c, out, size, k, stride, padding, biased', [
+    (2, 24, 16, (2, 2), 3, 1, 1, True), (1, 5, 40, (8, 8), 3, 1, 1, False), (2, 7, 16, (9, 5), 4, 2, 2, True),
+    (1, 16, 32, (6, 6), 1, 1, 0, False), (3, 3, 17, (3, 4), 4, 1, 2, True)])
+def test_small_convolution(n, c, out, size, k, stride, padding, biased):
+    """Convolutions of at most 64 output pixels; a constant weight gives the same bits."""
+    x, weight, bias = leaf(n, c, *size), leaf(out, c, k, k, scale=0.2), leaf(out) if biased else None
+    assert n * int(np.prod(F.conv2d(x, weight, None, stride, padding).shape[2:])) <= 64
+    u, v = leaf(out, seed=3).detach(), leaf(c * k * k, seed=4).detach()
+    u, v = u / paddle.norm(u), v / paddle.norm(v)
+    singular = operators.singular_value(weight.detach(), u, v, False)
+
+    def plain(x, weight, *bias):
+        matrix = weight.flatten(1)
+        return F.conv2d(x, weight / (u * (matrix @ v)).sum(), *(bias or [None]), stride, padding)
+
+    leaves = [x, weight] + [bias] * biased
+    compare(lambda x, w, b=None: operators.Convolution.apply(x, w, b, stride, padding, False, singular), plain, leaves)
+    constant = operators.ConstantConvolution(weight, bias, stride, padding, False, singular)
+    expected = operators.Convolution.apply(x, weight, bias, stride, padding, False, singular).numpy()
+    np.testing.assert_array_equal(constant(x).numpy(), expected)
+    np.testing.assert_array_equal(constant(x).numpy(), expected)
+
+
+def test_adam_equals_paddle_s():
+    """Parameters and state; bit for bit where the processor has the fused multiply-add that both were built with."""
+    equal = np.testing.assert_array_equal if ' avx512f ' in fast._processor_flags() else \
+        functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-9)
+    generator, shapes, opt = np.random.default_rng(7), ([3, 5], [1000], [64, 33, 3, 3], [1]), OPT()
+    ours, theirs = ([paddle.create_parameter(shape, 'float32') for shape in shapes] for _ in range(2))
+    for one, other in zip(ours, theirs):
+        one.set_value(other.numpy())
+    adam = Adam(opt, ours)
+    paddle_s = paddle.optimizer.Adam(beta1=opt.beta1, beta2=opt.beta2, epsilon=1e-8, parameters=theirs)
+    moments = [value.numpy() for name, value in adam.state_dict().items() if 'moment' in name]
+    assert adam.compiled and len(moments) == 8 and not any(moment.any() for moment in moments)
+    for step in range(6):
+        gradients = [generator.standard_normal(shape).astype(np.float32) * 10.0 ** generator.integers(-6, 2)
+                     for shape in shapes]
+        for parameters, optimizer in ((ours, adam), (theirs, paddle_s)):
+            optimizer.clear_grad(set_to_zero=False)
+            sum((parameter * paddle.to_tensor(gradient)).sum()
+                for parameter, gradient in zip(parameters, gradients)).backward()
+            optimizer.set_lr(0.0002 / (step + 1))
+            optimizer.step()
+        for one, other in zip(ours, theirs):
+            equal(one.numpy(), other.numpy())
+    states = [[value.numpy() for name, value in sorted(optimizer.state_dict().items()) if hasattr(value, 'numpy')]
+              for optimizer in (adam, paddle_s)]
+    assert len(states[0]) == 16
+    for one, other in zip(*states):
+        equal(one, other)
 
 
 @pytest.mark.parametrize('per_image', [False, True])
