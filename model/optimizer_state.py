@@ -18,12 +18,10 @@ def parameters_of(**networks):
 
 
 def state_of(optimizer, parameters):
-    """dict: '<name>/moment1' and so on -> tensor; empty before the first step. parameters: dict of name -> parameter.
-    """
+    """dict: '<name>/moment1' and so on -> tensor. parameters: dict of name -> parameter."""
     names = {parameter.name: name for name, parameter in parameters.items()}
-    state = {f'{names[match[1]]}/{match[2]}': value
-             for key, value in optimizer.state_dict().items() if (match := KEY.fullmatch(key))}
-    return state or getattr(optimizer, 'loaded_state', {})
+    return {f'{names[match[1]]}/{match[2]}': value
+            for key, value in optimizer.state_dict().items() if (match := KEY.fullmatch(key))}
 
 
 def set_state(optimizer, arrays, parameters, source):
@@ -31,7 +29,7 @@ def set_state(optimizer, arrays, parameters, source):
     shapes = {f'{name}/{kind}': list(parameter.shape) if kind.startswith('moment') else [1]
               for name, parameter in parameters.items() for kind in KINDS}
     problems = [f'{key} is unknown' for key in arrays if key not in shapes]
-    if arrays:      # none before the first step, and never of what is not trained
+    if arrays:      # checkpoints written before the first step once had none; parameters not trained have none
         problems += [f'{key} is missing' for key in shapes
                      if key not in arrays and not parameters[key.rpartition('/')[0]].stop_gradient]
     problems += [f'{key} is {value.dtype} of shape {list(value.shape)}, expected floats of shape {shapes[key]}'
@@ -44,4 +42,3 @@ def set_state(optimizer, arrays, parameters, source):
         name, _, kind = key.rpartition('/')
         state[f'{parameters[name].name}_{kind}_0'] = paddle.to_tensor(value)
     optimizer.set_state_dict(state)
-    optimizer.loaded_state = arrays     # Paddle's own state_dict() leaves it out until the next step
