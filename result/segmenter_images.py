@@ -2,7 +2,7 @@
 import numpy as np
 from PIL import Image
 
-from dataset.files import evenly_spaced, load_images, load_label
+from dataset.files import evenly_spaced, load_images, load_label, load_photo
 from model.init import OPT
 from result.scores import VOID
 
@@ -17,19 +17,26 @@ MOST_WEIGHT = 4.0
 class SegmenterImages:
     """Samples at `size` (width, height): [epoch, index] -> {'rgb': uint8 (H, W, 3), 'label': int64 (H, W), with VOID}.
 
-    All draws are functions of (seed, epoch, index). Epoch None: the whole photo, as in scoring.
+    All draws are functions of (seed, epoch, index). Epoch None: the whole photo, as in scoring. painted: further
+    samples, whose label maps are resized to their pictures, as predict.py does.
     """
 
-    def __init__(self, samples, label_nc, size, seed=0):
-        self.samples, self.size, self.seed = samples, tuple(size), seed
+    def __init__(self, samples, label_nc, size, seed=0, painted=()):
+        self.samples, self.painted, self.size, self.seed = samples, painted, tuple(size), seed
         self.opt = OPT(label_nc=label_nc, no_instance=True)
 
     def __len__(self):
-        return len(self.samples)
+        return len(self.samples) + len(self.painted)
 
     def __getitem__(self, key):
         epoch, index = key
-        images = load_images(self.samples[index], self.opt)
+        if index < len(self.samples):
+            images = load_images(self.samples[index], self.opt)
+        else:
+            sample = self.painted[index - len(self.samples)]
+            images = {'image': load_photo(sample.photo)}
+            images['label'] = Image.fromarray(load_label(sample.label, self.opt)).resize(
+                images['image'].size, Image.Resampling.NEAREST)
         photo, label = images['image'], Image.fromarray(np.asarray(images['label'], np.int32))
         if epoch is None:
             return self._arrays(photo.resize(self.size, Image.Resampling.BICUBIC),

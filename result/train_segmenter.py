@@ -2,10 +2,12 @@
 
     python -m result.train_segmenter --dataroot mine --size 128x96
     python -m result.evaluate --dataset own --dataroot mine --pictures output_val/pics
+    python -m result.train_segmenter --dataroot mine --size 128x96 --add painted/ --add_labels maps/     # do they help?
 
 It learns from train_img and train_label. The best epoch on val_img is saved as mine/segmenter/segmenter.pdparams, with
 segmenter.json: its data and settings, and its scores of real photos, the ceiling of all scores it gives. After a kill
-the same command resumes at the last whole epoch, to the same bits.
+the same command resumes at the last whole epoch, to the same bits. With --add it trains on real photos alone and
+on real and painted ones, with several seeds, and prints whether the painted ones help.
 """
 import datetime
 import json
@@ -31,7 +33,7 @@ from model.command_line import Help, Parser
 from model.init import OPT
 from model.optimizer_state import set_state, state_of
 from model.weights import as_arrays, save_weights, set_weights
-from result import own
+from result import own, with_painted
 from result.cache import file_digest
 from result.evaluate import size_of
 from result.networks.segmenter import Segmenter, weighted_cross_entropy
@@ -49,20 +51,21 @@ LOW = 0.2                           # mean IoU on real photos below which the ne
 
 
 class Training:
-    """The network, its optimizer and history; settings as on the command line."""
+    """The network, its optimizer and history; settings as on the command line; added: Samples of painted pictures."""
 
-    def __init__(self, settings):
+    def __init__(self, settings, added=()):
         self.settings, self.output = settings, settings.output or os.path.join(settings.dataroot, FOLDER)
         label_nc = checked_label_nc(settings.dataroot, settings.label_nc)
         self.opt = OPT(dataroot=settings.dataroot, label_nc=label_nc, no_instance=True, seed=settings.seed)
         self.samples, self.val_samples = find_samples(self.opt, 'train'), find_samples(self.opt, 'val')
-        self.data = SegmenterImages(self.samples, label_nc, settings.size, settings.seed)
+        self.data = SegmenterImages(self.samples, label_nc, settings.size, settings.seed, added)
         self.val = SegmenterImages(self.val_samples, label_nc, settings.size)
         self.batch = min(settings.batch, len(self.samples))
         self.steps = min(len(self.samples), EPOCH) // self.batch   # of an epoch
         self.about = {**self.data_identities(), 'label_nc': label_nc,
                       'size': '{}x{}'.format(*settings.size), 'epochs': settings.epochs, 'patience': settings.patience,
-                      'batch': self.batch, 'lr': settings.lr, 'seed': settings.seed}
+                      'batch': self.batch, 'lr': settings.lr, 'seed': settings.seed,
+                      'added': identity(added, settings.add) if added else None}
         if all((self.val[None, index]['label'] == VOID).all() for index in range(len(self.val))):
             raise InputError(f'{settings.dataroot}: no pixel of val_label has a class (0 .. {label_nc - 1}) at size '
                              f'{self.about["size"]}, so no epoch is the best: label some of them')
@@ -109,7 +112,7 @@ class Training:
         """The mean loss of the next epoch."""
         self.network.train()
         epoch, losses = len(self.history) + 1, []
-        order = epoch_order(self.opt, len(self.samples), epoch)[:self.steps * self.batch]
+        order = epoch_order(self.opt, len(self.data), epoch)[:self.steps * self.batch]
         keys = [[(epoch, index) for index in row] for row in order.reshape(self.steps, self.batch).tolist()]
         bar = tqdm(loader(keys), f'epoch {epoch}/{self.settings.epochs}', self.steps, unit='step', disable=None,
                    leave=False, dynamic_ncols=True)
@@ -256,10 +259,17 @@ def command_line():
     parser.add_argument('--seed', type=int, default=0, metavar='INT', help='seed of all randomness [0]')
     parser.add_argument('--nThreads', type=int, default=1, metavar='INT', help='worker processes that load data [1]')
     parser.add_argument('--restart', action='store_true', help='begin anew; replaces the network in --output')
+    parser.add_argument('--add', metavar='DIR', help='painted pictures, to learn whether they help: trains with and '
+                        f'without them [networks in {with_painted.FOLDER}/ in the set; all epochs, no --patience]')
+    parser.add_argument('--add_labels', metavar='DIR', help='the label maps that they were painted from')
+    parser.add_argument('--seeds', type=int, default=3, metavar='INT', help='networks on each side of --add: --seed, '
+                        '--seed + 1, ... [3]')
     settings = parser.parse_args()
     for name, least in (('epochs', 1), ('patience', 1), ('batch', 1), ('seed', 0), ('nThreads', 0)):
         if getattr(settings, name) < least:
             raise InputError(f'--{name} {getattr(settings, name)}: must be at least {least}')
+    if bool(settings.add) != bool(settings.add_labels):
+        raise InputError('--add and --add_labels: pictures and the maps that they were painted from: give both')
     if not 0 < settings.lr < math.inf:
         raise InputError(f'--lr {settings.lr}: must be a finite number above 0')
     return settings
@@ -270,10 +280,16 @@ def main():
     stopping.listen()
     settings = command_line()
     device.use_best_device()
-    training = Training(settings)
-    with locked(training.output, 'training of a scoring network', '--output'), \
-            stopping.at_once('stopped: whole epochs are saved; the same command resumes after the last one'):
+    with stopping.at_once('stopped: whole epochs are saved; the same command resumes after the last one'):
+        with_painted.compare(settings, trained) if settings.add else trained(settings)
+
+
+def trained(settings, added=()):
+    """The content of segmenter.json after the training."""
+    training = Training(settings, added)
+    with locked(training.output, 'training of a scoring network', '--output'):
         training.run()
+    return own.read(training.output)
 
 
 if __name__ == '__main__':

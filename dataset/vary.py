@@ -1,0 +1,156 @@
+"""New label maps from a set's own, for predict.py to paint: flipped, warped, with rare objects of other maps.
+
+    python -m dataset.vary --dataroot mine --count 500 --output maps/
+    python predict.py --label maps/ --instance maps/inst --out painted/        # --instance if the set has instances
+
+Map n is a function of the training maps, --seed and n. Rare are the classes of the less frequent half, by pixels. The
+folder also has classes.json, and sheet/sheet.jpg to look at.
+"""
+import os
+from collections import defaultdict
+
+import numpy as np
+from PIL import Image
+
+from dataset import classes
+from dataset.components import components
+from dataset.files import evenly_spaced, find_samples, load_images
+from dataset.palette import UNLABELLED, colourize
+from model.init import OPT
+from runtime.bar import counted
+from runtime.commands import runnable
+from runtime.errors import InputError, shown_in_one_line
+from runtime.writing import refuse_existing, writing
+
+SETTINGS = 'dataroot', 'label_nc', 'contain_dontcare_label', 'no_instance', 'max_dataset_size', 'seed'
+STREAM = 3              # of random numbers, beside those of dataset.labelled_images and result.segmenter_images
+EXAMINED = 1000         # maps in which classes are counted and objects are found
+KNOTS, WARP = 4, 0.06   # of the warp along a side; largest shift of a knot, part of the side: too little to fold
+MOST_PASTED = 3         # objects
+LARGEST = 0.25          # of them, part of its map
+UP = 0.03               # farthest from the object's own height, part of the side; sideways it goes anywhere
+MOST = 100_000          # maps
+SHOWN, THUMBNAIL = 8, (160, 160)   # maps on the sheet; pixels of each at most
+
+
+class Maps:
+    """The training maps of a set. varied(n) -> integers (1, H, W), ids, or (2, H, W), ids and instances."""
+
+    def __init__(self, opt):
+        self.opt, self.samples = opt, find_samples(opt, 'train', photos=False)
+        self.holders = defaultdict(list)    # class -> samples that have it
+        pixels = np.zeros(opt.label_nc, np.int64)
+        examined = evenly_spaced(self.samples, EXAMINED)
+        for sample in counted(examined, len(examined), 'classes of the set', 'map', leave=False):
+            ids, counts = np.unique(self.read(sample)[0], return_counts=True)
+            for index, count in zip(ids.tolist(), counts.tolist()):
+                if index < opt.label_nc:    # not the unlabelled pixels
+                    pixels[index] += count
+                    self.holders[index].append(sample)
+        present = sorted(self.holders, key=lambda index: (pixels[index], index))
+        self.rare = present[:len(present) // 2]
+
+    def read(self, sample):
+        images = load_images(sample, self.opt)
+        return np.stack([np.asarray(images[part], np.int32) for part in ('label', 'instance') if part in images])
+
+    def varied(self, number):
+        rng = np.random.default_rng(np.random.SeedSequence(self.opt.seed, spawn_key=(STREAM, number)))
+        maps = warped(self.read(self.samples[rng.integers(len(self.samples))]), rng)
+        for _ in range(rng.integers(MOST_PASTED + 1) if self.rare else 0):
+            kind = self.rare[rng.integers(len(self.rare))]
+            other = self.read(self.holders[kind][rng.integers(len(self.holders[kind]))])
+            paste(maps, kind, warped(other, rng), rng)
+        return maps
+
+
+def warped(maps, rng):
+    """maps (parts, H, W), flipped or not, each pixel taken from a smoothly shifted place."""
+    maps = maps[..., ::-1] if rng.integers(2) else maps
+    places = []
+    for side, places_of_side in zip(maps.shape[1:], np.indices(maps.shape[1:], sparse=True)):
+        knots = Image.fromarray(rng.uniform(-WARP * side, WARP * side, (KNOTS, KNOTS)).astype(np.float32))
+        shift = np.asarray(knots.resize(maps.shape[:0:-1], Image.Resampling.BICUBIC))
+        places.append(np.clip(np.rint(places_of_side + shift).astype(int), 0, side - 1))
+    return maps[:, places[0], places[1]]
+
+
+def paste(maps, kind, other, rng):
+    """Paste an object of class `kind` from the maps `other` into `maps`, in place, at its own height; unless too large.
+
+    An object: an instance of the class; without instance maps, a connected region.
+    """
+    inside = other[0] == kind
+    objects = np.where(inside, other[1] if len(other) > 1 else components(np.where(inside, kind, UNLABELLED)), -1)
+    ids = np.unique(objects[inside])
+    if not len(ids):    # warped out of the map
+        return
+    where = np.argwhere(objects == ids[rng.integers(len(ids))])
+    if len(where) > LARGEST * inside.size:
+        return
+    size = np.array(maps.shape[1:])
+    centre = (where.mean(0)[0] / len(inside) + rng.uniform(-UP, UP), rng.uniform()) * size
+    where = where + np.rint(centre - where.mean(0)).astype(int)
+    rows, columns = where[((where >= 0) & (where < size)).all(1)].T
+    maps[0, rows, columns] = kind
+    if len(maps) > 1:
+        maps[1, rows, columns] = maps[1].max() + 1
+
+
+def write(folder, maps, count):
+    """Write `count` maps, their instances, classes.json and the sheet to a new folder."""
+    opt, content = maps.opt, classes.of_set(maps.opt)
+    with writing(folder) as unfinished:
+        for name in ['sheet'] + ['inst'] * (not opt.no_instance):
+            os.makedirs(os.path.join(unfinished, name))
+        thumbnails = []
+        for number in counted(range(count), count, 'label maps', 'map'):
+            label, *instances = maps.varied(number)
+            if number < SHOWN:
+                thumbnail = Image.fromarray(colourize(label, opt.label_nc, classes.colours(content, opt.label_nc)))
+                thumbnail.thumbnail(THUMBNAIL, Image.Resampling.NEAREST)
+                thumbnails.append(thumbnail)
+            if opt.contain_dontcare_label:
+                label[label == opt.label_nc] = UNLABELLED
+            _save(label, os.path.join(unfinished, f'{number:05d}.png'))
+            for instance in instances:
+                ids = np.unique(instance, return_inverse=True)[1].reshape(instance.shape)   # a PNG holds 16 bits
+                _save(ids, os.path.join(unfinished, 'inst', f'{number:05d}.png'))
+        sheet = Image.new('RGB', (THUMBNAIL[0] * len(thumbnails), THUMBNAIL[1]))
+        for column, thumbnail in enumerate(thumbnails):
+            sheet.paste(thumbnail, (THUMBNAIL[0] * column, 0))
+        sheet.save(os.path.join(unfinished, 'sheet', 'sheet.jpg'), quality=95)
+        if content:
+            classes.write(unfinished, content)
+
+
+def _save(ids, path):
+    Image.fromarray(ids.astype(np.uint8 if ids.max() < 256 else np.uint16)).save(path)
+
+
+def main():
+    parser = OPT.parser(__doc__, SETTINGS)
+    parser.add_argument('--count', type=int, required=True, metavar='N', help='maps to make')
+    parser.add_argument('--output', required=True, metavar='DIR', help='new folder for the maps, and inst/ in it')
+    arguments = parser.parse_args()
+    if not 1 <= arguments.count <= MOST:
+        raise InputError(f'--count {arguments.count}: allowed: 1 .. {MOST}')
+    folder = os.path.normpath(arguments.output)
+    refuse_existing(folder)
+    opt, of_the_set = classes.settled(arguments, refuse=False)
+    if of_the_set:
+        print(of_the_set)
+    maps = Maps(opt)
+    write(folder, maps, arguments.count)
+    names = (classes.of_set(opt) or {}).get('names') or list(map(str, range(opt.label_nc)))
+    print(f'{folder}: {arguments.count} maps; objects pasted of: {", ".join(names[index] for index in maps.rare)}')
+    instance = '' if opt.no_instance else f' --instance {folder}/inst'
+    print(runnable(f'look at: {folder}/sheet/sheet.jpg\n'
+                   f'paint:   python predict.py --label {folder}{instance} --out {folder}_painted\n'
+                   f'then:    python -m result.train_segmenter --dataroot {opt.dataroot} --add {folder}_painted '
+                   f'--add_labels {folder}'))
+
+
+if __name__ == '__main__':
+    with shown_in_one_line():
+        main()
