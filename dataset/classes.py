@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from dataset.files import load_label
+from dataset.label_map import read_map
 from dataset.palette import (
     ADE20K,
     CITYSCAPES,
@@ -84,6 +85,16 @@ def number_of_classes(found):
 def by_colour(found):
     """dict: colour -> first id with it, of the content of classes.json, or of None."""
     return {tuple(colour): index for index, colour in reversed(list(enumerate(found['colours'] if found else ())))}
+
+
+def drawn(path):
+    """uint8 (H, W, 3): a label map in the colours of its set, ../classes.json, else in default ones; InputError."""
+    found = read(os.path.dirname(os.path.dirname(os.path.abspath(path))))
+    known = colours(found, UNLABELLED)
+    try:
+        return colourize(read_map(path, colours=by_colour(found)).ids, len(known), known)
+    except ValueError as error:     # of colourize; a DataError of read_map names the file
+        raise error if isinstance(error, InputError) else InputError(f'{path}: {error}: correct the map') from None
 
 
 def check(found, source, remedy='correct it'):

@@ -14,6 +14,7 @@ import matplotlib
 
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
@@ -142,10 +143,14 @@ def picture(image, width, what):
     """An <img> that holds the image as JPEG, not wider than `width`."""
     image = image.convert('RGB')
     image.thumbnail((width, 10 ** 5), Image.Resampling.LANCZOS)
+    return f'<img src="{data_url(image, "JPEG", quality=88)}" alt="{html.escape(what)}">'
+
+
+def data_url(image, form, **settings):
+    """The pixels of an image as a data: URL; its comment and other origins are left out."""
     buffer = io.BytesIO()
-    image.save(buffer, 'JPEG', quality=88)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img src="data:image/jpeg;base64,{data}" alt="{html.escape(what)}">'
+    Image.fromarray(np.asarray(image)).save(buffer, form, **settings)
+    return f'data:image/{form.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}'
 
 
 def main(arguments=None):

@@ -15,12 +15,12 @@ LISTED = 5  # names that an error lists
 Picture = namedtuple('Picture', 'stem path label photo')   # photo: the real one; None where nothing needs it
 
 
-def images(folder):
-    """dict: stem -> path of the images in `folder`; a PNG wins over a lossy file of the same stem."""
+def images(folder, option='--pictures'):
+    """dict: stem -> path of the images in `folder`, of `option`; a PNG wins over a lossy file of the same stem."""
     try:
         names = sorted(name for name in os.listdir(folder) if not name.startswith('.'))
     except OSError as error:
-        raise InputError(f'{folder}: cannot list the pictures: {error.strerror}; name their folder with --pictures') \
+        raise InputError(f'{folder}: cannot list the pictures: {error.strerror}; name their folder with {option}') \
             from None
     files = {}
     for name in names:
@@ -34,6 +34,22 @@ def images(folder):
         if not other or ending.lower() == '.png':
             files[stem] = os.path.join(folder, name)
     return files
+
+
+def paired(folders):
+    """dict: stem -> its path in each folder; folders: dict of option -> folder.
+
+    InputError unless all hold the pictures of the first two; others may hold more.
+    """
+    files = [images(folder, option) for option, folder in folders.items()]
+    stems = sorted({*files[0], *files[1]})
+    for (option, folder), found in zip(folders.items(), files):
+        missing = [stem for stem in stems if stem not in found]
+        if missing or not found:
+            raise InputError(f'{option} {folder}: {len(missing)} of {len(stems)} pictures are missing: '
+                             f'{", ".join(missing[:LISTED]) or "it is empty"}; files pair by name without ending: '
+                             'complete the folder, or name another')
+    return {stem: [found[stem] for found in files] for stem in stems}
 
 
 def refuse_extra(folder, samples):

@@ -3,6 +3,8 @@
 Segmentation (Long et al., arXiv 1411.4038, section 5): pixels are counted by true and predicted class, then scored.
 FID (Heusel et al., arXiv 1706.08500): the Frechet distance between two normal distributions fitted to features.
 """
+from statistics import NormalDist
+
 import numpy as np
 
 VOID = 255   # true label of an unlabelled pixel
@@ -115,3 +117,12 @@ def _factor(covariance):
     values, vectors = np.linalg.eigh(covariance)
     positive = values > values.max() * len(values) * np.finfo(np.float64).eps
     return vectors[:, positive] * np.sqrt(values[positive])
+
+
+# ---- Shares
+
+def wilson_interval(successes, trials, confidence=0.95):
+    """(low, high): the shares p with (successes / trials - p)^2 <= z^2 p (1 - p) / trials (Wilson, 1927)."""
+    z2 = NormalDist().inv_cdf((1 + confidence) / 2) ** 2
+    centre, half = successes + z2 / 2, (z2 * (successes * (trials - successes) / trials + z2 / 4)) ** 0.5
+    return max(0, (centre - half) / (trials + z2)), min(1, (centre + half) / (trials + z2))

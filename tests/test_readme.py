@@ -123,6 +123,8 @@ BESIDE_IT = {
         '--dataroot named --pictures runs/scored/val/pics --size 32x32',
     'python -m result.sheet --dataset own --dataroot mine --pictures output_val/pics':
         '--dataroot named --pictures runs/scored/val/pics --size 32x32',
+    'python -m result.compare --a ours --b theirs --labels maps': '--a runs/scored/val/pics --b runs/scored/val/pics '
+    '--labels named/val_label',
     'python -m tests.scaling': '--steps 0',
     'python -m tests.device_cost': '--crop_size 32 --ngf 4 --batches 1 --paths dense',
     'python -m paddle.distributed.launch --nproc_per_node 2 --backend gloo -- train.py --log logs':
@@ -199,6 +201,8 @@ NOT_RUN = {
         '3 --output runs/camvid --log runs/camvid/log',
         'python val.py --lastoutput runs/camvid --which_epoch 15 --score',
         'python val.py --lastoutput runs/camvid --which_epoch 15 --weights last --score'],
+    "needs people's choices: tests/result/test_compare.py makes them": [
+        'python -m result.compare --count choices_*.csv'],
     'a stage of .ci/run': ['ruff check'],
     'runs the tests': ['python -m pytest', 'python -m pytest --thorough',
                        'python -m pytest tests/result/test_scores.py -k counts'],
