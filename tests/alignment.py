@@ -22,7 +22,7 @@ from model.weights import save_weights, set_weights
 from tests.forked import GOLDEN
 from tests.golden.fixture import inputs, seeded_weight
 
-CASES = ('base_64.npz', 'vgg_64.npz', 'vae_256.npz', 'most_128.npz')
+CASES = ('base_64.npz', 'vgg_64.npz', 'vae_256.npz', 'most_128.npz', 'spade1x1_64.npz')
 LINEAR = ('fc.weight', 'fc_mu.weight', 'fc_var.weight')  # Paddle keeps (in, out)
 
 
@@ -50,12 +50,14 @@ class Case:
         """Official state dict of G, D or E under our names: dict of name -> float32 array."""
         state = {}
         shapes = [json.loads(str(shape)) for shape in self.golden[letter + '_shapes']]
-        for name, shape in zip(self.golden[letter + '_names'].tolist(), shapes):
+        names = self.golden[letter + '_names'].tolist()
+        last = [name for name, shape in zip(names, shapes) if len(shape) > 1][-1]
+        for name, shape in zip(names, shapes):
             key = f'{letter}/{name}'
             if name.endswith('num_batches_tracked'):
                 continue
             if len(shape) > 1:
-                gain = 0.15 if key == 'G/conv_img.weight' else 1.0
+                gain = 0.15 if letter == 'G' and name == last else 1.0
                 value = seeded_weight(self.seed, key, shape, gain)
             else:
                 value = self.golden[key].astype(np.float32)

@@ -10,10 +10,11 @@ WAYS = [(case, 'float32', {}) for case in CASES] + [('vgg_64.npz', 'float64', {}
 # The plain way costs minutes at 256x256; the two ways are compared with each other in tests/model/test_windows.py.
 THOROUGH = [(case, 'float64', {}) for case in ('base_64.npz', 'most_128.npz', 'vae_256.npz')]
 THOROUGH += [(case, 'float32', dict(modulation='windows', cpu_kernels=False))
-             for case in ('base_64.npz', 'most_128.npz')]
+             for case in ('base_64.npz', 'most_128.npz', 'spade1x1_64.npz')]
 THOROUGH += [('base_64.npz', 'float32', {**PLAIN, 'recompute': True})]
 THOROUGH += [(f'{case}.npz', 'float32', PLAIN) for case in ('base_64', 'vgg_64', 'most_128')]
 THOROUGH += [(f'{case}.npz', 'float64', PLAIN) for case in ('base_64', 'most_128')]
+WAYS += [('spade1x1_64.npz', 'float64', {})]
 WAYS += [pytest.param(*way, marks=pytest.mark.thorough) for way in THOROUGH]
 
 

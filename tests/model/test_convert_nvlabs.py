@@ -31,14 +31,14 @@ TINY = dict(use_vae=False, ngf=2, ndf=2, label_nc=5, crop_size=32)
 
 def golden_networks(golden):
     """dict: network -> dict of the official tensors behind a file of stored values (tests/golden/README.md)."""
-    def tensor(network, name, shape):
-        if len(shape) < 2:
-            return golden[f'{network}/{name}'].astype(np.float32)
-        gain = 0.15 if name == 'conv_img.weight' else 1.0
-        return seeded_weight(int(golden['seed']), f'{network}/{name}', shape, gain)
-    return {network: {name: tensor(network, name, json.loads(shape))
-                      for name, shape in zip(golden[f'{network}_names'].tolist(), golden[f'{network}_shapes'].tolist())}
-            for network in 'GDE' if f'{network}_names' in golden}
+    def tensors(network):
+        shapes = [json.loads(shape) for shape in golden[f'{network}_shapes'].tolist()]
+        named = dict(zip(golden[f'{network}_names'].tolist(), shapes))
+        last = [name for name, shape in named.items() if len(shape) > 1][-1]
+        gains = {last: 0.15} if network == 'G' else {}
+        return {name: seeded_weight(int(golden['seed']), f'{network}/{name}', shape, gains.get(name, 1.0))
+                if len(shape) > 1 else golden[f'{network}/{name}'].astype(np.float32) for name, shape in named.items()}
+    return {network: tensors(network) for network in 'GDE' if f'{network}_names' in golden}
 
 
 def official_names(state):

@@ -20,7 +20,7 @@ from model.vae_encoder import VAEEncoder
 from tests.forked import GOLDEN
 from tests.golden.fixture import inputs
 
-OFFICIAL = ('base_64', 'vgg_64', 'vae_256', 'most_128')     # ctkindle's variant has networks of its own
+OFFICIAL = ('base_64', 'vgg_64', 'vae_256', 'most_128', 'spade1x1_64')     # ctkindle's variant has networks of its own
 NETWORKS = {'G': SPADEGenerator, 'D': MultiscaleDiscriminator, 'E': VAEEncoder}
 STATE = ('_u', '_v', '_mean', '_variance')                  # changed by a forward pass in training, not by an optimizer
 
@@ -104,7 +104,7 @@ def test_the_seed_decides_the_initial_weights():
     ('spectralspadesyncbatch3x3', ('conv_0.weight_orig', 'param_free_norm._mean'), ()),
     ('spadebatch3x3', ('conv_0.weight', 'param_free_norm._mean'), ('_orig', '_u')),
     ('spectralspadeinstance3x3', ('conv_0.weight_orig',), ('_mean', '_variance')),
-    ('spadeinstance5x5', ('conv_0.weight',), ('_orig', '_mean'))])
+    ('spadeinstance5x5', ('conv_0.weight',), ('_orig', '_mean')), ('spadeinstance1x1', ('conv_0.weight',), ())])
 def test_norms_of_the_generator(norm_G, there, absent):
     state = {name: list(value.shape) for name, value in SPADEGenerator(tiny(norm_G=norm_G)).state_dict().items()}
     assert all(any(name.endswith(end) for name in state) for end in there)
@@ -141,7 +141,7 @@ def test_spectral_norm_is_that_of_paddle():
 @pytest.mark.parametrize('settings', [
     {}, dict(aspect_ratio=2.0, crop_size=64), dict(aspect_ratio=0.5), dict(num_upsampling_layers='more', crop_size=64),
     dict(num_upsampling_layers='most', crop_size=128), dict(norm_G='spectralspadeinstance3x3'),
-    dict(norm_G='spadebatch5x5'),
+    dict(norm_G='spadebatch5x5'), dict(norm_G='spectralspadesyncbatch1x1'),
     dict(norm_D='none'), dict(norm_D='spectralsync_batch'), dict(no_instance=True), dict(contain_dontcare_label=False),
     dict(use_vae=True, norm_E='spectralbatch'), dict(use_vae=True, crop_size=64, aspect_ratio=2.0), dict(gan_mode='ls'),
     dict(gan_mode='w', no_ganFeat_loss=True), dict(gan_mode='original', num_D=3, n_layers_D=3), dict(output_nc=1)],
