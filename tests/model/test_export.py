@@ -47,12 +47,18 @@ VARIANTS = {
     'simam': {'norm_G': 'spadesyncbatch5x5', 'attention': 'simam'},
     'gelu': {'norm_G': 'spadebatch5x5', 'activation': 'gelu', 'contain_dontcare_label': False},
     'instance': {'norm_G': 'spadeinstance3x3'},
+    'pixels': {'norm_G': 'spectralspadesyncbatch1x1'},
+    'pixels_batch': {'norm_G': 'spadebatch1x1'},
+    'pixels_sync': {'norm_G': 'spadesyncbatch1x1'},
+    'pixels_spectral': {'norm_G': 'spectralspadebatch1x1'},
+    'pixels_instance': {'norm_G': 'spadeinstance1x1'},
+    'pixels_spectral_instance': {'norm_G': 'spectralspadeinstance1x1'},
     'noise': {'generator_input': 'noise', 'use_vae': False},
     'segmap_noise': {'generator_input': 'segmap_noise', 'use_vae': False, 'aspect_ratio': 0.5},
 }
 
 ORDINARY = [(variant, 'onnx') for variant in ('official', 'vae', 'like_ctkindle', 'cityscapes', 'portrait',
-                                              'segmap_noise')]
+                                              'segmap_noise', 'pixels')]
 ORDINARY += [('official', 'paddle')]
 
 
@@ -60,7 +66,7 @@ def test_every_norm_is_among_the_variants():
     assert {OPT(**variant).norm_G for variant in VARIANTS.values()} == {
         f'{spectral}spade{kind}{size}x{size}' for spectral in ('', 'spectral')
         for kind in ('batch', 'syncbatch', 'instance')
-        for size in (3, 5)}
+        for size in (1, 3, 5)}
 
 
 @pytest.mark.parametrize('variant, kind', [
