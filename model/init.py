@@ -55,7 +55,8 @@ class OPT:
     num_upsampling_layers = _n('normal',
                                'doublings of the size in the generator: normal 5, more 6, most 7 (with one more block)',
                                choices=tuple(UPSAMPLINGS))
-    norm_G = _n('spectralspadesyncbatch3x3', '[spectral]spade(batch|syncbatch|instance)(1x1|3x3|5x5)', pattern=SPADE_NORM,
+    norm_G = _n('spectralspadesyncbatch3x3', '[spectral]spade(batch|syncbatch|instance)(1x1|3x3|5x5)',
+                pattern=SPADE_NORM,
                 differs='Paper and official code: synchronized batch norm, in a single process plain batch norm. '
                 'ctkindle: spectralspadebatch3x3. With spectral, convolutions of the residual blocks start uniform in '
                 '+-1/sqrt(fan_in), as in official GPU training, whose Xavier initialization fills a detached copy of '

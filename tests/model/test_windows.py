@@ -161,10 +161,10 @@ def test_first_layer_of_the_discriminator_in_float32(kind, shape, no_instance, s
         assert_equal(found, results[0], 1e-5)
 
 
-SMALL = [dict(norm_G=norm_G)
-         for norm_G in ('spectralspadesyncbatch3x3', 'spectralspadebatch5x5', 'spectralspadeinstance3x3',
-                                            'spadebatch3x3', 'spadeinstance5x5', 'spectralspadesyncbatch1x1')] + [dict(no_instance=True),
-                                                                                    dict(contain_dontcare_label=False)]
+SMALL = [dict(norm_G=norm_G) for norm_G in (
+    'spectralspadesyncbatch3x3', 'spectralspadebatch5x5', 'spectralspadeinstance3x3', 'spadebatch3x3',
+    'spadeinstance5x5', 'spectralspadesyncbatch1x1')]
+SMALL += [dict(no_instance=True), dict(contain_dontcare_label=False)]
 LARGE = [dict(num_upsampling_layers='more', crop_size=64), dict(num_upsampling_layers='most', crop_size=128),
          dict(use_vae=True, z_dim=4), dict(aspect_ratio=0.5)]
 ORDINARY = [SMALL[0], SMALL[1], SMALL[2], SMALL[4], LARGE[2], LARGE[3]]
