@@ -82,6 +82,16 @@ def header(file):
         return None, None
 
 
+def upright_size(file):
+    """(width, height) of a picture as its orientation tag turns it, without its pixels; None if it is unreadable."""
+    try:
+        with Image.open(file, formats=FORMATS) as image:
+            check_size(file, *image.size)
+            return image.size[::-1] if image.format != 'TIFF' and _orientation(image) > 4 else image.size
+    except Exception:   # reported where the picture is read
+        return None
+
+
 def _palette(image):
     return (bytes(image.palette.palette), image.palette.rawmode or image.palette.mode) if image.mode == 'P' else None
 

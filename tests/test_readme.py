@@ -97,6 +97,7 @@ BESIDE_IT = {
         '--labels colours',
     'python -m dataset.prepare folder --images photos --labels maps --colours table.txt --output coloured':
         '--labels colours --output coloured_too',
+    'python -m dataset.prepare folder --images photos --labels maps --tiles 256 --output tiles': '--tiles 32',
     'python train.py --dataroot mine --crop_size 128 --ngf 16 --ndf 16 --use_vae false':
         f'{OWN} --output runs/small --log runs/small/log',
     'python -m dataset.check --dataroot mine --label_nc 12 --no_instance true': f'--label_nc {len(COCO_STUFF)}',

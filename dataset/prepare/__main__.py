@@ -113,6 +113,8 @@ def parser():
               'validation shows no neighbour of a training sample; none: draw samples one by one')
     flag('--output', metavar='DIR', required=True, help='folder to make')
     flag('--link', action='store_true', help='make symbolic links to the photos instead of copies')
+    flag('--tiles', metavar='SIDE', type=int, help='cut photos and maps, unscaled, into square tiles of so many '
+         'pixels, NAME_row_column.png; all tiles of a photo go to one side')
 
     command('demo', demo.make, 'generated scenes, nothing to download')
     demo.add_flags(commands.choices['demo'])

@@ -21,13 +21,22 @@ def preset(flags):
     return [f'train:   {runnable(shlex.join(["python", "train.py", *flags]))}']
 
 
-def own(dataroot, samples, validation):
-    """Lines for a set of one's own, with these numbers of training and validation samples."""
+def own(dataroot, samples, validation, tiles=None):
+    """Lines for a set of one's own, with these numbers of training and validation samples; tiles: their side, if the
+    photographs were cut.
+    """
     run, full = os.path.join('runs', os.path.basename(os.path.normpath(dataroot))), OPT().epochs
     epochs = max(1, min(full, round(LOOK_STEPS / samples)))
     look = {**LOOK, 'niter': epochs, **({'max_dataset_size': LOOK_STEPS} if samples > LOOK_STEPS else {})}
-    lines = [f'train:   {_command(dataroot, run)}',
-             f'         ({full} epochs at 256x256: about {_duration(full * samples * FULL_STEP)}; meant for a GPU)',
+    size, native = 256, {}
+    if tiles and tiles >= 32:       # crops as wide as a tile allows, not scaled
+        size, native = min(256, tiles // 32 * 32), {'preprocess_mode': 'crop'}
+        look.update(native, crop_size=min(look['crop_size'], size))
+        native = {**native, 'crop_size': size}
+        del look['load_size']
+    lines = [f'train:   {_command(dataroot, run, native)}',
+             f'         ({full} epochs at {size}x{size}: about '
+             f'{_duration(full * samples * FULL_STEP * size ** 2 / 256 ** 2)}; meant for a GPU)',
              f'look:    {_command(dataroot, f"{run}_look", look)}',
              f'         (a small first look: about {_duration(epochs * min(samples, LOOK_STEPS) * LOOK_STEP)})']
     return lines if validation else [*lines, 'no validation samples (--val): val.py has nothing to draw, and no score '

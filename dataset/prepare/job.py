@@ -10,8 +10,9 @@ from dataset.photo import flaws, is_grey, read_photo
 from dataset.picture_file import DataError, noted
 from dataset.prepare.archive import NamedBytes, read
 
-# photo, label, instance: dataset.prepare.archive.Member or None; details: more for the maker, of any kind
-Job = namedtuple('Job', 'split stem photo label instance details', defaults=(None, ()))
+# photo, label, instance: dataset.prepare.archive.Member or None; details: more for the maker, of any kind; tile: (row,
+# column) of the tile of the photograph that the sample is, else None
+Job = namedtuple('Job', 'split stem photo label instance details tile', defaults=(None, (), None))
 
 
 def jobs_of(split, photos, labels, instances=None, details=None):
@@ -28,11 +29,16 @@ def label_bytes(job):
     return read(job.label)
 
 
-def photo_and_facts(job, label, *others, span=None, link=False):
-    """((ending, bytes or Member) of the photo, facts for the record); DataError if broken or not of the maps' size.
+def photo_and_facts(job, label, *others, link=False):
+    """((ending, bytes or Member) of the photo, facts for the record); arguments and errors as for checked_photo."""
+    content, photo = checked_photo(job, label, *others)
+    return photo_file(job, content, photo, link), facts_of(photo)
 
-    label: (H, W); others: (name, (H, W)) of more maps. A deep photo becomes an 8-bit PNG by `span`
-    (dataset.photo.Span).
+
+def checked_photo(job, label, *others, span=None):
+    """(NamedBytes, dataset.photo.Photo) of the photo; DataError if broken or not of the maps' size.
+
+    label: (H, W); others: (name, (H, W)) of more maps; span: as for read_photo.
     """
     if job.photo is None:
         raise DataError(f'{job.label.archive}: {job.label.name}: no photo of that name', 'unpaired files')
@@ -40,12 +46,23 @@ def photo_and_facts(job, label, *others, span=None, link=False):
     photo = read_photo(content, label.shape[::-1], span)
     sizes = {name: array.shape[::-1] for name, array in ((f'{job.label.archive}: {job.label.name}', label), *others)}
     check_same_size({**sizes, str(content): photo.image.size})
+    return content, photo
+
+
+def photo_file(job, content, photo, link):
+    """(ending, bytes or Member) of a photo as it is in the file `content`; a PNG without one or if it is deep."""
+    if content and not photo.deep:
+        return os.path.splitext(job.photo.name)[1], job.photo if link else content.getvalue()
+    target = NamedBytes(b'', 'png')
+    (photo.image.getchannel(0) if photo.deep else photo.image).save(target, 'PNG')
+    return '.png', target.getvalue()
+
+
+def facts_of(photo):
+    """Facts on a Photo for the record."""
     pixels = np.asarray(photo.image)
-    facts = {'grey': is_grey(pixels), 'size': list(photo.image.size), 'notes': noted('photo', photo),
-             'flaws': [('photo', flaw, 0) for flaw in flaws(pixels)]}
-    if photo.deep:
-        return ('.png', png(pixels[..., 0])), facts
-    return (os.path.splitext(job.photo.name)[1], job.photo if link else content.getvalue()), facts
+    return {'grey': is_grey(pixels), 'size': list(photo.image.size), 'notes': noted('photo', photo),
+            'flaws': [('photo', flaw, 0) for flaw in flaws(pixels)]}
 
 
 def png(ids):

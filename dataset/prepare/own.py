@@ -1,11 +1,13 @@
 """A data set of one's own photos and label maps: python -m dataset.prepare folder."""
+import functools
+
 from dataset import classes
 from dataset.agreement import check_palettes, masks
 from dataset.components import COMPONENTS
 from dataset.palette import UNLABELLED, read_names, read_table
 from dataset.photo import span_of
 from dataset.prepare import advice
-from dataset.prepare.own_sample import maker
+from dataset.prepare.own_sample import Maker, read_maps
 from dataset.prepare.record import VERSION, read_record
 from dataset.prepare.report import Report, finish
 from dataset.prepare.samples import prepare
@@ -28,10 +30,13 @@ def folder(arguments):
                 'colours': table, 'names': names, 'void': sorted(arguments.void), 'fit': arguments.fit, 'span': span,
                 'instances from': arguments.instances if arguments.instances in ('none', COMPONENTS) else 'folder',
                 'seed': arguments.seed, 'val': arguments.val, 'group': arguments.group, 'sources': sources.folders(),
-                **drawn, 'version': VERSION}
+                **({'tiles': arguments.tiles} if arguments.tiles else {}), **drawn, 'version': VERSION}
+    read = functools.partial(read_maps, table=table, void=arguments.void, classes=len(names), link=arguments.link,
+                             instances=arguments.instances, fit=arguments.fit == 'photo', span=span)
+    make = Maker(read, arguments.tiles, arguments.instances == COMPONENTS, arguments.link)
 
     def made(excluded):
-        return prepare(output, settings, sources.jobs(excluded), maker(arguments, table, names, span))
+        return prepare(output, settings, sources.jobs(excluded), make)
 
     excluded = set()
     outcome = made(excluded)
@@ -59,7 +64,8 @@ def folder(arguments):
                            'width': [min(widths), max(widths)], 'height': [min(heights), max(heights)]})
     opt = OPT(dataroot=output, **classes.settings_of(output))
     count = sum(record['split'] == 'train' for record in records)
-    return finish(opt, label_nc, Report(outcome, guessed), advice.own(output, count, len(records) - count))
+    return finish(opt, label_nc, Report(outcome, guessed, borders=sources.borders()),
+                  advice.own(output, count, len(records) - count, arguments.tiles))
 
 
 def _drawn_before(output, arguments):

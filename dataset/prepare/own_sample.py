@@ -1,6 +1,8 @@
-"""One sample of one's own photos and maps: colours become ids, instance maps are copied or computed, sizes fitted."""
-import functools
+"""One sample of one's own photos and maps: colours become ids, instance maps are copied or computed, sizes fitted,
+photographs cut into tiles.
+"""
 import os
+from collections import namedtuple
 
 import numpy as np
 from PIL import Image
@@ -11,19 +13,60 @@ from dataset.palette import UNLABELLED
 from dataset.photo import load_photo
 from dataset.picture_file import DataError, noted
 from dataset.prepare.archive import read
-from dataset.prepare.job import label_bytes, photo_and_facts, png
+from dataset.prepare.job import checked_photo, facts_of, label_bytes, photo_file, png
 
 FITTED = 'of another size than the photo, fitted to it by nearest pixel'
+# A photograph and its maps before they are cut. label, instance: integers (H, W), instance perhaps None; photo:
+# dataset.photo.Photo; notes: as of `noted`; photo_file: NamedBytes of a photo that stays as it is, else None;
+# instance_file: the same, (ending, bytes or Member)
+Whole = namedtuple('Whole', 'label instance photo notes photo_file instance_file')
 SHAPES_DIFFER = 0.02   # relative difference of width / height that --fit photo accepts: rounding
 
 
-def maker(arguments, table, names, span):
-    """`make` of dataset.prepare.samples.prepare. table: of --colours, or None; names: of --names; span: of span_of."""
-    return functools.partial(_make, table=table, void=arguments.void, classes=len(names), instances=arguments.instances,
-                             fit=arguments.fit == 'photo', span=span, link=arguments.link)
+class Maker:
+    """`make` of dataset.prepare.samples.prepare. read(job) -> Whole; DataError.
+
+    tiles: side of the tiles that a photograph is cut into, or None; number_regions: instance maps are the connected
+    regions of each class.
+    """
+
+    def __init__(self, read, tiles=None, number_regions=False, link=False):
+        self.read, self.tiles, self.number_regions, self.link = read, tiles, number_regions, link
+        self.held = None, None      # sources of the photograph read last, and its Whole: tiles follow each other
+
+    def __call__(self, job):
+        sources = job._replace(stem='', tile=None)
+        if self.held[0] != sources:
+            self.held = sources, self.read(job)
+        whole = _tile(self.held[1], job, self.tiles) if self.tiles else self.held[1]
+        files = {'img': photo_file(job, whole.photo_file, whole.photo, self.link), 'label': ('.png', png(whole.label))}
+        if self.number_regions:
+            files['inst'] = '.png', png(components(whole.label))
+        elif whole.instance is not None:
+            files['inst'] = whole.instance_file or ('.png', png(whole.instance))
+        known, facts = whole.label[whole.label != UNLABELLED], facts_of(whole.photo)
+        return files, {**facts, 'highest': int(known.max(initial=0)), 'unlabelled': known.size < whole.label.size,
+                       'notes': whole.notes + facts['notes']}
 
 
-def _make(job, table, void, classes, instances, fit, span, link):
+def _tile(whole, job, side):
+    """Whole of the job's tile; DataError if the photograph does not hold it."""
+    height, width = whole.label.shape
+    top, left = (side * place for place in job.tile or (0, 0))
+    if top + side > height or left + side > width:
+        raise DataError(f'{job.photo.name}: {width} wide and {height} high, '
+                        + ('upright only by its orientation tag: save it upright' if job.tile else
+                           f'smaller than a tile of {side}') + ': left out', 'too small for a tile')
+    box = slice(top, top + side), slice(left, left + side)
+    photo = whole.photo._replace(image=whole.photo.image.crop((left, top, left + side, top + side)))
+    notes = whole.notes
+    if job.tile != (0, 0):      # a note on a file counts once
+        photo, notes = photo._replace(notes={}), []
+    return Whole(whole.label[box], None if whole.instance is None else whole.instance[box], photo, notes, None, None)
+
+
+def read_maps(job, table, void, classes, instances, fit, span, link):
+    """Whole of a label map in ids or colours. table: of --colours, or None; classes: number of --names."""
     label_file = label_bytes(job)
     decoded = _ids_of_colours(label_file, table) if table else read_map(label_file)
     label, notes = decoded.ids.astype(np.int32), noted('label map', decoded)
@@ -32,28 +75,26 @@ def _make(job, table, void, classes, instances, fit, span, link):
         wrong = label.min() if label.min() < 0 else label.max()
         raise DataError(f'{label_file}: label values {label.min()} .. {label.max()}, allowed: 0 .. 65535: left out; if '
                         f'{wrong} means unlabelled: --void {wrong}', 'label value')
-    known = label[label != UNLABELLED]
-    highest = int(known.max(initial=0))
+    highest = int(label[label != UNLABELLED].max(initial=0))
     if classes and highest >= classes:
         raise DataError(f'{label_file}: label value {highest}, but --names has {classes} names, for 0 .. '
                         f'{classes - 1}: left out; add its name, or its id to --void', 'label value')
     if fit:
         label = _fitted('label map', label_file, label, job, notes)
-    maps, files = [], {}
-    if instances == COMPONENTS:
-        files['inst'] = '.png', png(components(label))
-    elif instances != 'none':
+    maps, instance_file = [], None
+    if instances not in ('none', COMPONENTS):
         if job.instance is None:
             raise DataError(f'{label_file}: no instance map of that name in {instances}: left out', 'unpaired files')
-        name, instance, files['inst'] = _instances(job, fit, link, notes)
+        name, instance, instance_file = _instances(job, fit, link, notes)
         maps = [(name, instance)]
-    files['img'], facts = photo_and_facts(job, label, *maps, span=span, link=link)
-    files['label'] = '.png', png(label)
-    return files, {**facts, 'highest': highest, 'unlabelled': known.size < label.size, 'notes': notes + facts['notes']}
+    photo_content, photo = checked_photo(job, label, *maps, span=span)
+    return Whole(label, maps[0][1] if maps else None, photo, notes, photo_content, instance_file)
 
 
 def _instances(job, fit, link, notes):
-    """(name, int32 (H, W), (ending, bytes or Member)) of the instance map; adds to `notes`."""
+    """(name, int32 (H, W), (ending, bytes or Member) of a file that stays as it is, else None) of the instance map;
+    adds to `notes`.
+    """
     file = read(job.instance)
     decoded = read_instances(file)
     notes += noted('instance map', decoded)
@@ -64,13 +105,13 @@ def _instances(job, fit, link, notes):
         ids = _fitted('instance map', file, ids, job, notes)
     if ids is stored:
         return str(file), ids, (os.path.splitext(job.instance.name)[1], job.instance if link else file.getvalue())
-    return str(file), ids, ('.png', png(ids))
+    return str(file), ids, None
 
 
 def _fitted(what, file, ids, job, notes):
     """ids (H, W) at the size of the job's photo, by nearest pixel; DataError for another shape; adds to `notes`."""
     if job.photo is None:
-        return ids      # photo_and_facts raises the error
+        return ids      # checked_photo raises the error
     width, height = load_photo(read(job.photo), ids.shape[::-1]).size
     if ids.shape == (height, width):
         return ids

@@ -18,12 +18,15 @@ NAMED = 3    # samples that a line names
 class Report:
     """Lines under headings. `altered`: those on what was changed, guessed or left out, counted in the first line."""
 
-    def __init__(self, outcome, guessed=(), unsafe=()):
-        """outcome: dataset.prepare.samples.Outcome; guessed: lines; unsafe: names of skipped members of archives."""
+    def __init__(self, outcome, guessed=(), unsafe=(), borders=()):
+        """outcome: dataset.prepare.samples.Outcome; guessed: lines; unsafe: names of skipped members of archives;
+        borders: lines on parts of photographs.
+        """
         self.outcome, self.unsafe = outcome, list(unsafe)
         self.altered = {
             'left out': [f'{record["split"]} {record["stem"]}: {record["left_out"]}' for record in outcome.left_out]
-            + [f'not read from the archive, its name or kind is unsafe: {name!r}' for name in self.unsafe],
+            + [f'not read from the archive, its name or kind is unsafe: {name!r}' for name in self.unsafe]
+            + list(borders),
             'changed': _noted(outcome.made, 'notes'), 'suspicious': _noted(outcome.made, 'flaws'),
             'guessed': list(guessed)}
         self.grey = [f'{record["split"]} {record["stem"]}' for record in outcome.made if record['grey']]

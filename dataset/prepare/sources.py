@@ -3,7 +3,10 @@ import filecmp
 import os
 from collections import defaultdict
 
+import numpy as np
+
 from dataset.components import COMPONENTS
+from dataset.picture_file import upright_size
 from dataset.prepare import pairs
 from dataset.prepare.archive import path_of
 from dataset.prepare.job import Job
@@ -24,7 +27,12 @@ class Sources:
         if not 0 <= arguments.val < 1:
             raise InputError(f'--val {arguments.val}: allowed: 0 to less than 1, '
                              'the fraction of samples for validation')
+        if arguments.tiles is not None and (arguments.tiles < 1 or arguments.link):
+            raise InputError(f'--tiles {arguments.tiles}: ' + (
+                'allowed: 1 pixel or more' if arguments.tiles < 1 else 'tiles are new files: leave --link out'))
         self.arguments, self.by_place, self.divided = arguments, by_place, ''
+        # of --tiles: sizes of photographs; stems of those of each size that are cut; a tile's stem -> its photograph's
+        self.sizes, self.cut, self.photograph_of = {}, {}, {}
         self.with_instances = arguments.instances not in ('none', COMPONENTS)
         self.own_split = self._own_split()
         self.rows, self.guessed = self._rows('')
@@ -60,18 +68,58 @@ class Sources:
         return [path_of(getattr(row, part)) for row in self.rows + self.val_rows if getattr(row, part)]
 
     def jobs(self, left_out=()):
-        """Jobs, sorted. Without validation folders, complete samples whose stem is not in `left_out` are drawn."""
+        """Jobs, sorted. Without validation folders, complete samples whose stem is not in `left_out` are drawn.
+
+        With --tiles, photographs are drawn, and each tile is a job.
+        """
+        self.cut.clear()
         if self.own_split:
-            return sorted([_job('train', row) for row in self.rows] + [_job('val', row) for row in self.val_rows])
+            return sorted(self._jobs('train', self.rows) + self._jobs('val', self.val_rows))
         if self.by_place:
             stems = [row.stem for row in self.rows]
             val, self.divided = set_aside_by_place(stems, self.arguments.val, self.arguments.seed)
-            return sorted(_job('val' if row.stem in val else 'train', row) for row in self.rows)
-        whole = [row for row in self.rows if row.photo and row.label and row.stem not in left_out and
-                 (row.instance or not self.with_instances)]
-        val, self.divided = set_aside([row.stem for row in whole], [row.folder for row in whole], self.arguments.val,
-                                      self.arguments.seed, self.arguments.group)
-        return sorted(_job('val' if row.stem in val else 'train', row) for row in self.rows)
+        else:
+            broken = {self.photograph_of.get(stem, stem) for stem in left_out}
+            whole = [row for row in self.rows if row.photo and row.label and row.stem not in broken and
+                     (row.instance or not self.with_instances)]
+            val, self.divided = set_aside([row.stem for row in whole], [row.folder for row in whole],
+                                          self.arguments.val, self.arguments.seed, self.arguments.group,
+                                          'photographs, with all their tiles' if self.arguments.tiles else 'samples')
+        return sorted(self._jobs('train', [row for row in self.rows if row.stem not in val]) +
+                      self._jobs('val', [row for row in self.rows if row.stem in val]))
+
+    def _jobs(self, split, rows):
+        """list of the rows' Jobs: one each, or one for each tile; a photograph without whole tile stays one."""
+        found = []
+        for row in rows:
+            down, across = self._grid(row)
+            digits = len(str(max(down, across) - 1))
+            tiles = [(f'{row.stem}_{place[0]:0{digits}}_{place[1]:0{digits}}', place)
+                     for place in np.ndindex(down, across)]
+            self.photograph_of.update((stem, row.stem) for stem, _ in tiles)
+            found += [Job(split, stem, row.photo, row.label, row.instance, tile=place)
+                      for stem, place in tiles or [(row.stem, None)]]
+        return found
+
+    def _grid(self, row):
+        """(rows, columns) of a photograph's tiles; (0, 0) without --tiles, or without readable files."""
+        side, member = self.arguments.tiles, row.photo if self.arguments.fit == 'photo' else row.label
+        if not side or not row.photo or not row.label:
+            return 0, 0
+        if member not in self.sizes:
+            self.sizes[member] = upright_size(path_of(member))
+        width, height = self.sizes[member] or (0, 0)
+        if width >= side and height >= side:
+            self.cut.setdefault((width, height), []).append(row.stem)
+        return height // side, width // side
+
+    def borders(self):
+        """Lines on the parts of photographs, on the right and below, that fill no tile."""
+        side = self.arguments.tiles
+        return [f'of {len(stems)} photograph{"s" * (len(stems) > 1)} {width} wide and {height} high, such as {stems[0]}, the right '
+                f'{width % side} and the lower {height % side} pixels, which fill no tile of {side} ('
+                f'{1 - (width // side) * (height // side) * side ** 2 / (width * height):.1%} of each)'
+                for (width, height), stems in self.cut.items() if width % side or height % side]
 
     def trained_on(self):
         """Paths of validation photos that are byte for byte training photos too, in a set with its own split."""
@@ -80,7 +128,3 @@ class Sources:
             of_size[os.path.getsize(path)].append(path)
         return [path for path in (path_of(row.photo) for row in self.val_rows if row.photo)
                 if any(filecmp.cmp(path, other, shallow=False) for other in of_size[os.path.getsize(path)])]
-
-
-def _job(split, row):
-    return Job(split, row.stem, row.photo, row.label, row.instance)

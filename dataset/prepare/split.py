@@ -14,10 +14,11 @@ GROUPS = 'auto', 'none'
 NEAR = 2    # factor by which whole groups may miss the number wanted; beyond it, samples are drawn one by one
 
 
-def set_aside(stems, folders, fraction, seed, group='auto'):
+def set_aside(stems, folders, fraction, seed, group='auto', what='samples'):
     """(set of the stems for validation, a sentence on their choice) of samples `stems` in `folders`.
 
     `fraction` of them, at least one of several, are drawn by `seed` and their names: a new sample moves few others.
+    what: their name in the sentence.
     """
     wanted = max(1, round(len(stems) * fraction)) if fraction and len(stems) > 1 else 0
     if not wanted:
@@ -30,12 +31,12 @@ def set_aside(stems, folders, fraction, seed, group='auto'):
         chosen = _whole_groups({name: len(inside) for name, inside in members.items()}, wanted, seed)
         found = {stem for name in chosen for stem in members[name]}
         if wanted / NEAR <= len(found) <= wanted * NEAR and len(chosen) < len(members):
-            return found, (f'validation: {len(found)} of {len(stems)} samples, all of {len(chosen)} of {len(members)} '
+            return found, (f'validation: {len(found)} of {len(stems)} {what}, all of {len(chosen)} of {len(members)} '
                            f'{kind} ({", ".join(chosen[:3])}{", ..." if len(chosen) > 3 else ""}), so that training '
                            'uses no neighbour of a validation sample (--group none draws them one by one)')
     drawn = set(sorted(stems, key=lambda stem: _draw(seed, stem))[:wanted])
     why = f', since whole {kind} do not fit it: training may use neighbours of validation samples' if of else ''
-    return drawn, f'validation: {wanted} of {len(stems)} samples, drawn one by one{why}'
+    return drawn, f'validation: {wanted} of {len(stems)} {what}, drawn one by one{why}'
 
 
 def set_aside_by_place(stems, fraction, seed):
