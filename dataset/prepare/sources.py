@@ -116,9 +116,9 @@ class Sources:
     def borders(self):
         """Lines on the parts of photographs, on the right and below, that fill no tile."""
         side = self.arguments.tiles
-        return [f'of {len(stems)} photograph{"s" * (len(stems) > 1)} {width} wide and {height} high, such as {stems[0]}, the right '
-                f'{width % side} and the lower {height % side} pixels, which fill no tile of {side} ('
-                f'{1 - (width // side) * (height // side) * side ** 2 / (width * height):.1%} of each)'
+        return [f'of {len(stems)} photograph{"s" * (len(stems) > 1)} {width} wide and {height} high, such as '
+                f'{stems[0]}, the right {width % side} and the lower {height % side} pixels, which fill no tile of '
+                f'{side} ({1 - (width // side) * (height // side) * side ** 2 / (width * height):.1%} of each)'
                 for (width, height), stems in self.cut.items() if width % side or height % side]
 
     def trained_on(self):
