@@ -19,7 +19,6 @@ from model.weights import AVERAGED, NETWORKS, as_arrays, folder_of, load_trainin
 from runtime.errors import InputError
 
 OPTIONAL = 'n_d.pdparams', 'n_e.pdparams'
-CHANNELS = 'label_nc', 'contain_dontcare_label', 'no_instance'   # of the map
 ITERATIONS = 100    # of the power method, from u of the other model
 EXPECTED = 'expected lines "new name, old name", a name with a comma in quotes'
 
@@ -33,6 +32,8 @@ def load(train_step, opt, source, table=None):
     path = os.path.join(folder, 'opt.json')
     old = OPT.load(path) if os.path.exists(path) else opt
     channels, plan = channel_sources(opt, old, folder, table)
+    differ = ', '.join(f'{name} is {before} there, {now} here' for name, (now, before) in
+                       opt.differences(old, ['networks']).items())
     states = {}
     for file, name in NETWORKS.items():
         network, path = getattr(train_step, name, None), os.path.join(folder, file)
@@ -42,15 +43,16 @@ def load(train_step, opt, source, table=None):
         estimated = rearrange(arrays, network, channels, old.semantic_nc)
         states[file], new, unused = fitting(arrays, network)
         if file == 'n_g.pdparams' and 2 * len(new) > len(layers_of(states[file])):
-            _refuse(opt, old, source, arrays, network, path)
+            if differ:
+                raise InputError(f'--init_from {source}: weights of other networks: {differ}; give the same options')
+            set_weights(network, arrays, path)  # InputError
         if file != AVERAGED:    # its layers are the generator's
             plan += [f'{file}: {what}: {", ".join(layers)}' for what, layers in (
                 ('no such layer of this shape there, newly initialized', new), ('without use here', unused),
                 ('spectral norm estimated anew, since input channels were added or dropped', estimated)) if layers]
     left_out = load_training(train_step, folder, OPTIONAL, states)
     print(f'weights from {source}' + (f'; missing there, newly initialized: {", ".join(left_out)}' if left_out else ''))
-    differ = [text for name, text in _differences(opt, old) if name not in CHANNELS]
-    for line in [f'other options: {", ".join(differ)}'] * bool(differ) + plan:
+    for line in [f'options that differ: {differ}'] * bool(differ) + plan:
         print(f'  {line}')
 
 
@@ -74,19 +76,20 @@ def channel_sources(opt, old, folder, table=None):
         here, there = numbers
         lines = [f'classes by number, since {unnamed} has no classes.json']
     by_table = read_table(table, *names) if table else {}
-    by_name = {index: found for index, found in enumerate(map(finder(there), here)) if found and index not in by_table}
+    sources = {**{index: same for index, same in enumerate(map(finder(there), here)) if same}, **by_table}
     everything = list(range(old.label_nc))
-    channels = [by_table.get(index) or by_name.get(index) or everything for index in range(opt.label_nc)]
+    channels = [sources.get(index, everything) for index in range(opt.label_nc)]
     if here != there or table:
-        rest = [name for index, name in enumerate(here) if index not in by_table and index not in by_name]
-        unused = sorted(set(everything) - {index for group in (by_table, by_name) for some in group.values()
-                                           for index in some})
-        for what, shown in (
-                ('classes by --init_classes', [_pair(here[index], there, some) for index, some in by_table.items()]),
-                ('classes by name', [_pair(here[index], there, some) for index, some in by_name.items()]),
-                (f'classes without counterpart, which start as the mean of all {old.label_nc} there', rest),
-                ('classes there without use here', [there[index] for index in unused])):
-            lines += [f'{what}: {", ".join(shown)}'] * bool(shown)
+        used = {channel for some in sources.values() for channel in some}
+        shown = {index: here[index] if [here[index]] == (old_ones := [there[channel] for channel in some]) else
+                 f'{here[index]} from {" and ".join(old_ones)}' for index, some in sources.items()}
+        lines += [f'{what}: {", ".join(which)}' for what, which in (
+            ('classes by --init_classes', [shown[index] for index in by_table]),
+            ('classes by name', [shown[index] for index in sources if index not in by_table]),
+            (f'classes without counterpart, which start as the mean of all {old.label_nc} there',
+             [name for index, name in enumerate(here) if index not in sources]),
+            ('classes there without use here', [there[channel] for channel in everything if channel not in used]),
+        ) if which]
     for what, here, there, at in (
             ('unlabelled pixels', opt.contain_dontcare_label, old.contain_dontcare_label, old.label_nc),
             ('instance edges', not opt.no_instance, not old.no_instance, old.semantic_nc - 1)):
@@ -95,11 +98,6 @@ def channel_sources(opt, old, folder, table=None):
             lines.append(f'channel of {what}: ' + ('starts at zero, since that model has none' if here
                                                    else 'dropped, since this model has none'))
     return channels, lines
-
-
-def _pair(name, there, sources):
-    olds = ' and '.join(there[index] for index in sources)
-    return name if name == olds else f'{name} from {olds}'
 
 
 def finder(names):
@@ -201,17 +199,3 @@ def fitting(arrays, network):
     new = layers_of(name for name in state if name not in arrays or arrays[name].shape != state[name].shape)
     taken = {name: arrays[name] for name in state if name.rpartition('.')[0] not in new}
     return {**state, **taken}, new, layers_of(name for name in arrays if name not in state)
-
-
-def _refuse(opt, old, source, arrays, network, path):
-    """InputError for a generator of which more than half of the layers do not fit."""
-    differ = [text for _, text in _differences(opt, old)]
-    if differ:
-        raise InputError(f'--init_from {source}: weights of other networks: {", ".join(differ)}; give the same options')
-    set_weights(network, arrays, path)
-
-
-def _differences(opt, old):
-    """list of (name, text) of the network options in which `old` differs."""
-    return [(name, f'{name} is {before} there, {now} here')
-            for name, (now, before) in opt.differences(old, ['networks']).items()]

@@ -126,7 +126,7 @@ def test_the_folder_is_read_by_name(scripts, tmp_path, instances):
 
 def test_wrong_flags_and_sets(scripts, tmp_path):
     command = ['-m', 'dataset.vary', '--dataroot', tmp_path / 'nowhere', '--output', tmp_path / 'maps', '--count']
-    assert says(scripts.failure(*command, 0), '--count 0: allowed: 1')
+    assert says(scripts.failure(*command, 0), '--count 0: must be at least 1')
     assert says(scripts.failure(*command, 1), 'nowhere/train_label: missing folder')
     assert not (tmp_path / 'maps').exists()
 

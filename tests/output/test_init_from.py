@@ -60,7 +60,8 @@ def permuted(labels, order):
     return table[labels]
 
 
-@pytest.mark.parametrize('settings', [dict(), dict(use_vae=True, no_instance=True), dict(contain_dontcare_label=False)])
+@pytest.mark.parametrize('settings', [dict(), dict(use_vae=True, no_instance=True), dict(contain_dontcare_label=False),
+                                      dict(generator_input='segmap_noise')])
 def test_permuted_and_renamed_classes_paint_the_same_picture(tmp_path, capsys, float64, settings):
     """To 1e-12 in float64, and D judges it alike."""
     old = opt_of(tmp_path / 'old', NAMES, seed=1, **settings)
@@ -76,7 +77,7 @@ def test_permuted_and_renamed_classes_paint_the_same_picture(tmp_path, capsys, f
     label[:, :4] = 255 if old.contain_dontcare_label else 0
     instance = None if old.no_instance else rng.randint(0, 9, (2, 4, 4)).repeat(8, 1).repeat(8, 2)
     other = permuted(label, order)
-    z = rng.standard_normal((2, 8)) if new.use_vae else None
+    z = rng.standard_normal((2, *new.z_shape)) if new.reads_z else None
     expected, found, unlike = (step.generate(ids, instance, z=z).numpy() for step, ids in (
         (theirs, label), (ours, other), (ours, label)))
     assert np.abs(found - expected).max() < 1e-12 and np.abs(unlike - expected).max() > 1e-3
@@ -211,7 +212,7 @@ def test_a_style_encoder_at_another_size_has_a_new_fc(tmp_path, capsys):
     fresh = {name: value.numpy().copy() for name, value in ours.generator.state_dict().items()}
     init_from.load(ours, new, str(tmp_path / 'model'))
     said = capsys.readouterr().out
-    assert says(said, f'weights from {tmp_path}/model\n', 'other options: crop_size is 32 there, 64 here, num_D is 2',
+    assert says(said, f'weights from {tmp_path}/model\n', 'options that differ: crop_size is 32 there, 64 here, num_D is 2',
                 '  n_g.pdparams: no such layer of this shape there, newly initialized: fc\n',
                 '  n_d.pdparams: no such layer of this shape there, newly initialized: discriminator_2.model0.0, ')
     theirs = read_weights(tmp_path / 'model/n_g.pdparams')
