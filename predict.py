@@ -3,6 +3,7 @@
     python predict.py --label map.png --instance inst.png
     python predict.py --label maps/ --instance insts/ --style_photo photos/ --out painted/
     python predict.py --label map.png --instance inst.png --styles 8
+    python predict.py --label large.png --instance inst.png --size map
     python predict.py --label map.png --instance inst.png --between a.jpg b.jpg --steps 7
 
 Paints one picture, a folder (matched by name; after a kill the same command resumes), a sheet of styles (seed,
@@ -67,8 +68,9 @@ def paint(opt, painter, arguments, identity, colours, notes, label, instance, ph
     collects what was done to the files.
     """
     arrays, size = prediction_inputs(opt, label, instance, photo, colours, notes)
-    semantics = SemanticMap(arrays['label'][None], None if opt.no_instance else arrays['instance'][None], opt)
-    wanted = wanted_styles(opt, painter, arguments, arrays.get('image'))
+    semantics = SemanticMap(arrays['label'][None], None if opt.no_instance else arrays['instance'][None], opt,
+                            round_up=True)
+    wanted = wanted_styles(opt, painter, arguments, semantics.size, arrays.get('image'))
     cells = [pictures.to_uint8(painter.paint(semantics, z=None if z is None else z[None]))[0] for z in wanted]
     columns = SHEET_COLUMNS if arguments.styles else len(cells)
     pixels = cells[0] if len(cells) == 1 else pictures.grid(cells, columns)
@@ -77,21 +79,23 @@ def paint(opt, painter, arguments, identity, colours, notes, label, instance, ph
 
 
 def resized(opt, sizes):
-    """Text on the label maps of `sizes`, (height, width), that were resized to the model's size; '' if none."""
-    height, width = opt.picture_size
-    others = sorted({size for size in sizes if size != opt.picture_size}, key=lambda size: (size[0] * size[1], size))
+    """Text on the label maps of `sizes`, (height, width), that were resized to the picture's size; '' if none."""
+    others = sorted({size for size in sizes if size != opt.painted_size(size)},
+                    key=lambda size: (size[0] * size[1], size))
     if not others:
         return ''
+    height, width = opt.painted_size(others[0])
     shapes = [size for size in others if abs(size[1] * height / (size[0] * width) - 1) > 0.01]
     maps = ' to '.join(f'{wide} wide and {high} high' for high, wide in dict.fromkeys((others[0], others[-1])))
     count = 'the label map was' if len(sizes) == 1 \
-        else f'{sum(size != opt.picture_size for size in sizes)} label maps were'
-    return (f'; {count} {maps}, resized to the size of this model, {width} wide and {height} high'
+        else f'{sum(size in others for size in sizes)} label maps were'
+    wanted = '--size' if opt.size else 'the size of this model'
+    return (f'; {count} {maps}, resized to {wanted}, {width} wide and {height} high'
             f'{", which distorts shapes" if shapes else ""}')
 
 
-def wanted_styles(opt, painter, arguments, photo):
-    """list of z (*opt.z_shape), one a picture; [None] if the generator reads none."""
+def wanted_styles(opt, painter, arguments, size, photo):
+    """list of z (*opt.z_shape(size)), one a picture; [None] if the generator reads none."""
     if not opt.reads_z:
         return [None]
     if arguments.between:
@@ -100,7 +104,7 @@ def wanted_styles(opt, painter, arguments, photo):
         return [styles.between(*ends, step / (arguments.steps - 1)) for step in range(arguments.steps)]
     if photo is not None:
         return [styles.of_photo(painter, photo)]
-    return [styles.of_seed(opt, opt.seed + number) for number in range(arguments.styles or 1)]
+    return [styles.of_seed(opt, opt.seed + number, size) for number in range(arguments.styles or 1)]
 
 
 def check_styles(opt, arguments):
@@ -131,7 +135,7 @@ def single_job(arguments):
 
 
 def command_line():
-    parser = checkpoint_parser(__doc__)
+    parser = checkpoint_parser(__doc__, ['size'])
     parser.add_argument('--label', required=True, metavar='PATH',
                         help='label map, PNG of class ids, or a folder of them')
     parser.add_argument('--instance', metavar='PATH', default=None,

@@ -55,6 +55,7 @@ def train(opt, arguments):
         demo.write(opt.dataroot, **demo.SETS[opt.dataroot])
     distributed.barrier()
     resume.check_same_options(opt)
+    opt.painted_size(opt.picture_size)  # InputError now, not when the first scores are due
     data = LabelledImages(opt, ranks=distributed.ranks())
     print(f'data: {len(data)} samples in {opt.dataroot}; pictures {opt.picture_size[1]} wide and {opt.picture_size[0]} '
           'high')

@@ -45,7 +45,7 @@ def validate(arguments):
     made_by = painted.made_by(opt, painter.folder)
     record = {'painter': painted.identity(made_by, painter.weights), 'generator': painter.weights, **made_by,
               'style': style, 'dataroot': opt.dataroot, 'labels': labels_identity(samples)}
-    if opt.preprocess_mode == 'crop':
+    if opt.shows_middle:
         record['region'] = MIDDLE
     count = draw(opt, painter, folder, endings, style, opt.batchSize, distributed.rank(), distributed.ranks(), record)
     print(f'{count} pictures in {folder}' + (f' (max_dataset_size {count})' if count == opt.max_dataset_size else '') +
@@ -59,7 +59,7 @@ def validate(arguments):
 
 
 def command_line():
-    parser = checkpoint_parser(__doc__, ['dataroot', 'nThreads', 'max_dataset_size', 'scoring', 'dataset'])
+    parser = checkpoint_parser(__doc__, ['size', 'dataroot', 'nThreads', 'max_dataset_size', 'scoring', 'dataset'])
     parser.add_argument('--batchSize', metavar='INT', default='1', help='pictures in one forward pass of a process [1]')
     parser.add_argument('--watch_port', metavar='INT', default='0', help=f'{OPT.watch_port.help} [0]')
     parser.add_argument('--style', choices=('photo', 'random'), default=None,

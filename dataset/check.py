@@ -137,7 +137,7 @@ def check_split(opt, split, crop):
         problems.append(('fewer samples than one batch',
                          f'{folders["label"]}: {len(samples)} complete samples, a batch is {global_batch(opt)} '
                          '(batchSize x accumulate): add samples or set a smaller --batchSize'))
-    work = functools.partial(examine, opt=opt, crop=crop and (split == 'train' or opt.preprocess_mode == 'crop'))
+    work = functools.partial(examine, opt=opt, crop=crop and (split == 'train' or opt.shows_middle))
     tally = Tally(opt)
     try:
         with Workers(cores(), work) as workers:

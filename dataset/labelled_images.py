@@ -128,8 +128,9 @@ def as_arrays(images):
 
 
 def whole_picture(images, opt):
-    """Arrays of `images` as in validation: whole, resized to the picture's size."""
-    return as_arrays({name: _resized(name, image, opt.picture_size[::-1]) for name, image in images.items()})
+    """Arrays of `images` as in validation: whole, resized to the picture's size (option size)."""
+    height, width = opt.painted_size(images['label'].size[::-1]) if 'label' in images else opt.picture_size
+    return as_arrays({name: _resized(name, image, (width, height)) for name, image in images.items()})
 
 
 def middle(image, size):
@@ -190,7 +191,7 @@ class LabelledImages:
 class ValidationImages:
     """Validation samples. [index] -> arrays of the whole image at the picture's size; 'image' only with photos.
 
-    With preprocess_mode crop: of its middle window, at native resolution.
+    With preprocess_mode crop and without option size: of its middle window, at native resolution.
     """
 
     def __init__(self, opt, split='val', photos=True):
@@ -205,7 +206,7 @@ class ValidationImages:
     def __getitem__(self, index):
         sample = self.samples[index]
         images = load_images(sample, self.opt)
-        if self.opt.preprocess_mode != 'crop':
+        if not self.opt.shows_middle:
             return whole_picture(images, self.opt)
         checked_size(self.opt, *images['label'].size, sample.label)
         return as_arrays({name: middle(image, self.opt.picture_size[::-1]) for name, image in images.items()})

@@ -93,14 +93,16 @@ def print_scales(opt, samples):
     """A line if validation shows windows of `samples`, or shows them at another scale than training."""
     sizes = np.array([load_label(sample.label, opt).shape[::-1] for sample in evenly_spaced(samples, SAMPLED)])
     trained = np.array([resized_size(opt, int(width), int(height)) for width, height in sizes])
-    across, down = np.median(trained / opt.picture_size[::-1], axis=0)
+    painted = np.array([opt.painted_size((height, width))[::-1] for width, height in sizes])
+    across, down = np.median(trained / painted, axis=0)
     height, width = opt.picture_size
-    if opt.preprocess_mode == 'crop' and max(across, down) > 1:
+    if opt.shows_middle and max(across, down) > 1:
         print(f'preprocess_mode crop: val.py, scores and validation pictures show the middle {width} x {height} of '
               'each photo')
     if not opt.preprocess_mode.endswith('_and_crop') or max(across, down) < APART:
         return
     print(f'another scale: training crops {width} x {height} from photos resized by {opt.preprocess_mode} with '
-          f'load_size {opt.load_size}; val.py, scores and validation pictures resize whole maps to {width} x {height}: '
+          f'load_size {opt.load_size}; val.py, scores and validation pictures resize whole maps to '
+          f'{opt.size or f"{width} x {height}"}: '
           f'objects there are {across:.1f} times smaller horizontally and {down:.1f} times vertically. Choose a '
           f'--load_size nearer to --crop_size {opt.crop_size}, or expect other scores')

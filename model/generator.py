@@ -10,6 +10,7 @@ from model.fast import in_use
 from model.fast import spade as compiled
 from model.initialization import initialize
 from model.normalization import SPADE
+from runtime.errors import InputError
 
 
 class SPADEResnetBlock(nn.Layer):
@@ -65,9 +66,8 @@ class SPADEGenerator(nn.Layer):
         super().__init__()
         self.opt = opt
         ngf = opt.ngf
-        height, width = self.latent_size = opt.latent_size
-        self.reads_map = not opt.reads_z or opt.generator_input == 'segmap_noise'
-        if self.reads_map:
+        height, width = opt.latent_size
+        if opt.any_size:
             self.fc = Convolution(opt.semantic_nc + opt.z_dim * opt.reads_z, 16 * ngf, 3, opt, padding=1, map_at=0)
         else:
             self.fc = nn.Linear(opt.z_dim, 16 * ngf * height * width)
@@ -86,7 +86,10 @@ class SPADEGenerator(nn.Layer):
         initialize(self)
 
     def forward(self, semantics, z=None):
-        """SemanticMap of N maps; z (N, *opt.z_shape), standard normal if None -> (N, output_nc, height, width)."""
+        """SemanticMap of N maps; z (N, *opt.z_shape(size)), standard normal if None -> (N, output_nc, *size).
+
+        InputError for a size of which the first feature map has no whole number of places, or that is not G's.
+        """
         upsamplings = self.opt.num_upsampling_layers
         x = self.head_0(self._first_features(semantics, z), semantics)
         x = self.G_middle_0(upsample(x), semantics)
@@ -100,13 +103,17 @@ class SPADEGenerator(nn.Layer):
         return F.tanh(self.conv_img(F.leaky_relu(x, SLOPE)))
 
     def _first_features(self, semantics, z):
-        """(N, 16 * ngf, *latent_size) from z, the label map, or with segmap_noise both."""
-        opt = self.opt
+        """(N, 16 * ngf, *opt.places(size)) from z, the label map, or with segmap_noise both."""
+        opt, size = self.opt, semantics.size
+        if any(side % opt.size_multiple for side in size) or not opt.any_size and size != opt.picture_size:
+            raise InputError(f'label maps {size[1]} wide and {size[0]} high: this generator paints ' + (
+                f'sides that are multiples of {opt.size_multiple}' if opt.any_size else
+                '{1} wide and {0} high alone'.format(*opt.picture_size)))
         if opt.reads_z and z is None:
-            z = paddle.randn([len(semantics), *opt.z_shape])
-        if not self.reads_map:
-            return self.fc(z).reshape([len(semantics), -1, *self.latent_size])
-        x = semantics.one_hot(self.latent_size)
+            z = paddle.randn([len(semantics), *opt.z_shape(size)])
+        if not opt.any_size:
+            return self.fc(z).reshape([len(semantics), -1, *opt.latent_size])
+        x = semantics.one_hot(opt.places(size))
         return self.fc(paddle.concat([x, z], axis=1) if opt.reads_z else x)
 
 

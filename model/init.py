@@ -33,6 +33,7 @@ EFFECTS = {
 }
 
 SPADE_NORM = re.compile(r'(spectral)?spade(batch|syncbatch|instance)([135])x\3')
+SIZE = re.compile(r'(map|[1-9]\d{0,4}x[1-9]\d{0,4})?')
 LAYER_NORM = re.compile(r'(spectral)?(none|batch|sync_?batch|instance)')
 
 
@@ -176,6 +177,8 @@ class OPT:
     display_freq = _f(100, 'steps between two training pictures', minimum=1)
     save_latest_freq = _f(5000, 'steps between two checkpoints within an epoch', minimum=1)
     save_epoch_freq = _f(10, 'epochs between two permanent copies, in output/epoch_<n>/', minimum=1)
+    size = _f('', 'size of predict.py\'s pictures, and of validation and its scores: 1024x768 (width x height); map: '
+              'that of each label map; empty: that of training. With a style encoder only the last', pattern=SIZE)
     score_epoch_freq = _f(0, 'epochs between two scorings of the validation set; the best weights are copied to '
                           'output/best/; 0: never', minimum=0)
     score_by = _f('mean_iou', 'the score that selects the best epoch; only scores of its kind are computed: '
@@ -240,8 +243,33 @@ class OPT:
         wrong = wrong_sizes(self, load_size=False)
         if wrong:
             raise InputError(wrong)
-        height, width = self.picture_size
-        return height // self.size_multiple, width // self.size_multiple
+        return self.places(self.picture_size)
+
+    def places(self, size):
+        """(height, width) of the first feature map of a picture of `size` (height, width), rounded up."""
+        return tuple(-(-side // self.size_multiple) for side in size)
+
+    @property
+    def any_size(self):
+        """Whether the generator paints pictures of any size: it has convolutions alone."""
+        return not self.reads_z or self.generator_input == 'segmap_noise'
+
+    def painted_size(self, map_size):
+        """(height, width) of the picture of a label map of `map_size`, by option size; InputError if G paints another.
+        """
+        wanted = {'': self.picture_size, 'map': tuple(map_size)}.get(self.size) or \
+            tuple(map(int, self.size.split('x')))[::-1]
+        if not self.any_size and (self.size == 'map' or wanted != self.picture_size):
+            height, width = self.picture_size
+            first = 'a style encoder' if self.use_vae else f'generator_input {self.generator_input}'
+            raise InputError(f'--size {self.size}: with {first} the generator begins with a linear layer, whose '
+                             f'weights fit pictures {width} wide and {height} high alone: leave --size out')
+        return wanted
+
+    @property
+    def shows_middle(self):
+        """Whether validation shows the middle window of each map and photo, not the whole."""
+        return self.preprocess_mode == 'crop' and not self.size
 
     @property
     def reads_z(self):
@@ -251,10 +279,11 @@ class OPT:
                              'both: set --use_vae false, or leave --generator_input out')
         return self.use_vae or self.generator_input != 'segmap'
 
-    @property
-    def z_shape(self):
-        """Shape of the z of a picture: (z_dim,), or with segmap_noise (z_dim, *latent_size)."""
-        return (self.z_dim, *(self.latent_size if self.generator_input == 'segmap_noise' else ()))
+    def z_shape(self, size=None):
+        """Shape of the z of a picture of `size`, by default that of training: (z_dim,), or with segmap_noise one vector
+        for each of its places, (z_dim, height, width).
+        """
+        return (self.z_dim, *(self.places(size or self.picture_size) if self.generator_input == 'segmap_noise' else ()))
 
     @property
     def size_multiple(self):

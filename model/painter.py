@@ -1,5 +1,6 @@
 """Painter: generator and style encoder in eval mode, for training pictures, val.py and predict.py."""
 import contextlib
+import math
 import os
 from pathlib import Path
 
@@ -7,8 +8,10 @@ import numpy as np
 import paddle
 
 from model.convolution import hold_constant
+from model.fast import in_use
 from model.generator import SPADEGenerator
 from model.init import OPT
+from model.normalization import HIDDEN, SPADE
 from model.styles import drawn, normal_draws
 from model.vae_encoder import VAEEncoder, reparameterize
 from model.weights import WEIGHTS, WEIGHTS_HELP, folder_of, foreign_model, generator_weights, load_networks
@@ -25,16 +28,27 @@ class Painter:
 
     @paddle.no_grad()
     def paint(self, semantics, image=None, z=None, noise=None):
-        """SemanticMap of N maps -> (N, output_nc, H, W) in [-1, 1].
+        """SemanticMap of N maps -> (N, output_nc, *semantics.shown) in [-1, 1].
 
-        What the generator reads beside the map is z (N, *opt.z_shape); else with a style encoder the style of the
+        What the generator reads beside the map is z (N, *opt.z_shape(size)); else with a style encoder the style of the
         photos `image`: mu, or with `noise` (N, z_dim) a draw, as in the official test; else `noise`; else a normal
         draw, a function of opt.seed.
         """
         count = len(semantics)
         remedy = 'lower --batchSize' if count > 1 else 'a single picture of this model needs a machine with more'
+        height, width = semantics.shown
+        # Training had room for its own size; a GPU raises where it has none.
+        if math.prod(semantics.size) > math.prod(self.opt.picture_size) and paddle.get_device() == 'cpu':
+            memory.require(bytes_per_pixel(self.opt, self._is_dense(semantics)) * count * math.prod(semantics.size),
+                           f'painting {width} wide and {height} high', 'choose a smaller --size')
         with memory.enough(f'painting {count} pictures at once: {remedy}'), eval_mode(self.generator, self.encoder):
-            return self.generator(semantics, self._z(count, image, z, noise))
+            picture = self.generator(semantics, self._z(semantics, image, z, noise))
+        return picture if semantics.shown == semantics.size else picture[:, :, :height, :width]
+
+    def _is_dense(self, semantics):
+        """Whether the last SPADE convolves the map, instead of once for each distinct window."""
+        spades = [layer for layer in self.generator.sublayers() if isinstance(layer, SPADE)]
+        return bool(spades) and spades[-1].windows(semantics, semantics.size) is None
 
     @paddle.no_grad()
     def style(self, image):
@@ -42,29 +56,41 @@ class Painter:
         with eval_mode(self.encoder):
             return self.encoder(paddle.to_tensor(image, dtype=paddle.get_default_dtype()))[0]
 
-    def _z(self, count, image, z, noise):
+    def _z(self, semantics, image, z, noise):
         opt = self.opt
         if not opt.reads_z:
             return None
         if z is not None:
-            return self._checked(z, count)
+            return self._checked(z, semantics)
         if noise is not None:
-            noise = self._checked(noise, count)
+            noise = self._checked(noise, semantics)
         if image is not None and self.encoder is not None:
             mu, logvar = self.encoder(paddle.to_tensor(image, dtype=paddle.get_default_dtype()))
             return mu if noise is None else reparameterize(mu, logvar, noise)
         if noise is not None:
             return noise
         if opt.generator_input == 'segmap_noise':   # of the seed alone, not of the place in the batch
-            return self._checked(np.stack(count * [drawn(opt, opt.seed)]), count)
-        return normal_draws((count, opt.z_dim), opt.seed)
+            return self._checked(np.stack(len(semantics) * [drawn(opt, semantics.size, opt.seed)]), semantics)
+        return normal_draws((len(semantics), opt.z_dim), opt.seed)
 
-    def _checked(self, z, count):
+    def _checked(self, z, semantics):
         z = paddle.to_tensor(z, dtype=paddle.get_default_dtype())
-        if tuple(z.shape) != (count, *self.opt.z_shape):
-            raise InputError(f'z: found shape {tuple(z.shape)}, expected {(count, *self.opt.z_shape)} for {count} '
-                             'label maps')
+        expected = len(semantics), *self.opt.z_shape(semantics.size)
+        if tuple(z.shape) != expected:
+            raise InputError(f'z: found shape {tuple(z.shape)}, expected {expected} for these label maps')
         return z
+
+
+def bytes_per_pixel(opt, dense=False):
+    """About what painting takes for each pixel of a picture (measured: tests.benchmark_sizes).
+
+    That is what the last block holds: features of four layers; where SPADE is dense also its hidden layer, before and
+    after the activation, gamma and beta; without the kernels also what a convolution gathers.
+    """
+    channels = opt.ngf if opt.num_upsampling_layers == 'most' else 2 * opt.ngf
+    floats = 4 * channels + dense * 2 * (HIDDEN + channels)
+    gathered = 0 if in_use(opt) else opt.generator_norm.kernel_size ** 2 * max(HIDDEN * dense, channels)
+    return 4 * (floats + gathered)
 
 
 def checkpoint_parser(description, more=()):
@@ -91,6 +117,7 @@ def load_painter(arguments):
     opt.nThreads = OPT().update(arguments).nThreads     # the saved one fits the training machine
     if 'dataroot' not in arguments:
         opt.dataroot = _found_from(place, opt.dataroot)
+    opt.painted_size(opt.picture_size)      # InputError for a --size that is not the generator's
     painter = Painter(opt, SPADEGenerator(opt), VAEEncoder(opt) if opt.use_vae else None, weights, folder)
     load_networks(painter, folder, files={WEIGHTS[weights]: 'generator', 'n_e.pdparams': 'encoder'}, states=states)
     return opt, _held(painter)

@@ -17,12 +17,17 @@ class SemanticMap:
 
     label, instance: integer arrays or tensors, (N, H, W) or (N, 1, H, W); instance is None with no_instance.
     label holds 0 .. label_nc - 1; with contain_dontcare_label also label_nc, and 255 becomes label_nc; else InputError.
+    round_up: maps grow to whole places of the generator's first feature map, by repeating the last row and column;
+    `shown` is their size before, to which Painter cuts the picture.
     """
 
-    def __init__(self, label, instance, opt):
+    def __init__(self, label, instance, opt, round_up=False):
         self.channels = opt.semantic_nc
         self.modulation = modulation_of(opt)    # 'dense', 'windows', or 'auto' (by the share of distinct windows)
-        self.label = _checked_label(_batch_of_maps(label, 'label'), opt)    # (N, H, W) int64
+        label = _batch_of_maps(label, 'label')
+        self.shown = label.shape[1:]
+        grown = [(0, -side % opt.size_multiple) for side in self.shown] if round_up else []
+        self.label = _grown(_checked_label(label, opt), grown)    # (N, H, W) int64
         # (N, H, W) bool: a neighbour is of another instance
         self.edge = None
         if opt.no_instance:
@@ -32,9 +37,9 @@ class SemanticMap:
             raise InputError('instance maps are missing: pass them, or set --no_instance true')
         else:
             instance = _batch_of_maps(instance, 'instance')
-            if instance.shape != self.label.shape:
-                raise InputError(f'label {self.label.shape} and instance {instance.shape} differ in shape')
-            self.edge = instance_edges(instance)
+            if instance.shape != label.shape:
+                raise InputError(f'label {label.shape} and instance {instance.shape} differ in shape')
+            self.edge = instance_edges(_grown(instance, grown))
         self.label_channels = opt.semantic_nc - (self.edge is not None)
         self._kept = {}
 
@@ -118,9 +123,9 @@ def prepared(arrays, opt):
 
     arrays: dict with 'label' and, without no_instance, 'instance'.
     """
-    semantics = SemanticMap(arrays['label'], arrays.get('instance'), opt)
+    semantics = SemanticMap(arrays['label'], arrays.get('instance'), opt, round_up=True)
     if semantics.modulation != 'dense':
-        height, width = opt.latent_size
+        height, width = opt.places(semantics.size)
         for doubling in range(UPSAMPLINGS[opt.num_upsampling_layers] + 1):
             semantics.double_windows((height << doubling, width << doubling), opt.generator_norm.kernel_size)
         semantics.windows(*FIRST_CONVOLUTION)
@@ -147,6 +152,11 @@ def _batch_of_maps(maps, name):
         raise InputError(f'{name}: found shape {maps.shape} of {maps.dtype}, expected integers (N, H, W) or (N, 1, H, '
                          'W)')
     return maps
+
+
+def _grown(maps, sides):
+    """Maps (N, H, W), grown by (before, behind) rows and columns like the nearest ones."""
+    return np.pad(maps, [(0, 0), *sides], mode='edge') if np.any(sides) else maps
 
 
 def _checked_label(label, opt):

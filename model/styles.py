@@ -9,20 +9,20 @@ def normal_draws(shape, *key):
     return paddle.to_tensor(draws, dtype=paddle.get_default_dtype())
 
 
-def drawn(opt, *key):
-    """A normal z of one picture, array (*opt.z_shape), a function of the integers in `key` alone.
+def drawn(opt, size, *key):
+    """A normal z of one picture of `size`, array (*opt.z_shape(size)), a function of the integers in `key` alone.
 
     With segmap_noise each row of places has a generator of its own: a place keeps its values in maps of any size.
     """
     if opt.generator_input != 'segmap_noise':
-        return normal_draws(opt.z_shape, *key).numpy()
-    z_dim, height, width = opt.z_shape
+        return normal_draws(opt.z_shape(), *key).numpy()
+    z_dim, height, width = opt.z_shape(size)
     return np.stack([normal_draws((width, z_dim), *key, row).numpy().T for row in range(height)], axis=1)
 
 
-def of_seed(opt, seed):
-    """`drawn` by `seed` alone, float32 (predict.py --seed)."""
-    return drawn(opt, seed).astype(np.float32)
+def of_seed(opt, seed, size=None):
+    """`drawn` by `seed` alone, float32 (predict.py --seed); size: by default that of training."""
+    return drawn(opt, size or opt.picture_size, seed).astype(np.float32)
 
 
 def of_photo(painter, image):

@@ -86,7 +86,7 @@ class TrainStep:
         """One D update, and before it a G update in every D_steps_per_G-th step -> dict keyed by LOG_COLUMNS, floats.
 
         label, instance: as for SemanticMap, or a SemanticMap and None; image (N, output_nc, H, W) in [-1, 1]; noise:
-        the normal draws (N, *opt.z_shape) of the G and of the D update, by default functions of (opt.seed, step) and
+        the normal draws (N, *opt.z_shape()) of the G and of the D update, by default functions of (opt.seed, step) and
         of the rank. Afterwards `.grad` of G and E is from the G update, that of D from the D update. With several
         ranks, each with its own batch, gradients and losses are means over the ranks. InputError if a loss is not
         finite.
@@ -117,10 +117,10 @@ class TrainStep:
 
         The style as in Painter.paint.
         """
-        return self.painter.paint(self._semantics(label, instance), image, z)
+        return self.painter.paint(self._semantics(label, instance, round_up=True), image, z)
 
-    def _semantics(self, label, instance):
-        return label if isinstance(label, SemanticMap) else SemanticMap(label, instance, self.opt)
+    def _semantics(self, label, instance, round_up=False):
+        return label if isinstance(label, SemanticMap) else SemanticMap(label, instance, self.opt, round_up)
 
     def _piece(self, label, instance, image):
         """(SemanticMap, image tensor) that fit each other."""
@@ -231,7 +231,7 @@ class TrainStep:
         return perceptual(fake, real, weights, self.l1)
 
     def _noise(self, noise, update, piece, pieces):
-        """Noise (N, *opt.z_shape) of a micro-batch in update 0 (G) or 1 (D) of this step; None if G reads no z.
+        """Noise (N, *opt.z_shape()) of a micro-batch in update 0 (G) or 1 (D) of this step; None if G reads no z.
 
         A part of the draws for all ranks and micro-batches: a single process with all samples draws the same.
         """
@@ -240,7 +240,8 @@ class TrainStep:
         if noise is not None:
             return paddle.to_tensor(noise[piece][update], dtype=paddle.get_default_dtype())
         count, ranks = len(pieces[piece][0]), distributed.ranks()
-        draws = normal_draws((count * ranks * len(pieces), *self.opt.z_shape), self.opt.seed, self.steps, update)
+        shape = self.opt.z_shape(pieces[piece][0].size)
+        draws = normal_draws((count * ranks * len(pieces), *shape), self.opt.seed, self.steps, update)
         return draws[(piece * ranks + distributed.rank()) * count:][:count]
 
     def _as_floats(self, losses, stop):

@@ -25,6 +25,8 @@ def draw(opt, painter, folder, endings, style=None, batch=1, rank=0, ranks=1, re
     except InputError as error:
         raise InputError(f'{error}{"; or paint without photos: --style random" if style == "photo" else ""}') from None
     mine = range(rank, len(data), ranks)
+    if opt.size == 'map':   # arrays of one batch have one size
+        batch = 1
     batches = [mine[start:start + batch] for start in range(0, len(mine), batch)]
     names = [f'{sample.stem}{ending}' for sample in data.samples for ending in endings]
     with painted.claimed(folder, record, names, '--results') if record else contextlib.nullcontext(), \
@@ -32,7 +34,8 @@ def draw(opt, painter, folder, endings, style=None, batch=1, rank=0, ranks=1, re
             Loader(data, opt.nThreads, functools.partial(prepared, opt=opt)) as loader:
         for indices, inputs in zip(batches, loader(batches)):
             stems = [data.samples[index].stem for index in indices]
-            images = painter.paint(inputs['semantics'], inputs.get('image'), noise=style and style_noise(opt, stems))
+            noise = style and style_noise(opt, stems, inputs['semantics'].size)
+            images = painter.paint(inputs['semantics'], inputs.get('image'), noise=noise)
             for stem, pixels in zip(stems, pictures.to_uint8(images)):
                 for ending in endings:
                     pictures.save(pixels, os.path.join(folder, f'{stem}{ending}'), record['painter'] if record else '')
@@ -40,6 +43,6 @@ def draw(opt, painter, folder, endings, style=None, batch=1, rank=0, ranks=1, re
     return len(data)
 
 
-def style_noise(opt, stems):
-    """(N, *opt.z_shape) normal draws, functions of seed and name: a picture does not depend on the others."""
-    return [drawn(opt, opt.seed, zlib.crc32(os.fsencode(stem))) for stem in stems]
+def style_noise(opt, stems, size=None):
+    """(N, *opt.z_shape(size)) normal draws, functions of seed and name: a picture does not depend on the others."""
+    return [drawn(opt, size or opt.picture_size, opt.seed, zlib.crc32(os.fsencode(stem))) for stem in stems]

@@ -16,7 +16,9 @@ from runtime.locking import locked
 from runtime.writing import painter_of, writing
 
 RECORD = 'painted.json'
-SETTINGS = (*OPT.network_fields(), 'seed', 'modulation', 'cpu_kernels', 'cpu_precision')    # that change a picture
+# that change a picture
+SETTINGS = (*OPT.network_fields(), 'seed', 'modulation', 'cpu_kernels', 'cpu_precision', 'size')
+LATER = 'generator_input', 'size'   # not in records of earlier versions, which hold for the defaults
 SCHEMA = json_file.record({'weights': json_file.text(64, 64)}, {'painter': json_file.text(16, 16)}, json_file.anything)
 
 
@@ -25,7 +27,8 @@ def made_by(opt, folder):
     digest = hashlib.sha256()
     for name in sorted(name for name in os.listdir(folder) if name.endswith('.pdparams')):
         digest.update(np.memmap(os.path.join(folder, name), mode='r'))
-    return {'weights': digest.hexdigest(), **{name: getattr(opt, name) for name in SETTINGS}}
+    return {'weights': digest.hexdigest(), **{name: getattr(opt, name) for name in SETTINGS
+                                             if name not in LATER or getattr(opt, name) != getattr(OPT(), name)}}
 
 
 def identity(made_by, generator):
@@ -70,8 +73,8 @@ def _own_pictures(folder, record, names, flag, resume):
     """set of the names of pictures by the record in `folder`; InputError if a file of `names` is not among them."""
     before, remedy = read(folder), f'name another {flag}, or move the folder away'
     if resume and before not in (None, record):
-        differ = ', '.join(name if name == 'weights' else f'{name} {before.get(name)}, now {value}'
-                           for name, value in record.items() if before.get(name) != value)
+        differ = ', '.join(name if name == 'weights' else f'{name} {before.get(name)}, now {record.get(name)}'
+                           for name in {**record, **before} if before.get(name) != record.get(name))
         raise InputError(f'{folder}: its pictures were made with other weights, options or styles ({differ}): {remedy}')
     own = {name for name in (os.listdir(folder) if before else ()) if name.endswith(('.jpg', '.png'))
            and (resume or painter_of(os.path.join(folder, name)) == before.get('painter'))}

@@ -7,6 +7,7 @@ import numpy as np
 from dataset import classes
 from dataset.labelled_images import ValidationImages
 from dataset.loader import stacked
+from model.init import OPT
 from output import pictures
 from runtime.errors import InputError
 
@@ -23,7 +24,7 @@ class TrainingPictures:
         self.colours = classes.colours(classes.of_set(opt), opt.label_nc)
         self.validation = None
         try:
-            data = ValidationImages(opt)
+            data = ValidationImages(OPT(**{**opt.as_dict(), 'size': ''}))     # as small as those of training
             count = min(COUNT, len(data))   # from the whole set: neighbours, as of a film, are alike
             self.validation = stacked(data, [index * len(data) // count for index in range(count)])
         except InputError as error:

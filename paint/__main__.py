@@ -32,7 +32,7 @@ def main():
     address, port = listening.getsockname()[:2]
     token = None if ipaddress.ip_address(address.partition('%')[0]).is_loopback else secrets.token_hex(16)
     studio = Studio(arguments)
-    height, width = studio.opt.picture_size
+    height, width = studio.size
     named = f'{len(studio.classes)} classes' + (', styles' if studio.opt.use_vae else '')
     print(f'model: {studio.folder}: pictures {width} wide and {height} high, {named}')
     print(f'validation maps: {len(studio.maps.samples) if studio.maps else f"none ({studio.no_maps})"}')
@@ -64,7 +64,7 @@ def bound(host, port):
 
 
 def command_line():
-    parser = checkpoint_parser(' '.join(__doc__.split()), more=['dataroot'])
+    parser = checkpoint_parser(' '.join(__doc__.split()), more=['dataroot', 'size'])
     parser.prog = 'python -m paint'
     parser.add_argument('--port', type=int, default=8000, help='0 takes any free one [8000]')
     parser.add_argument('--host', default='127.0.0.1', help='address to serve at. Another one than 127.0.0.1 (0.0.0.0: '

@@ -3,6 +3,8 @@ import numpy as np
 
 from paint.refusal import Refused
 
+CANVAS_SIDE = 4096      # pixels, at most: what browsers draw smoothly
+
 
 def kept(label, instance, label_nc):
     """bytes of both maps, uint16 (H, W) each: what is no object of its own has its class's id as instance number."""

@@ -4,6 +4,7 @@ A body is a line of JSON, and then bytes: of maps, uint16 little-endian, row by 
 the bytes of maps or of a picture, RGB.
 """
 import asyncio
+import functools
 import ipaddress
 import json
 import os
@@ -26,6 +27,7 @@ from paint.decoder import Decoders
 from paint.refusal import Refused, say_once
 from paint.turns import Busy, Superseded
 from runtime.errors import InputError
+from runtime.memory import TooLarge
 
 STATIC = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'static')
 TYPES = {'.html': 'text/html', '.css': 'text/css', '.js': 'text/javascript', '.svg': 'image/svg+xml'}
@@ -48,8 +50,7 @@ HEADERS = {
 def application(studio, host, token=None):
     """The ASGI application for a Studio. host: a name that it answers to; token: what Guard asks for, or None."""
     files = {name: _file(name) for name in os.listdir(STATIC) if os.path.splitext(name)[1] in TYPES}
-    height, width = studio.opt.picture_size
-    map_bytes = 2 * height * width
+    map_bytes = 2 * studio.largest
     bodies, decoders, map_threads = Bodies(), Decoders(), ThreadPoolExecutor(MAP_THREADS)
 
     async def page(request):
@@ -63,7 +64,9 @@ def application(studio, host, token=None):
         return JSONResponse(studio.description())
 
     async def validation_map(request):
-        reading = asyncio.get_running_loop().run_in_executor(map_threads, studio.map, request.path_params['index'])
+        size = _size(studio, request.query_params)
+        reading = asyncio.get_running_loop().run_in_executor(map_threads, studio.map, request.path_params['index'],
+                                                             size)
         return _bytes(await _while_heard(request, reading))
 
     async def open_maps(request):
@@ -72,8 +75,10 @@ def application(studio, host, token=None):
             if type(label) is not int or not 0 <= label <= len(content):
                 raise malformed()
             notes, maps = _parted(await _while_heard(request, decoders.decoded(
-                uploads.sent_maps, bytes(content[:label]), bytes(content[label:]), studio.opt, studio.classes)))
-            return _bytes(maps, {'Notes': quote(notes)})
+                uploads.sent_maps, bytes(content[:label]), bytes(content[label:]), studio.opt, studio.classes,
+                studio.largest)))
+            facts = json.loads(notes)
+            return _bytes(maps, {'Notes': quote(json.dumps(facts['notes'])), 'Size': '{}x{}'.format(*facts['size'])})
 
     async def photo_style(request):
         if not studio.opt.use_vae:
@@ -82,13 +87,14 @@ def application(studio, host, token=None):
             place = ('photo', *_page(head))
             decoding = decoders.decoded(uploads.opened_photo, bytes(content), studio.opt)
             notes, pixels = _parted(await _while_heard(request, decoding))
-        image = np.frombuffer(pixels, np.float32).reshape(3, height, width)
+        image = np.frombuffer(pixels, np.float32).reshape(3, *studio.opt.picture_size)
         z = await _in_turn(request, place, lambda: studio.style_of_photo(image))
-        return JSONResponse({'z': z, 'notes': json.loads(notes)})
+        return JSONResponse({'z': z, 'notes': json.loads(notes)['notes']})
 
     async def paint(request):
         arrived = time.perf_counter()
         async with bodies.of(request, (1 if studio.opt.no_instance else 2) * map_bytes) as (head, content):
+            height, width = _size(studio, head)
             maps = np.frombuffer(content, '<u2') if len(content) % 2 == 0 else np.empty(0)
             if maps.size != height * width * (1 if studio.opt.no_instance else 2):
                 raise malformed()
@@ -97,10 +103,11 @@ def application(studio, host, token=None):
             raise Refused('ids', f'the label map holds {maps[0].max()}, which is no class of this model', 400,
                           values=[str(maps[0].max())], highest=studio.opt.highest_label)
         style = head.get('style', {'seed': 0})
-        if studio.opt.use_vae:
+        if studio.opt.reads_z:
             studio.style_of(style)      # refused before it takes a turn
         place = ('picture', *_page(head))
-        pixels, seconds = await _in_turn(request, place, lambda: studio.painted(maps[0], maps[-1], style))
+        overtaken = functools.partial(studio.turns.overtaken, place[:2], place[2]) if head.get('give_up') else None
+        pixels, seconds = await _in_turn(request, place, lambda: studio.painted(maps[0], maps[-1], style, overtaken))
         return _bytes(pixels.tobytes(), {
             'Server-Timing': f'paint;dur={1000 * seconds:.1f}, all;dur={1000 * (time.perf_counter() - arrived):.1f}'})
 
@@ -116,7 +123,7 @@ def application(studio, host, token=None):
     routes = [Route('/', page), Route('/static/{name}', page), Route('/model', model),
               Route('/maps/{index:int}', validation_map), Route('/open', open_maps, methods=['POST']),
               Route('/style', photo_style, methods=['POST']), Route('/paint', paint, methods=['POST'])]
-    answers = {Refused: _refusal, Superseded: _superseded, Busy: _busy, InputError: _input_error,
+    answers = {Refused: _refusal, TooLarge: _too_large, Superseded: _superseded, Busy: _busy, InputError: _input_error,
                404: _not_found, 405: _not_found, ClientDisconnect: _unheard, Exception: _failed}
     return Guard(Starlette(routes=routes, exception_handlers=answers), host, token)
 
@@ -193,6 +200,15 @@ def _file(name):
         return file.read(), TYPES[os.path.splitext(name)[1]]
 
 
+def _size(studio, head):
+    """(height, width) that a request names, by default those of the first canvas; Refused."""
+    try:
+        height, width = (int(head[side]) for side in ('height', 'width')) if 'width' in head else studio.size
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise malformed() from None
+    return studio.checked_size(height, width)
+
+
 def _page(head):
     """(name, number) by which the page and its request are known."""
     name, number = head.get('page'), head.get('number')
@@ -250,6 +266,10 @@ def _busy(request, error):
 
 def _input_error(request, error):
     return _refusal(request, Refused('input', 'the model cannot paint this map', 400))
+
+
+def _too_large(request, error):
+    return _refusal(request, Refused('memory', str(error), 413))
 
 
 def _unheard(request, error):

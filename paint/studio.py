@@ -1,24 +1,30 @@
 """What the page paints with: one model, its classes, its validation maps."""
+import contextlib
 import os
 import time
 
 import numpy as np
 
 from dataset import classes
-from dataset.labelled_images import ValidationImages
+from dataset.files import load_images
+from dataset.labelled_images import ValidationImages, whole_picture
 from model import styles
-from model.painter import load_painter
-from model.semantics import SemanticMap
+from model.convolution import Convolution
+from model.init import OPT
+from model.painter import bytes_per_pixel, load_painter
+from model.semantics import SemanticMap, modulation_of
 from model.weights import epoch_of, folder_of
 from output import pictures
 from paint import uploads
-from paint.maps import kept
+from paint.maps import CANVAS_SIDE, kept
 from paint.refusal import Refused, say_once
-from paint.turns import Turns
+from paint.turns import Superseded, Turns
+from runtime import memory
 from runtime.errors import InputError
 
 MOST_SEED = 2 ** 53 - 1     # what JavaScript counts exactly
 MOST_STYLE = 1000.0         # of a number in z
+SHARE = 0.8                 # of the free memory that a picture may take
 UNLABELLED_NAMES = ('unlabelled', 'unlabeled', 'unknown', 'void')
 
 
@@ -35,67 +41,114 @@ class Studio:
             self.maps, self.no_maps = ValidationImages(self.opt, photos=False), None
         except InputError as error:
             self.maps, self.no_maps = None, error
-        flat = np.zeros((2, *self.opt.picture_size), np.int32)
+        if self.opt.size == 'map':
+            self.opt.size = ''
+        self.size = self.opt.painted_size(self.opt.picture_size)    # of the first canvas
+        self.largest = self._largest()
+        flat = np.zeros((2, *self.size), np.int32)
         self.turns.submit('warm-up', 0, lambda: self.painted(flat[0], flat[1], {'seed': 0})).result()
 
     def description(self):
         """dict that the page begins with."""
         opt = self.opt
-        height, width = opt.picture_size
+        height, width = self.size
         return {'run': os.path.basename(os.path.abspath(opt.lastoutput)), 'epoch': self.epoch,
                 'width': width, 'height': height, 'label_nc': opt.label_nc,
                 'highest': opt.highest_label, 'classes': self.classes,
                 'unlabelled': self.unlabelled, 'instances': not opt.no_instance, 'styles': bool(opt.use_vae),
+                'seeds': opt.reads_z, 'any_size': opt.any_size, 'largest': self.largest, 'most_side': CANVAS_SIDE,
+                'multiple': opt.size_multiple,
                 'z_dim': opt.z_dim if opt.use_vae else 0, 'seed': min(opt.seed, MOST_SEED),
                 'maps': [sample.stem for sample in self.maps.samples] if self.maps else [],
                 'largest_file': uploads.LARGEST_FILE}
 
-    def painted(self, label, instance, style):
+    def checked_size(self, height, width):
+        """(height, width) of a canvas; Refused if this model or this machine cannot paint it."""
+        if (height, width) != self.size and not self.opt.any_size:
+            raise Refused('one_size', f'this model paints {self.size[1]} x {self.size[0]} alone', 400)
+        if not (0 < min(height, width) and max(height, width) <= CANVAS_SIDE and height * width <= self.largest):
+            raise Refused('canvas', f'a canvas of {width} x {height} pixels: at most {self.largest} pixels, and '
+                          f'{CANVAS_SIDE} a side, fit into the memory', 413, most=round(self.largest / 1e6, 2))
+        return height, width
+
+    def _largest(self):
+        """Most pixels of a canvas: what fits into the memory, and never less than the first canvas has."""
+        free, own = memory.available(), self.size[0] * self.size[1]
+        if not self.opt.any_size:
+            return own
+        each = bytes_per_pixel(self.opt, dense=modulation_of(self.opt) == 'dense')
+        fits = CANVAS_SIDE ** 2 if free is None else int(SHARE * free / each)
+        return max(own, min(CANVAS_SIDE ** 2, fits))
+
+    def painted(self, label, instance, style, overtaken=None):
         """(uint8 (H, W, 3), seconds) of one label map and instance map (H, W) and a style as `style_of` takes it.
 
-        The same picture as predict.py's, bit for bit: a batch of one, with the style given as z.
+        The same picture as predict.py's, bit for bit: a batch of one, with the style given as z. Superseded as soon as
+        overtaken() before a convolution.
         """
         began = time.perf_counter()
-        semantics = SemanticMap(label[None], None if self.opt.no_instance else instance[None], self.opt)
-        z = self.style_of(style)[None] if self.opt.use_vae else None
-        pixels = pictures.to_uint8(self.painter.paint(semantics, z=z))[0]
+        semantics = SemanticMap(label[None], None if self.opt.no_instance else instance[None], self.opt, round_up=True)
+        z = self.style_of(style, semantics.size)[None] if self.opt.reads_z else None
+        with self._given_up_when(overtaken):
+            pixels = pictures.to_uint8(self.painter.paint(semantics, z=z))[0]
         return pixels, time.perf_counter() - began
 
-    def style_of(self, style):
-        """z, float32 (z_dim,), of {'seed': n}, {'z': [...]} or {'between': [style, style], 'share': 0 .. 1}."""
-        if isinstance(style, dict) and set(style) == {'between', 'share'}:
+    @contextlib.contextmanager
+    def _given_up_when(self, overtaken):
+        def stop(*_):
+            if overtaken():
+                raise Superseded
+        layers = self.painter.generator.sublayers() if overtaken else []
+        hooks = [layer.register_forward_pre_hook(stop) for layer in layers if isinstance(layer, Convolution)]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def style_of(self, style, size=None):
+        """z, float32, of {'seed': n} for a picture of `size`; with a style encoder also of {'z': [...]} or
+        {'between': [style, style], 'share': 0 .. 1}.
+        """
+        if self.opt.use_vae and isinstance(style, dict) and set(style) == {'between', 'share'}:
             ends, share = style['between'], style['share']
             if isinstance(ends, list) and len(ends) == 2 and _is_number(share) and 0 <= share <= 1:
                 return styles.between(*map(self._plain_style, ends), share)
-        return self._plain_style(style)
+        return self._plain_style(style, size)
 
-    def _plain_style(self, style):
+    def _plain_style(self, style, size=None):
         if isinstance(style, dict) and set(style) == {'seed'}:
             if type(style['seed']) is int and 0 <= style['seed'] <= MOST_SEED:
-                return styles.of_seed(self.opt, style['seed'])
-        elif isinstance(style, dict) and set(style) == {'z'}:
+                return styles.of_seed(self.opt, style['seed'], size)
+        elif self.opt.use_vae and isinstance(style, dict) and set(style) == {'z'}:
             z = style['z']
             if isinstance(z, list) and len(z) == self.opt.z_dim and all(
                     _is_number(part) and abs(part) <= MOST_STYLE for part in z):
                 return np.array(z, np.float32)
-        raise Refused('style', f'no style that this model knows: a seed from 0 to {MOST_SEED}, {self.opt.z_dim} '
-                      'numbers, or two of these and a share from 0 to 1', 400)
+        others = f', {self.opt.z_dim} numbers, or two of these and a share from 0 to 1' if self.opt.use_vae else ''
+        raise Refused('style', f'no style that this model knows: a seed from 0 to {MOST_SEED}{others}', 400)
 
     def style_of_photo(self, image):
         """list of floats: the style of a photo (3, H, W)."""
         return styles.of_photo(self.painter, image).tolist()
 
-    def map(self, index):
-        """bytes of a validation map, by its place in the description, as maps.kept gives them."""
+    def map(self, index, size):
+        """bytes of a validation map at that size, by its place in the description, as maps.kept gives them."""
         if not self.maps or not 0 <= index < len(self.maps):
             raise Refused('no_map', 'there is no such validation map', 404)
         try:
-            arrays = self.maps[index]
+            arrays = self.maps[index] if size == self.size else whole_picture(
+                load_images(self.maps.samples[index], self.opt), sized(self.opt, *size))
         except InputError as error:
             say_once(str(error))
             raise Refused('damaged_map', 'this validation map cannot be read; the terminal of the server says why') \
                 from None
         return kept(arrays['label'], arrays.get('instance'), self.opt.label_nc)
+
+
+def sized(opt, height, width):
+    """A copy of `opt` for pictures of that size."""
+    return OPT(**{**opt.as_dict(), 'size': f'{width}x{height}'})
 
 
 def _classes(folder, opt):

@@ -42,6 +42,12 @@ class Turns:
             older.future.set_exception(Superseded())
         return job.future
 
+    def overtaken(self, page, number):
+        """Whether newer work of the page waits."""
+        with self.changed:
+            job = self.waiting.get(page)
+            return bool(job and job.number > number)
+
     def forget(self, page, future):
         """Drop the work behind `future` if it has not begun; the page has gone."""
         with self.changed:

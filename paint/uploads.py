@@ -11,7 +11,7 @@ from dataset.photo import read_photo
 from dataset.picture_file import FORMATS, DataError, Notes, noted
 from dataset.prepare.archive import NamedBytes
 from model.init import DONTCARE
-from paint.maps import kept
+from paint.maps import CANVAS_SIDE, kept
 from paint.refusal import Refused
 
 LARGEST_FILE = 32 << 20                      # bytes
@@ -23,22 +23,24 @@ CODES = {'unreadable image': 'unreadable', 'several pictures': 'animated', 'tran
          'lossy map': 'lossy'}
 
 
-def sent_maps(content, instance_content, opt, classes):
+def sent_maps(content, instance_content, opt, classes, largest):
     """bytes: a line of JSON, what was done to the files, and the maps of `opened_maps`, as maps.kept gives them."""
     notes = Notes()
-    label, instance = opened_maps(content, instance_content, opt, classes, notes)
-    return _line(notes) + kept(label, instance, opt.label_nc)
+    label, instance = opened_maps(content, instance_content, opt, classes, notes, largest)
+    return _line(notes, label.shape) + kept(label, instance, opt.label_nc)
 
 
-def opened_maps(content, instance_content, opt, classes, notes=None):
-    """(label, instance) int32 (H, W) at the size of the picture, as predict.py reads them; instance None without file.
+def opened_maps(content, instance_content, opt, classes, notes=None, largest=0):
+    """(label, instance) int32 (H, W) as predict.py reads them; instance None without file.
+
+    At the size of the picture; or at their own, if the generator paints any and they have at most `largest` pixels.
 
     The label map may hold ids, or colours of `classes` (dicts with id and colour). Refused says what is wrong.
     notes: as for dataset.files.load_images.
     """
     label = _map(content, {tuple(entry['colour']): entry['id'] for entry in reversed(classes)})
     ids = _checked(label.ids.astype(np.int32), opt)
-    images, read = {'label': Image.fromarray(ids)}, {'label': label}
+    images, read, instance = {'label': Image.fromarray(ids)}, {'label': label}, None
     if instance_content:
         read['instance'] = _decoded(read_instances, instance_content, 'instance', MAP_PIXELS)
         instance = read['instance'].ids.astype(np.int32)
@@ -49,6 +51,8 @@ def opened_maps(content, instance_content, opt, classes, notes=None):
         images['instance'] = Image.fromarray(instance)
     for what, decoded in read.items() if notes else ():
         notes.add(noted(NAMES[what], decoded))
+    if opt.any_size and ids.size <= largest and max(ids.shape) <= CANVAS_SIDE:
+        return ids, instance
     arrays = whole_picture(images, opt)
     return arrays['label'], arrays.get('instance')
 
@@ -58,11 +62,11 @@ def opened_photo(content, opt):
     photo = _decoded(read_photo, content, 'photo', PHOTO_PIXELS)
     notes = Notes()
     notes.add(noted('photo', photo))
-    return _line(notes) + whole_picture({'image': photo.image}, opt)['image'].tobytes()
+    return _line(notes, opt.picture_size) + whole_picture({'image': photo.image}, opt)['image'].tobytes()
 
 
-def _line(notes):
-    return json.dumps(list(notes.lines())).encode() + b'\n'
+def _line(notes, size):
+    return json.dumps({'notes': list(notes.lines()), 'size': size}).encode() + b'\n'
 
 
 def _map(content, colours):

@@ -65,8 +65,19 @@ class Settings:
     def of(cls, opt, **choices):
         """Settings for pictures of a model with the options `opt`; `choices` are other fields."""
         return cls(**{**choices, 'dataset': OWN if own.scores(opt) else dataset_of(opt), 'dataroot': opt.dataroot,
-                      'size': opt.picture_size[::-1], 'scoring': opt.scoring, 'first': opt.max_dataset_size,
-                      'region': MIDDLE if opt.preprocess_mode == 'crop' else cls.region})
+                      'size': _picture_size(opt), 'scoring': opt.scoring, 'first': opt.max_dataset_size,
+                      'region': MIDDLE if opt.shows_middle else cls.region})
+
+
+def _picture_size(opt):
+    """(width, height) of the pictures of the validation set; InputError if they are of several."""
+    if opt.size != 'map':
+        return opt.painted_size(opt.picture_size)[::-1]
+    sizes = sorted({read_map(sample.label).ids.shape[::-1] for sample in find_samples(opt, 'val', photos=False)})
+    if len(sizes) > 1:
+        raise InputError('--size map: scores are of pictures of one size, but the label maps have {} sizes, from '
+                         '{}x{} to {}x{}: name one, such as --size 256x256'.format(len(sizes), *sizes[0], *sizes[-1]))
+    return sizes[0]
 
 
 class Evaluation:

@@ -1,11 +1,16 @@
-"""Reports that the memory of the CPU or GPU ran out, in one line with a remedy."""
+"""Reports that the memory of the CPU or GPU ran out, or would, in one line with a remedy."""
 import contextlib
+import re
 
 from runtime.errors import InputError
 
 # In the messages of Paddle, CUDA's libraries, oneDNN and the system.
 WORDS = ('out of memory', 'out_of_memory', 'resourceexhausted', 'alloc_failed', 'bad_alloc', 'cannot allocate',
          'fail to alloc')
+
+
+class TooLarge(InputError):
+    """More than the memory that is free."""
 
 
 def lack_of(error):
@@ -23,3 +28,32 @@ def enough(remedy):
         if isinstance(error, InputError) or not (reason := lack_of(error)):
             raise
         raise InputError(f'out of memory ({reason}): {remedy}') from None
+
+
+def available():
+    """Bytes of memory that this process can still take, by Linux and the limit of its control group; None elsewhere."""
+    found = re.search(r'MemAvailable: +(\d+) kB', _text('/proc/meminfo'))
+    if not found:
+        return None
+    free = int(found[1]) << 10
+    limit, used = (_text(f'/sys/fs/cgroup/memory.{name}').strip() for name in ('max', 'current'))
+    if limit.isdigit() and used.isdigit():
+        cached = re.search(r'^inactive_file (\d+)', _text('/sys/fs/cgroup/memory.stat'), re.MULTILINE)
+        free = min(free, int(limit) - int(used) + int(cached[1] if cached else 0))
+    return max(0, free)
+
+
+def require(needed, what, remedy):
+    """TooLarge, before Linux kills the process, if `what` needs more bytes than there are."""
+    free = available()
+    if free is not None and needed > free:
+        raise TooLarge(f'{what} needs about {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free: '
+                       f'{remedy}')
+
+
+def _text(path):
+    try:
+        with open(path) as file:
+            return file.read()
+    except OSError:
+        return ''

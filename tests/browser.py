@@ -48,10 +48,11 @@ class Page:
         found = self.tab.evaluate("""(name) => {
             const canvas = document.getElementById(name);
             const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
-            return btoa(String.fromCharCode(...data));
+            const text = data.reduce((text, byte) => text + String.fromCharCode(byte), '');
+            return [canvas.height, canvas.width, btoa(text)];
         }""", name)
-        height, width = self.server.model['height'], self.server.model['width']
-        return np.frombuffer(base64.b64decode(found), np.uint8).reshape(height, width, 4)[..., :3]
+        height, width, content = found
+        return np.frombuffer(base64.b64decode(content), np.uint8).reshape(height, width, 4)[..., :3]
 
     def picture(self):
         self.settle()

@@ -19,6 +19,7 @@ from PIL import Image
 from model.generator import SPADEGenerator
 from model.init import OPT
 from model.weights import as_arrays, write_model
+from tests.exporting import write_checkpoint
 from tests.forked import REPOSITORY
 
 
@@ -59,12 +60,13 @@ class Served:
 
     def painted(self, label, instance, style=None, page='page', number=1):
         """uint8 (H, W, 3); what is refused raises."""
-        head = dict(page=page, number=number, style=style or {'seed': 0})
+        height, width = label.shape
+        head = dict(page=page, number=number, style=style or {'seed': 0}, height=height, width=width)
         status, content, headers = self.ask('POST', '/paint', body(head, maps_of(label, instance)))
         assert status == 200, content
         milliseconds = re.search(r'paint;dur=([\d.]+)', headers['server-timing'])[1]   # of painting, as it says
         self.seconds = float(milliseconds) / 1000
-        return np.frombuffer(content, np.uint8).reshape(self.model['height'], self.model['width'], 3)
+        return np.frombuffer(content, np.uint8).reshape(height, width, 3)
 
     def refused(self, path, content, status, code, headers=()):
         """The refusal of a POST, which must be of that status and code: the facts, with the English words as 'text'."""
@@ -115,6 +117,14 @@ def _start(command, file):
 def server(scripts, styled):
     with served(styled, start=scripts.start_command) as found:
         yield found
+
+
+@pytest.fixture(scope='session')
+def any_size(tmp_path_factory):
+    """A model, not trained, that paints maps of any size from noise, with contrast."""
+    folder = tmp_path_factory.mktemp('any_size')
+    write_checkpoint(folder / 'output', no_instance=True, contain_dontcare_label=False, generator_input='segmap_noise')
+    return folder
 
 
 @pytest.fixture(scope='session')

@@ -75,6 +75,7 @@ DEMO_RUN = {
     '--out a_to_b.jpg', 'python predict.py --label label.png --instance inst.png --between sunset.jpg rain.jpg --steps '
     '7 --out between.jpg':
         '--lastoutput runs/a',
+    'python predict.py --label maps/ --instance insts/ --size map --out whole/': '',
     'python -m dataset.check': '--dataroot dataset/demo',
     'python -m model.convert export nvlabs output/ checkpoints/mine': '',
     'cp -r checkpoints/mine checkpoints/coco_pretrained': '',   # a stand-in for the download
@@ -190,6 +191,7 @@ NOT_RUN = {
     'takes many minutes': [
         'python -m tests.benchmark', 'SPADE_COCO_SAMPLE=FOLDER python -m tests.benchmark',
         'python -m tests.benchmark --export',
+        'python -m tests.benchmark_sizes', 'python -m tests.benchmark_sizes --plain --sides 256 512',
         'python -m tests.benchmark --paint', 'SPADE_COCO_SAMPLE=FOLDER python -m tests.benchmark --export',
         'SPADE_COCO_SAMPLE=FOLDER python -m tests.benchmark --export --lastoutput output/', '.ci/run'],
     'needs CamVid, and hours: tests/result/test_segmenter.py does the same where SPADE_CAMVID names it': [

@@ -25,6 +25,6 @@ def interface_of(network, opt, as_float=False):
     if not as_float and opt.output_nc not in (1, 3):
         raise InputError(f'output_nc {opt.output_nc}: pictures of grey levels have 1 or 3 channels: add --float')
     ids = ('int32', (height, width))
-    kinds = {'label': ids, 'instance': ids, 'z': ('float32', opt.z_shape)}
+    kinds = {'label': ids, 'instance': ids, 'z': ('float32', opt.z_shape())}
     picture = ('float32', (opt.output_nc, height, width)) if as_float else ('uint8', (height, width, 3))
     return Interface(network, as_float, {name: kinds[name] for name in input_names(opt)}, {'picture': picture})

@@ -16,7 +16,7 @@ def input_names(opt):
 
 
 def generator(ops, opt, as_float, label, instance=None, z=None):
-    """label, instance int32 (N, H, W), z (N, *opt.z_shape) -> uint8 (N, H, W, 3).
+    """label, instance int32 (N, H, W), z (N, *opt.z_shape()) -> uint8 (N, H, W, 3).
 
     as_float: (N, output_nc, H, W) in [-1, 1].
     """

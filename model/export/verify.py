@@ -94,7 +94,7 @@ def compare_generator(run, interface, painter, source):
     while start < len(label):
         part = slice(start, start + BATCHES[seen % 2])
         feeds = dict(label=label[part], instance=instance[part],
-                     z=rng.standard_normal((len(label[part]), *opt.z_shape)).astype('f4'))
+                     z=rng.standard_normal((len(label[part]), *opt.z_shape())).astype('f4'))
         feeds = {name: np.ascontiguousarray(feeds[name]) for name in interface.inputs}
         semantics = SemanticMap(feeds['label'], feeds.get('instance'), opt)
         expected = painter.paint(semantics, z=feeds.get('z')).numpy()

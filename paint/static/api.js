@@ -34,18 +34,18 @@ async function ask(path, head, parts, signal) {
     throw new Refusal(content.error || 'failed', content.text || `status ${answer.status}`, content.facts || {});
 }
 
-async function maps(answer, model) {
+async function maps(answer, { width, height }) {
     const values = new Uint16Array(await answer.arrayBuffer());
-    const pixels = model.width * model.height;
-    return { label: values.slice(0, pixels), instance: values.slice(pixels) };
+    const pixels = width * height;
+    return { label: values.slice(0, pixels), instance: values.slice(pixels), width, height };
 }
 
 export async function describeModel() {
     return (await ask('/model')).json();
 }
 
-export async function validationMap(model, index, signal) {
-    return maps(await ask(`/maps/${index}`, null, null, signal), model);
+export async function validationMap(index, { width, height }, signal) {
+    return maps(await ask(`/maps/${index}?width=${width}&height=${height}`, null, null, signal), { width, height });
 }
 
 // The maps, and `notes`: what was done to the files to read them, in English.
@@ -54,7 +54,8 @@ export async function openMaps(model, label, instance) {
         throw new Refusal('body', 'too large', { most: Math.round(model.largest_file / 2 ** 20) });
     }
     const answer = await ask('/open', { label: label.size }, instance ? [label, instance] : [label]);
-    return { ...await maps(answer, model), notes: JSON.parse(decodeURIComponent(answer.headers.get('Notes'))) };
+    const [height, width] = answer.headers.get('Size').split('x').map(Number);
+    return { ...await maps(answer, { width, height }), notes: JSON.parse(decodeURIComponent(answer.headers.get('Notes'))) };
 }
 
 // `purpose` keeps the photos of two styles apart: a newer one for the same place ends an older one that waits.
@@ -66,10 +67,12 @@ export async function photoStyle(model, file, purpose) {
     return answer.json(); // { z, notes }
 }
 
-// -> { pixels: RGB, milliseconds of the server's painting }. `purpose` keeps pictures of a sheet apart from those of the drawing.
-export async function paint(model, label, instance, style, { purpose = '', signal } = {}) {
-    const parts = model.instances ? [label, instance] : [label];
-    const answer = await ask('/paint', { page: PAGE + purpose, number: ++requests, style }, parts, signal);
+// maps: { label, instance, width, height } -> { pixels: RGB, width, height, painting: milliseconds in the server }.
+// `purpose` keeps pictures of a sheet apart from those of the drawing; giveUp: a newer request ends the painting of this one.
+export async function paint(model, maps, style, { purpose = '', signal, giveUp = false } = {}) {
+    const { label, instance, width, height } = maps;
+    const head = { page: PAGE + purpose, number: ++requests, style, width, height, give_up: giveUp };
+    const answer = await ask('/paint', head, model.instances ? [label, instance] : [label], signal);
     const timing = /paint;dur=([\d.]+)/.exec(answer.headers.get('Server-Timing') || '');
-    return { pixels: new Uint8Array(await answer.arrayBuffer()), painting: timing ? Number(timing[1]) : NaN };
+    return { pixels: new Uint8Array(await answer.arrayBuffer()), width, height, painting: timing ? Number(timing[1]) : NaN };
 }

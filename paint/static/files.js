@@ -26,9 +26,9 @@ export async function saved(page, what) {
     map.markSaved();
 }
 
-async function picture({ model, view, follower }) {
+async function picture({ map, view, follower }) {
     await follower.settled();
-    return colourPng(model.width, model.height, view.shown);
+    return colourPng(map.width, map.height, view.shown);
 }
 
 // An id that stands for unlabelled and is no class is 255 in a file.

@@ -65,7 +65,7 @@ export function keysShown(model) {
             [['[', ']'], 'key-size'], [['Ctrl+Z'], 'key-undo'], [['Ctrl+Shift+Z'], 'key-redo'], [['+', '−', '0'], 'key-zoom'],
             [[words('space')], 'key-move'], [['/'], 'key-search'],
             ...(model.instances ? [[['N'], 'key-object'], [['G'], 'key-edges']] : []),
-            ...(model.styles ? [[['D'], 'key-dice']] : []),
+            ...(model.seeds ? [[['D'], model.styles ? 'key-dice' : 'dice-noise']] : []),
             [['Shift'], 'key-shift'], [['Enter'], 'key-enter'], [['Esc'], 'key-escape'],
             [['Ctrl+S'], 'key-save'], [['Ctrl+O'], 'key-open'], [['?'], 'key-help'],
         ];

@@ -6,6 +6,7 @@ import { onLanguage, switchLanguage, translate, words, wordsOf } from './i18n.js
 import { listenToKeys, keysShown } from './keys.js';
 import { LabelMap } from './map.js';
 import { Palette, swatch } from './palette.js';
+import { CanvasDialog } from './canvas.js';
 import * as project from './project.js';
 import { StartDialog } from './start.js';
 import { Styles } from './styles.js';
@@ -23,14 +24,15 @@ async function begin() {
     const view = new View(model, map);
     const palette = new Palette(model, map, model.classes[0].id);
     const tools = new Tools(view, map, palette, model.unlabelled);
-    const styles = new Styles(model, map, say);
+    const styles = new Styles(model, () => follower.maps(follower.reduction), say);
     const follower = new Follower(model, map, () => styles.request);
     const page = { model, map, view, palette, tools, styles, follower, say, name: 'painting' };
     page.start = new StartDialog(page);
+    new CanvasDialog(page);
     page.bring = (found) => bring(page, found);
     page.save = (what) => saved(page, what).catch(say);
 
-    showModel(model);
+    showModel(model, map);
     showTools(page);
     showSettings(page);
     showPicture(page);
@@ -55,8 +57,7 @@ async function firstMap(page) {
     if (location.hash.length > 1 && await openLink(page)) return;
     try {
         if (model.maps.length) {
-            const found = await api.validationMap(model, 0);
-            map.start(found.label, found.instance);
+            map.start(await api.validationMap(0, model));
             page.name = model.maps[0];
         }
     } catch (error) {
@@ -85,7 +86,7 @@ async function openLink(page) {
 }
 
 function bring({ map, styles }, found) {
-    map.replace(found.label, found.instance);
+    map.replace(found);
     map.markSaved();
     styles.bring(found.style);
 }
@@ -104,12 +105,14 @@ function say(what) {
 }
 element('message').querySelector('button').addEventListener('click', () => { element('message').hidden = true; });
 
-function showModel(model) {
-    onLanguage(() => {
+function showModel(model, map) {
+    const show = () => {
         const parts = [model.run, model.epoch === null ? '' : words('epoch', { epoch: model.epoch }),
-            `${model.width} × ${model.height}`, words('class-count', { count: model.classes.length })];
+            `${map.width} × ${map.height}`, words('class-count', { count: model.classes.length })];
         element('about-model').textContent = parts.filter(Boolean).join(' · ');
-    });
+    };
+    onLanguage(show);
+    map.addEventListener('resized', show);
     element('objects').hidden = document.querySelector('.check').hidden = !model.instances;
     document.querySelector('[data-save=instance]').hidden = !model.instances;
 }
@@ -157,13 +160,13 @@ function undo(tools, map) {
     else map.undo();
 }
 
-function showSettings({ model, palette }) {
+function showSettings({ map, palette }) {
     const size = element('size'), current = element('current');
-    size.max = Math.round(Math.min(model.width, model.height) / 2);
     size.addEventListener('input', () => palette.setSize(Number(size.value)));
     current.addEventListener('click', () => openPalette(!document.body.classList.contains('palette-open')));
     element('new-object').addEventListener('click', () => palette.newObject());
     const show = () => {
+        size.max = Math.round(Math.min(map.width, map.height) / 2);
         size.value = palette.size;
         element('size-shown').textContent = palette.size;
         const name = document.createElement('span');
@@ -200,7 +203,7 @@ function showPicture({ view, follower }) {
     for (const name of ['painting', 'settled']) follower.addEventListener(name, show);
     follower.addEventListener('picture', ({ detail }) => {
         last = detail;
-        view.showPicture(detail.pixels);
+        view.showPicture(detail);
         element('picture').dataset.shown = follower.shown;
         if (element('message').classList.contains('of-picture')) element('message').hidden = true;
         element('message').classList.remove('of-picture');

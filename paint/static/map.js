@@ -38,12 +38,7 @@ export class LabelMap extends EventTarget {
     commit() {
         const step = this.before && difference(this, this.before);
         this.before = null;
-        if (step) {
-            this.steps.push(step);
-            this.undone = [];
-            this.bytes += step.bytes;
-            while (this.bytes > MOST_HISTORY && this.steps.length > 1) this.bytes -= this.steps.shift().bytes;
-        }
+        if (step) this.#keep(step);
         this.#tell('drawn', true);
         return Boolean(step);
     }
@@ -52,21 +47,45 @@ export class LabelMap extends EventTarget {
         this.#tell('drawn', false);
     }
 
-    // Other maps in their place, as one step; which is no work to be saved, if there was none before.
-    replace(label, instance) {
+    // Other maps in their place, perhaps of another size, as one step; which is no work to be saved, if there was none before.
+    replace({ label, instance, width = this.width, height = this.height }) {
         const { unsaved } = this;
-        this.begin();
-        this.label.set(label);
-        this.instance.set(instance);
-        this.commit();
+        if (width === this.width && height === this.height) {
+            this.begin();
+            this.label.set(label);
+            this.instance.set(instance);
+            this.commit();
+        } else {
+            if (this.before) this.commit();
+            const before = this.#whole();
+            this.#become({ label, instance, width, height });
+            this.#keep({ before, after: this.#whole(), bytes: 4 * (before.label.length + label.length) });
+            this.#tell('drawn', true);
+        }
         if (!unsaved) this.markSaved();
     }
 
+    #whole() {
+        return { label: this.label.slice(), instance: this.instance.slice(), width: this.width, height: this.height };
+    }
+
+    #become({ label, instance, width, height }) {
+        const resized = width !== this.width || height !== this.height;
+        Object.assign(this, { width, height, label: label.slice(), instance: instance.slice() });
+        if (resized) this.#tell('resized');
+    }
+
+    #keep(step) {
+        this.steps.push(step);
+        this.undone = [];
+        this.bytes += step.bytes;
+        while (this.bytes > MOST_HISTORY && this.steps.length > 1) this.bytes -= this.steps.shift().bytes;
+    }
+
     // Other maps, with nothing to undo.
-    start(label, instance) {
+    start(maps) {
         this.before = null;
-        this.label.set(label);
-        this.instance.set(instance);
+        this.#become({ width: this.width, height: this.height, ...maps });
         this.steps = [];
         this.undone = [];
         this.bytes = 0;
@@ -93,7 +112,8 @@ export class LabelMap extends EventTarget {
     }
 
     #apply(step, content) {
-        for (const name of ['label', 'instance']) {
+        if (content.width) this.#become(content);
+        else for (const name of ['label', 'instance']) {
             for (let row = 0; row < step.height; row++) {
                 const line = content[name].subarray(row * step.width, (row + 1) * step.width);
                 this[name].set(line, (step.top + row) * this.width + step.left);
@@ -127,6 +147,23 @@ export class LabelMap extends EventTarget {
     #tell(name, finished) {
         this.dispatchEvent(new CustomEvent(name, { detail: { finished } }));
     }
+}
+
+// Values of a map, by the nearest pixel at another size.
+export function resized(values, from, to) {
+    if (from.width === to.width && from.height === to.height) return values;
+    const result = new Uint16Array(to.width * to.height);
+    for (let y = 0, index = 0; y < to.height; y++) {
+        const row = Math.floor((y + 0.5) * from.height / to.height) * from.width;
+        for (let x = 0; x < to.width; x++, index++) result[index] = values[row + Math.floor((x + 0.5) * from.width / to.width)];
+    }
+    return result;
+}
+
+// Both maps at another size.
+export function scaled(maps, { width, height }) {
+    const [label, instance] = [maps.label, maps.instance].map((values) => resized(values, maps, { width, height }));
+    return { label, instance, width, height };
 }
 
 // The smallest rectangle that differs, with both contents; null if nothing does.

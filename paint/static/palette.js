@@ -8,6 +8,12 @@ export class Palette extends EventTarget {
         this.id = begin;
         this.number = begin;
         this.size = Math.max(2, Math.round(Math.min(model.width, model.height) / 10));
+        let side = Math.min(map.width, map.height);
+        map.addEventListener('resized', () => {
+            const now = Math.min(map.width, map.height);
+            this.setSize(this.size * now / side);
+            side = now;
+        });
         this.byId = new Map(model.classes.map((entry) => [entry.id, entry]));
         if (!this.byId.has(model.unlabelled) && model.unlabelled !== null) {
             this.byId.set(model.unlabelled, { id: model.unlabelled, colour: [0, 0, 0], name: null, thing: false });
@@ -74,7 +80,7 @@ export class Palette extends EventTarget {
     }
 
     setSize(size) {
-        this.size = Math.min(Number(document.getElementById('size').max), Math.max(1, Math.round(size)));
+        this.size = Math.max(1, Math.round(Math.min(size, this.map.width / 2, this.map.height / 2)));
         this.#tell();
     }
 

@@ -1,4 +1,5 @@
 // What brings a painting back: maps, style and seed in a project file or in a link.
+import { scaled } from './map.js';
 import { packed, unpacked } from './png.js';
 
 const FORMAT = 'spade-paint', VERSION = 1;
@@ -12,7 +13,7 @@ export async function written(model, map, style, name) {
     });
 }
 
-// -> { label, instance, style, name } for this model; an Error whose message is a key of i18n otherwise.
+// -> { label, instance, width, height, style, name } for this model; an Error whose message is a key of i18n otherwise.
 export async function read(text, model) {
     let project;
     try {
@@ -33,9 +34,9 @@ export async function read(text, model) {
     if (values.length !== 2 * width * height) throw new Error('project-damaged');
     const label = values.slice(0, width * height);
     if (label.some((id) => id > model.highest)) throw new Error('project-other-model');
+    const maps = { label, instance: values.slice(width * height), width, height };
     return {
-        label: resized(label, width, height, model), instance: resized(values.slice(width * height), width, height, model),
-        style: project.style, name: typeof project.name === 'string' ? project.name.slice(0, 100) : '',
+        ...(fits(model, maps) ? maps : scaled(maps, model)), style: project.style, name: typeof project.name === 'string' ? project.name.slice(0, 100) : '',
     };
 }
 
@@ -51,15 +52,9 @@ export async function ofLink(hash) {
     }
 }
 
-// By the nearest pixel, where a project was drawn for another size.
-function resized(values, width, height, model) {
-    if (width === model.width && height === model.height) return values;
-    const result = new Uint16Array(model.width * model.height);
-    for (let index = 0; index < result.length; index++) {
-        const x = index % model.width, y = (index - x) / model.width;
-        result[index] = values[Math.floor((y + 0.5) * height / model.height) * width + Math.floor((x + 0.5) * width / model.width)];
-    }
-    return result;
+// Whether the model paints a canvas of that size here.
+export function fits(model, { width, height }) {
+    return model.any_size && Math.max(width, height) <= model.most_side && width * height <= model.largest;
 }
 
 export function base64(content) {

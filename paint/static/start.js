@@ -42,13 +42,13 @@ export class StartDialog {
 
     fill(id) {
         const { map } = this.page;
-        map.replace(map.label.slice().fill(id), map.instance.slice().fill(id));
+        map.replace({ label: map.label.slice().fill(id), instance: map.instance.slice().fill(id) });
     }
 
     async openFiles(label, instance) {
         try {
             const found = await openMaps(this.page.model, label, this.page.model.instances ? instance : undefined);
-            this.page.map.replace(found.label, found.instance);
+            this.page.map.replace(found);
             this.#done(label.name.replace(/\.[^.]*$/, ''));
             if (found.notes.length) this.page.say(found.notes.join('; '));
         } catch (error) {
@@ -115,7 +115,7 @@ export class StartDialog {
         button.title = model.maps[index];
         button.setAttribute('aria-label', model.maps[index]);
         button.append(canvas);
-        const found = validationMap(model, index);
+        const found = validationMap(index, model);
         found.then((maps) => {
             const context = canvas.getContext('2d');
             const image = context.createImageData(model.width, model.height);
@@ -123,9 +123,13 @@ export class StartDialog {
             context.putImageData(image, 0, 0);
         }, (error) => this.#wrong(error));
         button.addEventListener('click', async () => {
-            const maps = await found;
-            map.replace(maps.label, maps.instance);
-            this.#done(model.maps[index]);
+            try {
+                const { width, height } = map;
+                map.replace(width === model.width && height === model.height ? await found : await validationMap(index, { width, height }));
+                this.#done(model.maps[index]);
+            } catch (error) {
+                this.#wrong(error);
+            }
         });
         return button;
     }

@@ -1,6 +1,6 @@
-// Styles: of a seed or a photo, a way between two, and a sheet of eight. Only for models with a style encoder.
+// Styles: of a seed or a photo, a way between two, and a sheet of eight. Seeds alone for models with noise, without a style encoder.
 import { paint, photoStyle } from './api.js';
-import { onLanguage, words } from './i18n.js';
+import { onLanguage, translate, words } from './i18n.js';
 import { base64, bytes } from './project.js';
 import { rgba } from './view.js';
 
@@ -9,15 +9,17 @@ const SHEET = 8;
 const THUMBNAIL = 96; // pixels
 
 export class Styles extends EventTarget {
-    constructor(model, map, say) {
+    // maps(): what a sheet paints.
+    constructor(model, maps, say) {
         super();
-        Object.assign(this, { model, map, say });
+        Object.assign(this, { model, maps, say });
         this.styles = [{ seed: model.seed }, null];
         this.share = 0.5;
-        if (!model.styles) return;
+        if (!model.seeds) return;
         this.panel = document.getElementById('styles');
         this.panel.hidden = false;
         this.slots = [...this.panel.querySelectorAll('.slot')];
+        if (!model.styles) this.#ofNoise();
         this.slots.forEach((slot, place) => {
             slot.querySelector('[data-do=dice]').addEventListener('click', () => this.dice(place));
             slot.querySelector('input').addEventListener('change', (event) => {
@@ -40,6 +42,14 @@ export class Styles extends EventTarget {
         onLanguage(() => this.#draw());
     }
 
+    #ofNoise() {
+        for (const hidden of this.panel.querySelectorAll('label, #second, .hint')) hidden.hidden = true;
+        this.panel.querySelector('h2').dataset.words = 'noise';
+        this.panel.querySelector('[data-do=dice]').dataset.name = 'dice-noise';
+        document.querySelector('#sheet-dialog .hint').dataset.words = 'sheet-noise-hint';
+        translate();
+    }
+
     #on(name, act) {
         this.panel.ownerDocument.getElementById(name).addEventListener('click', act);
     }
@@ -52,7 +62,7 @@ export class Styles extends EventTarget {
     }
 
     dice(place = 0) {
-        if (this.model.styles) this.#set(place, { seed: Math.floor(Math.random() * SEEDS) });
+        if (this.model.seeds) this.#set(place, { seed: Math.floor(Math.random() * SEEDS) });
     }
 
     async photo(file, place = 0) {
@@ -71,7 +81,7 @@ export class Styles extends EventTarget {
     }
 
     written() {
-        if (!this.model.styles) return null;
+        if (!this.model.seeds) return null;
         const plain = (style) => style && (style.z ? { z: base64(new Uint8Array(new Float32Array(style.z).buffer)), name: style.name }
             : { seed: style.seed });
         return { styles: this.styles.map(plain), share: this.share };
@@ -79,9 +89,10 @@ export class Styles extends EventTarget {
 
     // Of a project; whatever does not fit this model is left out.
     bring(written) {
-        if (!this.model.styles || !written) return;
+        if (!this.model.seeds || !written) return;
         const plain = (style) => {
             if (Number.isSafeInteger(style?.seed) && style.seed >= 0) return { seed: style.seed };
+            if (!this.model.styles) return null;
             try {
                 const z = Array.from(new Float32Array(bytes(style.z).buffer));
                 if (z.length === this.model.z_dim && z.every(Number.isFinite)) return { z, name: String(style.name || '').slice(0, 100) };
@@ -130,12 +141,13 @@ export class Styles extends EventTarget {
         this.stop = new AbortController();
         const { signal } = this.stop;
         this.first = first;
+        const maps = this.maps();
         const seeds = Array.from({ length: SHEET }, (_, n) => first + n);
         const cells = seeds.map((seed) => {
             const button = document.createElement('button');
             const canvas = document.createElement('canvas');
-            canvas.width = this.model.width;
-            canvas.height = this.model.height;
+            canvas.width = maps.width;
+            canvas.height = maps.height;
             const name = document.createElement('span');
             name.textContent = words('seed', { seed });
             button.type = 'button';
@@ -147,12 +159,11 @@ export class Styles extends EventTarget {
             return button;
         });
         document.getElementById('sheet').replaceChildren(...cells);
-        const { label, instance } = this.map;
         for (const [n, seed] of seeds.entries()) {
             try {
-                const { pixels } = await paint(this.model, label, instance, { seed }, { purpose: '-sheet', signal });
+                const { pixels } = await paint(this.model, maps, { seed }, { purpose: '-sheet', signal });
                 if (signal.aborted) return;
-                cells[n].firstChild.getContext('2d').putImageData(rgba(pixels, this.model.width, this.model.height), 0, 0);
+                cells[n].firstChild.getContext('2d').putImageData(rgba(pixels, maps.width, maps.height), 0, 0);
                 cells[n].dataset.painted = 'true';
             } catch (error) {
                 if (error.name !== 'AbortError' && error.code !== 'superseded') this.say(error);

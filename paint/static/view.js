@@ -12,22 +12,25 @@ export class View {
         this.canvas = document.getElementById('map');
         this.picture = document.getElementById('picture');
         this.layer = document.getElementById('layer');
-        for (const canvas of [this.canvas, this.picture]) {
-            canvas.width = model.width;
-            canvas.height = model.height;
-        }
-        document.documentElement.style.setProperty('--ratio', model.width / model.height);
         this.colours = new Uint32Array(65536).fill(0xff000000);
         for (const { id, colour: [red, green, blue] } of model.classes) {
             this.colours[id] = (0xff000000 | blue << 16 | green << 8 | red) >>> 0;
         }
         this.context = this.canvas.getContext('2d', { alpha: false, willReadFrequently: true });
-        this.image = this.context.createImageData(model.width, model.height);
-        this.words = new Uint32Array(this.image.data.buffer);
         this.shown = null;
+        this.#fit();
+        map.addEventListener('resized', () => this.#fit());
         map.addEventListener('drawn', () => this.draw());
         new ResizeObserver(() => this.#resized()).observe(this.frame);
         this.#resized();
+    }
+
+    #fit() {
+        const { width, height } = this.map;
+        for (const canvas of [this.canvas, this.picture]) Object.assign(canvas, { width, height });
+        document.documentElement.style.setProperty('--ratio', width / height);
+        this.image = this.context.createImageData(width, height);
+        this.words = new Uint32Array(this.image.data.buffer);
     }
 
     // Label maps change many times between two frames of the screen.
@@ -41,23 +44,32 @@ export class View {
         });
     }
 
-    showPicture(pixels) {
+    // Drawn larger where it has fewer pixels than the map.
+    showPicture({ pixels, width, height }) {
         this.shown = pixels;
         const context = this.picture.getContext('2d', { alpha: false, willReadFrequently: true });
-        context.putImageData(rgba(pixels, this.model.width, this.model.height), 0, 0);
+        const image = rgba(pixels, width, height);
+        if (width === this.map.width && height === this.map.height) {
+            context.putImageData(image, 0, 0);
+            return;
+        }
+        const small = new OffscreenCanvas(width, height);
+        small.getContext('2d').putImageData(image, 0, 0);
+        context.imageSmoothingQuality = 'high';
+        context.drawImage(small, 0, 0, this.map.width, this.map.height);
     }
 
     // Where on the map an event is, in pixels of the map, fractions included.
     place(event) {
         const box = this.frame.getBoundingClientRect();
         const { scale, x, y } = this.zoom;
-        return [(event.clientX - box.left - x) / scale / box.width * this.model.width,
-            (event.clientY - box.top - y) / scale / box.height * this.model.height];
+        return [(event.clientX - box.left - x) / scale / box.width * this.map.width,
+            (event.clientY - box.top - y) / scale / box.height * this.map.height];
     }
 
     // Pixels of the screen that one of the map takes.
     get pixel() {
-        return this.frame.clientWidth / this.model.width * this.zoom.scale;
+        return this.frame.clientWidth / this.map.width * this.zoom.scale;
     }
 
     zoomTo(scale, clientX, clientY) {

@@ -240,7 +240,7 @@ def test_every_option_has_an_effect():
         'accumulate niter '
                    'niter_decay lr no_TTUR beta1 beta2 ema_decay D_steps_per_G preprocess_mode load_size no_flip',
         'bits': 'modulation cpu_kernels cpu_precision amp cudnn recompute',
-        'free': 'vggwpath dataroot nThreads max_dataset_size output lastoutput log print_freq display_freq '
+        'free': 'vggwpath dataroot nThreads max_dataset_size output lastoutput log size print_freq display_freq '
         'save_latest_freq '
                 'save_epoch_freq score_epoch_freq score_by dataset watch_port scoring visualdl',
     }
