@@ -6,8 +6,8 @@
     python predict.py --label large.png --instance inst.png --size map
     python predict.py --label map.png --instance inst.png --between a.jpg b.jpg --steps 7
 
-Paints one picture, a folder (matched by name; after a kill the same command resumes), a sheet of styles (seed,
-seed + 1, ...), or a row of pictures between two styles.
+Paints one picture, a folder, a sheet of styles (seed, seed + 1, ...), or a row of pictures between two styles. Files of
+folders are matched by name. After a kill the same command resumes.
 """
 import os
 
@@ -62,7 +62,7 @@ def main():
 
 
 def paint(opt, painter, arguments, identity, colours, notes, label, instance, photo, out):
-    """Write one picture, or a sheet of several styles; returns (height, width) of it, and of the label map.
+    """Write one picture, or a sheet of several styles; returns (height, width) of the picture and of the label map.
 
     One map at a time: batches change the last bits. colours: dict colour -> id, for label maps in colours; notes:
     collects what was done to the files.
@@ -108,10 +108,10 @@ def wanted_styles(opt, painter, arguments, size, photo):
 
 
 def check_styles(opt, arguments):
-    """InputError for style flags that contradict each other or the model."""
+    """InputError if style flags contradict each other or the model."""
     given = [f'--{name}' for name in ('style_photo', 'styles', 'between') if getattr(arguments, name)]
     if len(given) > 1:
-        raise InputError(f'{" and ".join(given)}: each chooses the style: give one of them')
+        raise InputError(f'{" and ".join(given)}: each chooses the style; give only one')
     if given and not opt.use_vae and (given != ['--styles'] or not opt.reads_z):
         raise InputError(f'{given[0]}: this model has no style encoder (use_vae false); leave it out')
     if arguments.style_photo or arguments.between:
@@ -147,7 +147,7 @@ def command_line():
     parser.add_argument('--styles', type=int, metavar='N', default=None,
                         help='a sheet of N random styles, or of noise: seed, seed + 1, ...')
     parser.add_argument('--between', nargs=2, metavar=('A', 'B'), default=None,
-                        help='a row of pictures, from the style of photo A to that of photo B')
+                        help='a row of pictures, from the style of photo A to the style of photo B')
     parser.add_argument('--steps', type=int, metavar='N', default=7, help='pictures of --between [7]')
     parser.add_argument('--out', metavar='PATH', default=None,
                         help='picture to write, .jpg or .png, or folder for them [<label>_painted, .jpg]')

@@ -1,6 +1,6 @@
 """Train SPADE. The same command resumes a stopped run, even within an epoch.
 
-    python train.py                                       generated scenes, without a data set in dataset/coco_stuff
+    python train.py                                       on generated scenes, if dataset/coco_stuff has no data set
     python train.py --preset coco_stuff_paper --batchSize 4
     python -m paddle.distributed.launch train.py ...      on all GPUs; on CPUs with --nproc_per_node 2 --backend gloo
 """
@@ -37,7 +37,7 @@ from runtime import distributed, memory
 from runtime.commands import runnable
 from runtime.errors import InputError, shown_in_one_line
 
-EARLY = 1, 10   # steps with a picture beside those of display_freq: shows early that training works
+EARLY = 1, 10   # steps with a picture, besides those of display_freq: an early look at the training
 
 
 def main():

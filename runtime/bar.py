@@ -11,7 +11,7 @@ LINE_EVERY = 60  # seconds between two lines
 def bar(total, title, unit='picture', done=0, disable=False, **drawn):
     """with bar(5000, 'segmentation') as progress: progress.update(4)
 
-    done: units completed before; drawn: tqdm's arguments.
+    done: units that an earlier run completed; drawn: arguments of tqdm.
     """
     if disable or sys.stderr.isatty():
         return tqdm(total=total, desc=title, unit=f' {unit}s', initial=done, disable=disable, dynamic_ncols=True,
@@ -20,7 +20,7 @@ def bar(total, title, unit='picture', done=0, disable=False, **drawn):
 
 
 def counted(items, total, title, unit='picture', done=0, **drawn):
-    """Yield from `items`, counting each once the next is asked for."""
+    """Yield `items`; an item counts as done when the next one is requested."""
     with bar(total, title, unit, done, **drawn) as progress:
         for item in items:
             yield item

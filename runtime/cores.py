@@ -1,4 +1,4 @@
-"""The number of processor cores. Apart from device.py, so that loading data needs no Paddle."""
+"""The number of processor cores. Not in device.py, because loading data needs no Paddle."""
 import os
 
 

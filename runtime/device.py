@@ -32,7 +32,7 @@ def _threads_chosen():
     if 'OMP_NUM_THREADS' not in os.environ or 'PADDLE_TRAINER_ID' not in os.environ:
         return 'OMP_NUM_THREADS' in os.environ
     try:
-        with open(f'/proc/{os.getppid()}/environ', 'rb') as file:   # launch's own, from before its import
+        with open(f'/proc/{os.getppid()}/environ', 'rb') as file:   # launch's environment before it imported Paddle
             return b'OMP_NUM_THREADS=' in file.read()
     except OSError:
         return True
@@ -49,7 +49,7 @@ def _processor():
 
 @contextlib.contextmanager
 def _sigterm_delayed():
-    """Around Paddle's import, which replaces the handler of SIGTERM: a signal is delivered afterwards, to ours."""
+    """Hold SIGTERM back during Paddle's import, which replaces its handler; our handler gets it afterwards."""
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, 'pthread_sigmask'):
         yield
         return
@@ -68,8 +68,8 @@ def _import_paddle():
         os.environ['OMP_NUM_THREADS'] = str(max(1, cores() // _processes_here()))
     # Two OpenMP runtimes share the cores (Paddle's and oneDNN's): threads that spin while idle starve the other.
     os.environ.setdefault('OMP_WAIT_POLICY', 'passive')     # libgomp's, of oneDNN and our kernels
-    os.environ.setdefault('KMP_BLOCKTIME', '0')             # libiomp5's, of MKL, which else spin for 200 ms
-    # On an AMD processor Paddle's MKL runs its SSE code from the first large Adam update on, 3x slower; 5: AVX2.
+    os.environ.setdefault('KMP_BLOCKTIME', '0')             # libiomp5's, of MKL; by default they spin for 200 ms
+    # On AMD processors Paddle's MKL changes to SSE code, 3x slower, at the first large Adam update. 5 selects AVX2.
     if 'AuthenticAMD' in _processor() and ' avx2 ' in _processor():
         os.environ.setdefault('MKL_DEBUG_CPU_TYPE', '5')
     if not shutil.which('nvidia-smi'):
@@ -82,12 +82,12 @@ def _import_paddle():
         try:
             with _sigterm_delayed():
                 import paddle
-        except KeyboardInterrupt:   # takes seconds, in which nothing else of a program has begun
+        except KeyboardInterrupt:   # the import takes seconds; the program has not begun
             sys.exit(130)
-        except OSError as error:    # it makes ~/.cache/paddle, even if nothing is downloaded
-            sys.exit(f'error: {error.filename}: {error.strerror or error}: Paddle cannot be imported without it: set '
-                     'HOME to a folder that can be written')
-    # 3.3.1's BatchNorm2D (scoring networks) warns in training of what it has always done.
+        except OSError as error:    # the import makes ~/.cache/paddle in any case
+            sys.exit(f'error: {error.filename}: {error.strerror or error}: Paddle cannot be imported without this '
+                     'folder: set HOME to a writable one')
+    # 3.3.1's BatchNorm2D (of scoring networks) warns in training that it does what it always did.
     warnings.filterwarnings('ignore', message='When training, we now always track global mean and variance')
     for line in printed.getvalue().splitlines():
         if 'OMP_NUM_THREADS' not in line:
@@ -116,7 +116,7 @@ def use_best_device():
 
 
 def choose_algorithms(opt):
-    """With option cudnn deterministic, on a GPU: convolutions and look-ups that sum in the same order in every run.
+    """With option cudnn deterministic, a GPU's convolutions and look-ups sum in the same order in every run.
 
     A CPU build of Paddle lacks these flags; it is deterministic.
     """
@@ -125,7 +125,7 @@ def choose_algorithms(opt):
 
 
 def _has_code_for(capability):
-    """Whether the wheel has code for the GPU; that of 2.6.2 (CUDA 11.8) ends at compute capability 8.x."""
+    """Whether the wheel has code for the GPU; the wheel of 2.6.2 (CUDA 11.8) ends at compute capability 8.x."""
     return not (paddle.__version__.startswith('2.') and capability and float(capability) >= 9)
 
 

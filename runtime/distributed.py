@@ -1,4 +1,4 @@
-"""Collectives between the ranks of one run (python -m paddle.distributed.launch train.py); none in a single process.
+"""Collectives between the ranks of one run (python -m paddle.distributed.launch train.py); a single process skips them.
 
 Every rank calls them in the same order. Over gloo they fail after 30 seconds: call `barrier` first where rank 0 has
 worked alone (saving, drawing, scoring).
@@ -42,7 +42,7 @@ def only_rank_0_prints():
 
 @contextlib.contextmanager
 def joined(watch_port=0):
-    """Around a script's work, once the device is chosen: connects the processes of `launch`, and ends them together.
+    """Connect the processes of `launch` for a script's work, and end them together. The device is chosen before.
 
     watch_port: where rank 0 listens (runtime/watch.py); 0: any free port. InputError if a rank cannot be reached.
     """
@@ -77,7 +77,7 @@ def joined(watch_port=0):
 
 
 def _linked(port):
-    """The Watch of this rank. Rank 0 shares its failure to listen; or the others would wait for gloo's timeout."""
+    """The Watch of this rank. If rank 0 cannot listen, it tells the others, which would wait for gloo's timeout."""
     host, mine, listener = os.environ['PADDLE_TRAINER_ENDPOINTS'].split(',')[0].rsplit(':', 1)[0], None, None
     if is_main():
         try:
@@ -122,8 +122,8 @@ def begin_all_reduce(tensor):
     """Start to replace `tensor` by its sum over the ranks -> a function that waits for the sum.
 
     GPUs compute these sums in the order of the calls, in a group of their own, independent of all_reduce(). Over gloo
-    the wait computes them: Paddle's all_reduce blocks there, and the second group that a thread would need is refused
-    connections too often (in 7 of 18 starts of four processes on one machine).
+    the sums are computed during the wait: Paddle's all_reduce blocks there. A thread would need a second group, whose
+    connections are too often refused (in 7 of 18 starts of four processes on one machine).
     """
     if paddle.get_device() == 'cpu':
         return lambda: all_reduce(tensor)

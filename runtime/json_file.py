@@ -1,7 +1,7 @@
 """Reads our JSON files by a schema: a damaged one ends in one line that names file and field.
 
     COUNTERS = record(dict(epoch=whole(1), device=text(), losses=listing(number())), optional=dict(note=text()))
-    counters = json_file.read(path, COUNTERS, 'begin anew with --restart')
+    counters = json_file.read(path, COUNTERS, 'restart with --restart')
 
 A schema is a function of (value, field) that raises Unfit. Files are UTF-8, with or without a byte order mark.
 """
@@ -28,7 +28,7 @@ def read(path, schema, remedy, largest=LARGEST):
 
 
 def read_lines(path, schema, remedy, largest=1 << 28):
-    """list of the values of a file with one JSON value a line, but for empty ones; errors as in `read`."""
+    """list of the values in a file with one JSON value a line; skips empty lines. Errors as in `read`."""
     lines = _bytes(path, largest, remedy).splitlines()
     return [parsed(line, schema, f'{path}, line {number}', remedy) for number, line in enumerate(lines, 1)
             if line.strip()]

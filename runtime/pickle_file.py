@@ -111,7 +111,7 @@ def _load(source, names, persistent):
             stack.append(operands)
         elif operation in ('APPEND', 'APPENDS'):
             if type(stack[-1]) is not list:
-                raise Refused('damaged: entries of no list')
+                raise Refused('damaged: entries without a list')
             stack[-1].extend(operands)
         elif operation == 'DICT':
             stack.append(_filled({}, operands))
@@ -122,7 +122,7 @@ def _load(source, names, persistent):
         elif operation in ('REDUCE', 'NEWOBJ'):
             called, arguments = operands
             if type(called) is not Name or type(arguments) is not tuple:
-                raise Refused('damaged: a call of no name')
+                raise Refused('damaged: a call without a name')
             stack.append(called.stand_in(*arguments))
         elif operation == 'BUILD':
             if type(stack[-1]) is not dict:   # attributes of an OrderedDict have no use here
@@ -138,18 +138,18 @@ def _load(source, names, persistent):
 def _filled(target, items):
     """The dict `target` with the keys and values that alternate in `items`."""
     if type(target) is not dict or len(items) % 2:
-        raise Refused('damaged: entries of no dict')
+        raise Refused('damaged: entries without a dict')
     for key, value in zip(items[::2], items[1::2]):
         # hashing other keys can take exponential time, and colliding integers quadratic
         if type(key) is not str and not (type(key) is int and key.bit_length() < 64):
-            raise Refused(f'a dict with a {type(key).__name__} for a name')
+            raise Refused(f'a dict with a key of type {type(key).__name__}')
         target[key] = value
     return target
 
 
 def _named(names, module, name):
     if not type(module) is type(name) is str:
-        raise Refused('damaged: a name that is no text')
+        raise Refused('damaged: a name that is not text')
     if (module, name) not in names:
         called = ascii(f'{module}.{name}')[1:-1]
         raise Refused(f'it would call {called:.100}, which no such file needs: do not trust it')

@@ -1,4 +1,4 @@
-"""Stand-ins for numpy's arrays in a pickle: plain numbers and text alone; all arrays together fit into the file."""
+"""Stand-ins for numpy's arrays in a pickle. They hold plain numbers and text, no more bytes than the file has."""
 import math
 import re
 
@@ -18,7 +18,7 @@ def names(size):
         lengths = type(shape) is tuple and len(shape) <= DIMENSIONS and \
             all(type(length) is int and 0 <= length < 1 << 48 for length in shape)
         if type(dtype) is not _Dtype or type(data) not in (bytes, bytearray) or not lengths:
-            raise Refused('damaged: an array of something else than numbers')
+            raise Refused('damaged: an array of something other than numbers')
         dtype, left[0] = dtype.dtype, left[0] - len(data)
         if left[0] < 0:
             raise Refused('its arrays are larger than the file')

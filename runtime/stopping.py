@@ -15,7 +15,7 @@ _at_once = 'stopped before the first step: nothing is lost; the same command sta
 
 
 def listen():
-    """Set the handlers for this process; again after the import of Paddle, which replaces that of SIGTERM."""
+    """Set this process's handlers; called again after Paddle's import, which replaces that of SIGTERM."""
     global _process
     _process = os.getpid()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -29,7 +29,7 @@ def asked():
 
 @contextlib.contextmanager
 def after_the_step():
-    """Around training that checks `asked` after each step: the first signal waits for that, a second one does not."""
+    """Around training that checks `asked` after each step: a first signal lets the step end, a second one does not."""
     global _at_once
     _at_once = None
     yield
@@ -54,7 +54,7 @@ def _handle(number, frame):
     if _asked or _at_once:
         _end(number)
     _asked = number
-    _print('stopping: this step is finished and saved first (again: stop at once)')
+    _print('stopping after this step, which is saved first (again: stop at once)')
 
 
 def _end(number):

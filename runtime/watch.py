@@ -1,4 +1,4 @@
-"""A link between the ranks of one run: it names a lost rank, and lets ranks wait for each other without a time limit.
+"""A link between the ranks of one run. It names a lost rank, and lets ranks wait for each other without a time limit.
 
 Collectives of gloo fail after 30 seconds and name only an address; those of nccl hang. Neither names the dead rank, nor
 gives rank 0 a minute alone to save. So every rank has a TCP connection to rank 0. The system closes it however a
@@ -56,7 +56,7 @@ class Watch:
             link.send(leaves=error)
 
     def wait_for_the_end(self):
-        """After a failed collective: a moment later the link ends the process and names the reason."""
+        """Wait, after a failed collective, until the link names the reason and ends the process."""
         time.sleep(SILENCE + 5)
 
     def _listen(self, other, link):

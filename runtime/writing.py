@@ -1,7 +1,7 @@
 """Writes files and folders whole or not at all, and never replaces another program's.
 
-A file being written has a temporary name with a checksum of the final one, which no user's file has by chance; so what
-a kill leaves is known as ours and removed. Pictures and pages carry our `mark`; files without it are not replaced.
+A file is written under a temporary name with a checksum of the final one. No user's file has such a name by chance, so
+what a kill leaves is recognized and removed. Pictures and pages carry our `mark`; files without it are not replaced.
 """
 import contextlib
 import os
@@ -19,11 +19,11 @@ HEAD = 4096     # first bytes of a file, which contain its mark
 
 @contextlib.contextmanager
 def writing(path, left='nothing was written', alone=True):
-    """Yields a temporary name beside `path`, with its ending, for a file, folder or link that finally replaces `path`.
+    """Yields a temporary name beside `path`, with its ending. The file, folder or link made there replaces `path`.
 
-    After an exception it is removed and `path` is unchanged; a folder with content is never replaced. InputError, which
+    After an exception it is removed and `path` is unchanged. A folder with content is never replaced. InputError, which
     reports what is `left`, if writing fails. alone=False: other processes may write `path` too; the temporary name then
-    has the process in it, and what a kill leaves is not removed.
+    contains the process's number, and what a kill leaves is not removed.
     """
     unfinished = staged(path) if alone else staged(path, os.getpid())
     try:

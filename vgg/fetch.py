@@ -29,7 +29,7 @@ def main():
     url, checksum = model_urls['vgg19']
     try:
         path = get_weights_path_from_url(url, checksum)
-    except Exception as error:  # requests' and Paddle's own, which share no class
+    except Exception as error:  # errors of requests and of Paddle share no class
         raise InputError(f'{url}: cannot be downloaded: {type(error).__name__}: {str(error).splitlines()[0][:150]}. '
                          f'Download it elsewhere into {WEIGHTS_HOME}, or convert another file: '
                          'python -m model.convert vgg19') from None

@@ -13,14 +13,14 @@ from runtime.errors import InputError
 # each convolution, the positions are the layer numbers of torchvision's and Paddle's vgg19, which name the weights.
 LAYERS = (64, 64, 'P', 128, 128, 'P', 256, 256, 256, 256, 'P', 512, 512, 512, 512, 'P', 512)
 TAPS = (1, 6, 11, 20, 29)   # positions of relu1_1, relu2_1, relu3_1, relu4_1, relu5_1
-POOLED = (4, 9, 18, 27)     # of the four poolings, which ctkindle/SPADE-Paddle compares, with the image
-CROP = 224                  # pixels of its central crop
+POOLED = (4, 9, 18, 27)     # positions of the four poolings; ctkindle/SPADE-Paddle compares them and the image
+CROP = 224                  # pixels: the side of ctkindle/SPADE-Paddle's central crop
 
 
 class VGG19Features(nn.Layer):
     """image (N, 3, H, W) in [-1, 1] -> [relu1_1, ..., relu5_1], of shapes (N, 64, H, W) ... (N, 512, H/16, W/16).
 
-    The image is not normalized by ImageNet's mean and deviation; neither is that of the official VGGLoss.
+    Like the official VGGLoss, this does not normalize the image by ImageNet's mean and deviation.
     path: the weights file; None: random weights. The weights are never trained; gradients reach the image only.
     Names of the weights: features.0.weight ... features.28.bias, as in torchvision. `opt` chooses the kernels.
     """

@@ -47,7 +47,7 @@ def test_a_name_as_long_as_a_file_system_has_it(tmp_path):
 @pytest.mark.parametrize('raised, status, said', [
     ('KeyboardInterrupt', 130, ''),
     ('PermissionError(13, "Permission denied", "/home/me/.cache")', 1, 'error: /home/me/.cache: Permission denied: '
-     'Paddle cannot be imported without it: set HOME to a folder that can be written\n')])
+     'Paddle cannot be imported without this folder: set HOME to a writable one\n')])
 def test_an_import_of_paddle_that_ends_early_leaves_no_traceback(tmp_path, raised, status, said):
     (tmp_path / 'paddle').mkdir()
     (tmp_path / 'paddle/__init__.py').write_text(f'raise {raised}')
