@@ -16,8 +16,7 @@ def activate_hidden(x, opt):
 
 
 def attend(x, opt):
-    """x (N, C, H, W), unchanged or weighted by SimAM:
-    each value by the sigmoid of its distance from the channel's mean.
+    """x (N, C, H, W), unchanged, or each value multiplied by SimAM's sigmoid of its distance from the channel's mean.
 
     The variance divides by pixels - 1; a single pixel has variance 0.
     """

@@ -1,4 +1,4 @@
-"""Exponential moving average of the generator's weights; it paints better pictures than the last weights.
+"""Exponential moving average of the generator's weights. It paints better pictures than the last weights.
 
 Not in the paper. Yazici et al., The Unusual Effectiveness of Averaging in GAN Training (ICLR 2019).
 """
@@ -14,8 +14,9 @@ COPIED = 'weight_u', 'weight_v'     # spectral norm: the singular vectors of the
 class AveragedGenerator:
     """`network` is a second generator that holds the average; it starts as a copy of the first.
 
-    Running statistics of batch norm are averaged like weights. The spectral norm's u and v are copied: sigma = u . W v
-    of the averaged W is its singular value up to the square of the distance between the averaged and the last W.
+    Running statistics of batch norm are averaged like weights. The spectral norm's u and v are copied.
+    For the averaged W, sigma = u . W v is then the singular value, but for an error of the order of the squared
+    distance between averaged and last W.
     """
 
     def __init__(self, opt, generator):

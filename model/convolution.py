@@ -1,4 +1,4 @@
-"""Convolution with optional spectral norm, on the CPU kernels if they are in use, else on Paddle's operators."""
+"""Convolution with optional spectral norm, by the CPU kernels if they are in use, else by Paddle's operators."""
 import paddle
 import paddle.nn.functional as F
 from paddle import nn
@@ -24,7 +24,7 @@ class Convolution(nn.Conv2D):
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, bias_attr=None if bias else False)
         self.opt, self.stride, self.padding, self.spectral, self.map_at = opt, stride, padding, spectral, map_at
         self.held = False       # set by hold_constant(): the weight never changes again
-        # operators.ConstantConvolution, made by the first forward, since cpu_precision may change until then
+        # operators.ConstantConvolution. The first forward makes it: cpu_precision may change until then
         self.constant = None
         if spectral:
             weight = self.weight
@@ -35,7 +35,7 @@ class Convolution(nn.Conv2D):
                 self.register_buffer(name, drawn / (drawn * drawn).sum().sqrt())
 
     def forward(self, x, recompute=None):
-        """(N, in_channels, H, W) -> (N, out_channels, h, w). recompute() returns x; with it the kernels do not keep x.
+        """(N, in_channels, H, W) -> (N, out_channels, h, w). recompute() returns x, and spares the kernels storing it.
         """
         if not in_use(self.opt, x):
             return self.convolved(x, self.normalized_weight())
@@ -52,7 +52,7 @@ class Convolution(nn.Conv2D):
         return operators.Convolution.apply(x, weight, *constants, recompute)
 
     def convolved(self, x, weight):
-        """forward() on Paddle's operators, with the weight from normalized_weight()."""
+        """forward() by Paddle's operators, with the weight from normalized_weight()."""
         return F.conv2d(x, weight, self.bias, self.stride, self.padding)
 
     def normalized_weight(self):
@@ -80,7 +80,7 @@ class Convolution(nn.Conv2D):
 def hold_constant(network):
     """Promise that the weights of `network` never change again: in eval mode its convolutions prepare them once.
 
-    On the kernels this costs a second copy of the weights.
+    With the kernels this costs a second copy of the weights.
     """
     for layer in network.sublayers():
         if isinstance(layer, Convolution):
@@ -99,5 +99,5 @@ def convolve(x, weight, bias, opt, stride=1, padding=0):
 
 
 def bfloat16(opt):
-    """Whether convolutions multiply in bfloat16: if asked for, and the processor can."""
+    """Whether convolutions multiply in bfloat16: the option asks for it and the processor supports it."""
     return opt.cpu_precision == 'bfloat16' and has_bfloat16()

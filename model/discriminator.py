@@ -36,8 +36,7 @@ class PatchDiscriminator(nn.Layer):
             self.add_sublayer(f'model{n}', block)
 
     def forward(self, semantics, image, scale):
-        """SemanticMap of N maps, images (N or 2N, output_nc, H, W) at 1 / 2 ** scale of their size -> list of feature
-        maps.
+        """SemanticMap of N maps, images (N or 2N, output_nc, H, W) at 1 / 2 ** scale of their size -> feature maps.
 
         The last is the prediction (N or 2N, 1, h, w). With 2N images, [fake; real], both halves see the same maps.
         """
@@ -63,7 +62,7 @@ class PatchDiscriminator(nn.Layer):
         return seen + (maps if len(semantics) == len(seen) else paddle.concat([maps, maps]))
 
     def _by_windows(self, weight, semantics):
-        """The convolution of the one-hot map (N, ndf, h, w): each distinct window once, then spread to its pixels."""
+        """The convolution of the one-hot map (N, ndf, h, w), computed once per distinct window, spread to pixels."""
         windows = semantics.windows(*FIRST_CONVOLUTION)
         return spread_to_pixels(window_sums(code_table(weight, windows, semantics), windows, self.opt), windows)
 

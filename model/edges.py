@@ -1,4 +1,4 @@
-"""Instance edges as the networks see them. Numpy only: drawing a data set needs no Paddle."""
+"""Instance edges, as the networks read them. Imports numpy only, because drawing a data set needs no Paddle."""
 import numpy as np
 
 

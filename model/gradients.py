@@ -6,7 +6,7 @@ import paddle
 
 from runtime import distributed
 
-# elements: larger gradients are exchanged alone, without a copy; smaller ones share a bucket of up to so many
+# elements of a bucket: larger gradients are exchanged alone, without a copy; smaller ones share a bucket
 LARGE = 1 << 20
 
 
@@ -15,8 +15,8 @@ class Exchange:
 
         exchange.expect(2); first.backward(); second.backward(); exchange.finish()
 
-    A bucket is sent once its gradients are complete and all buckets before it are sent, so the order is the same on
-    every rank. Sums equal those of an exchange after backward, bit for bit. A single process exchanges nothing.
+    A bucket is sent once its gradients are complete and all earlier buckets are sent, so every rank has the same order.
+    Sums equal those of an exchange after backward, bit for bit. A single process exchanges nothing.
     """
 
     def __init__(self, parameters):
@@ -51,7 +51,7 @@ class Exchange:
         self.expect(0)
 
     def _arrived(self, number, name):
-        """Backward hook: a parameter of that bucket has received a gradient."""
+        """Backward hook: the parameter `name` of bucket `number` has received a gradient."""
         if not self.backwards:
             return
         self.arrivals[name] += 1
@@ -81,7 +81,7 @@ def buckets(parameters):
 
 
 def _spread(total, gradients):
-    """Set gradients that were joined to their parts of `total`."""
+    """Copy the parts of `total` to the gradients that were joined in it."""
     if len(gradients) == 1:
         return
     for gradient, part in zip(gradients, paddle.split(total, [gradient.size for gradient in gradients])):

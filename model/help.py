@@ -24,7 +24,7 @@ def presets():
 
 
 def row(*cells):
-    """A row of a Markdown table; escapes the bars of cells, <tags> and [links]."""
+    """A row of a Markdown table; bars, <tags> and [links] in cells are escaped."""
     for mark in '|<[':
         cells = [cell.replace(mark, '\\' + mark) for cell in cells]
     return '| ' + ' | '.join(cells) + ' |'

@@ -23,7 +23,7 @@ LayerNorm = namedtuple('LayerNorm', 'spectral kind')              # kind: 'none'
 UPSAMPLINGS = {'normal': 5, 'more': 6, 'most': 7}  # times the generator doubles the size of its first feature map
 DONTCARE = 255                                     # the value of an unlabelled pixel in a label file
 
-# What another value of an option does to a run that continues. All ranks must agree on all but 'free'.
+# The effect of a changed option on a resumed run. All ranks must agree on all options but 'free' ones.
 EFFECTS = {
     'networks': 'shapes the networks: a run cannot continue with another value',
     'order': 'changes the order of samples: refused in the middle of an epoch, where samples would repeat or be lost',
@@ -54,7 +54,7 @@ class OPT:
     ngf = _n(64, 'channels of the generator before its last layer, and of the style encoder\'s first',
              minimum=1, maximum=1024)
     num_upsampling_layers = _n('normal',
-                               'doublings of the size in the generator: normal 5, more 6, most 7 (with one more block)',
+                               'times the generator doubles the size: normal 5, more 6, most 7 (with one more block)',
                                choices=tuple(UPSAMPLINGS))
     norm_G = _n('spectralspadesyncbatch3x3', '[spectral]spade(batch|syncbatch|instance)(1x1|3x3|5x5)',
                 pattern=SPADE_NORM,
@@ -143,7 +143,7 @@ class OPT:
                     '(plain convolutions), auto (windows with the CPU kernels, except on maps too varied; else dense)',
                     choices=('auto', 'windows', 'dense'))
     recompute = _s(False, 'recompute SPADE in backward, which halves its memory (the CPU kernels always do)')
-    watch_port = _s(0, 'port of rank 0, in a run of several processes, to detect a dead one; 0: any free port',
+    watch_port = _s(0, 'port of rank 0, where a run of several processes detects a dead one; 0: any free port',
                     minimum=0, maximum=65535, effect='free')
 
     # ---- Data
@@ -342,8 +342,8 @@ class OPT:
     def parser(cls, description, names=None, defaults=None):
         """Command-line parser with a flag for each setting in `names` (default: all); scripts add flags of their own.
 
-        `update` reads its namespace. defaults: the source of settings without flag, for --help, if not these defaults.
-        The flag of another setting is an error.
+        `update` reads its namespace. Flags of other settings are errors. defaults: text for --help on where settings
+        without a flag come from; None: the defaults of OPT.
         """
         return parser_of(cls.fields(), description, names, defaults)
 

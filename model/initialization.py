@@ -32,7 +32,7 @@ def initialize(network):
 
 
 def _fans(shape, linear):
-    if linear:  # Paddle keeps (in, out)
+    if linear:  # Paddle's shape is (in, out)
         return shape
     receptive = shape[2] * shape[3]
     return shape[1] * receptive, shape[0] * receptive

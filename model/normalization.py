@@ -16,7 +16,7 @@ from runtime import distributed
 
 HIDDEN = 128  # channels between the label map and gamma, beta (official models/networks/normalization.py)
 EPSILON = 1e-5
-# Share of distinct windows up to which they are looked up. Measured on one layer, forward and backward with the CPU
+# Largest share of distinct windows for which SPADE uses them. Measured on one layer, forward and backward with the CPU
 # kernels, on random maps of 256x256 to 16x16: at share 1 windows take 0.9 to 1.1 times as long as dense convolutions,
 # at 0.63 about 0.4.
 HIGHEST_SHARE = 0.95
@@ -73,12 +73,12 @@ class SPADE(nn.Layer):
 class BatchNorm(nn.Layer):
     """Batch norm over (N, C, H, W) with unbiased running variance, like torch's; Paddle's is biased.
 
-    synchronized: over the batches of all ranks, of any sizes; Paddle's SyncBatchNorm has no CPU kernel. The official
-    one divides by sqrt(max(variance, epsilon)), this one by sqrt(variance + epsilon), like batch norm in a single
-    process. Uses Paddle's kernel if `fused`.
+    synchronized: over the batches of all ranks, of any sizes; Paddle's SyncBatchNorm has no CPU kernel. This divides by
+    sqrt(variance + epsilon), like batch norm in a single process; the official synchronized norm divides by
+    sqrt(max(variance, epsilon)). Uses Paddle's kernel if `fused`.
     """
 
-    MOMENTUM = 0.9  # weight of the old value; torch's 0.1 is that of the new
+    MOMENTUM = 0.9  # weight of the old value; torch's 0.1 is the weight of the new value
     per_image = False
 
     def __init__(self, channels, affine, synchronized=False, opt=None):
@@ -112,7 +112,7 @@ class BatchNorm(nn.Layer):
 
     @paddle.no_grad()
     def batch_statistics(self, x):
-        """Mean and 1 / standard deviation (C) of x, and the number of values, a tensor, for Standardize; None in eval.
+        """(mean, 1 / standard deviation) (C) of x and the number of values, a tensor, for Standardize; None in eval.
 
         Updates the running statistics. Synchronized: over all ranks, with one collective forward and one backward, as
         with the CPU kernels.
@@ -147,7 +147,7 @@ class BatchNorm(nn.Layer):
         return y
 
     def statistics(self, x):
-        """(mean, variance) (C) for the CPU kernels, and the number of their values; None: they are the running ones.
+        """(mean, variance) (C) for the CPU kernels, and the number of values; None if these are the running statistics.
 
         Updates the running statistics in training.
         """
@@ -187,7 +187,7 @@ class InstanceNorm(nn.Layer):
         return F.instance_norm(x, eps=EPSILON) if fused(x, self.opt) else standardized(x, [2, 3])[0]
 
     def batch_statistics(self, x):
-        """None: a second forward has no state to change."""
+        """None, since a second forward changes no state."""
 
     def statistics(self, x):
         """(mean, variance), each (N * C), for the CPU kernels, and the number of their values."""
@@ -205,8 +205,8 @@ def activated(block, x, opt):
 def fused(x, opt):
     """Whether a norm of x uses Paddle's kernel: one operator instead of seven.
 
-    Not in float64, where the kernel rounds epsilon to float32 and gradients differ by 5e-7; nor with the CPU kernels,
-    where it is no faster.
+    It does not in float64, where the kernel rounds epsilon to float32 and gradients differ by 5e-7, nor with the CPU
+    kernels, where it is no faster.
     """
     return x.dtype == paddle.float32 and not in_use(opt, x)
 
@@ -260,7 +260,7 @@ class Standardize(PyLayer):
 
 
 def over_all_ranks(mean, variance, count):
-    """Mean and variance (C) of each rank's `count` values -> those of all ranks' values, and their number, a tensor.
+    """Mean and variance (C) of each rank's `count` values -> mean, variance and number (a tensor) of all ranks' values.
 
     One collective; nothing is read back from the device.
     """

@@ -1,5 +1,6 @@
 """The state of an Adam optimizer by the names of its weights.
-Paddle's own keys count the layers of the process: they name no file.
+
+Paddle's keys count the layers of the process, so they differ between processes.
 """
 import re
 
@@ -25,7 +26,7 @@ def state_of(optimizer, parameters):
 
 
 def set_state(optimizer, arrays, parameters, source):
-    """Set what `state_of` gave; InputError, which names `source`, for a state of other weights."""
+    """Set the result of `state_of`. InputError, which names `source`, for a state of other weights."""
     shapes = {f'{name}/{kind}': list(parameter.shape) if kind.startswith('moment') else [1]
               for name, parameter in parameters.items() for kind in KINDS}
     problems = [f'{key} is unknown' for key in arrays if key not in shapes]

@@ -1,4 +1,4 @@
-"""One setting of OPT: type, range, default, and the effect of another value on a run that continues."""
+"""One setting of OPT: type, range, default, and the effect of a changed value on a resumed run."""
 import math
 import numbers
 import os

@@ -96,7 +96,7 @@ def bytes_per_pixel(opt, dense=False):
 def checkpoint_parser(description, more=()):
     """Command-line parser for `load_painter`: settings of loading and painting, and `more`.
 
-    Settings that shape the networks have no flag; they are the checkpoint's.
+    Settings that shape the networks have no flag: the checkpoint has them.
     """
     names = ['lastoutput', 'seed', 'modulation', 'cpu_kernels', 'cpu_precision', *more]
     parser = OPT.parser(description, names, defaults='the checkpoint\'s')
@@ -114,7 +114,7 @@ def load_painter(arguments):
     opt, states = foreign_model(folder) or (OPT.load(os.path.join(folder, 'opt.json')), None)
     opt.update(arguments)
     opt.lastoutput = place
-    opt.nThreads = OPT().update(arguments).nThreads     # the saved one fits the training machine
+    opt.nThreads = OPT().update(arguments).nThreads     # the saved number fits the training machine
     if 'dataroot' not in arguments:
         opt.dataroot = _found_from(place, opt.dataroot)
     opt.painted_size(opt.picture_size)      # InputError for a --size that is not the generator's
@@ -124,7 +124,7 @@ def load_painter(arguments):
 
 
 def _found_from(place, dataroot):
-    """The saved `dataroot` of a run, which may be relative to a folder above the run instead of this one."""
+    """The saved `dataroot` of a run. A relative one may start from a folder above the run instead of this folder."""
     if os.path.isabs(dataroot) or os.path.isdir(dataroot):
         return dataroot
     for folder in Path(place).resolve().parents:

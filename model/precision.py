@@ -1,11 +1,11 @@
-"""Mixed precision on GPUs (option amp): where Paddle may compute in 16 bits, and what stays in 32."""
+"""Mixed precision on GPUs (option amp): where Paddle may compute in 16 bits, and where not."""
 import paddle
 
 from runtime.errors import OptionError
 
 
 def check(opt):
-    """OptionError if amp is set on a device on which Paddle's auto_cast silently does nothing."""
+    """OptionError if amp is set on a device where Paddle's auto_cast silently does nothing."""
     if opt.amp != 'none' and not paddle.get_device().startswith('gpu'):
         raise OptionError(f'option amp: found {opt.amp!r} on the device {paddle.get_device()}, which ignores it; '
                           'on a CPU use --cpu_precision bfloat16, or leave --amp none')
@@ -22,5 +22,5 @@ def full():
 
 
 def restored(x):
-    """x, in float32 if it came in 16 bits: statistics and losses."""
+    """x, cast to float32 if it has 16 bits, for statistics and losses."""
     return x.astype('float32') if x.dtype in (paddle.float16, paddle.bfloat16) else x

@@ -15,7 +15,7 @@ PRESETS = {
     'coco_stuff_official': dict(use_vae=False, no_vgg_loss=False),
     # Label ids 0 .. 150 of the files, 0 is unknown: 151 channels, the input of the official networks.
     'ade20k_paper': dict(_ADE20K, dataroot='dataset/ade20k/'),
-    # Outdoor scenes only; the paper gives no other settings for them.
+    # Outdoor scenes only. The paper states no settings of their own for them.
     'ade20k_outdoor_paper': dict(_ADE20K, dataroot='dataset/ade20k_outdoor/'),
     # Cityscapes: 35 ids, 512x256, one more doubling; 200 epochs, the last 100 with decay; batch 32 (appendix A).
     # The official repository's default is 16 (data/cityscapes_dataset.py since commit 1a687ba): --batchSize 16.

@@ -66,7 +66,7 @@ class SemanticMap:
                           lambda: distinct_windows(self.codes(self.size), k, stride, padding))
 
     def present(self):
-        """Channels of the one-hot map that may be non-zero, int64 (P,): the classes that occur, and the edge."""
+        """Channels of the one-hot map that may be non-zero, int64 (P,): the occurring classes and the edge."""
         classes = np.unique(self.label)
         return classes if self.edge is None else np.append(classes, self.label_channels)
 
@@ -104,8 +104,7 @@ class SemanticMap:
         self._kept = windows
 
     def _on_device(self, name, size):
-        """Tensor of the array `name`, resized by nearest pixel;
-        sent to the device once if `size` divides the map's size.
+        """Tensor of the array `name`, resized by nearest pixel; sent to the device once if `size` divides its size.
         """
         maps, steps = getattr(self, name), [whole // part for whole, part in zip(self.size, size)]
         if any(whole != step * part for whole, step, part in zip(self.size, steps, size)):
@@ -138,7 +137,7 @@ def modulation_of(opt):
 
 
 def nearest(maps, size):
-    """(N, H, W) -> (N, *size), pixel floor(i * H / height) as torch's and Paddle's nearest interpolation take it."""
+    """(N, H, W) -> (N, *size): row i is row floor(i * H / height), as in torch's and Paddle's nearest interpolation."""
     (height, width), (old_height, old_width) = size, maps.shape[1:]
     rows, columns = np.arange(height) * old_height // height, np.arange(width) * old_width // width
     return maps[:, rows[:, None], columns]

@@ -6,8 +6,9 @@ ROOM = 286 / 256   # load_size / crop_size of the official defaults: what the ra
 
 
 def wrong(opt, load_size=True):
-    """What is wrong with the sizes of `opt`, all at once, with flags that work; '' if nothing is.
-    Without load_size: as painting.
+    """All problems of the sizes of `opt`, with flags that work; '' without any.
+
+    load_size=False: leave load_size unchecked, which painting does not read.
     """
     (height, width), multiple, problems = opt.picture_size, opt.size_multiple, []
     if height % multiple or width % multiple or not height:
@@ -24,8 +25,9 @@ def wrong(opt, load_size=True):
 
 
 def nearest(width, height, multiple):
-    """(width, height) nearest to these, both multiples of `multiple`;
-    a change of shape counts twice as much as one of size.
+    """(width, height) nearest to these, both multiples of `multiple`.
+
+    A change of shape counts twice as much as one of size.
     """
     def distance(size):
         return abs(math.log(size[0] / width)) + 2 * abs(math.log(size[0] * height / (size[1] * width)))
@@ -37,7 +39,7 @@ def nearest(width, height, multiple):
 
 
 def flags(opt, width, height, load_size=True):
-    """Command-line flags for pictures of that size; with a load_size where that of `opt` does not suffice."""
+    """Command-line flags for pictures of that size, with --load_size if that of `opt` is too small."""
     ratio, least = short_ratio(width, height), least_load_size(opt, width, height)
     shown = [f'--crop_size {width}'] + [f'--aspect_ratio {ratio}'] * ({ratio, opt.aspect_ratio} != {1.0})
     room = 1 if opt.preprocess_mode in UNCROPPED else ROOM
@@ -45,7 +47,7 @@ def flags(opt, width, height, load_size=True):
 
 
 def short_ratio(width, height):
-    """The aspect_ratio of fewest digits with which a picture so wide is so high."""
+    """The aspect_ratio with the fewest digits that gives a picture of this width this height."""
     ratios = (round(width / height, digits) for digits in range(1, 17))
     return next((ratio for ratio in ratios if ratio and round(width / ratio) == height), width / height)
 

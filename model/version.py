@@ -1,2 +1,2 @@
-"""The version of this project, written here alone: --help, --version and exported files have it."""
+"""The version of this project, for --help, --version and exported files."""
 __version__ = '0.2.0'

@@ -19,7 +19,7 @@ AVERAGED = 'n_g_ema.pdparams'
 # file -> name of its network
 NETWORKS = {'n_g.pdparams': 'generator', 'n_d.pdparams': 'discriminator', 'n_e.pdparams': 'encoder',
             AVERAGED: 'averaged'}
-# the generator's: averaged by --ema_decay, or of the last step
+# the generator's weights: the average of --ema_decay, or those of the last step
 WEIGHTS = {'averaged': AVERAGED, 'last': 'n_g.pdparams'}
 WEIGHTS_HELP = "of the generator: the average of --ema_decay, or the last step's [averaged, if it exists]"
 EPOCH_LARGEST = 1024     # bytes of a current_epoch.npy
@@ -43,7 +43,7 @@ def save_weights(state, path):
 
 
 def load_weights(layer, path):
-    """set_weights from a .pdparams file."""
+    """Set all of `layer`'s state from a .pdparams file; InputError as from set_weights."""
     set_weights(layer, read_weights(path), path)
 
 
@@ -69,7 +69,7 @@ def set_weights(layer, arrays, source):
     spoilt = [name for name, array in arrays.items() if not np.isfinite(array).all()]
     if spoilt:
         raise InputError(f'{source}: {len(spoilt)} of {len(state)} tensors have NaN or infinite values, '
-                         f'first {spoilt[0]}: their training has diverged, or the file is damaged: use other weights')
+                         f'first {spoilt[0]}: the training has diverged, or the file is damaged: use other weights')
     for name, tensor in state.items():
         tensor.set_value(arrays[name])
 
@@ -106,7 +106,7 @@ def read_weights(path, texts=()):
 def folder_of(path, which_epoch=None, option='--lastoutput'):
     """The folder of the weights: `path`/model or `path` itself; with `which_epoch` `path`/epoch_<n>.
 
-    Links are resolved, so that a run that saves meanwhile does not change it.
+    Links are resolved, so that the folder stays the same if a run saves meanwhile.
     """
     epoch = os.path.join(path, f'epoch_{which_epoch}')
     candidates = [os.path.join(path, 'model'), path] if which_epoch is None else [epoch]
@@ -117,9 +117,9 @@ def folder_of(path, which_epoch=None, option='--lastoutput'):
                     if re.fullmatch(r'epoch_\d+', name))
     if which_epoch is not None and (epochs or os.path.isdir(os.path.join(path, 'model'))):
         there = f'those of epochs {", ".join(map(str, epochs))}' if epochs else 'no copies'
-        raise InputError(f'--which_epoch {which_epoch}: {epoch} is not there; {path} has {there} (training saves one '
+        raise InputError(f'--which_epoch {which_epoch}: {epoch} is missing; {path} has {there} (training saves one '
                          'every --save_epoch_freq epochs); without --which_epoch the newest weights are used')
-    raise InputError(f'{candidates[0]}: no n_g.pdparams there; train first (python train.py), or name the folder of '
+    raise InputError(f'{candidates[0]}: no n_g.pdparams there: train first (python train.py), or name the folder of '
                      f'the run with {option}')
 
 
@@ -148,7 +148,7 @@ def foreign_model(folder):
     path = os.path.join(folder, 'n_g.pdparams')
     if os.path.exists(os.path.join(folder, 'opt.json')) or not any('.spade_0.' in name for name in read_weights(path)):
         return None
-    # by name: it imports this file
+    # imported by name, since it imports this file
     opt, states, lines = importlib.import_module('model.convert.ctkindle').read(folder)
     print('\n'.join([f'{folder} has weights of ctkindle/SPADE-Paddle, converted on the fly:', *lines,
                      'to correct an assumption: python -m model.convert ctkindle']))
@@ -156,7 +156,7 @@ def foreign_model(folder):
 
 
 def generator_weights(folder, wanted=None):
-    """A name of WEIGHTS: `wanted`, or averaged if they exist. InputError if averaged are wanted and do not exist."""
+    """A name of WEIGHTS: `wanted`; by default averaged, if they exist. InputError if the wanted ones are missing."""
     if os.path.exists(os.path.join(folder, AVERAGED)):
         return wanted or 'averaged'
     if wanted == 'averaged':

@@ -33,7 +33,7 @@ def main(words=None):
     elif words[0] not in SOURCES:
         raise OptionError(f'source: found {words[0]!r}, allowed: {", ".join(SOURCES)}')
     else:
-        paddle.set_device('cpu')   # networks are filled here, not run
+        paddle.set_device('cpu')   # networks are only filled here
         module, function = SOURCES[words[0]]
         getattr(importlib.import_module(module), function)(words[1:])
 

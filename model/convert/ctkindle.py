@@ -1,7 +1,7 @@
 """Weights of ctkindle/SPADE-Paddle: its names -> ours, and the options of its networks.
 
-Its networks have GELU for ReLU, and SimAM attention (model/activation.py). A bias of a convolution before an instance
-norm has no effect and is dropped. Below crop_size 256 its encoder lacks a layer that ours has.
+Its networks have GELU instead of ReLU, and SimAM attention (model/activation.py). The bias of a convolution before an
+instance norm has no effect and is dropped. Below crop_size 256 its encoder has one layer less than ours.
 """
 import argparse
 import os
@@ -32,8 +32,8 @@ WITHOUT_EFFECT = {'G': r'(?!)', 'D': r'discriminator_\d\.model[1-9]\.0\.0\.bias'
 def read(folder, arguments=None, preset=None):
     """(OPT, dict: our file -> our state dict, lines that report settings, files and dropped tensors).
 
-    folder: with n_g.pdparams and maybe n_d.pdparams, n_e.pdparams; arguments: a namespace of flags for what shapes do
-    not determine. InputError for a name or shape of other networks.
+    folder: has n_g.pdparams and maybe n_d.pdparams, n_e.pdparams; arguments: a namespace of flags, for settings that
+    shapes do not determine. InputError for a name or shape of other networks.
     """
     states, settings, lines = {}, {}, []
     for network, (file, _) in NETWORKS.items():
@@ -41,7 +41,7 @@ def read(folder, arguments=None, preset=None):
         if network != 'G' and not os.path.exists(path):
             continue
         if network == 'E' and not settings['use_vae']:
-            lines.append(f'left out: {path}, since the generator has no style')
+            lines.append(f'left out: {path}, because the generator takes no style vector')
             continue
         states[network], dropped = _renamed(network, read_weights(path), path)
         settings.update(shape_settings(network, states[network], path))
@@ -65,7 +65,7 @@ def _renamed(network, state, path):
         plain = name.removeprefix('_layers.')   # DataParallel's
         matches = [(match, ours) for pattern, ours in RENAMED[network] if (match := re.fullmatch(pattern, plain))]
         if not matches:
-            raise InputError(f'{path}: {name} is no tensor of ctkindle/SPADE-Paddle\'s networks')
+            raise InputError(f'{path}: {name} is not a tensor of ctkindle/SPADE-Paddle\'s networks')
         match, ours = matches[0]
         renamed = ours(match) if callable(ours) else match.expand(ours)
         if re.fullmatch(WITHOUT_EFFECT[network], renamed):
@@ -77,7 +77,8 @@ def _renamed(network, state, path):
 
 def convert(words):
     """n_g.pdparams, n_d.pdparams, n_e.pdparams of ctkindle/SPADE-Paddle in DIR -> OUTPUT_DIR/model/, with opt.json."""
-    parser = converter_parser('ctkindle', f'{convert.__doc__} Flags give what the shapes do not, above all crop_size.',
+    parser = converter_parser('ctkindle', f'{convert.__doc__} Flags give settings that the shapes do not determine, '
+                                          'above all crop_size.',
                               {*OPT.network_fields(), 'dataroot'} - {*SETTINGS},
                               'dir', 'folder of n_g.pdparams (and n_d.pdparams, n_e.pdparams): its output/model')
     arguments = parser.parse_args(words)

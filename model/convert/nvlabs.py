@@ -40,10 +40,10 @@ def converter_parser(source, description, names, folder, help):
 def convert(words):
     """CHECKPOINT_DIR/<epoch>_net_{G,D,E}.pth of the official code -> OUTPUT_DIR/model/, weights and opt.json."""
     parser = converter_parser(
-        'nvlabs', 'Official SPADE checkpoints -> ours. Flags give what neither the shapes nor opt.txt beside the '
-                  'weights '
-        'do: crop_size, aspect_ratio, num_upsampling_layers, and how label channels split into labels, unlabelled and '
-        'instance edges.', [*OPT.network_fields(), 'dataroot'],
+        'nvlabs', 'Official SPADE checkpoints -> ours. Flags give settings that neither the shapes nor '
+                  'opt.txt beside the weights determine: crop_size, aspect_ratio, num_upsampling_layers, and how '
+                  'label channels split into labels, unlabelled and instance edges.',
+        [*OPT.network_fields(), 'dataroot'],
         'checkpoint_dir', 'folder of latest_net_G.pth (and latest_net_D.pth, latest_net_E.pth)')
     parser.add_argument('--which_epoch', default='latest', help='reads <which_epoch>_net_G.pth [latest]')
     arguments = parser.parse_args(words)
@@ -55,11 +55,12 @@ def convert(words):
         source = os.path.join(arguments.checkpoint_dir, f'{arguments.which_epoch}_net_{network}.pth')
         if not os.path.exists(source):
             if network == 'G':
-                raise InputError(f'{source}: no such file; CHECKPOINT_DIR is its folder, --which_epoch its first word')
+                raise InputError(f'{source}: no such file; CHECKPOINT_DIR is its folder, --which_epoch the first word '
+                                 'of its name')
             lines += [f'not there: {os.path.basename(source)}'] * (network == 'D' or settings['use_vae'])
             continue
         if network == 'E' and not settings['use_vae']:
-            lines.append(f'left out: {source}, since the generator has no style')
+            lines.append(f'left out: {source}, because the generator takes no style vector')
             continue
         official = read_state_dict(source)
         states[network], left_out[network] = (source, from_torch(official)), dropped(official)

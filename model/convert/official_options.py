@@ -1,4 +1,4 @@
-"""The options of official SPADE weights: read off their shapes, completed by flags, opt.txt or a preset."""
+"""The options of official SPADE weights: from their shapes, completed by flags, opt.txt or a preset."""
 import math
 import os
 import re
@@ -15,7 +15,7 @@ UNSEEN = ('crop_size', 'aspect_ratio', 'num_upsampling_layers', 'label_nc', 'con
 # ---- Shapes
 
 class _Shapes(dict):
-    """Name -> shape of a converted network; a missing name is an InputError, since `source` is another network."""
+    """Name -> shape of a converted network. A missing name is an InputError: `source` is another network."""
 
     def __init__(self, state, source, network):
         super().__init__((name, array.shape) for name, array in state.items())
@@ -31,7 +31,9 @@ class _Shapes(dict):
         return (self[f'{name}.weight_orig'], 'spectral') if spectral else (self[f'{name}.weight'], '')
 
     def norm(self, name):
-        """norm_D or norm_E, from the layer `name`: with a norm, `name`.0 is the convolution; instance norm is empty."""
+        """norm_D or norm_E of the layer `name`. With a norm, its convolution is `name`.0; instance norm has no
+        weights.
+        """
         if f'{name}.weight' in self or f'{name}.weight_orig' in self:
             return self.convolution(name)[1] + 'none'
         return self.convolution(f'{name}.0')[1] + ('syncbatch' if f'{name}.1._mean' in self else 'instance')
@@ -70,9 +72,9 @@ READERS = {'G': ('generator', _generator_settings), 'D': ('discriminator', _disc
 
 
 def shape_settings(network, state, source):
-    """dict of the settings, semantic_nc among G's, that determine the shapes of network 'G', 'D' or 'E'.
+    """dict of the settings that determine the shapes of network 'G', 'D' or 'E'; G's have semantic_nc.
 
-    state: name -> array, from the file `source`. InputError if it is no such network.
+    state: name -> array, from the file `source`. InputError if it is another network.
     """
     title, settings = READERS[network]
     try:
@@ -81,7 +83,7 @@ def shape_settings(network, state, source):
         raise
     except (ValueError, IndexError, TypeError):
         raise InputError(f'{source}: the names are those of a {title} of the official SPADE, '
-                         'the shapes are not') from None
+                         'but not the shapes') from None
 
 
 # ---- All options
@@ -90,9 +92,9 @@ def official_options(read, generator, arguments, named=None, written=None, sourc
     """(OPT, list of lines with the source of each setting) of official networks.
 
     read: shape_settings of all networks; generator: G's state; arguments: the command line's namespace; named: a
-    preset, by default that of the number of label channels; written: settings from the training's file `source`.
-    Precedence: flags, shapes, written, preset. InputError where flags or written settings contradict the shapes, or
-    where preset or flags give another number of label channels.
+    preset, by default chosen by the number of label channels; written: settings of the file `source` that training
+    wrote. Precedence: flags, shapes, written, preset. InputError if flags or written settings contradict the shapes,
+    or if preset or flags give another number of label channels.
     """
     read, written = dict(read), written or {}
     channels = read.pop('semantic_nc')
@@ -107,7 +109,7 @@ def official_options(read, generator, arguments, named=None, written=None, sourc
                              f'{source}: {contradiction}: it belongs to another run: move it away')
         setattr(opt, name, value)
     if opt.num_upsampling_layers == 'most' and 'num_upsampling_layers' not in read:
-        raise InputError('num_upsampling_layers most contradicts the weights, which have no up_4: normal or more')
+        raise InputError('num_upsampling_layers most contradicts the weights, which have no up_4: set normal or more')
 
     sources = {name: 'given' if name in flags else f'from {source}' if name in written else
                f'assumed, preset {preset}' if name in PRESETS.get(preset, ()) else 'assumed, default'
@@ -122,7 +124,7 @@ def official_options(read, generator, arguments, named=None, written=None, sourc
             sources['crop_size'] = f'assumed, fits the {area} pixels of the first feature map'
     _ = opt.latent_size   # raises for sizes that do not fit together
 
-    lines = ['read off the shapes: ' + ', '.join(f'{name} {value}' for name, value in read.items())]
+    lines = ['from the shapes: ' + ', '.join(f'{name} {value}' for name, value in read.items())]
     if preset and not named:
         lines.append(f'assumed: preset {preset}, since {channels} label channels are those of that data set')
     lines += [f'{source}: {name} {getattr(opt, name)}' for name, source in sources.items()]
@@ -170,8 +172,8 @@ def _fit_latent_size(opt, area, fixed):
 def written_options(folder):
     """(dict of settings, path) from opt.txt, else opt.pkl, which official training writes beside its weights.
 
-    ({}, None) without either. Only settings that shape networks or training; InputError for a value that no network
-    here supports. Values of training that are not supported, and other names, are left out.
+    ({}, None) without either. Has only settings of networks and of training. InputError for a value that no network
+    here supports; unsupported values of training are left out.
     """
     for name, reader in (('opt.txt', _text_options), ('opt.pkl', _pickled_options)):
         path = os.path.join(folder, name)

@@ -1,4 +1,4 @@
-"""PyTorch's .pth state dicts, read and written without PyTorch: the zip format (from 1.6 on) and the format before it.
+"""Reads and writes PyTorch's .pth state dicts without PyTorch: the zip format (from 1.6 on) and the format before it.
 
 Each has the bytes of the storages, and a pickle in which each tensor is a call of torch._utils._rebuild_tensor_v2 on a
 storage, named by a persistent id. The unpickler admits only the names of a state dict, so no file can run code.
@@ -23,7 +23,7 @@ STORAGES = {'FloatStorage': 'f4', 'DoubleStorage': 'f8', 'HalfStorage': 'f2', 'B
             'LongStorage': 'i8', 'IntStorage': 'i4', 'ShortStorage': 'i2', 'CharStorage': 'i1', 'ByteStorage': 'u1',
             'BoolStorage': '?'}
 DIMENSIONS = 32     # of a tensor, at most
-SHARED = 4          # times the file's size: limit of all tensors; storages may be shared, and bfloat16 grows to float32
+SHARED = 4          # times the file's size: limit of all tensors: they may share storages, and bfloat16 becomes float32
 LEGACY_MAGIC, LEGACY_PROTOCOL = 0x1950a86a20f9469cfc6c, 1001   # the first two pickles of the format before 1.6
 
 _Storage = collections.namedtuple('_Storage', 'kind key start count')   # elements start .. start + count of storage key
@@ -62,7 +62,7 @@ def write_state_dict(state, path):
         parts = [b'\x80\x02', ordered_dict, b'(']             # protocol 2; a mark, then names and tensors up to 'u'
         for key, (name, array) in enumerate(state.items()):
             storage = b'(' + _pickled('storage') + f'ctorch\n{kinds[array.dtype.str[1:]]}\n'.encode() + \
-                b''.join(map(_pickled, (str(key), 'cpu', array.size))) + b'tQ'   # a tuple, as persistent id
+                b''.join(map(_pickled, (str(key), 'cpu', array.size))) + b'tQ'   # the tuple is a persistent id
             strides = tuple(stride // array.itemsize for stride in np.ascontiguousarray(array).strides)
             shape, strides = ((array.shape, strides) if array.ndim else ((), ()))
             parts += [_pickled(name), b'ctorch._utils\n_rebuild_tensor_v2\n(', storage,
@@ -114,13 +114,13 @@ def _whole(numbers):
     """`numbers`, if it is a tuple of integers within the range of file positions."""
     if type(numbers) is not tuple or len(numbers) > DIMENSIONS or \
             not all(type(number) is int and abs(number) < 1 << 48 for number in numbers):
-        raise Refused('damaged: a tensor without shape')
+        raise Refused('damaged: a tensor without a shape')
     return numbers
 
 
 def _rebuild_tensor(storage, offset, shape, strides, requires_grad=False, hooks=None, metadata=None):
     if type(storage) is not _Storage:
-        raise Refused('damaged: a tensor without storage')
+        raise Refused('damaged: a tensor without a storage')
     return _Tensor(storage, *_whole((offset,)), _whole(shape), _whole(strides))
 
 
@@ -157,7 +157,7 @@ def _read_legacy(file, size):
     file.seek(0)
     source, names = Source(file, size), _Names()
     if names.load(source) != LEGACY_MAGIC or names.load(source) != LEGACY_PROTOCOL:
-        raise Refused('no file that torch.save wrote')
+        raise Refused('not a file of torch.save')
     system, content, keys = names.load(source), names.load(source), names.load(source)
     storages = {}
     for key in keys:
@@ -200,9 +200,9 @@ def _array(tensor, stored, order):
     storage, offset, shape, strides = tensor
     dtype = _dtype(storage.kind, order)
     if storage.start < 0 or storage.count < 0 or len(stored) % dtype.itemsize:
-        raise Refused('damaged: a storage of no whole numbers')
+        raise Refused('damaged: a storage with a part of a number')
     data = np.frombuffer(stored, dtype)[storage.start:storage.start + storage.count]
-    # as_strided does not check its limits; the last element has the highest index
+    # as_strided checks no limits; the last element has the highest index
     last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides))
     count = math.prod(shape)
     if len(shape) != len(strides) or min((offset, *shape, *strides)) < 0 or \

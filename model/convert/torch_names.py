@@ -4,7 +4,7 @@ import collections
 import numpy as np
 
 RENAMED = {'running_mean': '_mean', 'running_var': '_variance'}   # batch-norm statistics: PyTorch's name -> Paddle's
-COUNTER = 'num_batches_tracked'                                   # counts batches for a momentum that is not used here
+COUNTER = 'num_batches_tracked'                                   # counts batches, for a momentum that is unused here
 # Unused state of batch norms: the counter, and sums of synchronized ones (CSAILVision's and others).
 DROPPED = (COUNTER, '_tmp_running_mean', '_tmp_running_var', '_running_iter')
 

@@ -55,7 +55,8 @@ def check(words):
     parser.add_argument('file', help='.onnx file, or folder of Paddle Inference')
     arguments = parser.parse_args(words)
     networks, model = files.read(os.path.normpath(arguments.file))
-    arguments.weights = arguments.weights or next(iter(networks.values())).get('weights')   # those of the file
+    # the weights that the file was exported from
+    arguments.weights = arguments.weights or next(iter(networks.values())).get('weights')
     opt, painter, folder = checkpoint(arguments)
     for name, entries in networks.items():
         if getattr(painter, name) is None:
@@ -79,7 +80,7 @@ def describe(words):
 
 def _parser(command, description):
     """Parser with the flags that choose a checkpoint."""
-    parser = checkpoint_parser(description, ['dataroot'])   # its validation maps test the file
+    parser = checkpoint_parser(description, ['dataroot'])   # dataroot: its validation maps test the file
     parser.prog = f'python -m model.export {command}'
     return parser
 

@@ -13,7 +13,7 @@ from model.weights import folder_of, set_weights
 
 
 def checkpoint(arguments):
-    """(opt, painter, folder of the checkpoint), in float32: a comparison in lower precision proves nothing."""
+    """(opt, painter, folder of the checkpoint) in float32, since a comparison in lower precision proves nothing."""
     opt, painter = load_painter(arguments)
     opt.cpu_precision, opt.amp = 'float32', 'none'
     return opt, painter, folder_of(opt.lastoutput, arguments.which_epoch)
@@ -32,7 +32,8 @@ class Exported:
     def stages(self):
         """The exports to write and compare in turn; the last is the result.
 
-        The first of two is unrounded: rounding to grey levels hides small differences, and without contrast all.
+        The first of two gives unrounded pictures: rounding to grey levels hides small differences, in pictures without
+        contrast all differences.
         """
         if self.interface.network == 'encoder' or self.interface.as_float:
             return [self]

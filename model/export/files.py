@@ -1,4 +1,4 @@
-"""Exported files: writes them whole and verified, or not at all; reads them; compares them with a checkpoint.
+"""Exported files. Writes them whole and verified, or not at all; reads them; compares them with a checkpoint.
 
 `out` is an .onnx file, with the style encoder in a second file, or a folder of Paddle Inference with metadata.json.
 """
@@ -17,7 +17,7 @@ from runtime import json_file
 from runtime.errors import InputError, OptionError
 from runtime.writing import remove, writing
 
-# What check and describe read in an export's metadata.
+# Entries of an export's metadata that check and describe read.
 WRITTEN = ('project', 'version', 'network', 'float', 'half', 'options', 'epoch', 'licence', 'weights_sha256')
 
 
@@ -40,7 +40,8 @@ def refuse_existing(paths, force, as_folder):
         try:
             networks, _ = read(path)
         except InputError:
-            raise InputError(f'{path} is no export, and --force replaces nothing else: name another --out') from None
+            raise InputError(f'{path} is not an export, and --force replaces only exports: name another '
+                             '--out') from None
         own = {'metadata.json', *(name + ending for name in networks for ending in inference.ENDINGS)}
         others = sorted(name for name in os.listdir(path) if name not in own) if as_folder else []
         if others:
@@ -74,7 +75,7 @@ def write_paddle(parts, out):
             part.metadata['files_sha256'] = json.dumps(inference.digests(folder, name))
         with open(os.path.join(folder, 'metadata.json'), 'w', encoding='utf-8') as file:
             json.dump({name: part.metadata for name, part in parts.items()}, file, indent=2)
-        refuse_existing([out], True, as_folder=True)    # again, just before replacing it
+        refuse_existing([out], True, as_folder=True)    # checked again just before the replacement
         remove(out)
     print(f'written: {out}, {sum(os.path.getsize(os.path.join(out, name)) for name in os.listdir(out)) / 1e6:.1f} MB')
 
@@ -159,7 +160,7 @@ def _check_metadata(path, part, entries):
               for name in OPT.network_fields() if getattr(options, name) != getattr(part.opt, name)]
     expected = {name: value for name, value in part.metadata.items() if name not in ('options', 'version')}
     existing = {name: value for name, value in entries.items() if name not in ('options', 'version', 'files_sha256')}
-    existing.setdefault('weights', part.metadata['weights'])   # which earlier versions did not write
+    existing.setdefault('weights', part.metadata['weights'])   # earlier versions did not write this entry
     differ += [f'{name} {existing.get(name, "missing"):.60}' for name in sorted({*expected, *existing})
                if existing.get(name) != expected.get(name)]
     if differ:
@@ -189,8 +190,8 @@ def _check_model(path, model, part):
     if nodes[0] != nodes[1]:
         count = sum(node not in set(nodes[0]) for node in nodes[1])
         raise InputError(f'{path}: altered, or exported by another version: {count} of its {len(nodes[1])} operators '
-                         f'are none of the {len(nodes[0])} that this version writes; {AGAIN}')
-    for whole in (expected, model):     # leave out what was compared, and what may differ
+                         f'differ from the {len(nodes[0])} that this version writes; {AGAIN}')
+    for whole in (expected, model):     # without parts that were compared or may differ
         del whole.graph.node[:], whole.graph.initializer[:], whole.metadata_props[:]
         whole.producer_version = ''
     if expected.SerializeToString(deterministic=True) != model.SerializeToString(deterministic=True):
@@ -210,4 +211,4 @@ def _check_program(path, part, entries):
                              f'project or of Paddle than {paddle.__version__}; {AGAIN}')
     source = f'{path}: files_sha256 in its metadata'
     if json_file.parsed(entries.get('files_sha256', '{}'), ENTRIES, source, AGAIN) != expected:
-        raise InputError(f'{source} is not of its files; {AGAIN}')
+        raise InputError(f'{source} does not fit its files; {AGAIN}')

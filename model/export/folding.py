@@ -27,7 +27,7 @@ def plain_state(network, half=False):
 
 
 def is_matrix(name, value):
-    """Whether --half stores it in float16: weights of convolutions and linear layers, no biases or statistics."""
+    """Whether --half stores it in float16: a weight of a convolution or linear layer, not a bias or statistic."""
     return name.endswith('.weight') and value.ndim > 1
 
 

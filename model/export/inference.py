@@ -22,8 +22,8 @@ def _operator(function):
 class PaddleOperators(nn.Layer):
     """The operators of GraphOperators (graph.py) on Paddle's tensors; a layer, so that jit.save stores its constants.
 
-    Operators with wrong results or crashes in Paddle Inference's oneDNN are written out: nearest and bilinear resizing,
-    batch norm without parameters, leaky ReLU after a convolution.
+    Operators that give wrong results or crash in Paddle Inference's oneDNN are composed of others: nearest and bilinear
+    resizing, batch norm without parameters, leaky ReLU after a convolution.
     """
 
     def __init__(self, interface, opt, constants):
@@ -35,7 +35,7 @@ class PaddleOperators(nn.Layer):
             self.register_buffer(f'constant_{number}', tensor)
             self.places[name] = f'constant_{number}'
 
-    # Not rewritten: jit.save would reuse the rewritten code, with its constants, in the next export
+    # Exempt from rewriting: jit.save would reuse the rewritten code, with its constants, in the next export
     @paddle.jit.not_to_static
     def forward(self, first, second=None, third=None):     # jit.save takes no *inputs
         inputs = dict(zip(self.interface.inputs, (first, second, third)))
@@ -100,7 +100,7 @@ def save(interface, opt, constants, folder):
     """
     # fresh counters for names: the same network gives the same bytes
     with warnings.catch_warnings(), paddle.utils.unique_name.guard():
-        warnings.simplefilter('ignore')     # Paddle's about its own code
+        warnings.simplefilter('ignore')     # Paddle warns about its own code
         layer = PaddleOperators(interface, opt, constants)
         layer.eval()
         specs = [paddle.static.InputSpec([None, *shape], kind, name)

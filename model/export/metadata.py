@@ -1,4 +1,4 @@
-"""Metadata of an exported file, and their description: origin of the weights, inputs, outputs, an example."""
+"""Metadata of an exported file (origin of the weights, inputs, outputs) and their description with an example."""
 import contextlib
 import json
 import os

@@ -105,7 +105,7 @@ class _Maps:
 
 
 def _at(ops, name, x, positions, axis):
-    """x at constant positions along an axis."""
+    """The elements of x at constant positions along an axis."""
     return ops.gather(name, x, ops.integer(f'{name}.positions', positions), axis)
 
 
@@ -150,7 +150,7 @@ def _attended(ops, opt, name, x, size):
     pixels = size[0] * size[1]
     centred = ops.subtract(f'{name}.simam.centred', x, ops.spatial_mean(f'{name}.simam.mean', x))
     squares = ops.multiply(f'{name}.simam.squares', centred, centred)
-    # 4 * (variance + lambda), the variance over all pixels but one
+    # 4 * (variance + lambda), where the variance divides by pixels - 1
     variance = ops.multiply(f'{name}.simam.variance', ops.spatial_mean(f'{name}.simam.mean_square', squares),
                             ops.scalar(f'{name}.simam.factor', 4 * pixels / max(pixels - 1, 1)))
     energy = ops.divide(f'{name}.simam.energy', squares,

@@ -22,7 +22,7 @@ def onnx_runner(path):
     options.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(path, options, providers=['CPUExecutionProvider'])
-    except Exception as error:  # ONNX Runtime's classes share none
+    except Exception as error:  # ONNX Runtime's errors share no class
         raise InputError(f'{path}: ONNX Runtime cannot load it: {" ".join(str(error).split())}') from None
     return lambda feeds: session.run(None, feeds)
 
@@ -47,7 +47,7 @@ def paddle_runner(program, onednn=True):
         for name, values in feeds.items():
             predictor.get_input_handle(name).copy_from_cpu(values)
         predictor.run()
-        paddle.base.core.set_num_threads(threads)    # a predictor sets that of the whole process to 1
+        paddle.base.core.set_num_threads(threads)    # a predictor sets the whole process to one thread
         return [predictor.get_output_handle(name).copy_to_cpu() for name in predictor.get_output_names()]
     return run
 
@@ -67,7 +67,7 @@ def maps(opt):
 
 
 def _validation_maps(opt):
-    """Maps in dataroot's val_label and val_inst that these options can read; maybe none, since drawn ones follow."""
+    """Maps of dataroot's val_label and val_inst that fit these options; possibly none, since drawn ones follow."""
     pairs = []
     for path in sorted(glob.glob(os.path.join(opt.dataroot, 'val_label', '*.png')))[:4]:
         label, instance = (_ids(place, opt) for place in (path, path.replace('val_label', 'val_inst')))
@@ -87,7 +87,7 @@ def _ids(path, opt):
 
 
 def compare_generator(run, interface, painter, source):
-    """(mean, maximum) difference from Painter's pictures in grey levels; InputError if beyond rounding."""
+    """(mean, maximum) difference from Painter's pictures in grey levels; InputError if rounding does not explain it."""
     opt, rng, worst, total, seen = painter.opt, np.random.default_rng(1), 0.0, 0.0, 0
     label, instance = maps(opt)
     start = 0

@@ -184,7 +184,7 @@ def test_every_tensor_is_accounted_for(tmp_path):
     refused(lambda networks: networks['G'].pop('conv_img.weight'), 'conv_img.weight is missing')
     refused(lambda networks: networks.update(G=networks['D']), 'no generator of the official SPADE')
     refused(lambda networks: networks['G'].update({'head_0.norm_0.mlp_shared.0.weight': np.ones(3)}),
-            'the shapes are not')
+            'but not the shapes')
 
 
 def test_nothing_is_overwritten_or_left_half_written(tmp_path, monkeypatch):

@@ -92,7 +92,7 @@ def test_bad_input_is_refused_in_one_line(pair, tmp_path):
                         (['onnx', '--lastoutput', str(folder), '--out', str(tmp_path / 'file' / 'a.onnx')],
                          'cannot be written'),
                         (['onnx', '--lastoutput', str(folder), '--out', 'spade.txt'], 'ends in .onnx'),
-                        (['paddle', '--lastoutput', str(folder), '--out', str(folder), '--force'], 'is no export'),
+                        (['paddle', '--lastoutput', str(folder), '--out', str(folder), '--force'], 'is not an export'),
                         (['tflite'], 'allowed: onnx, paddle'), (['check', str(tmp_path / 'none.onnx')], 'no such file'),
                         (['check', str(tmp_path / 'file')], 'ONNX')):
         with pytest.raises(InputError, match=said) as caught:
@@ -108,7 +108,7 @@ def test_a_foreign_metadata_json_is_told(pair, tmp_path, content):
     for words, said in ((['describe', str(tmp_path)], 'no export of this project'),
                         (['check', str(tmp_path), '--lastoutput', str(pair[0])], 'no export of this project'),
                         (['paddle', '--lastoutput', str(pair[0]), '--out', str(tmp_path), '--force'],
-                         'is no export')):
+                         'is not an export')):
         with pytest.raises(InputError, match=said) as caught:
             main(words)
         assert '\n' not in str(caught.value)
