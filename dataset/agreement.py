@@ -1,4 +1,4 @@
-"""Ambiguities that only the label maps of a whole folder settle: palettes, and masks of 0 and 255."""
+"""Ambiguities that only a whole folder of label maps resolves: palettes, and masks of 0 and 255."""
 from collections import namedtuple
 
 import numpy as np
@@ -7,19 +7,22 @@ from dataset.files import evenly_spaced
 from dataset.label_map import OWN_PALETTE, Palette, read_map, table_of
 from dataset.picture_file import DataError, header
 
-COMPARED = 64   # files compared when a run starts: enough, without a wait
+COMPARED = 64   # files compared at the start of a run, which takes no noticeable time
 WHITES = 255, 65535
-LEAST_STEP = 5  # between the greys of masks meant to be looked at; ids are closer
+LEAST_STEP = 5  # between the greys of masks that people look at; ids are closer
 MASKS = ('the label maps hold 0 and 255 alone, and 255 means unlabelled: if 255 is a class, run python -m '
          'dataset.prepare folder --colours FILE, with two lines in FILE: "0 0 0 0 ground" and "1 255 255 255 object"; '
-         'if it is unlabelled, there is one class to learn: --label_nc 1')
+         'if it is unlabelled, set --label_nc 1, for there is one class')
 
-# values: the greys, sorted; other: a file that stores them as other numbers than the rest, or None
+# values: the greys, sorted; other: a file that stores them as numbers different from the rest, or None
 Masks = namedtuple('Masks', 'values other')
 
 
 def palette_in(file, colours=None):
-    """Palette of a label map whose indices are its ids, else None; mostly from the header. colours: as for read_map."""
+    """Palette of a label map if its indices are its ids, else None; mostly from the header.
+
+    colours: as for read_map.
+    """
     mode, palette = header(file)
     if mode != 'P':
         return None
@@ -35,8 +38,8 @@ def palette_in(file, colours=None):
 def masks(files, most=None):
     """Masks if all label maps `files` hold evenly spaced greys up to white, such as 0 and 255; else None.
 
-    White is 255 there, which means unlabelled in a label map. Optimizers store the greys of some files as 0 and 1, or
-    in fewer bits: the same number is then another class in those files. most: as for check_palettes.
+    White is 255 there, and 255 means unlabelled in a label map. PNG optimizers store the greys of some files as 0 and
+    1, or in fewer bits; in those files the same number is another class. most: as for check_palettes.
     """
     found, steps, plain, other = set(), set(), set(), None
     for file in evenly_spaced(files, most):
@@ -82,15 +85,16 @@ class Palettes:
             self.colours = longer
 
     def check(self, remedy=OWN_PALETTE):
-        """DataError if the indices are no ids."""
+        """DataError if the indices are not ids."""
         if self.others:
-            raise DataError(f'palette: the index is the id only if all palettes agree; {len(self.others)} of '
-                            f'{self.count} files have another palette than {self.first}, such as {self.others[0]}: '
+            raise DataError(f'palettes differ, so the indices are not ids: {len(self.others)} of {self.count} files '
+                            f'have another palette than {self.first}, such as {self.others[0]}: '
                             f'{remedy}', 'different palettes')
         if self.count and self.grey:
             greys = ', '.join(str(colour[0]) for colour in self.colours[:8])
-            raise DataError(f'{self.first}: a palette of the greys {greys}, all of them used: the ids may be the greys '
-                            f'instead of the indices, since pngquant and optipng store grey pictures so: {remedy}',
+            raise DataError(f'{self.first}: a palette of the greys {greys}, all in use: the ids may be the greys '
+                            f'instead of the indices, since pngquant and optipng store grey pictures like this: '
+                            f'{remedy}',
                             'grey palette')
 
 

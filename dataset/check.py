@@ -28,9 +28,9 @@ SETTINGS = ('label_nc', 'contain_dontcare_label', 'no_instance', 'output_nc', 'c
             'accumulate', 'dataroot', 'preprocess_mode', 'load_size', 'max_dataset_size')
 SHOWN = 20  # problems of each kind on the screen; --report FILE lists all
 
-# problems [(kind, line)]; size (width, height); counts: pixels of each id; grey: a photo without colour, None if
-# unreadable; notes [(kind of file, note, pixels)]; label, palette: arguments of dataset.agreement.Palettes.add; mask: a
-# label map of 0 and 255 alone
+# problems [(kind, line)]; size (width, height); counts: pixels of each id; grey: a photo without
+# colour, None if unreadable; notes [(kind of file, note, pixels)]; label, palette: arguments of
+# dataset.agreement.Palettes.add; mask: whether the label map has only 0 and 255
 Found = namedtuple('Found', 'problems size counts grey notes label palette mask')
 
 
@@ -55,7 +55,7 @@ def examine(sample, opt, crop):
         add('label map', sample.label, decoded, checked_label(sample.label, decoded.ids, opt))
         pixels = int((decoded.ids == opt.label_nc).sum()) if opt.contain_dontcare_label else 0
         if pixels and opt.label_nc != DONTCARE:
-            notes.append(('label map', f'with id {opt.label_nc}, which means unlabelled as 255 does', pixels))
+            notes.append(('label map', f'with id {opt.label_nc}, which means unlabelled like 255', pixels))
     if sample.instance:
         with collected():
             decoded = read_instances(sample.instance)
@@ -83,7 +83,8 @@ class Tally:
         self.opt, self.samples, self.photos, self.grey = opt, 0, 0, 0
         self.pixels = np.zeros(opt.label_nc + 1, np.int64)
         self.least = self.most = None  # (width, height)
-        self.notes, self.palettes, self.masks = Notes(), Palettes(), True     # masks: only 0 and 255 so far
+        # masks: whether all maps have only 0 and 255
+        self.notes, self.palettes, self.masks = Notes(), Palettes(), True
 
     def add(self, found):
         self.samples += 1
@@ -113,7 +114,7 @@ class Tally:
             yield MASKS
 
     def problems(self):
-        """Yields (kind, line) for each problem of all samples together."""
+        """Yields (kind, line) for each problem that only all samples together show."""
         try:
             self.palettes.check()
         except DataError as error:
@@ -126,7 +127,7 @@ class Tally:
 
 
 def check_split(opt, split, crop):
-    """(problems [(kind, line)], lines on the contents of the split); None if none of its folders exist."""
+    """(problems [(kind, line)], lines on the contents of the split); None without any of its folders."""
     folders = split_folders(opt, split)
     if not any(map(os.path.isdir, folders.values())):
         return None
@@ -146,14 +147,14 @@ def check_split(opt, split, crop):
                 tally.add(found)
     except WorkerKilled:
         raise InputError(f'{opt.dataroot}: a process that checks {split} was killed, perhaps for lack of memory: free '
-                         'some and check again') from None
+                         'memory and check again') from None
     problems += tally.problems()
-    without = [] if photos else [f'no folder {folders["photo"]}: styles can only be random, no scores']
+    without = [] if photos else [f'no folder {folders["photo"]}: styles are random, and nothing can be scored']
     return problems, [*tally.lines(), *without]
 
 
 def show(problems, report=None):
-    """Print problems [(kind, line)] by kind, up to SHOWN of each; write all to the file `report`."""
+    """Print problems [(kind, line)] by kind, up to SHOWN of each; write all of them to the file `report`."""
     kinds = defaultdict(list)
     for kind, line in problems:
         kinds[kind].append(line)
@@ -169,7 +170,7 @@ def show(problems, report=None):
 
 
 def check(opt, report=None):
-    """Print contents and problems of opt.dataroot's train and val; -> whether there are problems."""
+    """Print contents and problems of opt.dataroot's train and val -> whether there are problems."""
     problems, splits = [], {}
     try:
         check_sizes(opt)
@@ -179,8 +180,8 @@ def check(opt, report=None):
     for split in ('train', 'val'):
         splits[split] = check_split(opt, split, crop)
     if not any(splits.values()):
-        raise InputError(f'{opt.dataroot}: no data set: neither train_label, train_img, ... nor val_label, val_img, '
-                         '... exist there: put them there or name another --dataroot')
+        raise InputError(f'{opt.dataroot}: no data set there, neither train_label, train_img, ... nor '
+                         f'val_label, val_img, ...: put them there or name another --dataroot')
     for split, content in splits.items():
         found, lines = content or ([], [f'absent: {opt.dataroot!r} has no {split}_label, {split}_inst, {split}_img'])
         problems += found

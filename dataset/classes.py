@@ -4,11 +4,11 @@
 
     {"names": ["person", ...], "colours": [[220, 20, 60], ...], "things": [0, 1, ...]}
 
-Entries are in the order of label ids. `names` may have one entry more than label_nc: the name of unlabelled pixels,
-best "unlabelled". `things` (optional) are the ids of countable classes; the rest is stuff. dataset.prepare and
+Entries are in the order of label ids. `names` may have one entry more than label_nc, the name of unlabelled pixels:
+"unlabelled". `things` (optional) are the ids of countable classes; the other classes are stuff. dataset.prepare and
 dataset.demo write the file; in a set made by hand it is optional. A prepared set also records label_nc, unlabelled
-(whether it has such pixels), instances, highest (id), width and height ([smallest, largest] in pixels); runs take their
-settings from there.
+(whether it has such pixels), instances, highest (id), width and height ([smallest, largest] in pixels); runs read their
+settings there.
 """
 import argparse
 import json
@@ -38,7 +38,7 @@ from runtime.json_file import flag, listing, text, whole
 from runtime.writing import refuse_existing, writing
 
 FILE = 'classes.json'
-NO_CLASS = 'unlabelled', 'unlabeled'    # as the last name: that of pixels without class
+NO_CLASS = 'unlabelled', 'unlabeled'    # as the last name: the name of pixels without a class
 REMEDY = 'correct or remove it; without it classes are numbers'
 SCHEMA = json_file.record(
     dict(names=listing(text(100, 1)), colours=listing(listing(whole(0, 255), 3, 3))),
@@ -48,7 +48,7 @@ SCHEMA = json_file.record(
 
 
 def content(names, things=None, colours=None):
-    """Content of classes.json. colours: dict by id; missing ones are those of dataset.palette.palette."""
+    """Content of classes.json. colours: dict by id; missing ones come from dataset.palette.palette."""
     given = {index: tuple(colour) for index, colour in (colours or {}).items()}
     free = (colour for colour in map(tuple, palette(len(names) + len(given)).tolist()) if colour not in given.values())
     chosen = [list(given[index] if index in given else next(free)) for index in range(len(names))]
@@ -73,17 +73,17 @@ def of_table(table, label_nc):
 
 
 def colours(found, label_nc):
-    """uint8 (label_nc, 3): colours in the content of a classes.json; without one, those of dataset.palette.palette."""
+    """uint8 (label_nc, 3): colours in the content of a classes.json; for None those of dataset.palette.palette."""
     return np.array(found['colours'][:label_nc], np.uint8) if found else palette(label_nc)
 
 
 def number_of_classes(found):
-    """label_nc in the content of a classes.json: as recorded, else the number of its names, without a last NO_CLASS."""
+    """label_nc of the content of a classes.json: as recorded, else the number of its names, without a last NO_CLASS."""
     return found.get('label_nc') or len(found['names']) - sum(name.lower() in NO_CLASS for name in found['names'][-1:])
 
 
 def by_colour(found):
-    """dict: colour -> first id with it, of the content of classes.json, or of None."""
+    """dict: colour -> first id of that colour in the content of classes.json; {} for None."""
     return {tuple(colour): index for index, colour in reversed(list(enumerate(found['colours'] if found else ())))}
 
 
@@ -109,7 +109,7 @@ def check(found, source, remedy='correct it'):
 
 
 def write(folder, found, left='nothing is left of it'):
-    """Write classes.json; InputError, with what is `left`, if it is not valid or cannot be written."""
+    """Write classes.json; InputError, which reports what is `left`, if `found` is invalid or writing fails."""
     path = os.path.join(folder, FILE)
     check(found, path)
     with writing(path, left) as unfinished, open(unfinished, 'w', encoding='utf-8') as file:
@@ -143,7 +143,7 @@ def settled(arguments, preset=None, before=None, refuse=True):
     """(OPT of a command line, line on the settings taken from the set, or '').
 
     A flag or preset overrides the set; with `refuse`, InputError if it contradicts the set's files. before: OPT of a
-    run to resume, whose settings override those of the set.
+    run to resume; its settings override those of the set.
     """
     given = {**PRESETS.get(preset, {}), **OPT().update(arguments).__dict__}
     opt = OPT(**given)
@@ -159,17 +159,17 @@ def settled(arguments, preset=None, before=None, refuse=True):
 
 
 def _check_fits(opt, given, found):
-    """InputError if a given setting contradicts the files, as the set records them."""
+    """InputError if a given setting contradicts what the set records of its files."""
     path = os.path.join(opt.dataroot, FILE)
     needed = min(number_of_classes(found), found['highest'] + 1) if 'highest' in found else 0
     if 'label_nc' in given and opt.label_nc < needed:
         raise InputError(f'--label_nc {opt.label_nc}: the label maps have ids up to {found["highest"]} ({path}): omit '
                          f'--label_nc, or set it to {number_of_classes(found)}')
     if given.get('contain_dontcare_label') is False and found.get('unlabelled'):
-        raise InputError(f'--contain_dontcare_label false: the label maps have unlabelled pixels ({path}): '
-                         'leave it out')
+        raise InputError(f'--contain_dontcare_label false: the label maps have unlabelled pixels ({path}): omit the '
+                         'flag')
     if given.get('no_instance') is False and found.get('instances') is False:
-        raise InputError(f'--no_instance false: the set has no instance maps ({path}): leave it out, or make the set '
+        raise InputError(f'--no_instance false: the set has no instance maps ({path}): omit the flag, or make the set '
                          'with dataset.prepare folder --instances')
 
 
@@ -180,9 +180,10 @@ def _fits(found, label_nc):
 
 
 def of_set(opt):
-    """Content of opt.dataroot's classes.json, else that of the released set usual for this folder.
+    """Content of opt.dataroot's classes.json, else that of the released set whose preset names this folder.
 
-    None without either, or if the number of names is neither label_nc nor one more. A number alone identifies no set.
+    None without either, or if the number of names is neither label_nc nor label_nc + 1. A number of classes alone
+    identifies no set.
     """
     found = read(opt.dataroot) or RELEASED.get(USUAL_FOLDERS.get(os.path.normpath(opt.dataroot)))
     return found if found and _fits(found, opt.label_nc) else None
@@ -203,17 +204,17 @@ def main():
                                                  'the map in colours.')
     parser.add_argument('file', metavar='FILE.png', help='label map: a class id for each pixel')
     parser.add_argument('--label_nc', type=int,
-                        help='number of classes [that of classes.json in the folder of the map\'s set]')
+                        help='number of classes [from classes.json in the folder of the map\'s set]')
     parser.add_argument('--out', help='picture to write [FILE_colours.png in the current folder]')
     given = parser.parse_args()
     folder = os.path.dirname(os.path.dirname(os.path.abspath(given.file)))
     found = read(folder) or RELEASED.get(USUAL_FOLDERS.get(os.path.relpath(folder)))
     label_nc = given.label_nc or (number_of_classes(found) if found else UNLABELLED)
     if not found:
-        print(f'{os.path.join(folder, FILE)} is missing: classes have numbers without names, and default colours')
+        print(f'{os.path.join(folder, FILE)} is missing: classes are shown by number, in default colours')
     elif not _fits(found, label_nc):
         raise InputError(f'--label_nc {label_nc}: {os.path.join(folder, FILE)} has {len(found["names"])} classes: '
-                         'leave --label_nc out')
+                         'omit --label_nc')
     names = found['names'] if found else label_nc * ['']
     label = load_label(given.file, OPT(label_nc=label_nc), by_colour(found))
     for index, count in shares(label, label_nc):
@@ -224,7 +225,7 @@ def main():
     try:
         with writing(out) as unfinished:
             Image.fromarray(colourize(label, label_nc, colours(found, label_nc))).save(unfinished)
-    except ValueError as error:     # Pillow's, of an ending that it does not know
+    except ValueError as error:     # Pillow's, for an unknown ending
         raise error if isinstance(error, InputError) else InputError(f'{out}: {error}: name a .png file') from None
     print(f'in colours: {out}')
 

@@ -1,19 +1,19 @@
 """Ids of a colour-coded label map: exact colours, colours altered by JPEG, and blends along borders."""
 import numpy as np
 
-NEAR = 24       # distance of two colours: JPEG of fair quality changes no area by more
-BORDER = 4      # pixels from each side of a border that JPEG blurs; smoothing blurs half as many
-STRAY, STRAY_ROUNDS = 0.001, 16     # share of unknown pixels that are filled beyond BORDER, and how deep
-FREQUENT = 4    # pixels of one colour, not a blend, that show a class missing in the table
+NEAR = 24       # distance of two colours: JPEG of fair quality changes areas by less
+BORDER = 4      # pixels on each side of a border that JPEG blurs; smoothing blurs half as many
+STRAY, STRAY_ROUNDS = 0.001, 16     # largest share of unknown pixels beyond BORDER to fill, and how deep
+FREQUENT = 4    # pixels of one colour, not a blend, that indicate a class missing in the table
 
 
 def of_colours(pixels, ids, near=0, lossy=False):
     """(int32 (H, W) ids of uint8 RGB (H, W, 3), number of inexact pixels, [(pixels, unknown colour)], most first).
 
-    ids: dict: colour -> id. The returned ids are None if a colour is unknown. With `near`, a colour within that
-    distance of a known one, and twice as far from any other id, counts as it; a blend of two classes on their border,
-    smoothed or lossy, takes the id beside it. A wider unknown area is unknown, and so is a frequent colour in a
-    lossless file that is no blend.
+    ids: dict: colour -> id. The returned ids are None if a colour is unknown. near: a colour within this distance of a
+    known one, and twice as far from any other id, counts as the known one. A blend of two classes on their border
+    (smoothed or lossy) gets the id beside it. Wider areas of such colours are unknown, and so is a frequent colour in a
+    lossless file unless it is a blend.
     """
     packed = np.asarray(pixels, np.int64) @ (1 << 16, 1 << 8, 1)
     codes, inverse, counts = np.unique(packed, return_inverse=True, return_counts=True)
@@ -22,14 +22,14 @@ def of_colours(pixels, ids, near=0, lossy=False):
     exact = known >= 0
     if near and not exact.all():
         known[~exact] = _nearest(found[~exact], ids, near)
-        # beside the exact colour, a frequent one in a lossless file is another id, unless it is a blend
+        # in a lossless file, a frequent colour near an exact one is another id, unless it is a blend
         other = ~exact & (counts >= FREQUENT) & np.isin(known, known[exact & (known >= 0)]) & (known >= 0) & (not lossy)
         other[other] = ~_blends(found[other], found[exact], near)
         known[other] = -1
     inverse = inverse.reshape(packed.shape)
     label = known[inverse]
     if near and (known < 0).any() and (known >= 0).any():
-        lossy = lossy or counts[exact].sum() < packed.size / 2      # stored lossless, but lossy once
+        lossy = lossy or counts[exact].sum() < packed.size / 2      # a lossless file that was lossy before
         foreign = (known < 0) & (counts >= FREQUENT) & (not lossy)
         foreign[foreign] = ~_blends(found[foreign], found[exact], near)
         if not foreign.any():
@@ -42,7 +42,7 @@ def of_colours(pixels, ids, near=0, lossy=False):
 
 
 def _nearest(colours, ids, near):
-    """int32 (N,): the id of each colour (N, 3) near one in `ids`, else -1."""
+    """int32 (N,): for each colour (N, 3) the id of the nearest one in `ids` within `near`, else -1."""
     table, of_entry = np.array(list(ids)), np.array(list(ids.values()), np.int32)
     result = np.full(len(colours), -1, np.int32)
     for begin in range(0, len(colours), 4096):   # a lossy map has many colours
@@ -66,7 +66,7 @@ def _blends(colours, ends, near):
 
 
 def _filled(label, rounds):
-    """label (H, W) whose negative pixels, `rounds` pixels deep, take the id of a neighbour."""
+    """label (H, W), in which negative pixels up to `rounds` pixels deep get the id of a neighbour."""
     label = label.copy()
     for _ in range(rounds):
         before = label.copy()

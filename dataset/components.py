@@ -3,7 +3,7 @@ import numpy as np
 
 from dataset.palette import UNLABELLED
 
-COMPONENTS = 'components'    # value of --instance and --instances that asks for them
+COMPONENTS = 'components'    # the value of --instance and --instances for this
 
 
 def components(label):

@@ -1,7 +1,7 @@
-"""Identity of a data set's files: names, sizes and dates at every start of a run, contents where those differ.
+"""Identity of a data set's files: every start of a run compares names, sizes and dates, and contents if those differ.
 
-contents.json lies in a set that dataset.prepare made or dataset.check checked, and in the folder of a run. Its columns
-have a row for each file: name below the set, size in bytes, date of the last change in nanoseconds, digest.
+contents.json is in a set that dataset.prepare made or dataset.check checked, and in the folder of a run. Its columns
+have a row for each file: name within the set, size in bytes, date of the last change in nanoseconds, digest.
 """
 import contextlib
 import hashlib
@@ -21,7 +21,7 @@ from runtime.json_file import listing, record, text, whole
 from runtime.writing import writing
 
 FILE = 'contents.json'
-REMEDY = 'move it away, or remove it: the files are then read once more'
+REMEDY = 'move it away, or remove it; the files are then read again'
 COLUMNS = record(dict(names=listing(text(), longest=1 << 30), sizes=listing(whole(), longest=1 << 30),
                       dates=listing(whole(-1 << 63), longest=1 << 30), digests=listing(text(64, 1), longest=1 << 30)))
 SUMMARY = record(dict(stamps=text(64), contents=text(64)))   # of a run's files, in its progress.json
@@ -31,7 +31,7 @@ Entry = namedtuple('Entry', 'name path size date')   # name: folder/file within 
 
 
 def fingerprint(samples):
-    """Short hex string that identifies a set quickly: from all stems and the bytes of up to 16 label files."""
+    """Short hex string that quickly identifies a set, from all stems and the bytes of up to 16 label files."""
     digest = hashlib.sha256(b'\0'.join(os.fsencode(sample.stem) for sample in samples))
     for sample in evenly_spaced(samples, 16):
         with _opened(sample.label) as file:
@@ -40,7 +40,7 @@ def fingerprint(samples):
 
 
 def identity(samples, dataroot, before=''):
-    """Hex string of all the samples' contents, comparable with `before`: their fingerprint if that is one."""
+    """Hex string of all the samples' contents; their fingerprint if `before`, to compare with, is one."""
     return fingerprint(samples) if len(before) == 16 else Contents.of_samples(samples, dataroot).summary['contents']
 
 
@@ -75,7 +75,7 @@ class Contents:
 
     @cached_property
     def stamps(self):
-        """Hex string of names, sizes and dates: a changed file changes it, and so does a copy with new dates."""
+        """Hex string of names, sizes and dates. A changed file changes it; so does a copy with new dates."""
         return _hex(f'{entry.name}\0{entry.size}\0{entry.date}' for entry in self.found)
 
     @cached_property
@@ -85,7 +85,7 @@ class Contents:
         result = [row[2] if (row := known.get(entry.name)) and row[:2] == (entry.size, entry.date) else None
                   for entry in self.found]
         left = [index for index, digest in enumerate(result) if digest is None]
-        with ThreadPoolExecutor(2 * cores()) as threads:   # reading and hashing both let other threads run
+        with ThreadPoolExecutor(2 * cores()) as threads:   # reading and hashing let other threads run
             hashed = threads.map(digest_of, (self.found[index].path for index in left))
             shown = counted(hashed, len(left), 'contents of the data set', 'file', leave=False, delay=1)
             for index, digest in zip(left, shown):
@@ -101,7 +101,7 @@ class Contents:
         return [(entry.name, digest) for entry, digest in zip(self.found, self.digests)]
 
     def changes(self, before, folder):
-        """Text: what differs from `before`, the SUMMARY of the run in `folder`; '' if nothing or only dates differ."""
+        """Text on the differences from `before`, the SUMMARY of the run in `folder`; '' if only dates differ."""
         if self.stamps == before['stamps'] or self.summary['contents'] == before['contents']:
             return ''
         now, old = dict(self._by_name()), read(folder)
@@ -127,7 +127,7 @@ def keep(dataroot):
              if os.path.isdir(os.path.join(dataroot, folder := f'{split}_{part}'))
              for name in sorted(os.listdir(os.path.join(dataroot, folder))) if not name.startswith('.')]
     if read(dataroot):      # InputError for a foreign file
-        os.remove(os.path.join(dataroot, FILE))     # `digests` would trust it
+        os.remove(os.path.join(dataroot, FILE))     # or `digests` would trust it
     Contents(paths, dataroot).write(dataroot)
 
 

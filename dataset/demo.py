@@ -1,4 +1,4 @@
-"""Generated scenes to train on without downloading anything: landscapes, animals, beaches, streets and rooms.
+"""Generated scenes to train on without a download: landscapes, animals, beaches, streets and rooms.
 
     python -m dataset.demo --output dataset/demo --train 64 --val 8 --height 128 --width 128
 
@@ -41,8 +41,8 @@ PHASE_SEEDS = 10 ** 6  # scene seeds of each phase: training and validation neve
 def write(root, train=64, val=8, height=128, width=128, seed=0):
     """Write root/{train,val}_{img,label,inst}/scene_00000.{jpg,png}, ..., sheet.jpg, classes.json; -> class names.
 
-    A folder beside root is filled and takes root's place at the end, so that a kill leaves no partial set. It replaces
-    an earlier demo set, whose files demo.json records; InputError if root holds anything else.
+    The set is made in a folder beside root, which is then renamed to root, so that a kill leaves no partial set. It
+    replaces an earlier demo set, whose files demo.json records; InputError if root has any other file.
     """
     size = 16, 4096
     limits = {'train': (train, 0, PHASE_SEEDS), 'val': (val, 0, PHASE_SEEDS), 'seed': (seed, 0, 10 ** 9),
@@ -60,7 +60,7 @@ def write(root, train=64, val=8, height=128, width=128, seed=0):
         made = _files(partial)
         with open(os.path.join(partial, RECORD), 'w', encoding='utf-8') as file:
             json.dump({'made by': 'dataset.demo', 'files': made}, file, indent=1)
-        if _files(root) != made:    # unless another process or an earlier command made the same
+        if _files(root) != made:    # unless another process or an earlier command has made the same set
             if os.path.lexists(root):
                 _refuse_foreign(root, known or made)
                 os.rename(root, replaced)
@@ -74,7 +74,7 @@ def write(root, train=64, val=8, height=128, width=128, seed=0):
 
 
 def _rename(partial, root, made):
-    """Move the set to its place, unless another process has just made the same one."""
+    """Rename the set to `root`, unless another process has just made the same one."""
     try:
         os.rename(partial, root)
     except OSError:
@@ -83,7 +83,7 @@ def _rename(partial, root, made):
 
 
 def _files(root):
-    """dict: path below `root` -> digest of each file without the set's records; None for links and other non-files."""
+    """dict: path within `root` -> digest of each file but the set's records; None for links and other non-files."""
     found = {}
     for folder, subfolders, files in os.walk(root):
         for path in (os.path.join(folder, name) for name in subfolders + files):
@@ -109,13 +109,13 @@ def _refuse_foreign(root, known):
         raise InputError(f'{root}: found a file, expected a folder for the demo set')
     for path, digest in _files(root).items():
         if digest is None or known.get(path) != digest:
-            raise InputError(f'{os.path.join(root, path)}: not made by dataset.demo, or changed since, or by an '
-                             f'earlier version, and the whole folder {root} would be replaced: move it away, or choose '
-                             'another --output')
+            raise InputError(f'{os.path.join(root, path)}: not made by dataset.demo, or changed since, or '
+                             f'made by an earlier version; the whole folder {root} would be replaced: move it away, or '
+                             'choose another --output')
 
 
 def write_folders(root, counts, height, width, seed):
-    """Write folders, sheet and classes.json; -> sorted names of the classes that occur."""
+    """Write folders, sheet and classes.json -> sorted names of the classes that occur."""
     for folder in FOLDERS:
         if counts[folder.split('_')[0]]:
             os.makedirs(os.path.join(root, folder))
@@ -143,7 +143,7 @@ def sheet(samples):
 
 
 def edges(instance):
-    """uint8 RGB of integers (H, W): the networks' edges in white, the pixels on both sides of a border."""
+    """uint8 RGB of integers (H, W): the networks' edges in white, on both sides of each border."""
     return np.repeat(np.uint8(instance_edges(instance[None])[0] * 255)[..., None], 3, -1)
 
 
@@ -156,7 +156,7 @@ def add_flags(parser):
 
 
 def make(arguments):
-    """Write the set of these flags, check it and print the next commands; -> whether the check found problems."""
+    """Write the set of these flags, check it and print the next commands -> whether the check found problems."""
     root = arguments.output
     present = write(root, arguments.train, arguments.val, arguments.height, arguments.width, arguments.seed)
     print(f'{root}: {arguments.train} training and {arguments.val} validation scenes, {arguments.height} high and '

@@ -1,4 +1,4 @@
-"""Files of a data set: listed, paired by name, read and checked."""
+"""Lists, pairs by name, reads and checks the files of a data set."""
 import os
 import unicodedata
 from collections import namedtuple
@@ -8,19 +8,19 @@ from PIL import Image
 
 from dataset.components import COMPONENTS, components
 from dataset.label_map import read_instances, read_map
-from dataset.photo import load_photo, read_photo  # noqa: F401  load_photo is imported from here by scripts of users
+from dataset.photo import load_photo, read_photo  # noqa: F401  users' scripts import load_photo from here
 from dataset.picture_file import ENDINGS, DataError, noted
 from model.init import DONTCARE
 from runtime.errors import InputError
 
-Sample = namedtuple('Sample', 'stem label instance photo')  # paths; None for what is not read
+Sample = namedtuple('Sample', 'stem label instance photo')  # paths; None if not read
 WITHOUT = ', or train without instance maps: --no_instance true'
 
 
 # ---- Names and pairs
 
 def letters(name):
-    """A file's name with composed accents (NFC), which macOS decomposes (NFD); bytes that are no UTF-8 stay."""
+    """A file's name with composed accents (NFC); macOS decomposes them (NFD). Bytes that are not UTF-8 remain."""
     return unicodedata.normalize('NFC', name)
 
 
@@ -32,7 +32,7 @@ def same_but_for_the_ending(folder, name, other):
 
 
 def evenly_spaced(files, most=None):
-    """list of up to `most` of the files, evenly spaced; None: all."""
+    """list of up to `most` of the files, evenly spaced; most None: all."""
     chosen = np.linspace(0, len(files) - 1, min(most or len(files), len(files))).round().astype(int)
     return [files[index] for index in np.unique(chosen)]
 
@@ -44,7 +44,7 @@ def split_folders(opt, split, photos=True):
 
 
 def find_samples(opt, split, photos=True):
-    """list of Sample, sorted by stem, up to max_dataset_size; DataError for the first wrong folder or name."""
+    """list of Sample, sorted by stem, up to max_dataset_size; DataError for the first problem of a folder or name."""
     samples, problems = pair_files(opt, split, photos)
     if problems:
         raise problems[0]
@@ -68,9 +68,9 @@ def pair_files(opt, split, photos=True):
         if found:
             files[part] = found
         else:
-            problems.append(DataError(f'{folder}: no images in this folder (dataroot; {others} other files), expected '
-                                      f'files that end in {" ".join(ENDINGS)}: put the images there or name another '
-                                      '--dataroot', 'empty folder'))
+            problems.append(DataError(f'{folder}: no images in this folder of --dataroot ({others} other files), '
+                                      f'expected files that end in {" ".join(ENDINGS)}: put the images there or name '
+                                      'another --dataroot', 'empty folder'))
     if len(files) < len(folders):
         return [], problems
     problems += _unpaired(folders, files)
@@ -111,12 +111,12 @@ def _images(folder):
 
 def _missing_folder(opt, folder, part):
     what = {'label': 'label maps', 'instance': 'instance maps', 'photo': 'photos'}[part]
-    return DataError(f'{folder}: missing folder; dataroot is {opt.dataroot!r} and must hold the {what} there: put them '
-                     f'there or name another --dataroot{WITHOUT if part == "instance" else ""}', 'missing folder')
+    return DataError(f'{folder}: missing folder for the {what} of --dataroot {opt.dataroot}: put them there or name '
+                     f'another --dataroot{WITHOUT if part == "instance" else ""}', 'missing folder')
 
 
 def _unpaired(folders, files):
-    """list of DataErrors for photos and label maps without partner."""
+    """list of DataErrors on photos and label maps without a partner."""
     problems = []
     for one, other, what in (('label', 'photo', 'label maps without photo'),
                              ('photo', 'label', 'photos without label map'),
@@ -124,7 +124,7 @@ def _unpaired(folders, files):
         if other in files and one in files and (alone := sorted(files[one].keys() - files[other].keys())):
             names = ', '.join(alone[:3]) + (', ...' if len(alone) > 3 else '')
             problems.append(DataError(f'{folders[one]}: {len(alone)} {what} in {folders[other]}: {names}; files are '
-                                      'paired by name without ending: add what is missing or remove '
+                                      f'paired by name without ending: add the missing files or remove '
                                       f'these{WITHOUT if other == "instance" else ""}', 'unpaired files'))
     return problems
 
@@ -134,7 +134,7 @@ def _unpaired(folders, files):
 def load_label(path, opt, colours=None):
     """(H, W) uint8, int32 if label_nc > 255: class ids, unlabelled pixels (255) as label_nc; DataError for other ids.
 
-    With contain_dontcare_label, 255 is never a class, however large label_nc is. colours: as for label_map.read_map.
+    With contain_dontcare_label, 255 is never a class, even if label_nc is above 255. colours: as for read_map.
     """
     return checked_label(path, read_map(path, colours=colours).ids, opt)
 
@@ -166,12 +166,12 @@ def _wrong_values(path, opt, values):
 
 
 def load_ids(path, what):
-    """(H, W) int32 ids as stored, of any range; `what` is the kind of map, for messages."""
+    """(H, W) int32 ids as stored, of any range; what: the kind of map, for messages."""
     return read_map(path, what).ids.astype(np.int32)
 
 
 def load_instance(path):
-    """(H, W) int32 instance ids of any range; only where neighbours differ matters."""
+    """(H, W) int32 instance ids of any range. Only differences between neighbours matter."""
     return read_instances(path).ids.astype(np.int32)
 
 

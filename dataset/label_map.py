@@ -1,7 +1,7 @@
-"""A label or instance map, decoded: ids from any form of file, with notes on every change.
+"""Decodes a label or instance map: ids from any form of file, with notes on every change.
 
-Ids are the stored numbers of a grey picture or the indices of a palette. An ambiguous file is refused with a remedy,
-never guessed.
+Ids are the stored numbers of a grey picture or the indices of a palette. An ambiguous file is refused with a remedy;
+nothing is guessed.
 """
 from collections import namedtuple
 
@@ -13,26 +13,26 @@ from dataset.palette import UNLABELLED
 from dataset.photo import TURNS, is_deep
 from dataset.picture_file import DataError, decoded, notes_of
 
-# ids: integers (H, W); palette: the Palette whose indices are the ids, else None; notes: dict: what was changed or
-# ignored -> pixels, 0 for all; white: the id stored as white in grey of fewer than 8 bits, else None
+# ids: integers (H, W); palette: the Palette whose indices are the ids, else None; notes: dict of each change or ignored
+# header -> pixels, 0 for all; white: the id stored as white in grey of fewer than 8 bits, else None
 LabelMap = namedtuple('LabelMap', 'ids palette notes white', defaults=(None,))
 
-# grey: all colours in use are grey; all_used: no colour is unused
+# grey: whether all colours in use are grey; all_used: whether all colours are in use
 Palette = namedtuple('Palette', 'colours grey all_used')
 
 STRETCH = {'L;2': 85, 'L;4': 17}    # Pillow spreads the values of 2-bit and 4-bit grey over 0 .. 255
-CARLA = 31                          # ids of the simulator CARLA, in one channel, are below; colours are brighter
+CARLA = 31                          # the simulator CARLA stores ids below this in one channel; colours are brighter
 NO_GREY = 'GIF', 'BMP'              # formats that store grey as a palette
-OWN_PALETTE = ('the colours must be mapped to ids: run python -m dataset.prepare folder --colours FILE, with lines "id '
+OWN_PALETTE = ('map the colours to ids: run python -m dataset.prepare folder --colours FILE, with lines "id '
                'red green blue name" in FILE')
 SAVE_OTHERWISE = 'save the ids as grey, or the map as RGB in the colours of the set'
 
 
 def read_map(file, what='label map', colours=None):
-    """LabelMap of a path or io.BytesIO; `what` is the kind of map, for messages; DataError.
+    """LabelMap of a path or io.BytesIO; DataError. what: the kind of map, for messages.
 
-    colours: dict: colour -> id of the set that a single map belongs to; RGB or a palette of these colours is read by
-    colour. None: a map of a folder, whose palettes dataset.agreement compares.
+    colours: dict: colour -> id, for a single map of a set; RGB or a palette of these colours is read by colour. None: a
+    map of a folder; dataset.agreement compares the folder's palettes.
     """
     opened = _lossless(file, what)
     image, notes = opened.image, notes_of(opened)
@@ -47,7 +47,7 @@ def read_map(file, what='label map', colours=None):
 
 
 def read_instances(file):
-    """LabelMap of an instance map: as read_map, but a colour is the number red * 65536 + green * 256 + blue."""
+    """LabelMap of an instance map, as from read_map; a colour is the id red * 65536 + green * 256 + blue."""
     opened = _lossless(file, 'instance map')
     if opened.image.mode not in ('RGB', 'RGBA', 'RGBX'):
         return read_map(file, 'instance map')
@@ -64,13 +64,14 @@ def read_instances(file):
 def read_colours(file, ids, near=NEAR):
     """(LabelMap of a colour-coded map, [(pixels, unknown colour)]); its ids are None if a colour is unknown.
 
-    ids: dict: colour -> id. Lossy files are allowed: colours `near` a known one count as it (dataset.colour_coded).
+    ids: dict: colour -> id. Lossy files are allowed: a colour `near` a known one counts as that one
+    (dataset.colour_coded).
     """
     opened = decoded(file)
     notes = notes_of(opened)
     label, off, unknown = of_colours(_colours(file, 'label map', opened), ids, near, bool(opened.lossy))
     if off:
-        notes['in colours a little off: the nearest of the table is used'] = off
+        notes['in colours slightly off: the nearest of the table is used'] = off
     return LabelMap(None if unknown else _upright(opened, label, notes), None, notes), unknown
 
 
@@ -80,12 +81,12 @@ def _lossless(file, what):
     """Opened of a file that can store every id exactly."""
     opened = decoded(file)
     if opened.lossy:
-        raise DataError(f'{file}: {what} stored as {opened.lossy}, which changes ids, expected a lossless file: make '
-                        'PNG files of the original maps, or run python -m dataset.prepare folder --colours on a map in '
-                        'colours', 'lossy map')
+        raise DataError(f'{file}: {what} stored as {opened.lossy}, which changes ids, expected a lossless file: save '
+                        'the original map as PNG, or for a map in colours run python -m dataset.prepare folder '
+                        '--colours', 'lossy map')
     if opened.inverted and opened.image.mode != '1':
-        raise DataError(f'{file}: {what} that stores white as 0 (TIFF, WhiteIsZero), so that programs disagree about '
-                        'its ids: save it as PNG', 'inverted map')
+        raise DataError(f'{file}: {what} that stores white as 0 (TIFF, WhiteIsZero), which programs read differently: '
+                        'save it as PNG', 'inverted map')
     return opened
 
 
@@ -100,8 +101,8 @@ def _channel(file, what, opened, notes, colours):
             return _in_greys(file, what, opened, values, greys, colours, notes)
         return values
     if _cut(opened):
-        raise DataError(f'{file}: {what} of several channels with 16 bits, of which 8 would be read: '
-                        'save it with one channel', 'colour-coded map')
+        raise DataError(f'{file}: {what} of several channels with 16 bits, of which only 8 are read: save it with one '
+                        'channel', 'colour-coded map')
     if image.mode == 'LA':
         _check_opaque(file, what, image)
         return np.array(image.getchannel('L'))
@@ -119,15 +120,15 @@ def _channel(file, what, opened, notes, colours):
     filled = pixels.any((0, 1))
     if filled.sum() > 1 or pixels.max() >= CARLA:
         raise _colour_coded(file, what, image.mode)
-    notes[f'with ids in the {("red", "green", "blue")[filled.argmax()]} channel alone, as CARLA stores them'] = 0
+    notes[f'with ids only in the {("red", "green", "blue")[filled.argmax()]} channel, as CARLA stores them'] = 0
     return pixels[..., filled.argmax()]
 
 
 def _in_greys(file, what, opened, values, greys, colours, notes):
     """LabelMap of grey values that are all colours of the set; DataError if they can be ids too, 255 unlabelled."""
     if all(value < len(colours) or value == UNLABELLED for value, *_ in greys):
-        raise DataError(f'{file}: {what} of the greys {", ".join(str(value) for value, *_ in greys)}, which are '
-                        'colours of this set and ids too, 255 being unlabelled: save it as RGB in the colours of the '
+        raise DataError(f'{file}: {what} of the greys {", ".join(str(value) for value, *_ in greys)}, which can be '
+                        'ids (255: unlabelled) or colours of this set: save it as RGB in the colours of the '
                         'set', 'colour-coded map')
     notes['in the colours of the set'] = 0
     ids = np.array([colours.get((value,) * 3, 0) for value in range(256)], np.int32)
@@ -145,15 +146,15 @@ def _colour_coded(file, what, mode):
 
 
 def _colours(file, what, opened):
-    """uint8 (H, W, 3) of an opaque picture; deep grey whose values fit 8 bits is grey of 8 bits."""
+    """uint8 (H, W, 3) of an opaque picture; deep grey is accepted if its values fit 8 bits."""
     _check_opaque(file, what, opened.image)
     if _cut(opened):
         raise DataError(f'{file}: {what} in colours of 16 bits a channel: save it with 8', 'colour-coded map')
     if is_deep(opened.image.mode):
         values = np.asarray(opened.image)
         if not (0 <= values.min() and values.max() <= 255):
-            raise DataError(f'{file}: {what} with values from {values.min():g} to {values.max():g}, beyond the range '
-                            'of colours: save it with 8 bits a channel', 'colour-coded map')
+            raise DataError(f'{file}: {what} with values from {values.min():g} to {values.max():g}, colours have 0 to '
+                            '255: save it with 8 bits a channel', 'colour-coded map')
         return np.repeat(values[..., None].astype(np.uint8), 3, 2)
     return np.array(opened.image.convert('RGB'))
 
@@ -169,13 +170,13 @@ def _whole(file, what, opened, values, notes):
     mode = opened.image.mode
     if mode == 'F':
         if not (np.isfinite(values) & (values == np.rint(values))).all():
-            raise DataError(f'{file}: {what} with fractions or values that are no number, expected whole numbers: save '
-                            'it with whole numbers', 'label value')
+            raise DataError(f'{file}: {what} with fractions or NaN, expected whole numbers: save it with whole '
+                            'numbers', 'label value')
         if np.abs(values).max() >= 1 << 31:
-            raise DataError(f'{file}: {what} with values of 2147483648 and more, allowed: whole numbers of 32 bits: '
-                            'renumber the ids', 'label value')
+            raise DataError(f'{file}: {what} with values of 2147483648 and more, allowed are whole numbers of 32 '
+                            'bits: renumber the ids', 'label value')
         values = values.astype(np.int64)
-        notes['stored as fractions, all of them whole numbers'] = 0
+        notes['stored as floating-point numbers, all of them whole'] = 0
     elif opened.maximum:    # of PGM
         scale = 65535 if is_deep(mode) else 255
         values = (values.astype(np.int64) * opened.maximum * 2 + scale) // (2 * scale)
@@ -190,20 +191,20 @@ def _whole(file, what, opened, values, notes):
 
 
 def _note_declared(opened, values, notes):
-    """Add to `notes` that values declared as transparent or as no data stay ids."""
+    """Note that values declared as transparent or as no data remain ids."""
     transparent = opened.image.info.get('transparency')
     if isinstance(transparent, bytes):      # by index
         transparent = [index for index, alpha in enumerate(transparent) if alpha < 255]
     pixels = 0 if transparent is None else int(np.isin(values, transparent).sum())
     if pixels:
-        notes['with pixels declared transparent, which keep their ids'] = pixels
+        notes['with pixels declared transparent: they keep their ids'] = pixels
     try:
         absent = float(str(opened.no_data).strip('\0 '))
     except ValueError:
         return
     pixels = int((values == absent).sum())
     if pixels and absent != UNLABELLED:
-        notes[f'with {absent:g} declared as no data, which stays an id: --void {absent:g} makes it unlabelled'] = pixels
+        notes[f'with {absent:g} declared as no data: it stays an id (--void {absent:g} makes it unlabelled)'] = pixels
 
 
 def _upright(opened, ids, notes):
@@ -228,13 +229,13 @@ def _of_palette(file, what, opened, colours, notes):
     filled = [number for number, colour in enumerate(table) if any(colour) or number in used]   # the rest is padding
     palette = Palette(table, all(len(set(colour)) == 1 for colour in used.values()), len(used) >= len(filled))
     if palette.grey and opened.image.format in NO_GREY and not set(used.values()) <= set(colours or ()):
-        notes['with a palette of greys, used as ids: GIF and BMP have no other grey'] = 0
+        notes['with a palette of greys, which are the ids: GIF and BMP store grey only so'] = 0
         greys = np.array([used.get(number, (0,))[0] for number in range(256)], np.uint8)
         return LabelMap(_upright(opened, greys[index], notes), None, notes)
     if colours is not None:
         index, palette = _by_the_set(file, what, index, used, palette, colours, notes)
     if palette:
-        notes['with a palette, whose index is used as the id'] = 0
+        notes['with a palette, whose indices are the ids'] = 0
     return LabelMap(_upright(opened, index, notes), palette, notes)
 
 
@@ -242,20 +243,21 @@ def _by_the_set(file, what, index, used, palette, by_colour, notes):
     """(ids, palette or None) of a single map: by colour if its colours are those of the set."""
     known = [number for number, colour in used.items() if colour in by_colour]
     other = [number for number in known if by_colour[used[number]] != number]
-    whole_table = len(set(palette.colours)) >= len(by_colour)     # a table of classes, not the colours of one picture
+    # a table of classes rather than the colours of one picture
+    whole_table = len(set(palette.colours)) >= len(by_colour)
     if other and (len(known) < len(used) or whole_table) or palette.grey and len(known) < len(used):
         number = other[0] if other else next(number for number, colour in used.items() if colour != (number,) * 3)
         meant = f'the colour of id {by_colour[used[number]]} in this set' if other else 'a grey'
-        raise DataError(f'{file}: {what} with a palette in which index {number} is {used[number]}, {meant}: either the '
-                        f'index or the colour may be the id: {SAVE_OTHERWISE}', 'palette')
+        raise DataError(f'{file}: {what} with a palette in which index {number} is {used[number]}, {meant}: '
+                        f'either the index or the colour may be the id: {SAVE_OTHERWISE}', 'palette')
     if not other:
         return index, None if len(known) == len(used) else palette
-    notes['whose palette has the colours of the set: ids come from them, not from the indices'] = 0
+    notes['whose palette has the colours of the set: these give the ids, not the indices'] = 0
     return np.array([by_colour.get(used.get(number), 0) for number in range(max(used) + 1)], np.int32)[index], None
 
 
 def table_of(raw, mode):
-    """tuple of the colours (red, green, blue) in a palette's bytes, of this raw mode."""
+    """tuple of the colours (red, green, blue) in the bytes of a palette of this raw mode."""
     four = mode in ('RGBA', 'BGRX')
     row = Image.frombytes('RGBA' if mode == 'RGBA' else 'RGB', (len(raw) // (3 + four), 1), raw, 'raw', mode)
     return tuple(map(tuple, np.asarray(row)[0, :, :3].tolist()))

@@ -17,9 +17,9 @@ from dataset.picture_file import DataError
 from model import sizes
 from model.init import DONTCARE
 
-Geometry = namedtuple('Geometry', 'width height left top flip')  # resized size, then corner of the crop, in pixels
+Geometry = namedtuple('Geometry', 'width height left top flip')  # resized size and the crop's corner, in pixels
 
-MULTIPLE = 32       # preprocess_mode none rounds sides to multiples of it (official __make_power_2)
+MULTIPLE = 32       # preprocess_mode none rounds sides to multiples of this (official __make_power_2)
 ORDER, CROP = 0, 1  # streams of random numbers
 
 
@@ -37,12 +37,12 @@ def check_sizes(opt):
 def check_style(opt):
     """DataError if the networks cannot read photos."""
     if opt.output_nc != 3:
-        raise DataError(f'output_nc {opt.output_nc}: photos are read as RGB, and this network is for pictures of '
-                        f'{opt.output_nc} channels: do without photos', 'wrong channels')
+        raise DataError(f'output_nc {opt.output_nc}: photos are read as RGB, but this network reads {opt.output_nc} '
+                        'channels: give no photos', 'wrong channels')
 
 
 def resized_size(opt, width, height):
-    """(width, height) before the crop of a training sample of this size."""
+    """(width, height) to which a training sample of this size is resized before the crop."""
     if opt.preprocess_mode == 'resize_and_crop':
         return opt.load_size, opt.load_size
     if opt.preprocess_mode.startswith('scale_width'):
@@ -140,13 +140,13 @@ def middle(image, size):
 
 
 def prediction_inputs(opt, label, instance=None, photo=None, colours=None, notes=None):
-    """(arrays for one prediction, (height, width) of its label map) from paths; DataError. Photos may have any size.
+    """(arrays for one prediction, (height, width) of its label map) from paths; DataError. A photo may have any size.
 
     colours, notes: as for load_images.
     """
     if not opt.no_instance and not instance:
-        raise DataError(f'{label}: its instance map is missing, and this network needs one (no_instance false): name '
-                        'one with --instance, or --instance components', 'unpaired files')
+        raise DataError(f'{label}: its instance map is missing, and this network needs one (no_instance false): add '
+                        '--instance FILE, or --instance components', 'unpaired files')
     images = load_images(Sample('', label, instance, None), opt, colours, notes)
     size = images['label'].size[::-1]
     if photo:
@@ -229,8 +229,9 @@ def global_batch(opt, ranks=1):
 def batches(opt, count, epoch, seen=0, rank=0, ranks=1):
     """list of a rank's batches in an epoch: lists of batchSize keys (epoch, index), opt.accumulate lists per update.
 
-    Without the first `seen` samples and the last, incomplete global batch. An update has the same samples for any
-    number of ranks: the first batchSize go to rank 0, the next to rank 1, and so on; second micro-batches follow.
+    The first `seen` samples and an incomplete last global batch are left out. An update has the same samples for any
+    number of ranks: the first batchSize samples go to rank 0, the next to rank 1, and so on; the second micro-batches
+    follow in the same way.
     """
     order = epoch_order(opt, count, epoch)[seen:].tolist()
     whole = global_batch(opt, ranks)

@@ -1,7 +1,7 @@
 """Batches of a data set, read ahead by worker processes.
 
-Paddle's DataLoader loses an error in a sample: without workers it hangs, with workers it raises a SystemError that
-names neither file nor reason (seen with 2.6.2 and 3.3.1). Here the error itself is raised.
+Paddle's DataLoader loses the error of a broken sample: without workers it hangs, with workers it raises a SystemError
+that names neither file nor reason (seen with 2.6.2 and 3.3.1). This loader raises the error itself.
 """
 import contextlib
 import functools
@@ -17,9 +17,9 @@ AHEAD = 2   # batches in each process: one ready, one in progress
 class Loader:
     """with Loader(data, workers) as load: for batch in load(keys): ...
 
-    keys: a list of keys of `data` for each batch. A batch is a dict of the stacked arrays of data[key], or the result
-    of `finish` on it, computed in the process that read it. workers 0 reads in this process, on demand. Raises the
-    errors of data[key]. The processes live as long as the loader, across epochs.
+    keys: for each batch, a list of keys of `data`. A batch is a dict of the stacked arrays of data[key], or
+    finish(batch), computed in the process that read it. workers 0 reads on demand in this process. Raises the errors
+    of data[key]. The processes live as long as the loader, across epochs.
     """
 
     def __init__(self, data, workers=0, finish=None):
@@ -46,6 +46,6 @@ def _read(data, finish, keys):
 
 
 def stacked(data, batch):
-    """dict: name -> the arrays of that name of data[key], for key in `batch`, stacked."""
+    """dict: name -> stacked arrays data[key][name] of the keys in `batch`."""
     samples = [data[key] for key in batch]
     return {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}

@@ -14,8 +14,8 @@ UNLABELLED = 255
 
 Class = namedtuple('Class', 'id colour name')  # colour: (red, green, blue), 0 .. 255
 
-# Lines of a colour table; the form that fits most lines wins, then the first. The third form is CamVid's and CVAT's,
-# the last class_dict.csv's.
+# Forms of a line in a colour table: the one that fits most lines is used, the first of several. The third form is
+# CamVid's and CVAT's, the last class_dict.csv's.
 NUMBER, GAP = r'(\d+)', r'[\s,;]+'
 FORMS = {
     'id red green blue name': re.compile(GAP.join([NUMBER] * 4) + rf'(?:{GAP}(?P<name>.*))?'),
@@ -33,11 +33,11 @@ def text_of(path):
     try:
         return content.decode('utf-16' if content[:2] in (b'\xff\xfe', b'\xfe\xff') else 'utf-8-sig')
     except UnicodeDecodeError as error:
-        raise ValueError(f'byte {error.start} is no text in UTF-8: save the file as UTF-8') from None
+        raise ValueError(f'byte {error.start} is not UTF-8: save the file as UTF-8') from None
 
 
 def read_table(path):
-    """list of Class from a file. ValueError names the wrong line; OSError if unreadable. Two colours may share an id.
+    """list of Class from a file. ValueError names the wrong line; OSError if unreadable. Colours may share an id.
 
     Text: lines of one of FORMS; without ids, lines are numbered. '#' begins a comment; a first line without a digit is
     a heading. JSON: {name: [red, green, blue], ...}; names that are numbers are the ids, other entries are numbered.
@@ -47,7 +47,8 @@ def read_table(path):
     colours = {}
     for where, index, *colour, _ in rows:
         if max(colour) > 255 or index > 65535:
-            raise ValueError(f'{where}: id {index} with colour {tuple(colour)}: ids go to 65535, colours to 255')
+            raise ValueError(f'{where}: id {index} with colour {tuple(colour)}, allowed are ids up to 65535 and '
+                             'colours up to 255')
         if colours.setdefault(tuple(colour), index) != index:
             raise ValueError(f'{where}: colour {tuple(colour)} for id {index} already belongs to id '
                              f'{colours[tuple(colour)]}')
@@ -76,7 +77,7 @@ def _text_rows(text):
 
 
 def read_names(path):
-    """list of class names, by id; ValueError, OSError.
+    """list of class names in the order of ids; ValueError, OSError.
 
     Text: one name per line, in the order of ids, or lines 'id, name' as in Roboflow's _classes.csv, where an id without
     a line is named by its number. '#' begins a comment.
@@ -86,7 +87,7 @@ def read_names(path):
         lines.pop()
     numbered = [ID_AND_NAME.fullmatch(line) for line in lines]
     if len(lines) > 1 and not re.search(r'\d', lines[0]) and all(numbered[1:]):
-        numbered = numbered[1:]    # the first is a heading
+        numbered = numbered[1:]    # the first line is a heading
     if lines and all(numbered):
         names = {int(match[1]): match[2] for match in numbered}
         if len(names) < len(numbered) or max(names) > 65535:
@@ -118,7 +119,7 @@ COCO_STUFF = tuple(entry.name for entry in _COCO_STUFF_TABLE)
 with open(os.path.join(_HERE, 'ade20k_classes.txt')) as _file:
     ADE20K = tuple(_line.strip() for _line in _file if not _line.startswith('#'))
 COCO_THINGS = tuple(range(91))
-# Ids as in the files (cityscapesScripts, helpers/labels.py).
+# Ids as in the label files (cityscapesScripts, helpers/labels.py).
 CITYSCAPES = ('unlabeled', 'ego vehicle', 'rectification border', 'out of roi', 'static', 'dynamic', 'ground', 'road',
               'sidewalk', 'parking', 'rail track', 'building', 'wall', 'fence', 'guard rail', 'bridge', 'tunnel',
               'pole', 'polegroup', 'traffic light', 'traffic sign', 'vegetation', 'terrain', 'sky', 'person', 'rider',
@@ -129,8 +130,9 @@ CITYSCAPES_THINGS = tuple(range(24, 34))
 def palette(count):
     """uint8 (count, 3): a fixed colour for every class id, all distinct, none black.
 
-    Pascal VOC's bit-interleaved colour map, shifted by one id: its first colour, black, means unlabelled here. For
-    COCO-Stuff's number of classes, coco_stuff_classes.txt: the same map with natural colours for well-known classes.
+    It is Pascal VOC's bit-interleaved colour map, shifted by one id because its first colour, black, means unlabelled
+    here. COCO-Stuff's number of classes gets the colours of coco_stuff_classes.txt: the same map, with natural
+    colours for well-known classes.
     """
     if count == len(COCO_STUFF):
         return np.array([entry.colour for entry in _COCO_STUFF_TABLE], np.uint8)
@@ -145,7 +147,7 @@ def palette(count):
 def colourize(label, label_nc, colours=None):
     """Integer ids (...) -> uint8 RGB (..., 3); unlabelled pixels, 255 or label_nc, are black. ValueError for other ids.
 
-    colours: uint8 (label_nc, 3) of a set (dataset.classes.colours); None: those of `palette`.
+    colours: uint8 (label_nc, 3) of a set (dataset.classes.colours); None: palette(label_nc).
     """
     label = np.asarray(label)
     unlabelled = (label == label_nc) | (label == UNLABELLED)

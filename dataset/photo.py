@@ -1,4 +1,4 @@
-"""A photo, decoded: upright 8-bit RGB, with notes on every change."""
+"""Decodes a photo to upright 8-bit RGB, with notes on every change."""
 from collections import namedtuple
 
 import numpy as np
@@ -6,7 +6,7 @@ from PIL import Image, ImageCms
 
 from dataset.picture_file import DataError, decoded, header, notes_of
 
-# image: RGB; notes: dict: what was changed or ignored -> 0; deep: the file has one channel of more than 8 bits
+# image: RGB; notes: dict of each change or ignored header -> 0; deep: the file has one channel of more than 8 bits
 Photo = namedtuple('Photo', 'image notes deep')
 Span = namedtuple('Span', 'low high')       # values that become 0 and 255
 
@@ -14,11 +14,11 @@ TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: I
          5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
          8: Image.Transpose.ROTATE_90}
 FULL = Span(0, 65535)
-TOO_FEW = 12                # bits in use of 16: a photo would be darker than 16 of 255
-DARK, FLAT = 32, 8          # of 255: a dark photo's brightest 1 % is below DARK, a flat one's 98 % span less than FLAT
-UNTURNED = 'not turned as their EXIF tag says, because their maps fit them as stored'
-BY_PREPARE = ('python -m dataset.prepare folder makes 8-bit photos by the range of all of them; save a single one with '
-              '8 bits a channel')
+TOO_FEW = 12                # of 16 bits, in use: such a photo would be darker than 16 of 255
+DARK, FLAT = 32, 8          # of 255: dark: 99 % of the pixels below DARK; flat: 98 % of them within FLAT
+UNTURNED = 'not turned by their EXIF tag, because their maps have the size as stored'
+BY_PREPARE = ('python -m dataset.prepare folder makes 8-bit photos by the range of the whole folder; save a single '
+              'photo with 8 bits a channel')
 BY_HAND = 'save all photos with 8 bits a channel, multiplied by the same factor'
 
 
@@ -28,11 +28,11 @@ def load_photo(file, size=None):
 
 
 def read_photo(file, size=None, span=None):
-    """Photo of a path or io.BytesIO, of any mode; DataError if broken or if it would be black.
+    """Photo of a path or io.BytesIO, of any mode; DataError if it is broken or would become black.
 
     The EXIF orientation is applied unless only the unturned photo has `size`, the (width, height) of its maps.
-    span: the Span (of span_of) that makes deep photos 8-bit if the file declares none. Without either, the range is
-    that of 16 bits, and floating-point, negative or larger numbers are a DataError.
+    span: the Span (of span_of) that makes a deep photo 8-bit, if its file declares none. Without either the range is
+    that of 16 bits; floating-point, negative and larger numbers are then a DataError.
     """
     opened = decoded(file)
     image, notes = opened.image, notes_of(opened)
@@ -40,13 +40,13 @@ def read_photo(file, size=None, span=None):
         notes['in CMYK, converted without a colour profile'] = 0
     alpha = image.mode[-1]
     if 'transparency' in image.info or alpha in 'Aa' and image.getchannel(alpha).getextrema()[0] < 255:
-        notes['with transparent pixels, used by their colour'] = 0
+        notes['with transparent pixels, whose colour is used'] = 0
     deep = is_deep(image.mode)
     if deep:
         image = _eight_bit(file, opened, span, notes)
     elif ';16' in opened.raw_mode:
         if max(high for _, high in image.convert('RGB').getextrema()) < 1 << TOO_FEW - 8:
-            raise _too_dark(file, 'a colour photo of 16 bits a channel that uses at most the lowest 12', BY_HAND)
+            raise _too_dark(file, 'a colour photo of 16 bits a channel that uses only the lowest 12', BY_HAND)
         notes['of 16 bits a channel, of which the upper 8 are used'] = 0
     image = _rgb(file, image)
     if opened.orientation in TURNS:
@@ -55,9 +55,9 @@ def read_photo(file, size=None, span=None):
             notes[UNTURNED] = 0
         else:
             image = upright
-            notes['turned as their EXIF tag says'] = 0
+            notes['turned by their EXIF tag'] = 0
     elif opened.turned:
-        notes['turned as their orientation tag says'] = 0
+        notes['turned by their orientation tag'] = 0
     return Photo(image, notes, deep)
 
 
@@ -80,7 +80,7 @@ def _values(file, opened):
     """(H, W) numbers of a deep photo; DataError for NaN, infinity, or white stored as 0."""
     values = np.asarray(opened.image)
     if not np.isfinite(values).all():
-        raise DataError(f'{file}: a photo with values that are no number (NaN or infinite): fill them', 'photo range')
+        raise DataError(f'{file}: a photo with NaN or infinite values: fill them', 'photo range')
     if opened.inverted:
         raise DataError(f'{file}: a photo of more than 8 bits that stores white as 0: save it with 8 bits',
                         'photo range')
@@ -91,7 +91,7 @@ def _declared(opened):
     """Span that the file itself declares, else None."""
     if opened.raw_mode == 'I;12':
         return Span(0, 4095)
-    return FULL if opened.maximum else None     # of PGM: Pillow has scaled to 16 bits
+    return FULL if opened.maximum else None     # PGM, which Pillow scales to 16 bits
 
 
 def _eight_bit(file, opened, span, notes):
@@ -106,7 +106,7 @@ def _eight_bit(file, opened, span, notes):
             raise _too_dark(file, f'a 16-bit photo whose highest value is {high}')
         chosen = FULL
     notes[f'of more than 8 bits: {chosen.low:g} becomes black and {chosen.high:g} white'] = 0
-    if values.dtype.kind != 'f' and chosen.low == 0:    # bits: the upper 8 of them
+    if values.dtype.kind != 'f' and chosen.low == 0:    # whole bits: the upper 8 are used
         levels = values.astype(np.int64) * 256 // (chosen.high + 1)
     else:
         levels = np.rint((values.astype(np.float64) - chosen.low) * 255 / (chosen.high - chosen.low))
@@ -114,14 +114,14 @@ def _eight_bit(file, opened, span, notes):
 
 
 def _too_dark(file, found, remedy=BY_PREPARE):
-    return DataError(f'{file}: {found}: it would be black or nearly so: {remedy}', 'photo range')
+    return DataError(f'{file}: {found}, so it would be nearly black: {remedy}', 'photo range')
 
 
 def span_of(files):
     """Span that makes all deep photos of `files` 8-bit; None without such photos.
 
-    Whole numbers from 0: the bits that the highest needs, at least 8. Fractions within 0 .. 1: 0 .. 1. Else lowest to
-    highest. Unreadable files are skipped.
+    Whole numbers from 0 up: 0 to the most that the bits of the highest hold, at least 8 bits. Fractions within
+    0 .. 1: 0 to 1. Else lowest to highest. Unreadable files are skipped.
     """
     low, high, fractions = np.inf, -np.inf, False
     for file in files:
@@ -146,12 +146,12 @@ def span_of(files):
 # ---- Suspicious photos
 
 def is_grey(photo):
-    """Whether the channels of a photo (H, W, 3) are equal; a few pixels settle it for nearly all photos."""
+    """Whether the channels of a photo (H, W, 3) are equal; for nearly all photos a few pixels decide it."""
     return all(bool((part[..., :1] == part[..., 1:]).all()) for part in (photo[::16, ::16], photo))
 
 
 def flaws(photo):
-    """list of what makes a photo (H, W, 3) suspicious; mostly empty."""
+    """list of reasons to suspect a photo (H, W, 3); mostly empty."""
     part = photo[::max(1, photo.shape[0] // 64), ::max(1, photo.shape[1] // 64)].reshape(-1, 3)
     low, high = np.percentile(part, (1, 99), axis=0)
     return ['nearly black'] * bool(high.max() < DARK) + ['of nearly one colour'] * bool((high - low).max() < FLAT)

@@ -1,4 +1,4 @@
-"""Picture files, opened: formats, sizes, and headers that change what the pixels mean."""
+"""Opens picture files: formats, sizes, and headers that change the meaning of pixels."""
 import io
 import re
 import warnings
@@ -8,26 +8,26 @@ from PIL import Image
 
 from runtime.errors import InputError
 
-FORMATS = 'PNG', 'JPEG', 'BMP', 'TIFF', 'WEBP', 'PPM', 'GIF'   # no other: to read EPS, Pillow starts Ghostscript
+FORMATS = 'PNG', 'JPEG', 'BMP', 'TIFF', 'WEBP', 'PPM', 'GIF'   # no others: Pillow starts Ghostscript to read EPS
 ENDINGS = ('.png', '.jpg', '.jpeg', '.jfif', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm', '.pbm', '.pnm', '.gif')
 MOST_PIXELS = 178_956_970   # Pillow's own limit, twice Image.MAX_IMAGE_PIXELS
 LONGEST_SIDE = 1 << 16
 ORIENTATION, INVERTED, NO_DATA, KIND_OF_PAGE, SIGN = 274, 262, 42113, 254, 339  # tags of TIFF, the first of EXIF too
-REDUCED, MASK = 1, 4        # kinds of page that are no picture of their own: overviews and transparency
+REDUCED, MASK = 1, 4        # kinds of page that are not pictures: overviews and transparency
 LOSSY_TIFF = 'jpeg', 'tiff_jpeg', 'webp'
 
-warnings.filterwarnings('ignore', category=Image.DecompressionBombWarning)     # from half of MOST_PIXELS on
-warnings.filterwarnings('ignore', 'Corrupt EXIF data')  # read as no orientation
+warnings.filterwarnings('ignore', category=Image.DecompressionBombWarning)     # for more than half of MOST_PIXELS
+warnings.filterwarnings('ignore', 'Corrupt EXIF data')  # such a photo counts as upright
 
-# image: loaded, as stored (TIFF: upright); raw_mode: Pillow's name of the samples in the file; lossy: name of the
-# compression, or ''; orientation: 1 to 8; turned: Pillow has applied the orientation already, as it does with TIFF;
-# inverted: the file stores white as 0; maximum: what PGM declares for a scaled image, else None; no_data: TIFF's
-# declaration; signed: TIFF's numbers have a sign; palette: (bytes, raw mode) or None
+# image: loaded, as stored (TIFF: upright); raw_mode: Pillow's name of the file's kind of samples; lossy: name of the
+# compression, or ''; orientation: 1 to 8; turned: whether Pillow has applied the orientation, as it does with TIFF;
+# inverted: whether the file stores white as 0; maximum: PGM's declared maximum if Pillow has scaled by it, else None;
+# no_data: the value that TIFF declares; signed: whether TIFF's numbers have a sign; palette: (bytes, raw mode) or None
 Opened = namedtuple('Opened', 'image raw_mode lossy orientation turned inverted maximum no_data signed palette')
 
 
 class DataError(InputError):
-    """Something wrong with the data; `kind` is its heading in the summary of dataset.check."""
+    """A problem of the data; `kind` is its heading in the summary of dataset.check."""
 
     def __init__(self, message, kind='other'):
         super().__init__(message)
@@ -35,7 +35,7 @@ class DataError(InputError):
 
 
 def unreadable(file, error):
-    """DataError of a file that cannot be read to its end."""
+    """DataError for a file that cannot be read to its end."""
     if isinstance(error, FileNotFoundError):
         return DataError(f'{file}: unreadable: {error.strerror}: check the name', 'unreadable image')
     if isinstance(error, MemoryError):
@@ -43,15 +43,15 @@ def unreadable(file, error):
                          'too large')
     reason = getattr(error, 'strerror', None) or ' '.join(str(error).split()) or type(error).__name__
     if isinstance(error, Image.UnidentifiedImageError):
-        reason = 'not an image that Pillow knows as ' + ', '.join(FORMATS)
+        reason = 'not a file of a known format: ' + ', '.join(FORMATS)
         if _bytes(file, 4) in (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+'):
-            reason = ('a TIFF of samples that Pillow does not read, such as numbers of 64 bits or more than four '
+            reason = ('a TIFF with samples that Pillow does not read, such as 64-bit numbers or more than four '
                       'channels: save it as PNG')
     return DataError(f'{file}: unreadable or truncated image ({reason}): replace the file', 'unreadable image')
 
 
 def decoded(file):
-    """Opened of a path or io.BytesIO, read to its end; DataError if broken, too large or of several pictures."""
+    """Opened of a path or io.BytesIO, read to its end; DataError if broken, too large or with several pictures."""
     try:
         with Image.open(file, formats=FORMATS) as image:
             check_size(file, *image.size)
@@ -78,7 +78,7 @@ def header(file):
     try:
         with Image.open(file, formats=FORMATS) as image:
             return image.mode, _palette(image)
-    except Exception:   # reported where the picture is read
+    except Exception:   # the reader of the picture reports it
         return None, None
 
 
@@ -103,8 +103,8 @@ def check_size(file, width, height):
 
 
 def _too_large(file, found):
-    return DataError(f'{file}: {found}, allowed: {MOST_PIXELS // 10 ** 6} million pixels and sides of {LONGEST_SIDE}: '
-                     'make the picture smaller or cut it into tiles', 'too large')
+    return DataError(f'{file}: {found}, allowed are {MOST_PIXELS // 10 ** 6} million pixels and sides of '
+                     f'{LONGEST_SIDE}: make the picture smaller or cut it into tiles', 'too large')
 
 
 def _bytes(file, count=-1):
@@ -116,7 +116,7 @@ def _bytes(file, count=-1):
 
 
 def _samples(image):
-    """(Pillow's name of the samples in the file, PGM's declared maximum if Pillow scales by it)."""
+    """(Pillow's name of the file's kind of samples, PGM's declared maximum if Pillow scales by it)."""
     if not image.tile:
         return image.mode, None
     decoder, arguments = image.tile[0][0], image.tile[0][3]
@@ -163,25 +163,25 @@ def _check_pages(file, image):
         image.seek(0)
         count = pages
     if count > 1:
-        raise DataError(f'{file}: {count} pictures in one file ({image.format}), expected one: save one as a file of '
-                        'its own', 'several pictures')
+        raise DataError(f'{file}: {count} pictures in one file ({image.format}), expected one: save one of them as a '
+                        'file of its own', 'several pictures')
 
 
 def notes_of(opened):
-    """dict: note on each header field that is not applied to the pixels -> 0."""
+    """dict: a note on each header field that is not applied to the pixels -> 0."""
     info, notes = opened.image.info, {}
     profile = info.get('icc_profile')
     if profile and b'sRGB' not in profile and 'sRGB'.encode('utf-16-be') not in profile:
         notes['with a colour profile other than sRGB, which is not applied'] = 0
     if opened.image.format == 'TIFF' and 'X' in opened.raw_mode:
-        notes['with more channels than are read'] = 0
+        notes['with further channels, which are not read'] = 0
     if abs(info.get('gamma', 1 / 2.2) - 1 / 2.2) > 0.01 and 'srgb' not in info:
         notes['with a gamma other than 1/2.2, which is not applied'] = 0
     return notes
 
 
 def noted(what, decoded):
-    """[(kind of file, note, pixels or 0)] on what a decoder did to one file."""
+    """[(kind of file, note, pixels or 0)] of one decoded file."""
     return [(what, note, pixels) for note, pixels in decoded.notes.items()]
 
 

@@ -1,4 +1,4 @@
-"""Work on several processes, with results in order; a killed process raises an error instead of hanging.
+"""Distributes work to several processes and returns the results in order; a killed process is an error, not a hang.
 
 Python's ProcessPoolExecutor hangs if a process is killed while it writes a result, because its processes share one pipe
 (seen with 3.11). Here each process has its own pipe, which closes with it.
@@ -22,20 +22,22 @@ ALIGNED = 64        # bytes: alignment of an array there
 
 
 class WorkerKilled(Exception):
-    """A process has ended, perhaps for lack of memory."""
+    """A process was killed, perhaps for lack of memory."""
 
 
 class Workers:
     """with Workers(count, function) as workers: for result in workers(items): ...
 
     Yields function(item) in the order of `items`; raises its errors, and WorkerKilled. Items or results must be small
-    (some KB), or both sides may wait for the other to read. One iteration at a time, which may be abandoned. ahead:
-    items sent to each process before its first result is read. Large arrays in a result are not copied.
+    (some KB), or each side may wait for the other to read. One iteration at a time; it
+    may be abandoned. ahead: items sent to each process before its first result is read. Large arrays in a result are
+    not
+    copied.
     """
 
     def __init__(self, count, function, ahead=AHEAD):
         self.ahead = ahead
-        # Forked processes start at once and share the function's data; they compute nothing with Paddle.
+        # Forked processes start at once and share the function's data; they must not compute with Paddle.
         method = 'fork' if sys.platform == 'linux' else None
         context, self.processes, self.pipes, self.asked = multiprocessing.get_context(method), [], [], 0
         for _ in range(count):
@@ -85,7 +87,8 @@ class Workers:
 
 
 def _serve(pipe, function, parent):
-    for number in (signal.SIGINT, signal.SIGTERM):  # sent to all; the parent saves first, then ends its workers
+    # sent to all processes: the parent saves first, then ends its workers
+    for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     while True:

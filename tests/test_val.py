@@ -215,7 +215,7 @@ def test_default_name(scripts, trained, tmp_path):
 
 PREDICTIONS = [
     (dict(label='val_label/none.png'), ('val_label/none.png', 'unreadable')),
-    (dict(label='val_img/001.png'), ('val_img/001.png', 'the colours must be mapped to ids')),
+    (dict(label='val_img/001.png'), ('val_img/001.png', 'map the colours to ids')),
     (dict(instance=None), ('its instance map is missing', '--instance')),
     (dict(instance='other.png'), ('different sizes', 'other.png is 5 wide and 4 high')),
     (dict(style_photo='val_img/001.png'), ('--style_photo', 'no style encoder')),

@@ -1,8 +1,8 @@
 """Data sets from downloads: python -m dataset.prepare coco_stuff --archives DIR, and the same for other sets.
 
 Makes {train,val}_{img,label,inst} on all cores, straight from the archives. The same command resumes after a kill, and
-remakes what changed in its sources. At the end it checks the set, draws samples in sheet.jpg, lists in report.txt what
-was changed, guessed or left out, and prints the command to train with.
+remakes samples whose sources changed. At the end it checks the set, draws samples in sheet.jpg, lists all changes,
+guesses and omissions in report.txt, and prints the command to train with.
 """
 import argparse
 import os
@@ -29,24 +29,24 @@ RELEASED = {  # command -> (preset, what --archives must hold, number of label i
 }
 
 OFFICIAL_IDS = '''\
-Instance maps. By default every object has a number of its own, different from all classes and other objects in the
-picture, so that every border of an object becomes an edge. --official-ids paints objects as 0, 1, 2, ... over the
-class ids, as NVlabs/SPADE's coco_generate_instance_map.py does: an object with the number of a neighbouring class
-loses its edge there. Use it for alignment with the published weights, which were trained on such maps.'''
+Instance maps. By default the number of an object differs from those of all classes and other objects in the picture, so
+that every border of an object becomes an edge. --official-ids paints objects as 0, 1, 2, ... over the class ids, like
+NVlabs/SPADE's coco_generate_instance_map.py: an object with the number of a neighbouring class loses its edge there.
+Use it for alignment with the published weights, which were trained on such maps.'''
 
 OUTDOOR = '''\
-The paper takes its ADE20K-outdoor from Qi et al., Semi-parametric Image Synthesis (CVPR 2018). We know no list of its
-training pictures; later work made its own (issue 23 of boschresearch/OASIS). The default selects pictures whose scene
-in sceneCategories.txt is outdoor in the list of Places365, or by its name (dataset/outdoor_scenes.txt): similar to the
-paper's selection, but not the same. --list FILE takes your own list, one picture name per line.'''
+The paper's ADE20K-outdoor is from Qi et al., Semi-parametric Image Synthesis (CVPR 2018). No list of its training
+pictures is known; later work made its own (issue 23 of boschresearch/OASIS). By default this command selects pictures
+whose scene in sceneCategories.txt is outdoor in the list of Places365, or by its name (dataset/outdoor_scenes.txt):
+similar to the paper's selection, but not the same. --list FILE uses your own list, one picture name per line.'''
 
 OWN = '''\
-All subfolders are read. Photo and maps of a sample share a name apart from endings, accents, case, and words such as
-_mask, _gt, _labelIds, images/ and masks/; one folder may hold both. A repeated command follows changes of files,
-tables and flags.
+All subfolders are read. Photo and maps of a sample have the same name but for endings, accents, case, and words such as
+_mask, _gt, _labelIds, images/ and masks/; one folder may hold both. A repeated command follows changes of files, tables
+and flags.
 Colour table: lines "id red green blue name", or JSON {"name": [red, green, blue], ...}; id 255 is unlabelled. Several
 colours may share an id, 255 too.
-Connected regions have the edges of the label map itself: they cannot separate touching objects of one class.
+Connected regions have no edges but those of the label map: touching objects of one class are one region.
 Names: one class name per line, for id 0, 1, 2, ...; lines that begin with # are ignored. classes.json stores them for
 scores, sheets and pages.'''
 
@@ -104,8 +104,8 @@ def parser():
     flag('--void', metavar='ID', type=int, nargs='+', default=[], help='ids that mean unlabelled, besides 255')
     flag('--names', metavar='FILE', help='names of the classes, one per line, in the order of ids')
     flag('--fit', choices=('none', 'photo'), default='none',
-         help='photo: resize maps to their photo, by nearest pixel; none (default): leave out samples whose files '
-              'differ in size')
+         help='photo: resize maps to the size of their photo, by nearest pixel; none (default): omit samples whose '
+              'files differ in size')
     flag('--val', type=float, default=0.1, help='fraction of the samples for validation (default 0.1)')
     flag('--seed', type=int, default=0, help='seed of the choice of validation samples')
     flag('--group', choices=GROUPS, default='auto',

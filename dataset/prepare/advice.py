@@ -1,7 +1,7 @@
 """The training commands that dataset.prepare prints, and their duration.
 
-Rule: a training step takes 6.6 s on two cores at the defaults (docs/speed.md, python -m tests.benchmark), 0.6 s for a
-first look; on n cores 2 / n of that. Old or busy processors take up to three times as long.
+On two cores a training step takes 6.6 s at the defaults (docs/speed.md, python -m tests.benchmark), 0.6 s for a first
+look; on n cores 2 / n of that. Old or busy processors take up to three times as long.
 """
 import os
 import shlex
@@ -39,8 +39,7 @@ def own(dataroot, samples, validation, tiles=None):
              f'{_duration(full * samples * FULL_STEP * size ** 2 / 256 ** 2)}; meant for a GPU)',
              f'look:    {_command(dataroot, f"{run}_look", look)}',
              f'         (a small first look: about {_duration(epochs * min(samples, LOOK_STEPS) * LOOK_STEP)})']
-    return lines if validation else [*lines, 'no validation samples (--val): val.py has nothing to draw, and no score '
-                                             'is possible']
+    return lines if validation else [*lines, 'no validation samples (--val): val.py has nothing to paint or score']
 
 
 def _command(dataroot, run, settings=()):
@@ -50,7 +49,7 @@ def _command(dataroot, run, settings=()):
 
 
 def _duration(seconds):
-    """Text of so many seconds on two cores, for the cores here."""
+    """Text of the time that work of `seconds` on two cores takes on this machine's cores."""
     seconds = seconds * 2 / cores()
     units = ((DAY, 'days'), (HOUR, 'hours'), (MINUTE, 'minutes'))
     length = next((f'{seconds / unit:.0f} {name}' for unit, name in units if seconds >= 2 * unit), 'a minute or two')

@@ -1,7 +1,7 @@
-"""Members of a downloaded zip archive, or the same files unpacked, read one by one.
+"""Reads members of a downloaded zip archive, or the same files unpacked, one by one.
 
 A member's name never becomes a path: dataset.prepare names the files it writes. Links, and members whose names lead out
-of their folder, are counted and not read.
+of their folder, are counted but not read.
 """
 import contextlib
 import functools
@@ -15,7 +15,7 @@ from dataset.picture_file import DataError
 from runtime.errors import InputError
 
 LARGEST = 1 << 28       # bytes of an unpacked member: photos and maps have a few million
-LARGEST_RATIO = 250     # of a member's size to its packed size: pictures have 1, annotations 4, zip bombs 1000
+LARGEST_RATIO = 250     # of a member's size to its packed size: 1 for pictures, 4 for annotations, 1000 for zip bombs
 
 Member = namedtuple('Member', 'archive name')  # path of a zip file or a folder; name inside, with slashes
 
@@ -32,9 +32,10 @@ class NamedBytes(io.BytesIO):
 
 
 def source(directory, archive, folder, unpacked=False, inside=''):
-    """Path to read: the zip file directory/archive; if directory/folder has its files unpacked, directory/inside.
+    """Path to read: the zip file directory/archive, or directory/inside if directory/folder has its files unpacked.
 
-    `inside`: the folder that the zip file was unpacked to; `unpacked`: only the folder counts. InputError if absent.
+    inside: the folder to which the zip file was unpacked; unpacked: whether only the folder counts. InputError if
+    absent.
     """
     packed, folder = os.path.join(directory, archive), os.path.join(directory, folder)
     if os.path.isfile(packed) and not unpacked:
@@ -42,15 +43,15 @@ def source(directory, archive, folder, unpacked=False, inside=''):
     if os.path.isdir(folder):
         return os.path.join(directory, inside)
     if unpacked:
-        raise InputError(f'{folder}: missing, and --link needs unpacked files: unpack {archive} or leave --link out')
-    raise InputError(f'{packed}: missing, and so is the folder {folder} with the same files unpacked: put one of them '
-                     'there or name another --archives')
+        raise InputError(f'{folder}: missing, and --link needs unpacked files: unpack {archive} or omit --link')
+    raise InputError(f'{packed}: missing, and so is the folder {folder} of the unpacked files: put one of '
+                     'them there or name another --archives')
 
 
 def files_by_stem(path, prefix, ending, unsafe, deeper=0):
-    """dict: name without folders and `ending` -> Member of the files right below `prefix`, or `deeper` folders further.
+    """dict: name without folders and `ending` -> Member, of the files in `prefix`, or `deeper` folders further down.
 
-    The set `unsafe` gains the names of unsafe members of a zip file.
+    Adds the names of unsafe members of a zip file to the set `unsafe`.
     """
     if os.path.isdir(path):
         names = _files(path, prefix)
@@ -92,14 +93,15 @@ def reading(member, largest):
             size, packed, opened = os.path.getsize(path), None, functools.partial(open, path, 'rb')
         else:
             archive = _opened(member.archive, os.getpid())
-            info = archive.getinfo(member.name)     # zipfile reads no more than it declares
+            info = archive.getinfo(member.name)     # zipfile reads no more than the declared size
             size, packed, opened = info.file_size, info.compress_size, functools.partial(archive.open, info)
         if size > largest:
-            raise DataError(f'{named}: more than {largest} bytes, which no such file has: download the archive again',
+            raise DataError(f'{named}: more than {largest} bytes, impossible for such a file: download the archive '
+                            'again',
                             'too large')
         if packed is not None and size > LARGEST_RATIO * packed + 1000:
-            raise DataError(f'{named}: {size} bytes packed to {packed}, which is impossible for such a file: download '
-                            'the archive again', 'too large')
+            raise DataError(f'{named}: {size} bytes packed to {packed}, impossible for such a file: download the '
+                            'archive again', 'too large')
         with opened() as file:
             yield file
     except InputError:
@@ -129,7 +131,7 @@ def path_of(member):
 
 @functools.lru_cache(maxsize=None)
 def _opened(path, process):
-    """ZipFile; `process` prevents forked processes from sharing one position in the file."""
+    """ZipFile, cached for each `process`, since forked processes would share one position in the file."""
     try:
         return zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile, ValueError) as error:

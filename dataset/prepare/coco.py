@@ -1,4 +1,4 @@
-"""COCO-Stuff from its four archives: photos and label maps as they are, instance maps from the annotations."""
+"""COCO-Stuff from its four archives: unaltered photos and label maps, and instance maps made from the annotations."""
 import functools
 import os
 
@@ -41,7 +41,7 @@ def maker(arguments):
 def _make(job, official, link):
     opt, label_file = OPT.preset('coco_stuff_paper'), label_bytes(job)
     label = load_label(label_file, opt)
-    label[label == opt.label_nc] = DONTCARE  # as stored
+    label[label == opt.label_nc] = DONTCARE  # as in the file
     photo, facts = photo_and_facts(job, label, link=link)
     try:
         instance = (official_instances if official else instances)(label, list(map(parsed, job.details)))
@@ -55,8 +55,9 @@ def _make(job, official, link):
 def instances(label, annotations):
     """Integers (H, W): each object's number differs from all classes of the label map (H, W) and all other objects.
 
-    Pixels without object keep their class. Crowds are painted first, then large objects before small ones, so that
-    small ones in front are visible. Numbers are the lowest free ones; they exceed 255 only if those run out.
+    Pixels without an object have the id of their class. Crowds are painted first, then large objects before small ones,
+    so that small ones in front are visible. Objects get the lowest free numbers, above 255 only if no lower one is
+    free.
     """
     height, width = label.shape
     order = sorted(range(len(annotations)), key=lambda index: (not annotations[index][2], -annotations[index][1]))
@@ -73,7 +74,7 @@ def instances(label, annotations):
 def official_instances(label, annotations):
     """uint8 (H, W) as NVlabs/SPADE's coco_generate_instance_map.py paints it: objects 0, 1, 2, ... over the classes.
 
-    Objects are in the order of the file; run lengths are skipped and not counted. An object may share the number of a
+    Objects are in the order of the file; run lengths are skipped without a number. An object may have the number of a
     neighbouring class.
     """
     result, count = label.astype(np.uint8), 0
@@ -82,6 +83,6 @@ def official_instances(label, annotations):
             continue
         for corners in polygons(segmentation):
             box, inside = official_polygon(corners, *label.shape)
-            result[box][inside] = count % 256  # numpy of that time wrapped 8-bit numbers
+            result[box][inside] = count % 256  # numpy of that time reduced 8-bit numbers modulo 256
         count += 1
     return result

@@ -1,4 +1,4 @@
-"""The objects in COCO's annotation files, read as a stream: instances_train2017.json has 448 million bytes."""
+"""Reads the objects of COCO's annotation files as a stream: instances_train2017.json has 448 million bytes."""
 import codecs
 import json
 import os
@@ -17,7 +17,7 @@ SPACE = re.compile(r'[ \t\n\r]*')
 def annotations_by_stem(member):
     """dict: stem of the photo -> list of its annotations in the order of the file, as JSON (bytes) for `parsed`.
 
-    As Python's lists of numbers they would take six times the memory.
+    Python's lists of numbers would take six times the memory.
     """
     stems, found, by_stem = {}, {}, {}
     with reading(member, LARGEST) as stream:
@@ -31,7 +31,7 @@ def annotations_by_stem(member):
             for image, texts in found.items():
                 by_stem.setdefault(stems[image], []).extend(texts)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
-            raise InputError(f'{member.archive}: {member.name}: not the annotations of COCO ({type(error).__name__}: '
+            raise InputError(f'{member.archive}: {member.name}: not annotations of COCO ({type(error).__name__}: '
                              f'{error}): download the archive again') from None
     return by_stem
 
@@ -46,7 +46,7 @@ def _entry(annotation):
 
 
 class _Stream:
-    """A JSON object read from a binary stream, piece by piece."""
+    """A JSON object, read in parts from a binary stream."""
 
     def __init__(self, stream):
         self.stream, self.decode = stream, codecs.getincrementaldecoder('utf-8-sig')().decode
@@ -74,7 +74,7 @@ class _Stream:
             if self._expect(',}') == '}':
                 break
         if self._next():
-            raise ValueError('more behind its end')
+            raise ValueError('text after the end')
         if len(keys) < 2:
             raise KeyError(*{'images', 'annotations'} - keys)
 
@@ -86,14 +86,14 @@ class _Stream:
         return character
 
     def _next(self):
-        """The next unread character that is no space, or '' at the end."""
+        """The next unread character other than a space, or '' at the end."""
         while True:
             self.place = SPACE.match(self.text, self.place).end()
             if self.place < len(self.text) or not self._more():
                 return self.text[self.place:self.place + 1]
 
     def _value(self):
-        """(value, its text); reads on until the value is whole and a delimiter follows, since a number might go on."""
+        """(value, its text); reads until a delimiter follows the value, since a number could continue."""
         self._next()
         while True:
             error = None

@@ -1,4 +1,4 @@
-"""Masks of COCO regions: polygons as the COCO API or the official script fills them, and run lengths.
+"""Masks of COCO regions: run lengths, and polygons filled as by the COCO API or by the official script.
 
 The rules are those of cocodataset/cocoapi, common/maskApi.c (rleFrPoly, rleFrString, rleDecode, rleMerge).
 """
@@ -24,7 +24,7 @@ def polygons(segmentation):
     try:
         flat = [np.asarray(numbers, np.float64) for numbers in segmentation]
         if any(numbers.ndim != 1 or len(numbers) % 2 or len(numbers) < 2 for numbers in flat):
-            raise ValueError('odd or missing numbers')
+            raise ValueError('an odd number of coordinates, or none')
         if any((np.abs(numbers) > 1e6).any() or np.isnan(numbers).any() for numbers in flat):
             raise ValueError('coordinates beyond any picture')
     except (TypeError, ValueError, OverflowError) as error:
@@ -36,11 +36,11 @@ def polygons(segmentation):
 def polygon(corners, height, width):
     """(box, bool mask of that box): the pixels that the COCO API fills for one polygon, corners (N, 2) in pixels.
 
-    The API walks along the border in fifths of a pixel, a step along the longer side of each edge. Where the walk
-    crosses the middle of a column, all pixels below change sides: overlapping parts of a polygon cancel. Only the part
-    of the walk inside the picture is computed: corners may lie anywhere.
+    The API walks along the border in fifths of a pixel, in steps along the longer direction of each edge. Where the
+    walk crosses the middle of a column, all pixels below change sides, so that overlapping parts of a polygon cancel.
+    Only the part of the walk inside the picture is computed; corners may lie anywhere.
     """
-    # + 0.5 and truncation is the API's rounding, below zero too.
+    # The API rounds by adding 0.5 and truncating, negative numbers too.
     start = (UPSAMPLING * corners + 0.5).astype(np.int64)
     end = np.roll(start, -1, 0)
     (left, top), (right, bottom) = start.min(0), start.max(0)
@@ -93,8 +93,7 @@ def _height_of_crossing(start, end, edge, x):
     first, slope, along = first[edge], slope[edge], along[edge] == 1
     by_x = x - first[:, 0]
     y = np.minimum(*((first[:, 1] + slope * (by_x + step) + 0.5).astype(np.int64) for step in range(2)))
-    # Along y: the last step before the walk passes from one side to the other, estimated, then tried as the walk
-    # rounds.
+    # Along y: estimate the last step before the walk changes sides, then correct it by the rounding of the walk.
     with np.errstate(divide='ignore', invalid='ignore'):
         by_y = np.where(along, np.floor((x + 0.5 - first[:, 0]) / np.where(slope == 0, 1, slope)),
                         0).astype(np.int64) - 2
@@ -106,7 +105,7 @@ def _height_of_crossing(start, end, edge, x):
 def run_lengths(segmentation, height, width):
     """bool (height, width) of {'size': [height, width], 'counts': list or compressed string}; DataError.
 
-    Runs go down the columns; the first is outside.
+    Runs follow the columns downwards; the first is outside.
     """
     try:
         size, counts = list(segmentation['size']), segmentation['counts']
@@ -123,8 +122,8 @@ def run_lengths(segmentation, height, width):
 def decompressed(text):
     """list of the run lengths in a compressed string; ValueError if it is truncated.
 
-    A number is written in 5-bit pieces, lowest first, as characters from '0' on; bit 32 means that more follow, bit 16
-    of the last is the sign. From the fourth on, a number is the difference to the number two before.
+    A number has 5-bit parts, lowest first, each a character from '0' on. Bit 32 means that more parts follow; bit 16 of
+    the last is the sign. From the fourth number on, the difference from the number two places before is stored.
     """
     counts, value, shift = [], 0, 0
     for character in text.encode() if isinstance(text, str) else text:
@@ -146,14 +145,14 @@ def decompressed(text):
 def official_polygon(corners, height, width):
     """(box, bool mask of that box): the pixels that NVlabs/SPADE's coco_generate_instance_map.py fills for one polygon.
 
-    It subtracts 1 from all coordinates and fills with skimage.draw.polygon of its time: pixel centres inside by the
-    even-odd rule, without a border on the right or below (later versions draw it). That function draws no negative
-    coordinates: the released maps have no object in their last row or column.
+    It subtracts 1 from all coordinates and fills with skimage.draw.polygon of its time: pixels whose centre is inside
+    by the even-odd rule, without a border on the right or below (later versions draw it), nor at negative
+    coordinates. So the released maps have no object in their last row or column.
     """
     x, y = (corners - 1).T
     x_before, y_before = np.roll(x, 1), np.roll(y, 1)
     top, bottom = (int(np.clip(np.ceil(side), 0, height)) for side in (y.min(), y.max()))
-    # One column more on either side, for crossings are rounded.
+    # One more column on each side, since crossings are rounded.
     left, right = (int(np.clip(np.ceil(side), 0, width)) for side in (x.min() - 1, x.max() + 1))
     first_row, last_row = (np.clip(np.ceil(side(y, y_before)), top, bottom).astype(np.int64)
                            for side in (np.minimum, np.maximum))
@@ -166,5 +165,5 @@ def official_polygon(corners, height, width):
         column = np.clip(np.ceil(crossing), left, right).astype(np.int64)
         passed = np.bincount((row - top) * changes.shape[1] + column - left, minlength=changes.size)
         changes += passed.reshape(changes.shape).astype(np.uint8)
-    left_of = np.cumsum(changes, 1, np.uint8)[:, :-1]   # crossings up to a pixel; as many are to its right, or one more
+    left_of = np.cumsum(changes, 1, np.uint8)[:, :-1]   # crossings up to a pixel; as many or one more are to its right
     return (slice(top, bottom), slice(left, right)), left_of % 2 == 1

@@ -14,8 +14,8 @@ SAMPLES = 8
 CELL = 256, 192  # largest width and height of a picture on the sheet, in pixels
 GAP = 4
 LINE = 14        # pixels of a line of text
-LETTERS = 40     # of a line as wide as a picture
-MARK = 'orange'  # of samples with notes
+LETTERS = 40     # letters of a line as wide as a picture
+MARK = 'orange'  # colour that marks samples with notes
 
 
 def contact_sheet(samples, colours, title):

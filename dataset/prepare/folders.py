@@ -11,7 +11,7 @@ from dataset.prepare.job import jobs_of, label_bytes, photo_and_facts, png
 from runtime.errors import InputError
 
 ADE20K, ADE20K_TOP = 'ADEChallengeData2016', 150  # ids 0 (unknown) .. 150
-CITYSCAPES_TOP, LICENCE_PLATE = 34, 255           # ids 0 .. 33; the licence plate's -1 in 8 bits becomes the 35th, 34
+CITYSCAPES_TOP, LICENCE_PLATE = 34, 255           # ids 0 .. 33; the licence plate, -1 in 8 bits, becomes id 34
 OUTDOOR_SCENES = os.path.join(os.path.dirname(os.path.dirname(__file__)), 'outdoor_scenes.txt')
 
 
@@ -34,8 +34,8 @@ def _ade20k(arguments):
         wanted = _listed(arguments.list) if arguments.list else _outdoor_stems(scenes)
         found = [job for job in found if job.stem in wanted]
         if not found:
-            raise InputError(f'{arguments.list or "sceneCategories.txt"}: none of its pictures is in {archive}: it '
-                             'must list names such as ADE_train_00000001')
+            raise InputError(f'{arguments.list or "sceneCategories.txt"}: none of its pictures is in {archive}: '
+                             'list names such as ADE_train_00000001')
     return found, sorted(unsafe)
 
 

@@ -1,4 +1,4 @@
-"""One sample to prepare: where its files lie, and what every maker does with them."""
+"""One sample to prepare: the places of its files, and the steps common to all makers."""
 import os
 from collections import namedtuple
 
@@ -16,7 +16,7 @@ Job = namedtuple('Job', 'split stem photo label instance details tile', defaults
 
 
 def jobs_of(split, photos, labels, instances=None, details=None):
-    """list of Job, sorted, for all stems of dicts stem -> Member; parts without a partner are None."""
+    """list of Job, sorted, for all stems in the dicts stem -> Member; missing parts are None."""
     instances, details = instances or {}, details or {}
     return [Job(split, stem, photos.get(stem), labels.get(stem), instances.get(stem), details.get(stem, ()))
             for stem in sorted({*photos, *labels})]

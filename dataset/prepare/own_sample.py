@@ -78,7 +78,7 @@ def read_maps(job, table, void, classes, instances, fit, span, link):
     highest = int(label[label != UNLABELLED].max(initial=0))
     if classes and highest >= classes:
         raise DataError(f'{label_file}: label value {highest}, but --names has {classes} names, for 0 .. '
-                        f'{classes - 1}: left out; add its name, or its id to --void', 'label value')
+                        f'{classes - 1}: left out; add the name to --names, or the id to --void', 'label value')
     if fit:
         label = _fitted('label map', label_file, label, job, notes)
     maps, instance_file = [], None
@@ -116,8 +116,9 @@ def _fitted(what, file, ids, job, notes):
     if ids.shape == (height, width):
         return ids
     if abs(ids.shape[1] * height / (ids.shape[0] * width) - 1) > SHAPES_DIFFER:
-        raise DataError(f'{file}: {ids.shape[1]} wide and {ids.shape[0]} high, its photo {width} and {height}: another '
-                        'shape, which --fit photo would distort: left out; check whether it is turned or cropped',
+        raise DataError(f'{file}: {ids.shape[1]} wide and {ids.shape[0]} high, but its photo is {width} wide and '
+                        f'{height} high; --fit photo would distort it: left out; check whether one of them is turned '
+                        'or cropped',
                         'different sizes')
     notes.append((what, FITTED, 0))
     return np.asarray(Image.fromarray(ids.astype(np.int32)).resize((width, height), Image.Resampling.NEAREST))
@@ -130,7 +131,7 @@ def _ids_of_colours(file, table):
         return decoded
     if all(len(set(colour)) == 1 and colour[0] in {entry.id for entry in table} for _, colour in unknown):
         raise DataError(f'{file}: holds {", ".join(str(colour[0]) for _, colour in unknown[:3])}, which are ids of the '
-                        'table of --colours, not its colours: leave --colours out; --names FILE gives the names',
+                        'table of --colours, not its colours: omit --colours; --names FILE gives the names',
                         'unknown colour')
     named = []
     for count, colour in unknown[:3]:

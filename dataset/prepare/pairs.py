@@ -1,9 +1,9 @@
-"""Photos and maps of one's own folders, paired by name, as annotation tools lay them out.
+"""Pairs photos and maps of one's own folders by name, in the layouts of annotation tools.
 
-Names are compared in rounds, strictest first; a round pairs what earlier rounds left over:
+Names are compared in rounds, the strictest first; each round pairs the remaining files:
 
     as they are       city/0001.jpg        city/0001.png
-    as letters        composed and decomposed accents are one name (Unicode NFC; macOS writes the latter)
+    as letters        composed and decomposed accents are equal (Unicode NFC; macOS decomposes them)
     without roles     a_leftImg8bit.png    a_gtFine_labelIds.png;  images/a.jpg  masks/a_mask.png;  a.jpg  a.jpg.png
     without case      IMG_1.JPG            img_1.png
     without folders   photos/city/a.jpg    maps/a.png
@@ -33,11 +33,11 @@ for kind, words in (('map', MAP), ('photo', PHOTO), ('any', f'{MAP}|{PHOTO}')):
     WHOLE[kind] = re.compile(f'(?:{words})(?:{SEPARATOR}(?:{words}))*', re.IGNORECASE)
 ANNOTATED = re.compile('(.+)annot', re.IGNORECASE)       # CVAT's CamVid: default/ and defaultannot/
 LOSSY = '.jpg', '.jpeg', '.jfif', '.webp'
-LONGEST = 180    # bytes of a name in the set: file systems allow 255, and unfinished files have longer names
+LONGEST = 180    # bytes of a name in the set: file systems allow 255, and temporary names are longer
 
 
 def below(folder, option):
-    """Paths of the images in a folder and its subfolders, with slashes, sorted; InputError if there are none.
+    """Paths, with slashes, of the images in a folder and its subfolders, sorted; InputError without any.
 
     Hidden files and macOS's __MACOSX folders are skipped; a linked folder is entered once.
     """
@@ -55,7 +55,7 @@ def below(folder, option):
         found += [name if inside == '.' else f'{inside}/{name}' for name in files
                   if name.lower().endswith(ENDINGS) and not name.startswith('.')]
     if not found:
-        raise InputError(f'{option} {folder}: no images in it or below it, expected files that end in '
+        raise InputError(f'{option} {folder}: no images in this folder or its subfolders, expected files that end in '
                          f'{" ".join(ENDINGS)}')
     return sorted(found)
 
@@ -64,7 +64,7 @@ def rows(folders, options):
     """(list of Row, sorted by stem, lines on what was guessed) of `folders`: dict of 'photo', 'label', perhaps
     'instance'.
 
-    options: their flags. A Row without partner has None for it. InputError if a name has two partners.
+    options: their flags. A missing partner is None. InputError if a name has two partners.
     """
     files, guessed = _roles({part: [Member(folder, name) for name in below(folder, options[part])]
                              for part, folder in folders.items()}, folders, options)
@@ -99,8 +99,8 @@ def _roles(files, folders, options):
                   for path in _lossless(paths)}
         if not maps | beside:
             raise InputError(f'{options["photo"]} and {options["label"]} {folders["label"]}: one folder for both, and '
-                             'no name distinguishes label maps from photos (a_mask.png beside a.jpg, or a.png beside '
-                             'a.jpg): move the maps to a folder of their own')
+                             'no name distinguishes label maps from photos (as a_mask.png beside a.jpg or a.png '
+                             'beside a.jpg would): move the maps to another folder')
         if beside:
             guessed.append(f'{len(beside)} files used as label maps, because each lies beside a JPEG of the same name: '
                            f'{printable(os.path.basename(min(beside)))}')
@@ -134,7 +134,7 @@ def _lossless(paths):
 # ---- Pairs
 
 def _without_roles(name):
-    """'Tile 1/masks/a_mask.png' -> 'Tile 1/a': without words for photo or map, and without a second ending."""
+    """'Tile 1/masks/a_mask.png' -> 'Tile 1/a': drops words for photo or map, and a second ending."""
     *folders, stem = os.path.splitext(letters(name))[0].split('/')
     while stem.lower().endswith(ENDINGS):
         stem = os.path.splitext(stem)[0]
@@ -153,7 +153,7 @@ ROUNDS = (
     ('as they are', lambda name: os.path.splitext(name)[0]),
     ('as letters: accents composed', lambda name: letters(os.path.splitext(name)[0])),
     ('without the words for photo or map', _without_roles),
-    ('without regard to case', lambda name: _without_roles(name).casefold()),
+    ('ignoring case', lambda name: _without_roles(name).casefold()),
     ('without their folders', lambda name: os.path.basename(_without_roles(name)).casefold()))
 
 
@@ -193,7 +193,7 @@ def _paired(photos, others, part, options):
 
 
 def _only(members, option, kind, number):
-    """The only member, or the only lossless one of several maps; else InputError, in the last round None."""
+    """The only member, or the only lossless one of several maps; else InputError, but None in the last round."""
     if len(members) > 1 and kind != 'photo' and len(_lossless(member.name for member in members)) == 1:
         members = [member for member in members if _lossless([member.name])]
     if len(members) == 1:
@@ -203,7 +203,7 @@ def _only(members, option, kind, number):
     raise InputError(same_but_for_the_ending(f'{option} {members[0].archive}', members[0].name, members[1].name)
                      if number < 2 else
                      f'{option} {members[0].archive}: {members[0].name} and {members[1].name} both fit one '
-                     f'{"map" if kind == "photo" else "photo"} by name: leave one kind in the folder')
+                     f'{"map" if kind == "photo" else "photo"} by name: keep only one of them in the folder')
 
 
 # ---- Names in the set
@@ -213,7 +213,7 @@ def _folder(member):
 
 
 def _stem(member):
-    """The name in the set: folders, then the file's name; a very long one is cut and ends in a checksum."""
+    """The name in the set: folders, then the file's name. A very long one is cut and ends in a checksum."""
     folder, name = _folder(member), letters(os.path.splitext(os.path.basename(member.name))[0])
     if WHOLE['any'].fullmatch(name) and folder:      # labelme's a_json/img.png
         folder, name = os.path.dirname(folder), os.path.basename(folder)
@@ -225,7 +225,7 @@ def _stem(member):
 
 
 def _distinct(found):
-    """The rows, sorted; rows that share a name in the set gain a checksum of their path."""
+    """The rows, sorted; rows with the same name in the set get a checksum of their path."""
     often = Counter(row.stem for row in found)
     return sorted(row if often[row.stem] == 1 else row._replace(
         stem=f'{row.stem}_{zlib.crc32(os.fsencode((row.photo or row.label).name)):08x}') for row in found)

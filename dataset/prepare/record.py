@@ -1,6 +1,6 @@
 """prepared.jsonl: the settings of a prepared set (first line), then the sources, files and notes of each sample.
 
-It also marks a folder as dataset.prepare's own: only files that it lists, unchanged since, are replaced or removed.
+It also marks a folder as made by dataset.prepare, which replaces or removes only listed, unchanged files.
 """
 import json
 import os
@@ -13,10 +13,10 @@ from runtime.writing import UNFINISHED, writing
 
 RECORD = 'prepared.jsonl'
 VERSION = 2          # of the record, and of what makers make from a source
-RESUMES = 'the same command resumes once this is corrected'
+RESUMES = 'correct this and repeat the command, which resumes'
 PARTS = 'photo', 'label', 'instance'                    # of a Job
-FOLDERS = 'img', 'label', 'inst'                        # of a split; the last only with instance maps
-OF_ANOTHER_SET = 'made by', 'official ids'              # settings that make another set
+FOLDERS = 'img', 'label', 'inst'                        # of a split; inst only with instance maps
+OF_ANOTHER_SET = 'made by', 'official ids'              # a set with other values of these is another set
 
 
 def refuse_foreign(root):
@@ -27,17 +27,17 @@ def refuse_foreign(root):
         raise InputError(f'{root}: cannot be written: {error.strerror or error}') from None
     foreign = sorted(name for name in names if not name.startswith(UNFINISHED) and name != locking.FILE)
     if foreign and RECORD not in foreign:
-        raise InputError(f'{root}: found {foreign[0]}{" and more" if len(foreign) > 1 else ""}, not made by '
-                         'dataset.prepare, which overwrites nothing: name another --output, or move it away')
+        raise InputError(f'{root}: found {foreign[0]}{" and more" if len(foreign) > 1 else ""}, which dataset.prepare '
+                         'did not make and will not overwrite: name another --output, or move it away')
 
 
 def changed_settings(root, head, settings, before, tasks):
-    """Sorted names of settings that differ from the record's `head`; InputError if it records another set.
+    """Sorted names of settings that differ from the record's `head`; InputError if that is another set's.
 
     before: the records, by key; tasks: [(Job, its sources)]. Folders with the same files are the same sources.
     """
     if head is None or all('left_out' in record for record in before.values()):
-        return []   # a first attempt that made nothing binds nobody to its flags
+        return []   # an attempt that made no sample does not fix the flags
     known = {*head, *settings} if 'version' in head else {*head}
     changed = sorted(name for name in known - {'sources', 'version'} if head.get(name) != settings.get(name))
     _refuse_other(root, 'with other settings', [name for name in changed if name in OF_ANOTHER_SET], head, settings)
@@ -71,10 +71,10 @@ def read_record(root):
     if not os.path.exists(path):
         return None, {}
     with open(path, 'rb') as file:
-        lines = file.read().split(b'\n')[:-1]  # a kill may have cut the last one off
+        lines = file.read().split(b'\n')[:-1]  # a kill may have cut off the last line
     if not lines:
         return None, {}
-    remedy = f'to start over, remove {path} and the folders beside it that it made'
+    remedy = f'to start over, remove {path} and the folders of the set beside it'
     head = json_file.parsed(lines[0], HEAD, f'{path}, line 1', remedy)
     records = [json_file.parsed(line, RECORDED, f'{path}, line {number}', remedy)
                for number, line in enumerate(lines[1:], 2)]

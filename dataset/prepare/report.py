@@ -16,7 +16,7 @@ NAMED = 3    # samples that a line names
 
 
 class Report:
-    """Lines under headings. `altered`: those on what was changed, guessed or left out, counted in the first line."""
+    """Lines under headings. altered: the lines on changes, guesses and omissions, counted in the first line."""
 
     def __init__(self, outcome, guessed=(), unsafe=(), borders=()):
         """outcome: dataset.prepare.samples.Outcome; guessed: lines; unsafe: names of skipped members of archives;
@@ -37,12 +37,12 @@ class Report:
         return f'report: {", ".join(counts)}' if counts else 'report: nothing was changed, guessed or left out'
 
     def shown(self):
-        """Lines for the screen: up to SHOWN of each kind, and the differences from last time."""
+        """Lines for the screen: up to SHOWN of each kind, and the differences from the last command."""
         return self._lines({**self.altered, 'since the last time': _since(self.outcome),
                             'grey photo, kept': self.grey}, SHOWN)
 
     def write(self, root):
-        """Write report.txt, which does not depend on earlier commands."""
+        """Write report.txt; its content does not depend on earlier commands."""
         with writing(os.path.join(root, FILE)) as unfinished, open(unfinished, 'w', encoding='utf-8') as file:
             file.writelines(f'{line}\n' for line in self._lines({**self.altered, 'grey photo, kept': self.grey}))
 
@@ -66,7 +66,7 @@ def _noted(records, kind):
 
 
 def _since(outcome):
-    """Lines: what differs from last time, and why."""
+    """Lines on the differences from the last command, with the reason."""
     if not outcome.before:
         return []
     kinds = (('remade, because a source or a setting changed', outcome.remade), ('new', outcome.new),
@@ -82,7 +82,9 @@ def _named(stems):
 
 
 def finish(opt, shown, report, commands):
-    """Check the set, draw its sheet in colours for `shown` ids, print report and commands; -> whether it is wrong."""
+    """Check the set, draw its sheet in colours for `shown` ids, print report and commands -> whether problems were
+    found.
+    """
     root, outcome = opt.dataroot, report.outcome
     report.write(root)
     print(f'{root}: {len(outcome.made)} samples; {len(outcome.left_out)} left out, {len(report.grey)} grey photos, '

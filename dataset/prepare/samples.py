@@ -1,4 +1,4 @@
-"""Samples of a data set, prepared in parallel: a killed command resumes, a repeated one follows changed sources."""
+"""Prepares a data set's samples in parallel. A killed command resumes; a repeated one follows changed sources."""
 import functools
 import hashlib
 import json
@@ -28,12 +28,12 @@ from runtime.locking import locked
 from runtime.writing import sweep, writing
 
 LONGEST = 240   # bytes of a sample's name: file systems allow 255 with the ending
-OF_THE_SPLIT = 'sources', 'val', 'seed', 'group', 'drawn'   # settings that select samples and change no file
+OF_THE_SPLIT = 'sources', 'val', 'seed', 'group', 'drawn'   # settings that select samples but change no file
 
 
 class Outcome(namedtuple('Outcome', 'records new remade removed changed before')):
     """records: a dict for each job; new, remade, removed: records of such samples; changed: names of settings that
-    differ from last time; before: whether the set existed.
+    differ from the last command's; before: whether the set existed.
     """
 
     @property
@@ -45,19 +45,17 @@ class Outcome(namedtuple('Outcome', 'records new remade removed changed before')
         return [record for record in self.records if 'left_out' in record]
 
     def after(self, earlier):
-        """Outcome of both commands, of which this one only moved samples between the splits."""
+        """Outcome of this command and an `earlier` one; this one only moved samples between the splits."""
         return earlier._replace(records=self.records)
 
 
 def prepare(root, settings, jobs, make):
-    """Outcome of all jobs; a record is a dict of split, stem and the maker's facts, or of split, stem and left_out: the
-    reason.
+    """Outcome of all jobs. A record is a dict of split and stem, and of the maker's facts or left_out, the reason.
 
     make(job) -> (files, facts); files: dict 'img', 'label', 'inst' -> (ending, bytes, or Member to link to); facts:
     dict for the record. Its DataErrors become `left_out`; the next command tries those samples again. A sample is
-    remade if a source has another size or date (in archives: checksum), if `settings` differ, or if a file is missing;
-    samples without job are removed. InputError if `root` has foreign files or another set, or if no sample could be
-    made.
+    remade if `settings`, or the size or date (in archives: checksum) of a source have changed, or if a file is missing;
+    samples without a job are removed. InputError if `root` has foreign files or another set, or if no sample could be made.
     """
     refuse_foreign(root)
     settings = json.loads(json.dumps(settings))   # as the record stores them
@@ -81,8 +79,8 @@ def prepare(root, settings, jobs, make):
             write_record(root, settings, records)
             _sweep(root)
     except WorkerKilled:
-        raise InputError(f'{root}: a process that prepares samples was killed, perhaps for lack of memory: the same '
-                         'command resumes') from None
+        raise InputError(f'{root}: a process that prepares samples was killed, perhaps for lack of memory: repeat the '
+                         'command, which resumes') from None
     except OSError as error:
         raise InputError(f'{root}: cannot be written ({error.strerror or error}): {RESUMES}') from None
     old = {name: record.get('files') for name, record in before.items()}
@@ -108,7 +106,7 @@ def _tasks(settings, jobs):
 
 
 def _is_current(task, record, existing):
-    """Whether the sample needs no work; one that was left out is tried again."""
+    """Whether the sample needs no work; a sample that was left out is tried again."""
     job, source = task
     return record is not None and 'left_out' not in record and record.get('from') == source and all(
         job.stem + ending in existing.get(f'{job.split}_{part}', ()) for part, (ending, _) in record['files'].items())
@@ -160,8 +158,8 @@ def _written(root, job, part, ending, content, before):
     if found == digest:
         return digest
     if found is not None and not _is_ours(found, before, part):
-        raise InputError(f'{path}: changed since dataset.prepare wrote it, which replaces only its own files: make the '
-                         f'change in the sources and move this file away: {RESUMES}')
+        raise InputError(f'{path}: changed since dataset.prepare wrote it: make the change in the sources, move this '
+                         'file away, and repeat the command, which resumes')
     with writing(path, RESUMES, alone=False) as unfinished:
         if target:
             os.symlink(target, unfinished)
@@ -174,7 +172,7 @@ def _written(root, job, part, ending, content, before):
 def _remove(root, record, written):
     """Remove a record's unchanged files, except those of the dict `written`: part -> (ending, digest)."""
     for part in FOLDERS:
-        # Records of version 1 name no files: those of this stem are meant.
+        # Records of version 1 name no files; their files have this stem.
         endings = ENDINGS if 'files' not in record else record['files'].get(part, ())[:1]
         for ending in endings:
             path = os.path.join(root, f'{record["split"]}_{part}', record['stem'] + ending)
@@ -184,14 +182,14 @@ def _remove(root, record, written):
 
 
 def _is_ours(found, record, part):
-    """Whether a file's _state is the recorded one; a record of version 1 has none."""
+    """Whether a file's state `found` is the recorded one; records of version 1 have none."""
     if record is None or 'left_out' in record:
         return False
     return 'files' not in record or found == record['files'].get(part, (None, None))[1]
 
 
 def _state(path):
-    """Digest of a file, target of a link, or None."""
+    """Digest of a file, target of a link, or None without either."""
     if os.path.islink(path):
         return f'link to {os.readlink(path)}'
     return digest_of(path) if os.path.exists(path) else None

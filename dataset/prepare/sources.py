@@ -1,4 +1,4 @@
-"""The folders that dataset.prepare folder reads: their files paired, and divided into training and validation."""
+"""Pairs the files of dataset.prepare folder, and divides them into training and validation."""
 import filecmp
 import os
 from collections import defaultdict
@@ -17,10 +17,8 @@ from runtime.errors import InputError
 class Sources:
     """Files of --images, --labels, ... paired by name, and divided into training and validation.
 
-    by_place: as version 1 of the record divided them.
-
-    guessed: lines on guessed pairs; divided: a sentence on the choice of validation samples. InputError for an
-    unreadable folder, a name with two partners, and contradictory flags.
+    by_place: divide them as version 1 of the record did. guessed: lines on guessed pairs; divided: a sentence on the
+    choice of validation samples. InputError for an unreadable folder, a name with two partners, or contradictory flags.
     """
 
     def __init__(self, arguments, by_place=False):
@@ -41,8 +39,8 @@ class Sources:
         output = os.path.realpath(arguments.output)
         for name, folder in self.folders().items():
             if os.path.commonpath([folder, output]) == folder:
-                raise InputError(f'--output {arguments.output}: lies in --{name} {folder}, which is read with all '
-                                 'below it, and would be a source the next time: name another --output')
+                raise InputError(f'--output {arguments.output}: lies within --{name} {folder}, so the next command '
+                                 'would read it as a source: name another --output')
 
     def _own_split(self):
         """Whether the set has its own validation folders."""
@@ -64,7 +62,7 @@ class Sources:
         return {name: os.path.realpath(folder) for name in names if (folder := getattr(self.arguments, name))}
 
     def paths(self, part):
-        """Paths of all files of a part: photo, label or instance."""
+        """Paths of all files of a `part`: photo, label or instance."""
         return [path_of(getattr(row, part)) for row in self.rows + self.val_rows if getattr(row, part)]
 
     def jobs(self, left_out=()):
@@ -122,7 +120,7 @@ class Sources:
                 for (width, height), stems in self.cut.items() if width % side or height % side]
 
     def trained_on(self):
-        """Paths of validation photos that are byte for byte training photos too, in a set with its own split."""
+        """Paths of validation photos that equal a training photo byte for byte, in a set with its own split."""
         of_size = defaultdict(list)
         for path in (path_of(row.photo) for row in self.rows if row.photo):
             of_size[os.path.getsize(path)].append(path)

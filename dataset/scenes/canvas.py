@@ -47,7 +47,7 @@ class Canvas:
         self.label = np.full((height, width), UNLABELLED, np.uint8)
         self.instance = np.zeros((height, width), np.uint8)
         self.owners = [None]     # owners[i]: the class name of stuff or a number for a thing that has instance id i
-        # how this scene's colours differ from the materials'
+        # this scene's differences from the colours of the materials
         self.tints = rng.uniform(0.96, 1.04, (len(COCO_STUFF), 3))
         self.sun_side = rng.choice((-1, 1))
 

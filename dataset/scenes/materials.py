@@ -1,7 +1,7 @@
 """Materials of the demo scenes: light, textures, and a table of the look of each class.
 
-A texture is a function of a Field to values (h, w) in [0, 1], give or take; a material runs them through a ramp of
-colours from dark to light. Their numbers are choices of taste, in units of the picture's height.
+A texture maps a Field to values (h, w) in about [0, 1]; a material maps these to a ramp of colours from dark to light.
+The numbers are choices of taste, in units of the picture's height.
 """
 from collections import namedtuple
 
@@ -119,7 +119,7 @@ def bricked(f):
 
 
 def tiled(f):
-    depth = 1.0 / (1.25 - f.t)  # rows grow towards the viewer, columns fan out
+    depth = 1.0 / (1.25 - f.t)  # rows widen towards the viewer, columns fan out
     column = np.floor((f.s - 0.5) * 14 / depth ** 0.8 + 50)
     row = np.floor(9 * (1 - 1 / depth) * 1.25 + 20)
     return 0.25 + 0.5 * ((row + column) % 2) + 0.15 * f.noise(0.02)
@@ -180,7 +180,7 @@ def ringed(f):
 
 
 def facade(width, height, lit):
-    """Rows of windows, of which some are lit (1), some reflect the sky (0 .. 0.25), in a wall around 0.5."""
+    """Rows of windows in a wall around 0.5; some are lit (1), some reflect the sky (0 .. 0.25)."""
     def texture(f):
         across, down, chance = f.cells(width, height)
         window = (across > 0.28) & (across < 0.8) & (down > 0.25) & (down < 0.8)

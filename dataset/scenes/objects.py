@@ -15,7 +15,7 @@ def pick(rng, *choices):
     return choices[rng.integers(len(choices))]
 
 
-# ---- Animals: one four-legged plan, its measures by species
+# ---- Animals: one four-legged build, with measures for each species
 
 Build = namedtuple('Build', 'body leg head neck')  # body (rx, ry), leg (length, width), head (x, y, rx, ry), neck width
 

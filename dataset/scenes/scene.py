@@ -177,11 +177,11 @@ COMPOSERS = (landscape, landscape, savanna, beach, street, street, room, room)
 
 
 def scene(seed, height, width):
-    """photo uint8 (H, W, 3), label uint8 (H, W) in COCO-Stuff ids, instance uint8 (H, W):
-    a pure function of its arguments.
+    """photo uint8 (H, W, 3), label uint8 (H, W) in COCO-Stuff ids, instance uint8 (H, W).
 
-    The layout depends on the seed and on width / height alone. An instance id belongs to one thing, or to all stuff of
-    one class; 0 to the few pixels that are unlabelled (255).
+    A pure function of its arguments; the layout depends only on the seed and on width / height. An instance id
+    belongs to
+    one thing, or to all stuff of one class; the few unlabelled pixels (255) have id 0.
     """
     rng = np.random.default_rng(seed)
     canvas = Canvas(height, width, rng, objects.pick(rng, *materials.MOODS))

@@ -31,7 +31,7 @@ def clouds(canvas, bottom):
 
 
 def scattered(canvas, count, top, bottom):
-    """Ground points from the far to the near: x, y, and 0 .. 1 for how near; spread out so that few overlap."""
+    """Ground points (x, y, nearness 0 .. 1) from far to near, spread so that few things overlap."""
     columns = canvas.rng.permutation(count)
     for i, near in enumerate(np.sort(canvas.rng.random(count))):
         yield (columns[i] + canvas.rng.uniform(0.25, 0.75)) / count * canvas.aspect, top + (bottom - top) * near, near

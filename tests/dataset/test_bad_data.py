@@ -122,7 +122,7 @@ def test_unlabelled_pixels_without_their_option(tmp_path):
 def test_colour_coded_maps(tmp_path, mode):
     path = tmp_path / 'a.tif'
     Image.new(mode, (4, 4), (1, 200, 3, 255)[:len(mode)]).save(path)
-    assert says(message(load_label, path, OPT()), path, f'mode {mode}', 'must be mapped to ids', '--colours')
+    assert says(message(load_label, path, OPT()), path, f'mode {mode}', 'map the colours to ids', '--colours')
     if mode != 'CMYK':
         assert (load_instance(path) == 1 << 16 | 200 << 8 | 3).all()
 
@@ -148,7 +148,7 @@ def test_truncated_images(tmp_path):
 def test_files_that_are_no_images(tmp_path):
     path = tmp_path / 'a.png'
     path.write_text('hello')
-    assert says(message(load_photo, path), path, 'not an image that Pillow knows')
+    assert says(message(load_photo, path), path, 'not a file of a known format')
     assert says(message(load_photo, tmp_path / 'b.png'), tmp_path / 'b.png', 'No such file')
 
 
@@ -296,7 +296,7 @@ def test_check_of_a_good_set(tmp_path):
     assert status == 0 and not err, err
     assert says(out, 'train: 5 samples', 'width 48 .. 48, height 40 .. 40', 'val: 2 samples',
                 'classes used: 180 of 182; not used: 180, 181',
-                'unlabelled pixels: 50.00%', '1 label map with id 182, which means unlabelled as 255 does (64 pixels)',
+                'unlabelled pixels: 50.00%', '1 label map with id 182, which means unlabelled like 255 (64 pixels)',
                 'grey photos: 0 of 2', 'problems: none')
     for name in os.listdir(tmp_path / 'val_img'):
         (tmp_path / 'val_img' / name).unlink()

@@ -160,7 +160,7 @@ def test_declared_values_stay_ids_and_are_told():
     for image, options in ((with_palette(ids, FOREIGN), dict(transparency=1)), (grey(ids), dict(transparency=1)),
                            (with_palette(ids, FOREIGN), dict(transparency=bytes([255, 9])))):
         found = read_map(saved(image, 'PNG', **options))
-        assert found.ids.tolist() == ids.tolist() and found.notes['with pixels declared transparent, which keep their '
+        assert found.ids.tolist() == ids.tolist() and found.notes['with pixels declared transparent: they keep their '
                                                                   'ids'] == 3
     found = read_map(saved(grey(ids), 'TIFF', tiffinfo={42113: '7'}))
     assert found.ids.tolist() == ids.tolist() and [(note[:6], pixels)
@@ -183,7 +183,7 @@ def test_channels_beyond_the_first_are_told():
     assert no_alpha != two
     found = read_map(NamedBytes(no_alpha, 'map.tif'))
     assert np.array_equal(found.ids, SOME)
-    assert list(found.notes) == ['with more channels than are read']
+    assert list(found.notes) == ['with further channels, which are not read']
 
 
 @pytest.mark.parametrize('tag', range(2, 9))
@@ -197,7 +197,7 @@ def test_a_turned_map_is_upright(kind, tag):
         expected = ImageOps.exif_transpose(Image.open(saved(grey(ids), 'PNG', exif=exif)))
         factor = 300 if image.mode.startswith('I') else 1
         assert np.array_equal(found.ids, np.asarray(expected).astype(int) * factor)
-        assert any(note.startswith('turned as') for note in found.notes)
+        assert any(note.startswith('turned by') for note in found.notes)
 
 
 def webp(image, **options):
@@ -218,7 +218,7 @@ REFUSED = {
                         ['--colours']),
     'fractions': (lambda: saved(Image.fromarray(np.float32(SOME) / 2), 'TIFF'), ['fractions', 'whole numbers']),
     'no number': (lambda: saved(Image.fromarray(np.where(SOME, SOME, np.nan).astype(np.float32)), 'TIFF'),
-                  ['no number']),
+                  ['fractions or NaN']),
     'beyond 32 bits': (lambda: saved(Image.fromarray(np.float32(SOME * 1e9)), 'TIFF'), ['2147483648', '32 bits']),
     '16 bits in PPM': (lambda: NamedBytes(b'P6 1 1 999\n' + bytes(6), 'map.ppm'), ['16 bits']),
     'pages': (lambda: saved(grey(SOME), 'TIFF', save_all=True, append_images=[grey(SOME)]), ['2 pictures', 'TIFF']),
@@ -330,7 +330,7 @@ def test_one_map_of_greys_that_are_colours_of_its_set():
     assert read_map(white, colours=colours).ids.tolist() == [[0, 1]]
 
 
-# ---- Instances, and colours a little off
+# ---- Instances, and colours slightly off
 
 def test_colours_of_an_instance_map_are_objects():
     ids = np.random.default_rng(0).integers(0, 256, (6, 7))
@@ -361,7 +361,7 @@ def test_colours_a_little_off_are_the_nearest(how):
         image = Image.open(saved(image, 'JPEG', quality=75))
     found, unknown = read_colours(saved(image, 'JPEG' if how == 'JPEG' else 'PNG'), dict(zip(AERIAL, range(5))))
     (note, pixels), = found.notes.items()
-    assert not unknown and 'a little off' in note and 100 < pixels <= 64 * 64
+    assert not unknown and 'slightly off' in note and 100 < pixels <= 64 * 64
     y, x = np.mgrid[:64, :64]
     inside = np.ones((64, 64), bool)      # two pixels from any border
     for shift in (1, 2):

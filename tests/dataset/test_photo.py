@@ -37,14 +37,14 @@ def test_a_photo_is_upright(kind, tag):
     stored = ImageOps.exif_transpose(Image.open(tagged(PHOTO, 'PNG', back[tag])))
     found = read_photo(tagged(stored, kind, tag))
     assert found.image.size == PHOTO.size and np.abs(np.asarray(found.image, int) - np.asarray(PHOTO)).mean() < 9
-    assert sum(note.startswith('turned as') for note in found.notes) == (tag != 1)
+    assert sum(note.startswith('turned by') for note in found.notes) == (tag != 1)
 
 
 def test_a_map_of_the_stored_shape_keeps_the_photo_as_it_is():
     file = tagged(PHOTO, 'PNG', 6)
     assert load_photo(file).size == load_photo(file, PHOTO.size[::-1]).size == PHOTO.size[::-1]
     found = read_photo(file, PHOTO.size)
-    assert found.image.size == PHOTO.size and 'their maps fit' in ' '.join(found.notes)
+    assert found.image.size == PHOTO.size and 'their maps have the size' in ' '.join(found.notes)
     assert load_photo(tagged(PHOTO, 'PNG', 3), PHOTO.size).getpixel((0, 0)) == PHOTO.getpixel((55, 39))
 
 
@@ -87,7 +87,7 @@ def test_sixteen_bit_colours_are_the_upper_eight():
 
 
 def test_no_number_is_no_photo():
-    assert says(message(load_photo, deep([[0, np.nan]], np.float32)), 'no number', 'fill them')
+    assert says(message(load_photo, deep([[0, np.nan]], np.float32)), 'NaN or infinite', 'fill them')
 
 
 @settings(max_examples=60, deadline=None)
@@ -180,13 +180,14 @@ def test_nothing_that_starts_another_program_is_opened():
     """EPS, which Pillow draws with Ghostscript, under the name of a photo."""
     eps = NamedBytes(b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n', 'e.jpg')
     text = message(load_photo, eps)
-    assert says(text, 'e.jpg', 'not an image', 'PNG, JPEG') and 'host' not in text and 'EPS' not in FORMATS
+    assert says(text, 'e.jpg', 'not a file of a known format', 'PNG, JPEG')
+    assert 'host' not in text and 'EPS' not in FORMATS
 
 
 @pytest.mark.parametrize('width, height', [(20000, 20000), (LONGEST_SIDE + 1, 1), (1, 1 << 26), (13400, 13400)])
 def test_sizes_are_limited_before_a_pixel_is_read(width, height):
     text = message(load_photo, NamedBytes(chunked(b'', width, height, 8, 0), 'large.png'))
-    assert says(text, 'large.png', 'allowed: 178 million pixels and sides of 65536', 'smaller') and \
+    assert says(text, 'large.png', 'allowed are 178 million pixels and sides of 65536', 'smaller') and \
         'truncated' not in text
 
 

@@ -233,7 +233,7 @@ def test_annotations_read_as_a_stream_are_those_that_json_loads(tmp_path, object
     ('{"images": [], "annotations": [{"image_id": 3, "segmentation": [], "area": 1}]}', 'KeyError: 3'),
     ('{"images": [], "annotations": [{"image_id": [], "segmentation": [], "area": 1}]}', 'unhashable'),
     ('{"images": [], "annotations": [{"image_id": 1, "segmentation": [], "area": "x"}]}', 'could not convert'),
-    ('{"images": [], "annotations": []} x', 'more behind its end'), ('{"images": 3, "annotations": []}', 'found 3'),
+    ('{"images": [], "annotations": []} x', 'text after the end'), ('{"images": 3, "annotations": []}', 'found 3'),
     ('{"images": [], "annotations": [], "x": ' + '[' * 100000, 'RecursionError'), ('{"images": [1 2]', 'TypeError'),
     ('{"images": [], "annotations": [{"image_id": 1, "segmentation": [], "area": 1' + '0' * 400 + '}]}',
      'OverflowError'),

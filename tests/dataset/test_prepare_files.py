@@ -146,7 +146,7 @@ def test_palettes_of_each_file_are_refused_without_a_table(scripts, tmp_path):
     arguments, ids = write_own(tmp_path, lambda ids,
                                index: Image.fromarray(voc[np.where(ids == index, 3, ids)]).quantize(
         8, dither=Image.Dither.NONE))
-    assert says(scripts.prepare_failure(*arguments), 'the index is the id only if', 'another palette',
+    assert says(scripts.prepare_failure(*arguments), 'the indices are not ids', 'another palette',
                 '--colours')
     (tmp_path / 'table.txt').write_text(''.join(f'{index} {" ".join(map(str, colour))} x\n'
                                                 for index, colour in enumerate(voc)))
@@ -159,7 +159,7 @@ def test_palettes_of_each_file_are_refused_without_a_table(scripts, tmp_path):
 def test_the_palette_of_all_files_gives_the_colours_of_the_set(scripts, tmp_path):
     colours = [(0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 0, 0)] + [(9, index, 9) for index in range(4, 256)]
     arguments, ids = write_own(tmp_path, lambda ids, index: indexed(ids, colours))
-    assert says(scripts.prepared(*arguments), '3 label maps with a palette, whose index is used as the id')
+    assert says(scripts.prepared(*arguments), '3 label maps with a palette, whose indices are the ids')
     assert np.array_equal(load_ids(tmp_path / 'set/train_label/1.png', ''), ids[1])
     found = classes.read(str(tmp_path / 'set'))
     assert found['colours'][:3] == [[0, 0, 0], [128, 0, 0], [0, 128, 0]] and found['names'] == list('0123')
@@ -190,7 +190,7 @@ def test_photos_are_turned_as_their_tag_says(scripts, tmp_path):
         Image.fromarray(np.dstack([ids * 60] * 3).astype(np.uint8)).transpose(Image.Transpose.ROTATE_180).save(
             folder / f'{index}.jpg', exif=exif, quality=95)
     arguments, ids = write_own(tmp_path, grey, turned)
-    assert says(scripts.prepared(*arguments), '3 photos turned as their EXIF tag says')
+    assert says(scripts.prepared(*arguments), '3 photos turned by their EXIF tag')
     photo = np.asarray(load_photo(tmp_path / 'set/train_img/0.jpg'))
     assert np.abs(photo[..., 0].astype(int) - ids[0] * 60).mean() < 6
 
@@ -251,7 +251,7 @@ def test_ids_with_a_table_of_colours(scripts, tmp_path):
     arguments, _ = write_own(tmp_path, grey)
     (tmp_path / 'table.txt').write_text(''.join(f'{index} {index + 100} 7 9 a{index}\n' for index in range(4)))
     assert says(scripts.prepare_failure(*arguments, '--colours', tmp_path / 'table.txt'), 'ids of the table',
-                'leave --colours out', '--names')
+                'omit --colours', '--names')
 
 
 TABLES = {

@@ -98,4 +98,4 @@ def test_maps_are_fitted_to_photos_on_request(scripts, tmp_path):
     assert np.array_equal(np.array(Image.open(tmp_path / 'set/train_label/1.png')),
                           np.where(expected == 7, 255, expected))
     Image.fromarray(small.T).save(tmp_path / 'labels/1.png')
-    assert 'another shape' in scripts.prepared(*words, tmp_path / 'turned', '--fit', 'photo')
+    assert 'would distort it' in scripts.prepared(*words, tmp_path / 'turned', '--fit', 'photo')

@@ -110,7 +110,7 @@ def test_what_is_guessed_is_said_and_what_is_not_is_not(tmp_path):
     (['a.jpg', 'b.jpg'], '', 'one folder for both, and no name distinguishes label maps from photos'),
     (['p/a.jpg', 'm/a_mask.png', 'm/a_gt.png'], 'm', 'both fit one photo'),
     (['p/a.jpg', 'p/a.jpeg', 'm/a.png'], 'm', 'have the same name but for the ending'),
-    (['p/a.jpg', 'm/notes.txt'], 'm', 'no images in it or below it')])
+    (['p/a.jpg', 'm/notes.txt'], 'm', 'no images in this folder or its subfolders')])
 def test_what_no_name_decides_is_refused(tmp_path, files, labels, said):
     lay(tmp_path, *files)
     with pytest.raises(InputError) as caught:

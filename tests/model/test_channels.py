@@ -54,10 +54,10 @@ def test_photos_are_refused(scripts, models, tmp_path):
                 '--style random')
     photo = '--style_photo', scripts.data / 'val_img/001.png'
     assert says(scripts.refusal('predict.py', '--lastoutput', models[1], *label_and_instance(scripts), *photo, '--out',
-                                tmp_path / 'one.png'), 'output_nc 1', 'RGB', 'without photos')
+                                tmp_path / 'one.png'), 'output_nc 1', 'RGB', 'give no photos')
     assert says(scripts.refusal('predict.py', '--lastoutput', models[1], *label_and_instance(scripts), '--between',
                                 photo[1],
-                                photo[1], '--out', tmp_path / 'one.png'), 'output_nc 1', 'RGB', 'without photos')
+                                photo[1], '--out', tmp_path / 'one.png'), 'output_nc 1', 'RGB', 'give no photos')
     train = scripts.training(tmp_path, output_nc=1)
     assert says(scripts.refusal(*train), 'output_nc 1: photos are read as RGB: set --output_nc 3')
     assert not any(tmp_path.iterdir())
