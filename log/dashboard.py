@@ -11,7 +11,7 @@ from runtime.errors import InputError
 from runtime.locking import locked
 
 INSTALL = 'pip install visualdl==2.5.3'
-# A resumed run appends to it: VisualDL's page shows one file of a folder only. It needs 'vdlrecords' in the name.
+# A resumed run appends to this file: VisualDL's page shows one file of a folder. The name must have 'vdlrecords'.
 FILE = 'vdlrecords.spade.log'
 TAIL = 1 << 16  # bytes in a checksum
 
@@ -24,7 +24,7 @@ class Dashboard:
     are there.
 
     VisualDL writes in its own thread: a full disk loses records but does not stop training. Each step is recorded once:
-    records that a killed run will repeat are truncated, and a picture that it draws again is skipped.
+    records of steps that a resumed run repeats are truncated, and a picture that it draws again is skipped.
     """
 
     def __init__(self, opt, progress=None, replace=False):
@@ -53,12 +53,12 @@ class Dashboard:
         losses: dict of arrays, the log's value of each step; InputError if the records are another run's.
         """
         end = 0
-        saved = self.saved if self.saved and os.path.getsize(self.path) else None   # size 0: a new folder
+        saved = self.saved if self.saved and os.path.getsize(self.path) else None   # size 0: a new file
         if saved:
             end, self.steps = saved['bytes'], dict(saved['steps'])
             if _checksum(self.path, end) != saved['checksum']:
-                raise InputError(f'{self.path} holds the records of another run: they differ from the checkpoint: name '
-                                 'another --visualdl')
+                raise InputError(f'{self.path} holds the records of another run, which differ from the checkpoint: '
+                                 'name another --visualdl')
         elif not self.new:   # checkpoints of earlier versions lack the entry
             for position, record in _records(self.path):
                 if record.id > step:
@@ -70,7 +70,8 @@ class Dashboard:
                 end, self.steps[record.tag] = position, record.id
         with open(self.path, 'ab') as file:
             file.truncate(end)
-        with open(os.devnull, 'w') as nowhere, contextlib.redirect_stdout(nowhere):   # it prints that the file exists
+        # VisualDL prints that the file exists
+        with open(os.devnull, 'w') as nowhere, contextlib.redirect_stdout(nowhere):
             self.writer = self._library().LogWriter(self.folder, file_name=FILE)
 
     def step(self, train_step, losses, speed):
@@ -88,7 +89,8 @@ class Dashboard:
     def picture(self, step, name, pixels):
         """pixels: uint8 (H, W, 3)."""
         if self.writer and self._is_new(tag := f'pictures/{name}', step):
-            self.writer.add_image(tag, np.array(pixels), step)    # a copy: VisualDL brightens a black one in place
+            # a copy, since VisualDL brightens a black picture in place
+            self.writer.add_image(tag, np.array(pixels), step)
 
     def scores(self, step, scores):
         """scores: dict of floats or None."""
@@ -97,7 +99,7 @@ class Dashboard:
             self.flush()
 
     def flush(self):
-        """Wait until the file is complete, so that no checkpoint is ahead of it; the checkpoint's entry, a dict."""
+        """Wait until the file is complete, so that no checkpoint is ahead of it -> the checkpoint's entry, a dict."""
         if not self.writer:
             return {}
         self.writer.flush()
@@ -119,7 +121,7 @@ class Dashboard:
             import visualdl
             return visualdl
         except (ImportError, OSError) as error:     # the import writes ~/.visualdl
-            raise InputError(f'--visualdl {self.folder}: VisualDL cannot be imported ({error}): {INSTALL}, or drop '
+            raise InputError(f'--visualdl {self.folder}: VisualDL cannot be imported ({error}): {INSTALL}, or omit '
                              '--visualdl') from None
 
     def _check(self):
@@ -133,8 +135,8 @@ class Dashboard:
         if size and next(_records(self.path), None) is None:
             raise InputError(f'{self.path}: holds no records of VisualDL: name another --visualdl')
         if self.new and size and not self.replace:
-            raise InputError(f'{self.path} holds the records of another run: name another --visualdl, or begin anew '
-                             'with --restart, which replaces them')
+            raise InputError(f'{self.path} holds the records of another run: name another --visualdl, or replace '
+                             'them with --restart')
 
 
 def _checksum(path, end):

@@ -1,8 +1,8 @@
 """log.npy: a row of losses for each step, a float64 .npy file that numpy.load reads at any moment, even after SIGKILL.
 
 Each row is appended before the fixed-size header is rewritten in place with the new count. In between, numpy.load
-returns the earlier rows. Truncation writes the header first. So the header never counts more rows than the
-file holds, and a row costs the same in a long log as in a short one.
+returns the earlier rows. Truncation writes the header first, so that it never counts more rows than the file has. A
+row costs the same in a long log as in a short one.
 """
 import contextlib
 import os
@@ -31,7 +31,7 @@ class LossLog:
     def open(self, rows=0, checksum=0):
         """Truncate the file to its first `rows` rows and continue from there; InputError if their CRC32 differs.
 
-        0 rows: begin an empty log, and create its folder.
+        0 rows: start an empty log, and create its folder.
         """
         self.close()
         if rows < 0:
@@ -41,13 +41,13 @@ class LossLog:
                 self._create()
             there = rows_on_disk(self.path)
             if rows and not os.path.exists(self.path):
-                raise InputError(f'{self.path} is missing, but the checkpoint was saved after {rows} rows of it: put '
-                                 'it back, name its folder with --log, or begin anew with --restart')
+                raise InputError(f'{self.path} is missing, but the checkpoint was saved after {rows} rows of it: '
+                                 'restore it, name its folder with --log, or restart with --restart')
             if there < rows:
                 self._refuse(f'it holds {there} rows, the checkpoint was saved after {rows}')
             self._file = open(self.path, 'r+b', buffering=0)
             if _crc_of_rows(self._file, rows) != checksum:
-                self._refuse(f'its first {rows} rows are not those of the checkpoint')
+                self._refuse(f'its first {rows} rows differ from those of the checkpoint')
             self._write(0, _header(rows))
             self._file.truncate(_end(rows))
         self.rows, self.checksum = rows, checksum
@@ -82,7 +82,7 @@ class LossLog:
 
     def _write(self, position, data):
         self._file.seek(position)
-        while data:   # a nearly full disk takes a part; the next try then raises
+        while data:   # a nearly full disk writes a part; the next try then raises
             data = data[self._file.write(data):]
 
     def _create(self):
@@ -116,7 +116,7 @@ def rows_on_disk(path):
 
 
 def _end(rows):
-    """Size of a file with so many rows."""
+    """Size in bytes of a file with `rows` rows."""
     return HEADER_SIZE + rows * ROW_SIZE
 
 

@@ -1,7 +1,7 @@
-"""A run on one page, in a single file to be mailed: python -m log.page [--output output/ --log log/]
+"""A run on one page, in a single file that can be mailed: python -m log.page [--output output/ --log log/]
 
-Losses, scores, settings, and the same validation maps after each epoch as a film strip: page.html in the run's folder.
-It loads nothing from outside. Needs no Paddle.
+Writes page.html into the run's folder: losses, scores, settings, and the same validation maps after each epoch as a
+film strip. The page loads nothing from outside. Needs no Paddle.
 """
 import argparse
 import base64
@@ -25,7 +25,7 @@ from model.init import OPT
 from runtime.errors import InputError, shown_in_one_line
 from runtime.writing import is_marked, mark, refuse_existing, writing
 
-FRAMES = 16               # epochs on the film strip: the first, the last, and evenly between
+FRAMES = 16               # epochs on the film strip: the first, the last, and evenly spaced ones
 GAP = 4                   # pixels between the pictures of a row in output/pics (output/pictures.py)
 FRAME_WIDTH, WIDTH = 160, 1300
 DRAWN = 'mean_iou', 'pixel_accuracy'   # scores in the curves
@@ -67,7 +67,7 @@ def scores(output):
 
 
 def score_curves(scores):
-    """Picture of the scores over epochs, under the last one's protocol only; with the real photos' where known."""
+    """Picture of the scores over epochs, those with the last one's protocol, and of real photos' scores if known."""
     last = scores[-1]
     figure, axis = plt.subplots(figsize=(11, 3.6), constrained_layout=True)
     for name, colour in zip(DRAWN, plot.RUNS):
@@ -113,7 +113,7 @@ def page(output, log=None):
     options = [('option', 'here', 'default'), *((name, str(own), str(default))
                                                 for name, (default, own) in changed.items())]
     rest = listed({name: value for name, value in opt.as_dict().items() if name not in changed})
-    parts.append(f'<h2>Settings</h2>{html_table(options)}<p class=faint>As by default: {rest}</p>')
+    parts.append(f'<h2>Settings</h2>{html_table(options)}<p class=faint>Defaults: {rest}</p>')
     return document(f'{os.path.normpath(output)}: {len(rows):,} steps', parts, f'data: {opt.dataroot}')
 
 

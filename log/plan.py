@@ -13,13 +13,13 @@ from model.presets import PRESETS
 from model.weights import NETWORKS
 from runtime import distributed
 
-SAMPLED = 5     # label maps, spread over a set, whose sizes represent all
+SAMPLED = 5     # label maps, spread over a set, whose sizes stand for all
 DAY = 86400     # seconds
-APART = 1.5     # ratio of training's scale to validation's, horizontal or vertical, from which a line warns
+APART = 1.5     # least ratio of training's scale to validation's, horizontal or vertical, for a warning
 
 
 def print_settings(opt, preset=None):
-    """One line: the settings of the `preset`, if there is one, and those that differ from it or the defaults."""
+    """Print the settings of the `preset`, if any, and those that differ from it or from the defaults."""
     differences = opt.differences(OPT.preset(preset) if preset else OPT())
     listed = ', '.join(f'{name} {own} ({"preset" if preset else "default"}: {other})'
                        for name, (own, other) in differences.items())
@@ -31,7 +31,7 @@ def print_settings(opt, preset=None):
 
 
 def print_plan(opt, samples, train_step):
-    """The batch, the number of steps, the learning rates and the disk space."""
+    """Print the batch, the number of steps, the learning rates and the disk space."""
     ranks = distributed.ranks()
     whole = global_batch(opt, ranks)
     factors = [(f'{ranks} processes', ranks > 1), (f'batchSize {opt.batchSize}', True),
@@ -42,12 +42,12 @@ def print_plan(opt, samples, train_step):
           f'learning rates G {train_step.optimizer_g.get_lr():g}, D {train_step.optimizer_d.get_lr():g}')
     print(f'space: {_space(opt, train_step)}')
     if ranks > 1 and opt.generator_norm.kind == 'batch':
-        print(f'norm_G {opt.norm_G}: every process normalizes over its own {opt.batchSize} samples; the paper over '
-              f'those of all: --norm_G {opt.norm_G.replace("batch", "syncbatch")}')
+        print(f'norm_G {opt.norm_G}: every process normalizes over its own {opt.batchSize} samples; the paper does '
+              f'over those of all: --norm_G {opt.norm_G.replace("batch", "syncbatch")}')
 
 
 def shorter(opt, samples, seconds):
-    """A line on how to shorten a run of so many seconds; '' if it ends within a day."""
+    """A line on how to shorten a run that takes `seconds`; '' if it ends within a day."""
     if seconds <= DAY:
         return ''
     fewer = max(global_batch(opt, distributed.ranks()), min(opt.max_dataset_size, samples, 1000))
@@ -65,11 +65,11 @@ def smaller(opt):
     if opt.batchSize > 1:
         ways.append(f'--batchSize {opt.batchSize // parts} --accumulate {opt.accumulate * parts} (the same batch in '
                     'micro-batches)')
-    if not opt.recompute and not in_use(opt):   # the kernels store no more anyway
+    if not opt.recompute and not in_use(opt):   # the kernels store no more in any case
         ways.append('--recompute true (stores half as much for backward)')
     ways.append(f'in a new run, with another --output and --log, a smaller --crop_size (now {opt.crop_size}), --ngf '
                 f'({opt.ngf}) or --ndf ({opt.ndf})')
-    return f'what was saved stays; lower the memory of a step: {"; ".join(ways)}'
+    return f'checkpoints remain; lower the memory of a step: {"; ".join(ways)}'
 
 
 def _space(opt, train_step):
@@ -80,9 +80,9 @@ def _space(opt, train_step):
                   for value in network.parameters())
     place = Path(opt.output).resolve()
     free = shutil.disk_usage(next(folder for folder in (place, *place.parents) if folder.is_dir())).free
-    return (f'a checkpoint in {opt.output} takes {_size(weights + 2 * trained)}, {_size(weights)} of it weights; the '
-            f'disk holds two, and the weights of every {opt.save_epoch_freq} epochs (--save_epoch_freq); {_size(free)} '
-            'are free')
+    return (f'a checkpoint in {opt.output} takes {_size(weights + 2 * trained)}, of which {_size(weights)} are '
+            f'weights; the disk will hold two, and the weights of every {opt.save_epoch_freq} epochs '
+            f'(--save_epoch_freq); {_size(free)} are free')
 
 
 def _size(count):

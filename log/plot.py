@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from runtime.errors import InputError, shown_in_one_line
 from runtime.writing import is_marked, mark, refuse_existing, writing
 
-# The columns of log.npy (model.train_step.LOG_COLUMNS, not imported: drawing needs no Paddle) and their titles.
+# The columns of log.npy and their titles; model.train_step.LOG_COLUMNS is not imported, since drawing needs no Paddle.
 CURVES = {
     'g_loss_gan': 'generator: adversarial',
     'g_loss_feat': 'generator: feature matching',
@@ -27,9 +27,9 @@ CURVES = {
 }
 SMOOTH_PARTS = 50     # smoothing windows in a run
 BINS = 600            # intervals of the raw envelope, about one per two pixels of a panel
-# Okabe and Ito's colours, distinct for colour-blind readers too
+# Okabe and Ito's colours, which colour-blind readers can distinguish
 RUNS = '#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#000000'
-STYLES = '-', '--', ':'   # of the lines, where there are more runs than colours
+STYLES = '-', '--', ':'   # of the lines, for more runs than colours
 GENERATOR, DISCRIMINATOR, INK, FAINT = '#1f5fa8', '#b8432f', '#333333', '#8a8a8a'
 
 
@@ -74,7 +74,7 @@ def _colour(name):
 
 
 def _line(number):
-    """Colour and style of the run of this number."""
+    """Colour and style of the line of run `number`."""
     return {'color': RUNS[number % len(RUNS)], 'linestyle': STYLES[number // len(RUNS) % len(STYLES)]}
 
 
@@ -118,7 +118,7 @@ def envelope(column, bins=BINS):
     lowest = np.fmin.reduceat(column, edges[:-1])
     highest = np.fmax.reduceat(column, edges[:-1])
     inside = column[edges[:-1, None] + np.arange(len(column) // bins)]   # (bins, values that every interval has)
-    with np.errstate(invalid='ignore'):   # an interval with NaN has a gap
+    with np.errstate(invalid='ignore'):   # an interval with NaN becomes a gap
         tenth, ninetieth = np.percentile(inside, [10, 90], axis=1)
     return (edges[:-1] + edges[1:] + 1) / 2, lowest, tenth, ninetieth, highest
 
@@ -143,7 +143,7 @@ def _panels(steps, colour_of):
 
 
 def _curve(axis, raw, mean, colour):
-    """Raw values, faint, as bands where they are too many; the smoothed line over them."""
+    """Raw values, faint, as bands if there are too many, with the smoothed line over them."""
     steps = np.arange(1, len(raw) + 1)
     if len(raw) > 2 * BINS:
         middles, lowest, tenth, ninetieth, highest = envelope(raw)
@@ -171,7 +171,7 @@ def _limit(axis, shown):
 
 
 def _summary(axis, rows, smoothed, window):
-    """The eighth panel: how to read the others, and each loss's last smoothed value."""
+    """The eighth panel: a legend of the others, and each loss's last smoothed value."""
     def write(x, y, text, size=9.5, color=INK, **style):
         axis.text(x, y, text, fontsize=size, color=color, va='top', transform=axis.transAxes, **style)
     write(0, 1.0, f'{len(rows):,} steps', 15, fontweight='bold')
@@ -207,7 +207,7 @@ def read(folder):
     if rows.ndim != 2 or rows.shape[1] != len(CURVES):
         raise InputError(f'{source}: found shape {rows.shape}, expected (steps, {len(CURVES)})')
     if not len(rows):
-        raise InputError(f'{source}: no rows yet, nothing to draw; train.py writes one a step')
+        raise InputError(f'{source}: no rows to draw yet; train.py writes one a step')
     return rows
 
 

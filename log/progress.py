@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from runtime.bar import LINE_EVERY
 
-PACED = 2   # steps after the first, from which the rest is estimated
+PACED = 2   # steps after the first that give the estimate of the rest
 
 
 class Progress:
@@ -20,7 +20,7 @@ class Progress:
         self._start_window()
 
     def timed(self, batches):
-        """Yield from `batches` and count the seconds spent waiting for them."""
+        """Yield `batches` and count the seconds spent waiting for them."""
         batches = iter(batches)
         while True:
             before = time.perf_counter()
@@ -43,15 +43,15 @@ class Progress:
             self.bar.update()
         late = self.bar is None and (self.step == self.last or seconds * self.steps >= LINE_EVERY)
         is_due, is_first = self.steps == self.print_freq or late, self.step == self.first + 1
-        if is_due or is_first:      # the first step at once: it works, and takes so long
+        if is_due or is_first:      # the first step, to show that training works and how long a step takes
             self._print(epoch, losses, seconds)
         if is_due:
             self._start_window()
         if is_first:
-            self.after_first = time.perf_counter()  # the first is slower than the others
+            self.after_first = time.perf_counter()  # the first step is slower than the others
 
     def seconds_left(self):
-        """Estimate for the rest of the run, from PACED steps after the first; None at any other step."""
+        """Estimate for the rest of the run, at PACED steps after the first; None at any other step."""
         paced = self.step - self.first - 1
         return (time.perf_counter() - self.after_first) / PACED * (self.last - self.step) if paced == PACED else None
 

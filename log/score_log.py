@@ -23,7 +23,7 @@ class Score:
     protocol: dict                 # name -> text or number: sizes, networks and their SHA-256, void pixels, ...
     pictures: str = ''             # their folder
     checkpoint: str = None         # of the generator: folder or text
-    epoch: int = None              # of a run that is scored while training
+    epoch: int = None              # of a run scored while training
     weights: str = None            # 'averaged' or 'last'
     date: str = ''                 # ISO 8601
     class_iou: list = None         # for each class, None if absent
@@ -43,9 +43,9 @@ SCHEMA = record(dict(scores=mapping(_NUMBER), protocol=mapping(anything)), other
 
 
 def append_score(path, score):
-    """Append a Score to the file `path` in one write: safe with other processes, and never half a line.
+    """Append a Score to the file `path` in one write, so that other processes may append too and no line is torn.
 
-    It does not check the file: `read` it before the work of a score.
+    It does not check the file; `read` checks it before the work of a score.
     """
     line = json.dumps(score.as_dict(), allow_nan=False).encode() + b'\n'
     try:
@@ -64,7 +64,7 @@ def append_score(path, score):
 
 
 def read(path):
-    """The Scores of the file `path`, those of earlier versions too; [] without it."""
+    """The Scores of the file `path`, also those of earlier versions; [] without the file."""
     try:
         lines = json_file.read_lines(path, SCHEMA, 'remove that line, move the file away, or name another')
         return list(map(from_dict, lines))
@@ -82,7 +82,7 @@ def warning(class_iou):
 
 def from_dict(line):
     """Score of a dict that fits SCHEMA, of this version or an earlier one."""
-    prose = re.match(r'epoch (\d+) of ', line.get('checkpoint') or '')   # as earlier versions wrote the epoch
+    prose = re.match(r'epoch (\d+) of ', line.get('checkpoint') or '')   # earlier versions wrote the epoch in this way
     epoch = {'epoch': int(prose[1])} if prose else {}
     return Score(**{**epoch, **{name: value for name, value in line.items() if name in Score.__dataclass_fields__}})
 
@@ -90,7 +90,7 @@ def from_dict(line):
 # ---- The table: lines of text, the header first
 
 def rows(scores):
-    """[(title, text for each of `scores`)] of all that one of them has: its own, then the real photos'."""
+    """[(title, text for each of `scores`)] of every score that one of them has, then of the real photos'."""
     parts = [(title, name, [score.scores for score in scores]) for name, title in SHOWN.items()]
     for name in OF_THE_CEILING:
         parts.append((f'real photos: {SHOWN[name]}', name, [score.real or {} for score in scores]))
@@ -100,7 +100,7 @@ def rows(scores):
 
 
 def protocol(scores):
-    """dict: name -> text, of the protocols; all values where they differ."""
+    """dict: name -> text of the protocols, with all values where they differ."""
     names = dict.fromkeys(name for score in scores for name, value in score.protocol.items() if value is not None)
     values = {name: [str(score.protocol.get(name)) for score in scores] for name in names}
     return {name: ' | '.join(each if len(set(each)) > 1 else each[:1]) for name, each in values.items()}
@@ -114,7 +114,7 @@ def table(scores):
 
 
 def class_table(names, score):
-    """IoU of each class that has one, of the pictures and of the real photos, as text."""
+    """IoU of the pictures and of the real photos, for each class that has one, as text."""
     return text_table([('IoU', 'generated', 'real photo'), *(
         (name, shown(iou), shown(real)) for name, iou, real in zip(names, score.class_iou, score.real_class_iou)
         if iou is not None or real is not None)])

@@ -1,7 +1,7 @@
 """Warns once, with a remedy, about failures of a run that otherwise go unnoticed for days.
 
-Each function judges what it is given and changes nothing. Losses come from the log, at fixed steps, so that a resumed
-run warns like an uninterrupted one.
+Each function judges its arguments and changes nothing. Losses come from the log, at fixed steps, so that a resumed run
+warns like an uninterrupted one.
 """
 import itertools
 import math
@@ -9,29 +9,30 @@ import math
 import numpy as np
 
 EVERY = 100    # steps between two checks of losses and loss scales
-WINDOW = 500   # steps in which D's loss must stay near 0; in the first ones of a run, or of a new D, it may be that low
-BEGUN = 500    # updates of G before pictures are judged: a new generator paints grey, whatever the map
-STALE = 0.05   # part of those first weights that may remain in an average (ema_decay) before it is judged
+WINDOW = 500   # steps in which D's loss must stay near 0; it may be that low at the start of a run or of a new D
+BEGUN = 500    # updates of G before pictures are judged, since a new generator paints any map grey
+STALE = 0.05   # greatest part of those first weights in an average (ema_decay) that is judged
 
-# d_loss of a D that cannot tell fakes from photos: hinge 1 + 1, cross-entropy 2 ln 2, least squares (1/2)^2 + (1/2)^2.
-# A D that recognizes all of them has 0. Wasserstein's loss has no such floor: it falls without bound in a good run too.
+# d_loss of a D that cannot distinguish fakes from photos: hinge 1 + 1, cross-entropy 2 ln 2, least squares (1/2)^2 +
+# (1/2)^2. It is 0 for a D that recognizes all of them. Wasserstein's loss has no such floor: it falls without bound
+# in a good run too.
 BALANCED = {'hinge': 2.0, 'original': 2 * math.log(2), 'ls': 0.5}
 WON = 0.05     # part of BALANCED
 
-# Where two label maps differ: the difference of their pictures, as a part of that of their photos. A working generator
-# has 0.46 after 20 steps of the demo, 0.7 or more after its first epoch, and 0.86 to 1.5 on CamVid after 460 steps;
-# one that paints grey has 0.01.
+# Difference of two pictures where their label maps differ, as a part of that of their photos. A working generator has
+# 0.46 after 20 steps of the demo, 0.7 or more after its first epoch, and 0.86 to 1.5 on CamVid after 460 steps; one
+# that paints grey has 0.01.
 DEAD = 0.1
-MAPS_DIFFER = 0.05    # in at least this part of the pixels (CamVid: 0.04 to 0.18); else the maps show nothing
-PHOTOS_DIFFER = 0.1   # there, in [-1, 1]; else the photos show nothing
+MAPS_DIFFER = 0.05    # part of the pixels (CamVid: 0.04 to 0.18); maps that differ in fewer are not judged
+PHOTOS_DIFFER = 0.1   # difference there, in [-1, 1]; photos that differ less are not judged
 
-# Mixed precision is published with scales of 8 to 32768 (Micikevicius et al., ICLR 2018, section 3.2). Paddle begins
-# with 65536, halves it at each step that overflows, which it skips, and doubles it after 2000 good ones.
+# Mixed precision is published with scales of 8 to 32768 (Micikevicius et al., ICLR 2018, section 3.2). Paddle starts
+# with 65536, halves it at each step that overflows (and skips that step), and doubles it after 2000 good ones.
 LOWEST_SCALE = 8
 
 
 class Trouble:
-    """Calls say(line) once a run for each trouble; said: list of the names of earlier ones, which grows."""
+    """Calls say(line) once a run for each trouble. said: list of the names of those reported, to which it appends."""
 
     def __init__(self, opt, said, say):
         self.opt, self.said, self.say = opt, said, say
@@ -42,7 +43,7 @@ class Trouble:
         self._once('loss scale', loss_scale_has_collapsed, loss_scales)
 
     def in_pictures(self, steps, labels, fakes, photos):
-        """Pictures of the generator, or its average, after so many steps; arguments as for `generator_is_dead`."""
+        """Judge pictures of the generator or its average after `steps` steps; arguments as for `generator_is_dead`."""
         beyond = steps // self.opt.D_steps_per_G - BEGUN
         if beyond >= 0 and self.opt.ema_decay ** (beyond + 1) <= STALE:
             self._once('generator', generator_is_dead, labels, fakes, photos)
@@ -68,8 +69,7 @@ def discriminator_has_won(d_loss, feature_matching, gan_mode):
     rises = f', and feature matching rises ({before:.3g}, then {now:.3g})' if now else ''
     return (f'D has won: d_loss was {level:.2g} over the last {WINDOW} steps, where {BALANCED[gan_mode]:.3g} is '
             f'balanced{rises}. G now learns little. Continue with --no_TTUR true (equal learning rates of G and D) or '
-            'a lower --lr, or begin anew with a larger batch (--batchSize, --accumulate), a smaller --ndf, or more '
-            'photos')
+            'a lower --lr, or restart with a larger batch (--batchSize, --accumulate), a smaller --ndf, or more photos')
 
 
 def generator_is_dead(labels, fakes, photos):
@@ -88,8 +88,8 @@ def generator_is_dead(labels, fakes, photos):
     if alike or painted >= DEAD * photographed:
         return None
     return (f'G is dead: where label maps differ, its pictures differ by {painted / photographed:.1%} of what photos '
-            'do. Check with python -m dataset.check that maps and photos match, then begin anew with a lower --lr or '
-            'another --seed (--restart)')
+            'do. Check with python -m dataset.check that maps and photos match, then restart (--restart) with a lower '
+            '--lr or another --seed')
 
 
 def loss_scale_has_collapsed(loss_scales):

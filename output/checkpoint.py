@@ -1,11 +1,11 @@
-"""Checkpoints: networks, optimizers, options and counters, saved as one set that no kill can tear.
+"""Checkpoints: networks, optimizers, options and counters, saved as one set; a kill leaves a whole one.
 
     output/checkpoints/000007/   one checkpoint: n_g.pdparams n_d.pdparams n_e.pdparams n_g_ema.pdparams
                                  n_g.pdopt n_d.pdopt opt.json progress.json current_epoch.npy classes.json
-    output/model                 link to the newest one, replaced by one rename
-    output/current_epoch.npy     link through it
-    output/epoch_10/             copy of its weights and options
-    output/best/                 copy of those with the best score, with score.json
+    output/model                 link to the newest checkpoint, replaced by one rename
+    output/current_epoch.npy     link to that checkpoint's file
+    output/epoch_10/             copy of the weights and options after epoch 10
+    output/best/                 copy of the weights and options with the best score, and score.json
 """
 import json
 import os
@@ -32,7 +32,7 @@ from runtime.writing import sweep, writing
 COPY = r'epoch_\d+|best'
 INTACT = 'the previous checkpoint, if any, is intact'
 WAYS_OUT = 'replace that run with --restart, or name another --output and --log'
-# progress.json. Checkpoints of earlier versions lack the optional entries and have others.
+# progress.json. Checkpoints of earlier versions lack the optional entries and have other ones.
 PROGRESS = record(dict(epoch=whole(1), seen=whole(), log_rows=whole(), log_checksum=whole(), dataset=text(),
                        samples=whole(), step=whole(), g_losses=mapping(number(finite=False))),
                   dict(loss_scales=listing(record(dict.fromkeys(SCALING, number())), longest=2), files=SUMMARY,
@@ -57,11 +57,11 @@ class Checkpoint:
         try:
             return json_file.read(os.path.join(self.link, 'progress.json'), PROGRESS, WAYS_OUT)
         except FileNotFoundError:
-            raise InputError(f'{self.link} has weights without a training state: start from them with --init_from '
-                             f'{self.output} and another --output and --log, or replace them with --restart') from None
+            raise InputError(f'{self.link} has weights without a training state: to start from them, use --init_from '
+                             f'{self.output} with another --output and --log; to replace them, --restart') from None
 
     def refuse_foreign(self, opt, restart=False):
-        """InputError for a file or folder that a run with `opt` would replace and that is not ours."""
+        """InputError for a file or folder that is not ours and that a run with `opt` would replace."""
         copies = [f'epoch_{epoch}' for epoch in range(opt.save_epoch_freq, opt.epochs + 1, opt.save_epoch_freq)]
         copies += ['best'] if opt.score_epoch_freq else []
         folders = [os.path.join(self.output, name + ending) for name in copies for ending in ('', '.replaced')]
@@ -105,7 +105,7 @@ class Checkpoint:
             if keep_epoch is not None:
                 self._copy(self._folder(number), f'epoch_{keep_epoch}')
             self._point_to(number)
-            for older in self._numbers(RECORD)[:-2]:    # the one before stays: somebody may be reading it
+            for older in self._numbers(RECORD)[:-2]:    # the previous one remains: a program may be reading it
                 discard(self._folder(older))
 
     def keep(self, name, notes):
@@ -121,7 +121,7 @@ class Checkpoint:
             self._restore_replaced()
 
     def summary(self):
-        """Text: what `clear` and the next `save` replace."""
+        """Text on what `clear` and the next `save` replace."""
         run = 'no checkpoint'
         try:
             if progress := self.progress():
@@ -163,7 +163,7 @@ class Checkpoint:
         for file, optimizer, parameters in _optimizers(train_step):
             save_weights(state_of(optimizer, parameters), os.path.join(folder, file))
         opt.save(os.path.join(folder, 'opt.json'))
-        if self.classes is None:    # read once: later edits of the set's file must not end the run
+        if self.classes is None:    # read only once: a later edit of the set's file must not end the run
             self.classes = classes.of_set(opt) or {}
         if self.classes:
             classes.write(folder, self.classes, left=INTACT)
@@ -176,8 +176,8 @@ class Checkpoint:
     def _copy(self, folder, name, notes=()):
         """Copy weights and options, by hard links where possible.
 
-        An earlier copy is renamed to <name>.replaced until the new one is complete; after a kill in between
-        `mend_copies` restores it.
+        An earlier copy is named <name>.replaced until the new one is complete; after a kill in between, `mend_copies`
+        restores it.
         """
         copy, replaced = (os.path.join(self.output, name + ending) for ending in ('', '.replaced'))
         self._restore_replaced()
@@ -198,7 +198,7 @@ class Checkpoint:
         discard(replaced)
 
     def _restore_replaced(self):
-        """Rename <copy>.replaced back where the new copy is missing, else remove it."""
+        """Rename <copy>.replaced to <copy> if the new copy is missing, else remove it."""
         for replaced in filter(own_files.is_checkpoint, _matching(self.output, rf'({COPY})\.replaced')):
             copy = replaced.removesuffix('.replaced')
             discard(replaced) if os.path.lexists(copy) else os.rename(replaced, copy)
@@ -224,13 +224,13 @@ class Checkpoint:
         return os.path.realpath(folder) == os.path.realpath(self.generations) and name.isdigit()
 
     def _adopt_plain_folder(self):
-        """Number `model` where it is a folder, as in a copy of a run without links."""
+        """Move `model` into `checkpoints` if it is a folder, as in a copy of a run without links."""
         if not self._is_own_link() and os.path.lexists(self.link):
             own_files.refuse_folder(self.link)
             os.rename(self.link, self._folder(self._next_number()))
 
     def _recover(self):
-        """Point `model` to the newest checkpoint where it is missing (after a kill in _adopt_plain_folder) or dangles.
+        """Point `model` to the newest checkpoint if it is missing (after a kill in _adopt_plain_folder) or dangles.
         """
         numbers, dangling = self._numbers(), os.path.lexists(self.link)
         lost = f'{self.link} is a link to {os.readlink(self.link)}, which does not exist' if dangling else ''
@@ -251,7 +251,7 @@ class Checkpoint:
 
 
 def _check_finite(arrays, network, step):
-    """A step can spoil weights though its losses, which are older, are finite: InputError, to keep the last checkpoint.
+    """InputError for weights that are not finite. The step's losses do not show it: they precede its updates.
     """
     for name, value in arrays.items():
         if not np.isfinite(value).all():

@@ -1,4 +1,4 @@
-"""A folder of label maps to paint: which files belong together, what pictures depend on, which pictures are current."""
+"""Painting a folder of label maps: pairs of files, the record of the pictures, and which of them are current."""
 import os
 
 from dataset.components import COMPONENTS
@@ -7,7 +7,7 @@ from runtime.errors import InputError
 
 
 def folder_jobs(arguments):
-    """list of (label, instance, photo, out), sorted by name; InputError for label maps without partner."""
+    """list of (label, instance, photo, out), sorted by name; InputError for label maps without a partner."""
     labels = by_stem(arguments.label, '--label')
     instances = dict.fromkeys(labels, arguments.instance)   # None, or components
     if arguments.instance and arguments.instance != COMPONENTS:
@@ -22,7 +22,7 @@ def folder_jobs(arguments):
     for option in ('label', 'instance', 'style_photo'):
         other = getattr(arguments, option)
         if other and os.path.exists(other) and os.path.exists(folder) and os.path.samefile(other, folder):
-            raise InputError(f'--out {folder}: is the folder of --{option}: name another one')
+            raise InputError(f'--out {folder}: is the folder of --{option} too: name another one')
     return [(path, instances[stem], photos[stem], os.path.join(folder, stem + ending)) for stem, path in labels.items()]
 
 
@@ -48,7 +48,7 @@ def is_current(job):
 
 
 def record_of(made_by, arguments):
-    """dict for painted.json: what the folder's pictures depend on beside their inputs."""
+    """dict for painted.json: all that the folder's pictures depend on, besides their inputs."""
     instance = {'instance': COMPONENTS} if arguments.instance == COMPONENTS else {}
     return {**made_by, **instance, 'generator': arguments.weights, 'styles': arguments.styles,
             'steps': arguments.steps, 'between': arguments.between, 'style_photo': arguments.style_photo}

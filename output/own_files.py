@@ -1,4 +1,4 @@
-"""Which files and folders of a run are ours. Nothing else is ever removed or replaced, --restart or not."""
+"""Which files and folders of a run are ours. No others are ever removed or replaced, not even with --restart."""
 import os
 import shutil
 
@@ -7,16 +7,16 @@ from model.weights import epoch_of
 from runtime.errors import InputError
 from runtime.writing import remove, staged
 
-RECORD = {'n_g.pdparams', 'opt.json'}    # identify the folder of a checkpoint
+RECORD = {'n_g.pdparams', 'opt.json'}    # these files identify the folder of a checkpoint
 RESUMED = RECORD | {'n_d.pdparams', 'n_g.pdopt', 'n_d.pdopt', 'progress.json'}   # needed to resume
-# Everything that this version, earlier ones and converters write there. A folder with any other file is not removed.
+# All files that this version, earlier ones and converters write there. A folder with any other file is not removed.
 FILES = RESUMED | {'n_e.pdparams', 'n_g_ema.pdparams', 'current_epoch.npy', 'classes.json', 'modulation.json',
                    'score.json', 'licence.txt'}
 FOREIGN = 'not written by training, which replaces only its own files: move it away, or name another --output'
 
 
 def files_in(folder):
-    """set of the names of files in `folder`, with None for anything else in it; {None} for a link or no folder."""
+    """set of names of the files in `folder`, with None if it has anything else; {None} for a link or no folder."""
     if os.path.islink(folder) or not os.path.isdir(folder):
         return {None}
     with os.scandir(folder) as entries:
@@ -38,7 +38,7 @@ def are_scores(path):
 
 
 def is_epoch(path):
-    """Whether output/current_epoch.npy is the link into the checkpoint or, in a copied run, a file with one number."""
+    """Whether `path` (current_epoch.npy) is a link into the checkpoint or, in a copied run, a file of one number."""
     if os.path.islink(path):
         return os.readlink(path) == os.path.join('model', 'current_epoch.npy')
     try:
@@ -66,7 +66,7 @@ def refuse_folder(folder):
 
 
 def discard(folder):
-    """Remove a checkpoint, but not files that somebody has added to its folder."""
+    """Remove a checkpoint, but not files that the user has added to its folder."""
     files = files_in(folder)
     if RECORD <= files <= FILES:
         unfinished = staged(folder)

@@ -1,6 +1,6 @@
-"""painted.json in a folder of pictures: its record, which weights and settings painted them. Only those are replaced.
+"""painted.json, the record of a folder of pictures: the weights and settings that painted them.
 
-The mark of each picture (runtime/writing.py) identifies its painter too.
+Only pictures of the record are replaced. The mark of each picture (runtime/writing.py) identifies its painter too.
 """
 import contextlib
 import hashlib
@@ -23,7 +23,7 @@ SCHEMA = json_file.record({'weights': json_file.text(64, 64)}, {'painter': json_
 
 
 def made_by(opt, folder):
-    """dict: what pictures depend on beside their inputs: the SHA-256 of the weights in `folder`, and settings."""
+    """dict of all that pictures depend on besides their inputs: SHA-256 of the weights in `folder`, and settings."""
     digest = hashlib.sha256()
     for name in sorted(name for name in os.listdir(folder) if name.endswith('.pdparams')):
         digest.update(np.memmap(os.path.join(folder, name), mode='r'))
@@ -32,7 +32,7 @@ def made_by(opt, folder):
 
 
 def identity(made_by, generator):
-    """16 hex digits that identify a painter in the marks of its pictures; generator: 'averaged' or 'last'."""
+    """16 hex digits that identify a painter in the marks of its pictures; generator: 'averaged' or 'last' weights."""
     return hashlib.sha256(json.dumps([made_by, generator], sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -49,14 +49,14 @@ def read(folder):
 def claimed(folder, record, names, flag, resume=False):
     """Lock `folder` for painting `names` there by `record`; `flag` is the option that names the folder.
 
-    Pictures of another record are removed first; with `resume` they are refused. InputError, before any change, for a
+    Removes pictures of another record first; with `resume` they are an InputError, and so is, before any change, a
     file of these names that is not ours. Every rank calls this; rank 0 decides.
     """
     record = json.loads(json.dumps(record))     # as `read` returns it
     with contextlib.ExitStack() as held:
         if distributed.is_main():
             if os.path.isdir(folder):
-                _own_pictures(folder, record, names, flag, resume)  # first: the lock is a file too
+                _own_pictures(folder, record, names, flag, resume)  # before the lock, which is a file too
             held.enter_context(locked(folder, 'program', flag))
             own = _own_pictures(folder, record, names, flag, resume)
             if read(folder) != record:
@@ -80,5 +80,5 @@ def _own_pictures(folder, record, names, flag, resume):
            and (resume or painter_of(os.path.join(folder, name)) == before.get('painter'))}
     for name in names:
         if name not in own and os.path.lexists(path := os.path.join(folder, name)):
-            raise InputError(f'{path} exists, and no {RECORD} allows to replace it: {remedy}')
+            raise InputError(f'{path} exists, and {RECORD} does not list it as ours: {remedy}')
     return own

@@ -13,13 +13,13 @@ def to_uint8(images):
     """Tensor or array (N, 1 or 3, H, W) in [-1, 1] -> uint8 (N, H, W, 3); InputError for other numbers of channels."""
     values = np.asarray(images, np.float32).transpose(0, 2, 3, 1)
     check_channels(values.shape[3])
-    values = np.nan_to_num(values)  # of a run that has diverged, without a warning: its end says so
+    values = np.nan_to_num(values)  # the NaN of a diverged run, without numpy's warning: the run ends with a message
     pixels = np.clip(np.rint((values + 1) * 127.5), 0, 255).astype(np.uint8)
     return np.broadcast_to(pixels, (*pixels.shape[:3], 3))
 
 
 def check_channels(count):
-    """InputError if pictures of so many channels fit no file."""
+    """InputError if no picture file can have `count` channels."""
     if count not in (1, 3):
         raise InputError(f'output_nc {count}: a picture file has 1 or 3 channels')
 

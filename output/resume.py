@@ -1,4 +1,4 @@
-"""How a run starts: new, from other weights, or resumed where the same command stopped; and what it refuses."""
+"""Starts a run: new, from other weights, or resumed where the same command stopped. Refuses files of another run."""
 import contextlib
 import hashlib
 import os
@@ -45,20 +45,20 @@ class Run:
 
     @contextlib.contextmanager
     def claimed(self):
-        """Lock opt.output and opt.log against other runs until this process ends, however it ends.
+        """Lock opt.output and opt.log against other runs until this process ends, in whatever way.
 
-        InputError if another run has them, or has written there since this one was opened.
+        InputError if another run uses them, or has written there since this one was opened.
         """
         with contextlib.ExitStack() as locks:
             if distributed.is_main():
                 for folder in dict.fromkeys(map(os.path.realpath, (self.opt.output, self.opt.log))):
                     locks.enter_context(locked(folder, 'training', '--output and --log'))
                 self.checkpoint.mend_copies()
-                # The rows of a new run's log may be of a run with another --output.
+                # The log of a new run may have rows of a run with another --output.
                 if not self.restart and (self.progress is None and rows_on_disk(self.log.path)
                                          or self.checkpoint.progress() != self.progress):
-                    raise InputError(f'{self.opt.output}, {self.log.path}: another training has just ended there: '
-                                     'repeat the command to resume it')
+                    raise InputError(f'{self.opt.output}, {self.log.path}: another run has just ended there: repeat '
+                                     'the command to resume it')
             yield
 
     def begin(self, train_step, source=None, table=None):
@@ -67,7 +67,7 @@ class Run:
         source, table: as for init_from.load; without `source` a first checkpoint has new weights.
         """
         unknown = not self.progress or self.progress.get('files', {}).get('stamps') != self.files.stamps
-        files = {'files': self.files.summary} if unknown and distributed.is_main() else {}   # reads all of them, once
+        files = {'files': self.files.summary} if unknown and distributed.is_main() else {}   # reads all files, once
         if self.progress:
             self.progress.update(surroundings(self.opt), **files)
             if source:
@@ -93,19 +93,19 @@ class Run:
             return None
         saved = OPT.load(os.path.join(checkpoint.link, 'opt.json'))
         if changed := saved.differences(opt, ['networks']):
-            raise InputError(f'{checkpoint.link} was trained with other networks: {_listed(changed)}: give those '
-                             f'options again, {WAYS_OUT}')
+            raise InputError(f'{checkpoint.link} was trained with other networks: {_listed(changed)}: give the former '
+                             f'values again, {WAYS_OUT}')
         # Checkpoints of earlier versions have no 'files'.
         changes = self.files.changes(progress['files'], checkpoint.generations) if 'files' in progress else ''
         if changes or self.dataset != progress['dataset']:
             raise InputError(f'{checkpoint.link} was trained on another data set (dataroot {saved.dataroot}, '
                              f'{progress["samples"]} samples; now {opt.dataroot}{": " if changes else ""}{changes}): '
-                             f'name that one again, {WAYS_OUT}')
+                             f'name that data set again, {WAYS_OUT}')
         changed = saved.differences(opt, ['order'])
         if changed and 0 < progress['seen'] <= progress['samples'] - global_batch(opt, distributed.ranks()):
             raise InputError(f'{checkpoint.link} was saved in the middle of epoch {progress["epoch"]}: '
-                             f'{_listed(changed)}: in the new order some samples would repeat and others be skipped: '
-                             f'give that option again, {WAYS_OUT}')
+                             f'{_listed(changed)}: in the new order some samples would repeat and others would be '
+                             f'skipped: give the former value again, {WAYS_OUT}')
         if changed := saved.differences(opt, ['order', 'learned']):
             print(f'changed since the checkpoint: {_listed(changed)}')
         if bits := saved.differences(opt, ['bits']):
@@ -140,7 +140,7 @@ class Run:
         steps = distributed.gathered(train_step.steps)
         if len(set(steps)) > 1:
             raise InputError(f'{self.opt.output}: the ranks loaded checkpoints of different steps, {steps}: use one '
-                             'folder that all of them see')
+                             'folder that all of them share')
         print(f'resumed from {self.opt.output}: epoch {self.progress["epoch"]}, {self.progress["seen"]} of its samples '
               f'seen, step {self.progress["step"]}')
 
@@ -160,13 +160,13 @@ class Run:
             for name, value in network.state_dict().items():
                 digest.update(name.encode() + value.numpy().tobytes())
         if other := _unlike_rank_0(digest.hexdigest()):
-            raise InputError(f'the weights of {other[0]} are not those of {other[2]}: its device draws other random '
-                             'numbers, or it reads other files: start with the same weights, --init_from DIR, and one '
-                             'folder --output that all see')
+            raise InputError(f'the weights of {other[0]} differ from those of {other[2]}: its device draws other '
+                             'random numbers, or it reads other files: start all with the same weights (--init_from '
+                             'DIR) and one shared --output')
 
 
 def check_same_options(opt):
-    """InputError if a rank has other options or software than rank 0: their gradients would not fit together."""
+    """InputError if a rank has other options or software than rank 0, since their gradients would not fit together."""
     own = {f'--{name}': getattr(opt, name) for name, option in opt.fields().items() if option.effect != 'free'}
     own.update({'Paddle': paddle.__version__, 'the kernels': surroundings(opt)['kernels'],
                 'the device': paddle.get_device().split(':')[0]})
@@ -179,7 +179,7 @@ def check_same_options(opt):
 
 
 def _unlike_rank_0(own):
-    """('rank 1 on host', its value, 'rank 0 on host', its value) of a rank whose `own` differs, None if none does."""
+    """('rank 1 on host', its value, 'rank 0 on host', its value) of a rank whose `own` differs, else None."""
     (expected, first), *others = distributed.gathered((own, socket.gethostname()))
     return next(((f'rank {rank} on {host}', value, f'rank 0 on {first}', expected)
                  for rank, (value, host) in enumerate(others, 1) if value != expected), None)
@@ -191,7 +191,7 @@ def new_progress(dataset, samples):
 
 
 def surroundings(opt):
-    """dict of what the bits of a result depend on beside the options that change what is learned."""
+    """dict of all that the bits of a result depend on, besides the options that change what is learned."""
     kernels = ('compiled, bfloat16' if bfloat16(opt) else 'compiled, float32') if fast.in_use(opt) else 'Paddle\'s'
     return {'OMP_NUM_THREADS': os.environ.get('OMP_NUM_THREADS', ''), 'Paddle': paddle.__version__,
             'device': paddle.get_device(), 'kernels': kernels, 'processes': distributed.ranks()}

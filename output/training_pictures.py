@@ -1,4 +1,4 @@
-"""Pictures in output/pics while training: of the current batch, and of the same validation maps after every epoch."""
+"""Pictures in output/pics while training: the current batch, and after every epoch the same validation maps."""
 import functools
 import os
 
@@ -15,8 +15,8 @@ COUNT = 4  # samples in a picture
 
 
 class TrainingPictures:
-    """Generates with `train_step`; passes the result to `dashboard` and to `trouble`, the validation set's if there is
-    one. say(line) prints.
+    """Generates with `train_step`. Passes all pictures to `dashboard`, and those of the validation set, or without
+    one of the batch, to `trouble`. say(line) prints.
     """
 
     def __init__(self, opt, train_step, say, trouble, dashboard):
@@ -49,6 +49,6 @@ class TrainingPictures:
         path = os.path.join(self.opt.output, 'pics', name)
         ours = functools.partial(pictures.is_training_picture, size=self.opt.picture_size)
         if os.path.lexists(path) and not ours(path):
-            self.say(f'{path}: not written by training: not replaced, and the picture of step {steps} is not saved')
+            self.say(f'{path}: not written by training, so not replaced; the picture of step {steps} is not saved')
         else:
             pictures.save(pixels, path, ours=ours)

@@ -125,7 +125,7 @@ def test_memory_that_runs_out_is_a_line_with_what_to_lower(error, options, ways)
     def work():
         with memory.enough(plan.smaller(OPT(**options))):
             raise error
-    assert says(message(work), 'out of memory (', 'what was saved stays', *ways)
+    assert says(message(work), 'out of memory (', 'checkpoints remain', *ways)
 
 
 @pytest.mark.parametrize('error', [RuntimeError('cuDNN has no such algorithm'), OSError(28, 'No space left on device'),

@@ -82,8 +82,8 @@ def _named(stems):
 
 
 def finish(opt, shown, report, commands):
-    """Check the set, draw its sheet in colours for `shown` ids, print report and commands -> whether problems were
-    found.
+    """Check the set, draw its sheet in colours for `shown` ids, print report and commands -> whether it has
+    problems.
     """
     root, outcome = opt.dataroot, report.outcome
     report.write(root)

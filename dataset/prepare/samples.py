@@ -55,7 +55,7 @@ def prepare(root, settings, jobs, make):
     make(job) -> (files, facts); files: dict 'img', 'label', 'inst' -> (ending, bytes, or Member to link to); facts:
     dict for the record. Its DataErrors become `left_out`; the next command tries those samples again. A sample is
     remade if `settings`, or the size or date (in archives: checksum) of a source have changed, or if a file is missing;
-    samples without a job are removed. InputError if `root` has foreign files or another set, or if no sample could be made.
+    samples without a job are removed. InputError if `root` has foreign files or another set, or without any sample.
     """
     refuse_foreign(root)
     settings = json.loads(json.dumps(settings))   # as the record stores them

@@ -31,7 +31,7 @@ class _Shapes(dict):
         return (self[f'{name}.weight_orig'], 'spectral') if spectral else (self[f'{name}.weight'], '')
 
     def norm(self, name):
-        """norm_D or norm_E of the layer `name`. With a norm, its convolution is `name`.0; instance norm has no
+        """norm_D or norm_E of the layer `name`. With a norm, `name`.0 is the convolution; instance norm has no
         weights.
         """
         if f'{name}.weight' in self or f'{name}.weight_orig' in self:

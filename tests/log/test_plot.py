@@ -90,7 +90,7 @@ def test_bad_logs_are_named(tmp_path):
     arguments = ['--log', str(tmp_path)]
     with pytest.raises(InputError, match='log.npy: no such file'):
         main(arguments)
-    for content, said in ((losses(0), 'no rows yet'), (numpy.zeros((3, 4)), r'shape \(3, 4\)')):
+    for content, said in ((losses(0), 'no rows to draw yet'), (numpy.zeros((3, 4)), r'shape \(3, 4\)')):
         numpy.save(tmp_path / 'log.npy', content)
         with pytest.raises(InputError, match=said) as error:
             main(arguments)

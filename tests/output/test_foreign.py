@@ -203,7 +203,7 @@ def test_training_pictures_by_their_mark_or_their_size(tmp_path):
     for name in ('1_1.jpg', '1_9.jpg'):
         drawing._save(batch, name, 'training', judged=False)
     assert is_marked(tmp_path / 'pics/1_1.jpg') and len(said) == 1
-    assert says(said[0], tmp_path / 'pics/1_9.jpg', 'not written by training: not replaced')
+    assert says(said[0], tmp_path / 'pics/1_9.jpg', 'not written by training, so not replaced')
     (tmp_path / 'pics/1_9.jpg').unlink()
     Image.fromarray(cells).save(tmp_path / 'pics/1_1.jpg')
     pictures.save(cells[:9], str(tmp_path / 'pics/1_2.jpg'))

@@ -135,7 +135,7 @@ def test_another_data_set_is_refused(scripts, copied, tmp_path):
 
 
 @pytest.mark.parametrize('spoil, said', [
-    (lambda log: np.save(log, np.load(log) + 1), 'not those of the checkpoint'),
+    (lambda log: np.save(log, np.load(log) + 1), 'differ from those of the checkpoint'),
     (lambda log: np.save(log, np.load(log)[:5]), 'holds 5 rows, the checkpoint was saved after 12'),
     (lambda log: log.unlink(), 'is missing, but the checkpoint was saved after 12 rows'),
     (lambda log: log.write_text('notes'), 'no log of losses')])
@@ -189,7 +189,7 @@ def test_a_run_that_began_and_ended_since_this_one_was_opened_is_kept(scripts, t
     with pytest.raises(InputError) as caught:
         with run.claimed():
             pass
-    assert says(str(caught.value), tmp_path / 'output', 'another training has just ended there',
+    assert says(str(caught.value), tmp_path / 'output', 'another run has just ended there',
                 'repeat the command to resume it')
     assert contents(tmp_path) == before
     with resume.Run(opt, LabelledImages(opt), restart=True).claimed():    # which replaces it, as it says
