@@ -1,4 +1,4 @@
-"""Scores a training run every score_epoch_freq epochs and keeps its best checkpoint in output/best."""
+"""Scores a training run every score_epoch_freq epochs, and copies its best checkpoint to output/best."""
 import os
 
 from log import score_log
@@ -29,13 +29,13 @@ class Best:
         settings = Settings.of(opt, cache=self.folder, distance=by_distance, segmentation=not by_distance)
         if by_distance and (opt.score_by == 'fid') != (settings.dataset != OWN):
             raise InputError(f'score_by {opt.score_by}: an own network gives segmenter_frechet, the published ones '
-                             'fid; name the other, or mean_iou')
+                             'give fid: choose the other, or mean_iou')
         self.opt, self.evaluation, self.scores = opt, Evaluation(settings), {}   # scores: the newest
 
     def score(self, train_step, checkpoint, epoch):
         """Paint and score; copy the newest checkpoint, that of `epoch`, to output/best if it is better. Returns a line.
 
-        The copy precedes the line in scores.jsonl: if killed in between, the epoch is scored again.
+        The copy precedes the line in scores.jsonl. If killed in between, the epoch is scored again.
         """
         opt = self.opt
         pictures, best = os.path.join(self.folder, 'pics'), os.path.join(opt.output, 'best')
@@ -58,11 +58,11 @@ class Best:
         if warning := score_log.warning(score.class_iou):
             line += f'; {warning}'
         if difference:
-            line += f'; the earlier best has another protocol and does not compare ({difference})'
+            line += f'; the earlier best has another protocol and cannot be compared ({difference})'
         return f'scores after epoch {epoch}: {line}; ' + (f'new best: {best}' if better else f'{best} is unchanged')
 
     def _before(self, protocol):
-        """(score of the best so far, or None if none compares; how its protocol differs, '' if it does not)."""
+        """(score of the best so far, None if it cannot be compared; the differences of its protocol, or '')."""
         path = os.path.join(self.opt.output, 'best', SCORE)
         try:
             best = score_log.from_dict(json_file.read(path, score_log.SCHEMA, 'remove its folder'))

@@ -1,4 +1,4 @@
-"""Measured arrays by the content of their files, in a folder that never grows beyond a limit."""
+"""Measured arrays by the content of their files, in a folder of limited size."""
 import contextlib
 import hashlib
 import json
@@ -34,7 +34,7 @@ class Cache:
             array = np.load(path)
         except (OSError, ValueError, EOFError):
             return None
-        with contextlib.suppress(OSError):   # for `prune`, on drives too that record no access
+        with contextlib.suppress(OSError):   # for `prune`, also on drives that record no access
             os.utime(path, ns=(time.time_ns(), os.stat(path).st_mtime_ns))
         return array
 

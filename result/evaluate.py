@@ -4,8 +4,8 @@
     python -m result.evaluate --pictures ours/pics --reference theirs/pics --protocol full_size --dataset cityscapes
     python -m result.evaluate --pictures output_val/pics --dataset own --dataroot mine    (after result.train_segmenter)
 
-Pictures are matched to label maps by name. The scores, with all that they depend on, are printed and appended to
-result/scores.jsonl. After an interruption the same command resumes.
+Pictures are matched to label maps by name. Scores are printed, and appended to result/scores.jsonl with all that they
+depend on. After an interruption the same command resumes.
 """
 import argparse
 import dataclasses
@@ -59,7 +59,7 @@ class Settings:
         if self.dataset == OWN and not self.dataroot:
             raise InputError(f'--dataset {OWN}: name the set with --dataroot')
         if not (self.segmentation or self.distance):
-            raise InputError('--no_segmentation and --no_fid leave nothing to score: drop one of them')
+            raise InputError('--no_segmentation and --no_fid leave nothing to score: omit one of them')
 
     @classmethod
     def of(cls, opt, **choices):
@@ -126,7 +126,7 @@ class Evaluation:
         """
         pictures = matching.matched(folder, self.samples, self.size, self.settings.allow_missing)
         if self.features and len(pictures) < 2:
-            raise InputError(f'{folder}: FID compares distributions and needs two pictures at least, found '
+            raise InputError(f'{folder}: FID compares distributions and needs at least two pictures, found '
                              f'{len(pictures)}: score more pictures, or skip FID with --no_fid')
         scores, fields, accuracies = {}, {}, [np.nan] * len(pictures)
         if self.segmentation:
@@ -190,14 +190,14 @@ class Evaluation:
 
     @functools.cached_property
     def reference(self):
-        """The Frechet distance's reference, a dict as of reference.read."""
+        """The Frechet distance's reference, a dict as from reference.read."""
         split = self.settings.statistics
         samples = self.samples if split == 'val' else find_samples(self.opt, split)
         return reference.of_photos(self.features, samples, split, self.settings.dataset)
 
 
 def _finite(scores):
-    """None for scores that are not defined: pictures without labelled pixels have none."""
+    """`scores` with None for undefined ones, as of pictures without labelled pixels."""
     return {name: or_none(value) for name, value in scores.items()}
 
 
@@ -215,7 +215,7 @@ def size_of(text):
 
 
 def add_settings(parser):
-    """The flags that say how to score."""
+    """Add the flags that choose how to score."""
     parser.add_argument('--protocol', choices=PROTOCOLS, default=Settings.protocol,
                         help='picture size and void pixels, see docs/scores.md [spade]')
     parser.add_argument('--statistics', default=Settings.statistics, metavar='val|train|FILE', help='reference of FID: '

@@ -12,7 +12,7 @@ from runtime.writing import painter_of
 
 LISTED = 5  # names that an error lists
 
-Picture = namedtuple('Picture', 'stem path label photo')   # photo: the real one; None where nothing needs it
+Picture = namedtuple('Picture', 'stem path label photo')   # photo: the real one; None if nothing needs it
 
 
 def images(folder, option='--pictures'):
@@ -53,11 +53,11 @@ def paired(folders):
 
 
 def refuse_extra(folder, samples):
-    """InputError if `folder` holds pictures of other names: before hours of painting, since scoring refuses them."""
+    """InputError if `folder` has pictures of other names, which scoring would refuse after hours of painting."""
     files = images(folder) if os.path.isdir(folder) else {}
     extra = sorted(set(files) - {sample.stem for sample in samples})
     if extra:
-        raise InputError(f'{folder}: holds {len(extra)} pictures without a label map of their name, the first '
+        raise InputError(f'{folder}: has {len(extra)} pictures without a label map of their name, the first '
                          f'{os.path.basename(files[extra[0]])}: name another --results, or remove them')
 
 
@@ -65,7 +65,8 @@ def matched(folder, samples, size, allow_missing):
     """[Picture] of `folder` that can be scored.
 
     samples: list of dataset.files.Sample; size: (width, height) of every picture. InputError if a picture is missing,
-    extra or unreadable; with allow_missing a line lists these. Each is decoded: damage shows before hours of measuring.
+    extra or unreadable; with allow_missing a line lists these. Every picture is decoded, so that damage shows before
+    hours of measuring.
     """
     files = images(folder)
     stems = [sample.stem for sample in samples]
@@ -109,7 +110,7 @@ def _refuse_mixture(folder, paths, named):
     if len(one_of) > 1:
         first, other, *_ = sorted(map(os.path.basename, one_of.values()))
         raise InputError(f'{folder}: mixes pictures of {len(one_of)} models, such as {first} and {other}: paint the '
-                         'whole set into one folder, or name another')
+                         'whole set into one folder, or name another folder')
     if named and named not in one_of:
-        raise InputError(f'{next(iter(one_of.values()))}: another model painted it than the one in {painted.RECORD}: '
+        raise InputError(f'{next(iter(one_of.values()))}: not painted by the model in {painted.RECORD}: '
                          f'paint the set again; if the pictures belong together, remove {painted.RECORD}')

@@ -1,4 +1,4 @@
-"""Measures each picture once: its pixels by true and predicted class, and its features."""
+"""Measures each picture once: counts of its pixels by true and predicted class, and its features."""
 import functools
 import itertools
 
@@ -16,7 +16,7 @@ from result.networks.kinds import NETWORKS
 from result.scores import VOID, confusion
 from runtime.bar import bar
 
-BATCHES = 16   # looked up in the cache together
+BATCHES = 16   # batches looked up in the cache together
 DECODER = 2    # version of the decoding of files (dataset.files); each version has its own cache
 
 
@@ -38,7 +38,7 @@ def at_size(image, size, window):
 
 
 class _Measure:
-    """A scoring network, loaded when first needed, and the cache of its measurements, which depend on `what` (dict)."""
+    """A scoring network, loaded on first use, and the cache of its measurements, which depend on `what` (dict)."""
 
     def __init__(self, network, folder, classes, cache, batch, what):
         self.kind, self.folder, self.classes, self.batch = NETWORKS[network], folder, classes, batch
@@ -85,7 +85,7 @@ class Segmentation(_Measure):
         if whole != size:
             x = F.interpolate(x, whole, mode='bilinear', align_corners=False)
         logits = self.network(x)
-        for index in range(len(rgb)):   # one at a time: 182 maps of a picture are large
+        for index in range(len(rgb)):   # one at a time, since 182 maps of a picture are large
             one = F.interpolate(logits[index:index + 1], size, mode='bilinear', align_corners=False)
             yield one.argmax(1).numpy()[0]
 

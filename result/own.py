@@ -37,7 +37,7 @@ SCHEMA = record(dict(size=_is_size, label_nc=whole(1, MOST_CLASSES), weights_sha
 
 
 def checked_label_nc(dataroot, label_nc=None):
-    """label_nc, by default the number of classes in classes.json; InputError if it is unknown or not allowed."""
+    """label_nc, by default the number of classes in classes.json; InputError if it is unknown or out of range."""
     if label_nc is None:
         content = classes.read(dataroot)
         if content is None:
@@ -53,7 +53,7 @@ def checked_label_nc(dataroot, label_nc=None):
 
 
 def scores(opt):
-    """Whether an own network scores what `opt` paints: opt.dataset is OWN, or is empty and the set has a network.
+    """Whether an own network scores the pictures of `opt`: opt.dataset is OWN, or is empty and the set has a network.
 
     InputError if that network has another number of classes.
     """
@@ -68,9 +68,9 @@ def scores(opt):
 
 
 def folder_of(dataroot, scoring):
-    """The folder that holds the network of the set in dataroot; None if there is none.
+    """The folder of the network of the set in dataroot; None without one.
 
-    A `scoring` that the user named comes first, then the set's own folder, then the default `scoring`.
+    Looked up in a `scoring` that the user named, then in the set's own folder, then in the default `scoring`.
     """
     places = [scoring, os.path.join(dataroot, FOLDER)]
     if os.path.normpath(scoring) == os.path.normpath(USUAL_SCORING):
@@ -124,7 +124,7 @@ def refuse_foreign(folder):
         digest = json_file.read(os.path.join(folder, DESCRIPTION), SCHEMA, FOREIGN)['weights_sha256']
     if not os.path.lexists(weights) or digest is not None and file_digest(weights) == digest:
         return
-    # After a kill the weights may lack their description; then they are the best of the state.
+    # After a kill the weights may lack their description; they are then the best ones of the state.
     with contextlib.suppress(InputError):
         if best and _equal(read_weights(weights), best):
             return
@@ -136,7 +136,7 @@ def _equal(one, other):
 
 
 def read_state(path):
-    """(dict of name -> array, settings) of an interrupted training; InputError for anything else."""
+    """(dict of name -> array, settings) of an interrupted training; InputError for other content."""
     try:
         state = read_weights(path, texts=('about',))
     except InputError as error:

@@ -9,7 +9,7 @@ from result.scores import ALL, EITHER, LABELLED
 from runtime.errors import InputError
 
 # full_size: the picture is enlarged to the label's size; else the label is reduced to the picture's (nearest).
-# void_counted: pixels without true class count as wrong; else they are ignored.
+# void_counted: pixels without a true class count as wrong; else they are ignored.
 Protocol = namedtuple('Protocol', 'full_size void_counted')
 
 PROTOCOLS = {'spade': Protocol(False, False), 'full_size': Protocol(True, False), 'void_counted': Protocol(False, True)}
@@ -34,7 +34,7 @@ DATASETS = {
                           EITHER),
 }
 
-# The command that made a set (dataset.prepare's record) -> the data set whose classes it has.
+# The command that made a set (dataset.prepare's record) -> the data set with the same classes.
 PREPARED = {'dataset.prepare coco_stuff': 'coco_stuff', 'dataset.prepare ade20k': 'ade20k',
             'dataset.prepare ade20k_outdoor': 'ade20k', 'dataset.prepare cityscapes': 'cityscapes'}
 
@@ -42,8 +42,8 @@ PREPARED = {'dataset.prepare coco_stuff': 'coco_stuff', 'dataset.prepare ade20k'
 def dataset_of(opt):
     """Key of DATASETS for opt.dataroot: opt.dataset, else by the set's record, else by its usual folder.
 
-    Never by the number of classes: pictures of another set with 182 classes would get plausible nonsense. InputError
-    if it is unknown.
+    The number of classes does not count: pictures of another set with 182 classes would get plausible nonsense.
+    InputError if the data set is unknown.
     """
     if opt.dataset:
         if opt.dataset not in DATASETS:

@@ -1,4 +1,4 @@
-"""The reference of FID: mean and covariance of the features of photos, computed once, or read from a file."""
+"""The reference of FID: mean and covariance of the features of photos, computed once or read from a file."""
 import hashlib
 import io
 import os
@@ -35,10 +35,10 @@ def moments(features, entries, title):
 def of_photos(features, samples, split, dataset):
     """Statistics (as of `read`) of the photos of a split's `samples`, stored in `statistics` beside the weights.
 
-    A digest of all samples and of the weights names the file. A damaged file is replaced.
+    The file is named by a digest of all samples and of the weights. A damaged file is replaced.
     """
     if len(samples) < 2:
-        raise InputError(f'{os.path.dirname(samples[0].photo)}: FID needs two photos at least, found {len(samples)}: '
+        raise InputError(f'{os.path.dirname(samples[0].photo)}: FID needs at least two photos, found {len(samples)}: '
                          'skip FID with --no_fid')
     entries = [(sample.photo, sample.label) for sample in samples]
     contents = ' '.join([features.cache.what, *(file_digest(*entry) for entry in entries)])
@@ -56,14 +56,14 @@ def of_photos(features, samples, split, dataset):
         with writing(path, alone=False) as unfinished:
             np.savez(unfinished, **statistics)
     except InputError as error:   # a read-only data set or folder of weights
-        print(f'{error}: the statistics of the photos are not stored; the next score computes them again')
+        print(f'{error}: the statistics of the photos are not stored; the next score will compute them again')
     return statistics
 
 
 def read(path, features):
     """dict of an .npz file: 'mu' (features), 'sigma' (features, features), float64, and 'what', text.
 
-    InputError for anything else; no array larger than these is read.
+    InputError for other content; no array larger than these is read.
     """
     try:
         with zipfile.ZipFile(path) as file:
@@ -74,15 +74,15 @@ def read(path, features):
                 f'{os.path.basename(path)}, SHA-256 of mu {hashlib.sha256(mu.tobytes()).hexdigest()[:16]}'
         scale = np.abs(sigma).max()
         if np.abs(sigma - sigma.T).max() > 1e-6 * scale or np.linalg.eigvalsh(sigma)[0] < -1e-6 * scale:
-            raise ValueError('sigma is no covariance: it is not symmetric, or has negative eigenvalues')
+            raise ValueError('sigma is not a covariance: it is asymmetric, or has negative eigenvalues')
     except DAMAGE as error:
-        raise InputError(f'{path}: no reference statistics: {" ".join(str(error).split())}; --statistics takes val, '
+        raise InputError(f'{path}: not reference statistics: {" ".join(str(error).split())}; --statistics takes val, '
                          f'train or an .npz file of mu ({features}) and sigma ({features}, {features})') from None
     return {'mu': mu, 'sigma': sigma, 'what': what}
 
 
 def _array(file, name, shape):
-    """The array `name` of an open .npz: finite float64, or text if shape is (); ValueError for any other."""
+    """The array `name` of an open .npz: finite float64, or text if shape is (); ValueError for any other content."""
     size = HEADER + 16 * int(np.prod(shape))
     with file.open(f'{name}.npy') as member:
         content = member.read(size + 1)

@@ -11,7 +11,8 @@ VOID = 255   # true label of an unlabelled pixel
 
 # The classes that a mean IoU averages over, as in the evaluation code published with each segmentation network.
 LABELLED = 'classes in the labels'                        # kazuto1011/deeplab-pytorch, libs/utils/metric.py (b88e760)
-EITHER = 'classes in the labels or the segmentation'      # fyu/drn, segment.py: one that is only predicted is 0
+# fyu/drn, segment.py: a class that is only predicted has IoU 0
+EITHER = 'classes in the labels or the segmentation'
 ALL = 'all classes, an absent one as 0'                   # CSAILVision/semantic-segmentation-pytorch, eval.py
 OTHER = {LABELLED: EITHER, EITHER: LABELLED, ALL: LABELLED}   # the rule of mean_iou_other
 
@@ -95,7 +96,7 @@ class Moments:
     def covariance(self):
         """(columns, columns), divided by count - 1 as in np.cov; ValueError for fewer than two rows."""
         if self.count < 2:
-            raise ValueError(f'a covariance needs two rows at least, found {self.count}')
+            raise ValueError(f'a covariance needs at least two rows, found {self.count}')
         return self.scatter / (self.count - 1)
 
 
@@ -113,7 +114,7 @@ def frechet_distance(mean, covariance, other_mean, other_covariance):
 
 
 def _factor(covariance):
-    """F (n, rank) with covariance = F F', without eigenvalues at the level of rounding."""
+    """F (n, rank) with covariance = F F'; eigenvalues at the level of rounding are dropped."""
     values, vectors = np.linalg.eigh(covariance)
     positive = values > values.max() * len(values) * np.finfo(np.float64).eps
     return vectors[:, positive] * np.sqrt(values[positive])

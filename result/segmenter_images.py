@@ -7,10 +7,10 @@ from model.init import OPT
 from result.scores import VOID
 
 ZOOM = -0.5, 0.75          # powers of two: 0.7 to 1.7 times the size
-STRETCH = 0.15             # powers of two: wider or narrower by up to this
+STRETCH = 0.15             # powers of two: up to this factor wider or narrower
 CONTRAST, BRIGHTNESS, SATURATION = 0.4, 0.12, 0.5   # powers of two; part of the range; powers of two
-AUGMENT = 2                # its own random stream, beside those of dataset.labelled_images
-EXAMINED = 1000            # label maps in which the classes are counted
+AUGMENT = 2                # a random stream besides those of dataset.labelled_images
+EXAMINED = 1000            # label maps whose pixels are counted by class
 MOST_WEIGHT = 4.0
 
 

@@ -2,8 +2,8 @@
 
     python -m result.sheet --pictures output_val/pics --dataset coco_stuff [--reference theirs/pics] [--rows 20]
 
-result/1.jpg, 2.jpg, ... have ten rows each: ours, the other system's, the photo, and their segmentations.
-result/index.html, one file, adds scores, IoU by class, worst and best pictures, losses and settings.
+result/1.jpg, 2.jpg, ... have ten rows each: our picture, the other system's, the photo, and their segmentations.
+result/index.html, a single file, adds scores, IoU by class, worst and best pictures, losses and settings.
 """
 import html
 import os
@@ -34,7 +34,7 @@ from runtime.writing import is_marked, refuse_existing
 
 ROWS, GAP, TITLE = 10, 4, 28     # rows of a sheet; pixels between pictures; height of the titles
 WIDTH = 192                      # approximate minimum width of a column in pixels, for the titles
-EXTREMES = 5                     # worst and best pictures on the page, at most half of all each
+EXTREMES = 5                     # worst and as many best pictures on the page, at most half of all
 SHEET_WIDTH, PICTURE_WIDTH = 1100, 180   # pixels on the page
 INK = (51, 51, 51)
 STYLE = """
@@ -62,14 +62,14 @@ def rows(evaluation, systems, count):
 
 
 def _colours(evaluation):
-    """uint8 (classes, 3): those of the scored classes, from the set's classes.json if it has one."""
+    """uint8 (classes, 3): colours of the scored classes, from the set's classes.json if it has one."""
     count, content = len(evaluation.dataset.names), classes.of_set(evaluation.opt)
     ids = list(evaluation.dataset.ids or range(count))
     return np.array(content['colours'], np.uint8)[ids] if content else palette(count)
 
 
 def sheet(titles, cells):
-    """uint8 picture of the rows `cells`, lists of pictures of one size, below the titles; small ones are enlarged."""
+    """uint8 picture: titles above the rows `cells`, lists of pictures of one size; small ones are enlarged."""
     scale = max(1, round(WIDTH / cells[0][0].shape[1]))
     cells = [[pixels.repeat(scale, 0).repeat(scale, 1) for pixels in row] for row in cells]
     height, width = cells[0][0].shape[:2]
@@ -98,7 +98,7 @@ def sheet_paths(folder, count):
 # ---- The page
 
 def page(evaluation, systems, scores, sheets, log, settings):
-    """The HTML text; all pictures are in it."""
+    """The HTML text, with all pictures in it."""
     parts = [f'<h2>Scores</h2>{html_table([("", *systems), *score_log.rows(scores)])}',
              f'<p>{score_log.warning(scores[0].class_iou)}</p>',
              f'<p class=faint>{listed(score_log.protocol(scores))}</p>',
@@ -125,7 +125,7 @@ def page(evaluation, systems, scores, sheets, log, settings):
 
 
 def _bars(names, values, real):
-    """A bar for each class with an IoU, the best first, and that of real photos where known."""
+    """A bar for each class with an IoU, the best first, and the IoU of real photos if known."""
     bars = sorted(((value, name, photo) for name, value, photo in zip(names, values, real or [None] * len(names))
                    if value is not None), key=lambda bar: bar[:2], reverse=True)
     lines = ''.join(f'<div class=bar><b title="{html.escape(name)}">{html.escape(name)}</b>'
@@ -144,7 +144,7 @@ def main():
     parser.add_argument('--output', default='result/', metavar='DIR', help='folder of sheets and index.html [result/]')
     settings = parser.parse_args()
     if settings.rows < 1 or not settings.segmentation:
-        raise InputError('the sheet needs one row at least and the segmentation: drop --no_segmentation, set --rows '
+        raise InputError('the sheet needs the segmentation and at least one row: omit --no_segmentation, set --rows '
                          'above 0')
     path = os.path.join(settings.output, 'index.html')
     for file in [path, *sheet_paths(settings.output, settings.rows)]:

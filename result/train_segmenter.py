@@ -44,8 +44,8 @@ from runtime.errors import InputError, shown_in_one_line
 from runtime.locking import locked
 from runtime.writing import writing
 
-WARM_UP, WEIGHT_DECAY = 0.1, 1e-3   # part of all steps in which the learning rate rises; AdamW's
-EPOCH = 4000                        # samples of an epoch at most, different ones each time
+WARM_UP, WEIGHT_DECAY = 0.1, 1e-3   # part of all steps in which the learning rate rises; weight decay of AdamW
+EPOCH = 4000                        # most samples of an epoch, different ones in each
 HISTORY = 'mean_iou', 'pixel_accuracy'   # beside the loss
 LOW = 0.2                           # mean IoU on real photos below which the network cannot score pictures
 
@@ -78,7 +78,7 @@ class Training:
         self.history, self.best = [], {}   # [loss, *HISTORY] of each epoch; weights of the best
 
     def run(self):
-        """Train until the epochs are over or the validation stops improving, then save the best epoch."""
+        """Train for all epochs, or until the validation stops improving, then save the best epoch."""
         own.refuse_foreign(self.output)
         if self.is_trained():
             return
@@ -99,7 +99,7 @@ class Training:
             self.save_best(self.validate(val_loader))
 
     def best_epoch(self):
-        """Its number, from 1; 0 before the first."""
+        """Number of the best epoch, from 1; 0 before the first."""
         return 1 + int(np.argmax([row[1] for row in self.history])) if self.history else 0
 
     def is_complete(self):
@@ -109,7 +109,7 @@ class Training:
     # ---- An epoch
 
     def train_epoch(self, loader):
-        """The mean loss of the next epoch."""
+        """Train for an epoch -> its mean loss."""
         self.network.train()
         epoch, losses = len(self.history) + 1, []
         order = epoch_order(self.opt, len(self.data), epoch)[:self.steps * self.batch]
@@ -123,15 +123,15 @@ class Training:
         return float(np.mean(losses))
 
     def step(self, batch):
-        """One update; the loss."""
+        """One update -> its loss."""
         logits = self.network(self.network.prepare(batch['rgb']))
         loss = weighted_cross_entropy(logits, batch['label'], self.weights)
         loss.backward()
         self.optimizer.step()
         self.optimizer.clear_grad()
         if not math.isfinite(float(loss)):
-            raise InputError(f'the loss is {float(loss)} after {len(self.history)} epochs: begin anew with a lower '
-                             f'--lr (now {self.settings.lr}) and --restart')
+            raise InputError(f'the loss is {float(loss)} after {len(self.history)} epochs: restart (--restart) with a '
+                             f'lower --lr (now {self.settings.lr})')
         return float(loss)
 
     def validate(self, loader):
@@ -156,7 +156,7 @@ class Training:
     # ---- Files
 
     def is_trained(self):
-        """Whether this very training is complete, with a line; InputError if another one's network is there."""
+        """Whether this training is complete; prints a line if so. InputError if another training's network is there."""
         path = os.path.join(self.output, DESCRIPTION)
         if self.settings.restart or os.path.exists(os.path.join(self.output, STATE)) or not os.path.exists(path):
             return False
@@ -166,22 +166,22 @@ class Training:
             raise InputError(f'{path}: network of another training: {differences}: replace it with --restart, or name '
                              'another --output')
         print(f'already complete: {path}, mean IoU {content["ceiling"]["mean_iou"]:.4f} on real validation photos; '
-              '--restart trains it anew')
+              '--restart trains it again')
         return True
 
     def data_identities(self, about=None):
-        """'train' and 'val': identities of the files; of val only the label maps, since scores depend on them alone."""
+        """dict: 'train', 'val' -> identity of the files; of val only the label maps, which alone change scores."""
         return {split: identity(samples, self.settings.dataroot, (about or {}).get(split, '')) for split, samples in (
             ('train', self.samples), ('val', [sample._replace(photo=None) for sample in self.val_samples]))}
 
     def differences(self, about):
-        """How another training's `about` differs, as text; '' if it does not."""
+        """Text on the differences of another training's `about`; '' without any."""
         mine = {**self.about, **self.data_identities(about)}
         return ', '.join(f'{name} {about.get(name)} (now {value})' for name, value in mine.items()
                          if about.get(name) != value)
 
     def resume(self):
-        """Load the state of an interrupted training, if there is one; InputError if it was another one."""
+        """Load the state of an interrupted training, if there is one; InputError if it is another training's."""
         path = os.path.join(self.output, STATE)
         if self.settings.restart or not os.path.exists(path):
             print(f'trains on {len(self.samples)} photos of {self.settings.dataroot} at {self.about["size"]}, '
@@ -192,7 +192,7 @@ class Training:
         differences = self.differences(about)
         if differences:
             raise InputError(f'{self.output}: another training has begun there: {differences}: resume it with its own '
-                             'settings and data, or begin anew with --restart')
+                             'settings and data, or replace it with --restart')
         network, self.best, optimizer = ({name[len(part):]: value for name, value in state.items()
                                           if name.startswith(part)} for part in ('network/', 'best/', 'optimizer/'))
         set_weights(self.network, network, path)
@@ -200,7 +200,7 @@ class Training:
         print(f'resumes after epoch {len(self.history)} of {self.settings.epochs} in {self.output}')
 
     def save_state(self):
-        """Write all that the next epoch depends on to one file, whole or not at all."""
+        """Write everything that the next epoch depends on to one file, whole or not at all."""
         optimizer = state_of(self.optimizer, dict(self.network.named_parameters()))
         state = {'about': np.array(json.dumps(self.about)), 'history': np.array(self.history)}
         for part, tensors in (('network', self.network.state_dict()), ('best', self.best), ('optimizer', optimizer)):
@@ -230,12 +230,12 @@ class Training:
         if warning(class_iou):
             print(warning(class_iou))
         if not scores['mean_iou'] >= LOW:
-            print(f'low (below {LOW}): this network cannot score pictures; train it longer (--epochs, --restart), at a '
-                  'larger --size, or with more photos')
+            print(f'low (below {LOW}): this network cannot score pictures; train it longer (--epochs, --restart), at '
+                  'a larger --size, or with more photos')
 
 
 def learning_rate(peak, step, steps):
-    """Rises linearly over the first WARM_UP of all steps, then falls to zero as a cosine."""
+    """It rises linearly over the first WARM_UP of all steps, then falls to zero as a cosine."""
     rise = max(1, round(WARM_UP * steps))
     if step < rise:
         return peak * (step + 1) / rise
@@ -251,9 +251,9 @@ def command_line():
     parser.add_argument('--label_nc', type=int, metavar='INT', help='number of classes [as in classes.json]')
     parser.add_argument('--output', metavar='DIR', help=f'folder for the network [{FOLDER}/ in the set]')
     parser.add_argument('--epochs', type=int, default=60, metavar='INT',
-                        help='epochs at most; the learning rate falls to zero over them [60]')
+                        help='most epochs; the learning rate falls to zero over them [60]')
     parser.add_argument('--patience', type=int, default=20, metavar='INT',
-                        help='stop after so many epochs without a better mean IoU on the validation photos [20]')
+                        help='stop after this many epochs without a better mean IoU on the validation photos [20]')
     parser.add_argument('--batch', type=int, default=8, metavar='INT', help='samples in an update [8]')
     parser.add_argument('--lr', type=float, default=2e-3, metavar='FLOAT', help='highest learning rate (AdamW) [0.002]')
     parser.add_argument('--seed', type=int, default=0, metavar='INT', help='seed of all randomness [0]')
@@ -276,7 +276,7 @@ def command_line():
 
 
 def main():
-    from runtime import stopping  # here: it sets signal handlers, which a mere import must not
+    from runtime import stopping  # imported here, since it sets signal handlers
     stopping.listen()
     settings = command_line()
     device.use_best_device()

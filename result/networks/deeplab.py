@@ -1,6 +1,6 @@
 """DeepLabV2 on ResNet-101 with multi-scale inputs (Chen et al., arXiv 1606.00915): for COCO-Stuff.
 
-As in kazuto1011/deeplab-pytorch, whose deeplabv2_resnet101_msc-cocostuff164k-100000.pth SPADE's authors scored with.
+As in kazuto1011/deeplab-pytorch; SPADE's authors scored with its deeplabv2_resnet101_msc-cocostuff164k-100000.pth.
 """
 import paddle
 import paddle.nn.functional as F
@@ -10,7 +10,7 @@ from result.networks.inputs import bgr_less
 from result.networks.layers import NormalizedConvolution, convolve
 
 MEAN_BGR = (104.008, 116.669, 122.675)   # of the training pictures, 0 .. 255
-SCALES = (0.75, 0.5)                     # beside the picture itself
+SCALES = (0.75, 0.5)                     # besides the picture itself
 BLOCKS = ((3, 64, 1, 1), (4, 128, 2, 1), (23, 256, 1, 2), (3, 512, 1, 4))   # blocks, channels, stride, dilation
 RATES = (6, 12, 18, 24)                  # dilations of the last layer (atrous spatial pyramid pooling)
 
@@ -31,7 +31,8 @@ class Bottleneck(nn.Layer):
 
 
 class DeepLabV2(nn.Layer):
-    """bgr float32 (N, 3, H, W), 0 .. 255 less MEAN_BGR -> logits (N, n_classes, ceil(H / 8), ceil(W / 8)), a maximum.
+    """bgr float32 (N, 3, H, W), 0 .. 255 less MEAN_BGR -> logits (N, n_classes, ceil(H / 8), ceil(W / 8)), the
+    maximum over scales.
 
     Inference only. Names of the weights as in the source: base.layer1.conv1.conv.weight ... base.aspp.c3.bias.
     """

@@ -1,6 +1,6 @@
 """DRN-D-105 (Yu, Koltun and Funkhouser, arXiv 1705.09914), for Cityscapes.
 
-As in fyu/drn, whose drn-d-105_ms_cityscapes.pth SPADE's authors scored with.
+As in fyu/drn; SPADE's authors scored with its drn-d-105_ms_cityscapes.pth.
 """
 import paddle
 from paddle import nn

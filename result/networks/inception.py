@@ -1,7 +1,7 @@
 """The Inception-v3 whose features FID compares: TensorFlow's network of 2015-12-05, as in mseitzer/pytorch-fid.
 
-It differs from torchvision's in its weights, in average pooling that excludes padding, and in a maximum where the last
-block should have a mean: an error in that network, which every published FID shares.
+It differs from torchvision's in its weights, in average pooling that excludes padding, and in the last block's maximum
+instead of a mean: an error of that network, which every published FID shares.
 """
 import paddle
 import paddle.nn.functional as F
@@ -11,7 +11,7 @@ from result.networks.inputs import normalized
 from result.networks.layers import NormalizedConvolution
 
 SIZE = 299       # every picture is resized to this height and width
-CLASSES = 1008   # of the classifier, which the file holds and FID does not use
+CLASSES = 1008   # of the classifier, which is in the file but unused by FID
 
 
 def _convolution(in_channels, out_channels, kernel_size, stride=1, padding=0):

@@ -6,12 +6,12 @@ IMAGENET_RGB = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)   # mean and deviati
 
 
 def normalized(rgb, mean=0, deviation=1):
-    """In [0, 1], less mean, divided by deviation."""
+    """RGB in [0, 1], minus mean, divided by deviation."""
     return _channels_first((rgb.astype(np.float32) / 255 - np.float32(mean)) / np.float32(deviation))
 
 
 def bgr_less(rgb, mean):
-    """BGR, 0 .. 255, less mean."""
+    """BGR in 0 .. 255, minus mean."""
     return _channels_first(rgb[..., ::-1].astype(np.float32) - np.float32(mean))
 
 

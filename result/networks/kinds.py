@@ -13,7 +13,7 @@ from runtime.errors import InputError
 
 @dataclass(frozen=True)
 class ScoringNetwork:
-    """A kind of network. Its class has prepare(rgb), the input of pictures, and with features describe(rgb) too."""
+    """A kind of network. Its class has prepare(rgb), which makes the input, and with features also describe(rgb)."""
     title: str
     make: type               # its class, called with the number of classes if classes_in is set
     file: str                # its weights, in the folder --scoring
@@ -26,8 +26,8 @@ class ScoringNetwork:
     def filled(self, state, source):
         """The network with the weights `state` (name -> array) of the file `source`; InputError for other weights."""
         if self.classes_in and getattr(state.get(self.classes_in), 'ndim', 0) != 4:
-            raise InputError(f'{source}: no {self.title}: there is no {self.classes_in} among its {len(state)} tensors,'
-                             f' the first {", ".join(list(state)[:2])}; expected {self.published}')
+            raise InputError(f'{source}: no {self.title}: {self.classes_in} is missing; found {len(state)} tensors, '
+                             f'the first {", ".join(list(state)[:2])}; expected {self.published}')
         classes = state[self.classes_in].shape[0] if self.classes_in else None
         network = self.make(classes) if classes else self.make()
         try:
@@ -69,7 +69,7 @@ NETWORKS = {
                               'encoder_epoch_50.pth decoder_epoch_50.pth', 'decoder.conv_last.1.weight', multiple=32),
     'inception': ScoringNetwork('FID Inception-v3', FIDInception, 'inception_fid.pdparams',
                                 'pt_inception-2015-12-05-6726825d.pth', features=2048),
-    # Of one's own data: result.train_segmenter trains it, result.own finds it.
+    # For one's own data: result.train_segmenter trains it, result.own locates it.
     'segmenter': ScoringNetwork('U-Net of result.train_segmenter', Segmenter, 'segmenter.pdparams',
                                 'the file of result.train_segmenter', 'classify.weight', features=WIDTHS[-1]),
 }

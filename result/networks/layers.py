@@ -1,4 +1,4 @@
-"""Convolution with its batch norm folded in, on the CPU kernels where they run: shared by the scoring networks."""
+"""Convolution with its batch norm folded in, by the CPU kernels if they run; the scoring networks share it."""
 import paddle.nn.functional as F
 from paddle import nn
 

@@ -1,8 +1,8 @@
 """UPerNet on ResNet-101 (Xiao et al., arXiv 1807.10221), for ADE20K.
 
-As in CSAILVision/semantic-segmentation-pytorch, whose baseline-resnet101-upernet SPADE's authors scored with. Its input
-is BGR, 0 .. 255, less a mean. In August 2019 (pull request 190) the same weights were released for normalized RGB, as
-ade20k-resnet101-upernet, in files of the same names.
+As in CSAILVision/semantic-segmentation-pytorch; SPADE's authors scored with its baseline-resnet101-upernet. The input
+of that is BGR in 0 .. 255, minus a mean. In August 2019 (pull request 190) the same weights were released for
+normalized RGB, as ade20k-resnet101-upernet, in files of the same names.
 """
 import paddle
 import paddle.nn.functional as F
@@ -84,7 +84,7 @@ class UPerNet(nn.Layer):
         self.eval()
 
     def sees_bytes(self):
-        """Whether the input is 0 .. 255: in training the first convolution varied more than normalized input allows.
+        """Whether the input is 0 .. 255: the first convolution varied more than it can on normalized input.
 
         A sum of weights w times values up to x varies by at most sqrt(len(w)) * |w| * x.
         """

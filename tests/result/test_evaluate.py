@@ -161,7 +161,7 @@ def test_folders_that_do_not_match(tiny_set, photos, weights, tmp_path):
     refused('leave nothing to score', '--no_fid', '--no_segmentation')
     refused('cannot list the pictures', folder=tmp_path / 'nowhere')
     refused('the weights of DeepLabV2-ResNet101 are missing', '--scoring', tmp_path)
-    refused('no reference statistics', '--no_segmentation', '--statistics', tmp_path / 'pics/001.png', folder=photos)
+    refused('not reference statistics', '--no_segmentation', '--statistics', tmp_path / 'pics/001.png', folder=photos)
     found, folder = evaluation(tmp_path / 'pics', tiny_set, weights, tmp_path, '--allow-missing', '--no_fid')
     assert found.score(folder).protocol['missing_pictures'] == 2
 

@@ -116,7 +116,7 @@ def test_a_folder_of_two_models_is_refused(tmp_path_factory, painters, named):
         if len(set(painters)) > 1:
             assert says(str(error), f'mixes pictures of {len(set(painters))} models', 'a.png')
         else:
-            assert named and named != painters[0] and says(str(error), 'another model painted it than')
+            assert named and named != painters[0] and says(str(error), 'not painted by the model in')
 
 
 def test_pictures_of_label_maps_that_were_changed_since_are_refused(tmp_path):

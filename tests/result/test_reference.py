@@ -132,20 +132,20 @@ BROKEN = {
     'shape': (lambda path: npz(path, mu=MU, sigma=np.eye(2)), 'sigma has shape (2, 2), expected (3, 3)'),
     'complex': (lambda path: npz(path, mu=MU * 1j, sigma=SIGMA), 'complex128, expected real numbers'),
     'text': (lambda path: npz(path, mu=np.array(['a', 'b', 'c']), sigma=SIGMA), 'expected real numbers'),
-    'objects': (lambda path: npz(path, mu=np.array([1, None, 2], object), sigma=SIGMA), 'no reference statistics'),
-    'not symmetric': (lambda path: npz(path, mu=MU, sigma=np.triu(np.ones((3, 3)))), 'no covariance'),
-    'negative': (lambda path: npz(path, mu=MU, sigma=-SIGMA), 'no covariance'),
+    'objects': (lambda path: npz(path, mu=np.array([1, None, 2], object), sigma=SIGMA), 'not reference statistics'),
+    'asymmetric': (lambda path: npz(path, mu=MU, sigma=np.triu(np.ones((3, 3)))), 'not a covariance'),
+    'negative': (lambda path: npz(path, mu=MU, sigma=-SIGMA), 'not a covariance'),
     'missing': (lambda path: npz(path, mu=MU), 'sigma'),
     'large': (lambda path: npz(path, True, mu=np.zeros(10 ** 7), sigma=SIGMA),
               'mu: larger than an array of shape (3,)'),
     'promised': (lambda path: zipped(path, {'mu.npy': header((10 ** 14,)), 'sigma.npy': bytes_of(SIGMA)}),
-                 'no reference statistics'),
-    'encrypted': (encrypted, 'no reference statistics'),
-    'npy': (lambda path: path.write_bytes(bytes_of(MU)), 'no reference statistics'),
-    'empty': (lambda path: path.write_bytes(b''), 'no reference statistics'),
-    'text file': (lambda path: path.write_text('mu, sigma'), 'no reference statistics'),
-    'not npy': (lambda path: zipped(path, {'mu.npy': b'no', 'sigma.npy': b'array'}), 'no reference statistics'),
-    'folder': (lambda path: path.mkdir(), 'no reference statistics')}
+                 'not reference statistics'),
+    'encrypted': (encrypted, 'not reference statistics'),
+    'npy': (lambda path: path.write_bytes(bytes_of(MU)), 'not reference statistics'),
+    'empty': (lambda path: path.write_bytes(b''), 'not reference statistics'),
+    'text file': (lambda path: path.write_text('mu, sigma'), 'not reference statistics'),
+    'not npy': (lambda path: zipped(path, {'mu.npy': b'no', 'sigma.npy': b'array'}), 'not reference statistics'),
+    'folder': (lambda path: path.mkdir(), 'not reference statistics')}
 
 
 @pytest.mark.parametrize('name', BROKEN)
