@@ -54,7 +54,7 @@ def _handle(number, frame):
     if _asked or _at_once:
         _end(number)
     _asked = number
-    _print('stopping after this step, which is saved first (again: stop at once)')
+    _print('stopping: this step is finished and saved first (again: stop at once)')
 
 
 def _end(number):

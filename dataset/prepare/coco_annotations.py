@@ -31,7 +31,7 @@ def annotations_by_stem(member):
             for image, texts in found.items():
                 by_stem.setdefault(stems[image], []).extend(texts)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
-            raise InputError(f'{member.archive}: {member.name}: not annotations of COCO ({type(error).__name__}: '
+            raise InputError(f'{member.archive}: {member.name}: not the annotations of COCO ({type(error).__name__}: '
                              f'{error}): download the archive again') from None
     return by_stem
 

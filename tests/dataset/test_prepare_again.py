@@ -65,7 +65,7 @@ def test_nothing_of_another_origin_is_touched(scripts, archives, coco, tmp_path)
     (tmp_path / 'mine').mkdir()
     (tmp_path / 'mine' / 'train_img').write_text('precious')
     text = scripts.prepare_failure('coco_stuff', '--archives', archives, '--output', tmp_path / 'mine')
-    assert says(text, tmp_path / 'mine', 'found train_img', 'overwrites nothing', '--output')
+    assert says(text, tmp_path / 'mine', 'found train_img', 'will not overwrite', '--output')
     assert contents(tmp_path / 'mine') == {'train_img': b'precious'}
     before = contents(coco[0])
     text = scripts.prepare_failure('coco_stuff', '--archives', archives, '--output', coco[0], '--official-ids')

@@ -240,8 +240,8 @@ def test_jpeg_maps_by_a_table(scripts, tmp_path):
     (tmp_path / 'table.txt').write_text(''.join(f'{" ".join(map(str, palette(9)[index]))} class {index}\n'
                                                 for index in range(4)))
     shutil.rmtree(tmp_path / 'set', ignore_errors=True)
-    assert says(scripts.prepared(*arguments, '--colours', tmp_path / 'table.txt'), '3 label maps in colours a little '
-                                                                                   'off', 'pixels)')
+    assert says(scripts.prepared(*arguments, '--colours', tmp_path / 'table.txt'),
+                '3 label maps in colours slightly off', 'pixels)')
     assert np.mean([load_ids(tmp_path / f'set/train_label/{index}.png', '') == each
                     for index, each in enumerate(ids)]) > 0.99
     assert classes.read(str(tmp_path / 'set'))['names'] == [f'class {index}' for index in range(4)]

@@ -171,7 +171,7 @@ def test_classes_of_a_label_map(scripts, tmp_path):
     """Outside a set nothing is named: the number 1 is no bicycle there."""
     (tmp_path / 'a.png').write_bytes(picture([[SKY] * 6 + [1] * 3 + [255]], 'PNG'))
     process = scripts.run('-m', 'dataset.classes', tmp_path / 'a.png', '--out', tmp_path / 'c.png')
-    assert says(process.stdout, 'classes.json is missing: classes have numbers without names', '60.00%  156\n',
+    assert says(process.stdout, 'classes.json is missing: classes are shown by number', '60.00%  156\n',
                 '30.00%    1\n', '10.00%  255  unlabelled', tmp_path / 'c.png') and 'bicycle' not in process.stdout
     process = scripts.run('-m', 'dataset.classes', tmp_path / 'a.png', '--out', tmp_path / 'c.png')
     assert process.returncode == 1 and says(process.stderr, 'exists and was not changed', tmp_path / 'c.png')

@@ -261,5 +261,5 @@ def test_a_new_sample_moves_few_others():
 def test_a_set_within_its_own_sources_is_refused(scripts, tmp_path):
     words = write_source(tmp_path)
     words[words.index('--output') + 1] = tmp_path / 'photos/set'
-    assert says(scripts.prepare_failure(*words), '--output', 'lies in --images', 'name another')
+    assert says(scripts.prepare_failure(*words), '--output', 'lies within --images', 'name another')
     assert not (tmp_path / 'photos/set').exists()

@@ -132,7 +132,7 @@ def test_ctkindle_encoder_names(tmp_path, capsys):
     with pytest.raises(InputError, match='five layers'):
         main(['ctkindle', str(tmp_path), str(tmp_path / 'other'), '--label_nc', '5'])
     save_weights({**theirs['G'], 'head_0.extra': np.zeros(1)}, tmp_path / 'n_g.pdparams')
-    with pytest.raises(InputError, match='n_g.pdparams: head_0.extra is no tensor'):
+    with pytest.raises(InputError, match='n_g.pdparams: head_0.extra is not a tensor'):
         main(['ctkindle', str(tmp_path), str(tmp_path / 'other'), '--label_nc', '5'])
 
 

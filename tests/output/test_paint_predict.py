@@ -75,7 +75,7 @@ def test_what_a_folder_is_refused_for(scripts, trained, styled, tmp_path):
         assert says(scripts.refusal('predict.py', *flags), *said)
     assert contents(tmp_path) == before
     both = flags_of(scripts, styled, out=tmp_path / 'out', styles=2, style_photo=scripts.data / 'val_img')
-    assert says(scripts.refusal('predict.py', *both), '--style_photo and --styles', 'give one of them')
+    assert says(scripts.refusal('predict.py', *both), '--style_photo and --styles', 'give only one')
 
 
 def test_other_settings_in_the_same_folder_are_refused(scripts, styled, tmp_path):
