@@ -14,8 +14,7 @@ class Convolution(nn.Conv2D):
 
     spectral: the weight is weight_orig divided by its largest singular value, estimated with weight_u and weight_v by
     one power iteration per training forward (Miyato et al., 2018; torch.nn.utils.spectral_norm). Unlike Paddle's
-    spectral_norm it keeps no
-    quotient: 97 million weights would be in memory twice.
+    spectral_norm it does not store the quotient, which would double the memory of 97 million weights.
     map_at: the first of the semantic_nc input channels that are the label map's (output/init_from.py); None: none is.
     """
 

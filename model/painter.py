@@ -52,7 +52,7 @@ class Painter:
 
     @paddle.no_grad()
     def style(self, image):
-        """Photos (N, output_nc, H, W) in [-1, 1] -> the mean of their styles, mu (N, z_dim)."""
+        """Photos (N, output_nc, H, W) in [-1, 1] -> mu (N, z_dim), the mean of each style's distribution."""
         with eval_mode(self.encoder):
             return self.encoder(paddle.to_tensor(image, dtype=paddle.get_default_dtype()))[0]
 

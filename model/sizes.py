@@ -2,7 +2,7 @@
 import math
 
 UNCROPPED = 'scale_width', 'scale_shortside'   # modes that read load_size and never crop
-ROOM = 286 / 256   # load_size / crop_size of the official defaults: what the random crop has to move in
+ROOM = 286 / 256   # load_size / crop_size of the official defaults: the room for the random crop
 
 
 def wrong(opt, load_size=True):

@@ -188,7 +188,7 @@ def load_networks(owner, folder, optional=(), files=NETWORKS, states=None):
 
 
 def load_training(train_step, folder, optional=(), states=None):
-    """load_networks of a TrainStep. A missing average of the generator starts anew and is not returned."""
+    """load_networks of a TrainStep. A missing average of the generator starts from its weights and is not returned."""
     left_out = load_networks(train_step, folder, (*optional, AVERAGED), states=states)
     if AVERAGED in left_out:
         train_step.average.restart()

@@ -76,7 +76,7 @@ class Run:
         else:
             self.progress = {**new_progress(self.dataset, self.samples), **files, **surroundings(self.opt)}
             self._start(train_step, source, table)
-        if files:   # the next start names what has changed since
+        if files:   # so that the next start can name what has changed
             self.files.write(self.checkpoint.generations)
         self._check_same_weights(train_step)
 

@@ -40,7 +40,7 @@ class Best:
         opt = self.opt
         pictures, best = os.path.join(self.folder, 'pics'), os.path.join(opt.output, 'best')
         style = 'random' if opt.reads_z else None
-        remove(self.folder)   # left by a kill, perhaps with other samples
+        remove(self.folder)   # left by a kill, perhaps with pictures of other samples
         draw(opt, train_step.painter, pictures, ['.png'], style, opt.batchSize)
         score = self.evaluation.score(pictures, style or 'none', checkpoint=opt.output, epoch=epoch,
                                       weights=train_step.painter.weights)

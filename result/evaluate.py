@@ -257,7 +257,7 @@ def command_line(description):
 
 def scored(arguments):
     """(Evaluation, [Score]) of --pictures and --reference; the scores are appended to --scores."""
-    score_log.read(arguments.scores)   # InputError for another kind of file, before hours of measuring
+    score_log.read(arguments.scores)   # raises InputError for another kind of file before hours of measuring
     region = (painted.read(arguments.pictures) or {}).get('region', Settings.region)
     evaluation = Evaluation(Settings(**chosen(arguments), region=region))
     scores = [evaluation.score(arguments.pictures, checkpoint=arguments.checkpoint)]

@@ -53,7 +53,7 @@ class _Measure:
 class Segmentation(_Measure):
     """Counts pixels by true and predicted class, with the data set's network and a protocol.
 
-    folder: of the weights. size: (width, height) that every picture is resized to first; None: scored as it is.
+    folder: of the weights. size: (width, height) to which every picture is resized first; None: not resized.
     window: pictures and labels are cut to the middle window of `size` instead.
     """
 
@@ -123,7 +123,7 @@ class Features(_Measure):
             yield from zip(keys, self.network.describe(np.stack(rgb)).numpy())
 
     def _read(self, path, label=None):
-        size = label and read_map(label).ids.shape[::-1]   # decides the orientation of a photo
+        size = label and read_map(label).ids.shape[::-1]   # determines the orientation of a photo
         return np.asarray(at_size(load_photo(path, size), self.size, self.window))
 
 

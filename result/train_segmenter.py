@@ -4,10 +4,10 @@
     python -m result.evaluate --dataset own --dataroot mine --pictures output_val/pics
     python -m result.train_segmenter --dataroot mine --size 128x96 --add painted/ --add_labels maps/     # do they help?
 
-It learns from train_img and train_label. The best epoch on val_img is saved as mine/segmenter/segmenter.pdparams, with
-segmenter.json: its data and settings, and its scores of real photos, the ceiling of all scores it gives. After a kill
-the same command resumes at the last whole epoch, to the same bits. With --add it trains on real photos alone and
-on real and painted ones, with several seeds, and prints whether the painted ones help.
+It learns from train_img and train_label. The best epoch on val_img is saved as mine/segmenter/segmenter.pdparams.
+segmenter.json beside it has data, settings, and the network's scores of real photos, the ceiling of all scores by it.
+After a kill the same command resumes at the last whole epoch, to the same bits. With --add it trains on real photos
+alone and on real and painted ones, with several seeds, and prints whether the painted ones help.
 """
 import datetime
 import json
@@ -258,7 +258,7 @@ def command_line():
     parser.add_argument('--lr', type=float, default=2e-3, metavar='FLOAT', help='highest learning rate (AdamW) [0.002]')
     parser.add_argument('--seed', type=int, default=0, metavar='INT', help='seed of all randomness [0]')
     parser.add_argument('--nThreads', type=int, default=1, metavar='INT', help='worker processes that load data [1]')
-    parser.add_argument('--restart', action='store_true', help='begin anew; replaces the network in --output')
+    parser.add_argument('--restart', action='store_true', help='train from the start; replaces the network in --output')
     parser.add_argument('--add', metavar='DIR', help='painted pictures, to learn whether they help: trains with and '
                         f'without them [networks in {with_painted.FOLDER}/ in the set; all epochs, no --patience]')
     parser.add_argument('--add_labels', metavar='DIR', help='the label maps that they were painted from')
