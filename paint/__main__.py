@@ -1,7 +1,7 @@
 """A page in the browser where a label map becomes a picture while you draw: python -m paint [--lastoutput output/]
 
-The page is served on 127.0.0.1, to this machine alone. Nothing is written here: what you save, your browser keeps.
-Ctrl-C ends it.
+The page is served on 127.0.0.1, to this machine alone. The server writes nothing: your browser saves your files. Ctrl-C
+ends it.
 """
 import ipaddress
 import secrets
@@ -38,7 +38,7 @@ def main():
     print(f'validation maps: {len(studio.maps.samples) if studio.maps else f"none ({studio.no_maps})"}')
     if token:
         print(f'--host {arguments.host}: whoever has the address below, with its token, can paint here and see the '
-              'validation maps; there is no encryption')
+              'validation maps; connections are not encrypted')
     name = arguments.host if arguments.host not in ('0.0.0.0', '::') else socket.gethostname()
     name = f'[{name}]' if ':' in name else name
     print(f'open http://{name}:{port}/{f"?token={token}" if token else ""}  (Ctrl-C ends it)', flush=True)
@@ -46,7 +46,7 @@ def main():
 
 
 def bound(host, port):
-    """A socket that listens at that address; InputError if it cannot be had, before the seconds of loading a model."""
+    """A listening socket, made before the seconds of loading a model; InputError if the address cannot be used."""
     try:
         if not 0 <= port <= 65535:
             raise ValueError('a port is 0 to 65535')    # -1 would be 65535
@@ -55,21 +55,21 @@ def bound(host, port):
         listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
-        listening.listen(128)   # now: with SO_REUSEADDR, two sockets that do not listen may have the same address
+        listening.listen(128)   # at once: with SO_REUSEADDR, sockets that do not listen yet may share an address
         return listening
     except (OSError, ValueError) as error:
         reason = getattr(error, 'strerror', None) or error
-        raise InputError(f'--host {host!r} --port {port}: cannot be used: {reason}: name another --port (0 takes '
-                         'any free one) or another --host') from None
+        raise InputError(f'--host {host!r} --port {port}: cannot be used: {reason}: name another --port (0: any free '
+                         'one) or another --host') from None
 
 
 def command_line():
     parser = checkpoint_parser(' '.join(__doc__.split()), more=['dataroot', 'size'])
     parser.prog = 'python -m paint'
-    parser.add_argument('--port', type=int, default=8000, help='0 takes any free one [8000]')
-    parser.add_argument('--host', default='127.0.0.1', help='address to serve at. Another one than 127.0.0.1 (0.0.0.0: '
-                        'all) is open to other machines: to whoever has the printed address, which holds a token; '
-                        'there is no encryption [127.0.0.1]')
+    parser.add_argument('--port', type=int, default=8000, help='port to serve at; 0: any free one [8000]')
+    parser.add_argument('--host', default='127.0.0.1', help='address to serve at. Any but 127.0.0.1 (0.0.0.0: all) is '
+                                                            'open to whoever has the printed address, which contains '
+                                                            'a token; connections are not encrypted [127.0.0.1]')
     return parser.parse_args()
 
 

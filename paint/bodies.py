@@ -1,12 +1,12 @@
-"""Bodies of requests: a line of JSON, then bytes; limited each, in time and all together."""
+"""Bodies of requests: a line of JSON, then bytes. Size and time of each are limited, and the size of all together."""
 import asyncio
 import contextlib
 import json
 
 from paint.refusal import Refused
 
-MOST_JSON = 64 << 10        # bytes of the line before the maps: twice a z of 256 numbers fits many times
-BODY_SECONDS = 60           # for a body to arrive
+MOST_JSON = 64 << 10        # bytes of the line before the maps: two z of 256 numbers take a fraction of it
+BODY_SECONDS = 60           # within which a body must arrive
 MOST_BODIES = 192 << 20     # bytes of all bodies in memory
 
 
@@ -14,14 +14,11 @@ class Bodies:
     """`async with bodies.of(request, most) as (head, content)`: dict and memoryview, in memory until the block ends."""
 
     def __init__(self):
-        self.total, self.arriving = 0, {}   # bytes of all; {task that reads: its bytearray}, oldest first
+        self.total, self.arriving = 0, {}   # bytes of all bodies; reading task -> its bytearray, the oldest first
 
     @contextlib.asynccontextmanager
     async def of(self, request, most):
-        """At most `most` bytes behind the line.
-
-        Where all would be more than MOST_BODIES, the oldest one that is still arriving is ended.
-        """
+        """most: bytes allowed after the line. Beyond MOST_BODIES in all, the oldest still arriving is ended."""
         most += MOST_JSON
         length = request.headers.get('content-length', '0')
         if not length.isascii() or not length.isdecimal() or len(length) > 15 or int(length) > most:
@@ -69,7 +66,7 @@ def _parsed(content):
 
 
 def malformed():
-    return Refused('malformed', 'this is no request that the page sends: reload the page', 400)
+    return Refused('malformed', 'the page sends no such request: reload the page', 400)
 
 
 def _too_long(most):

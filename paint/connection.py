@@ -1,4 +1,6 @@
-"""Connections that no client can hold: uvicorn's own wait without end for the head of a request and a slow reader."""
+"""Connections with time limits: uvicorn's wait endlessly for the head of a request, and for a client that does not
+read.
+"""
 import contextlib
 import os
 
@@ -6,27 +8,27 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 CONNECTIONS = 256       # at once
-HEAD_SECONDS = 20       # for the head of a request, since the connection was opened or since the last answer
-ANSWER_SECONDS = 60     # for an answer to be read
+HEAD_SECONDS = 20       # for the head of a request, from the connection or the last answer on
+ANSWER_SECONDS = 60     # within which a client must read an answer
 
 
 class Connection(H11Protocol):
-    """Aborted when the client lets it wait for too long. Of more than CONNECTIONS, the one that has waited longest for
-    its client is aborted; while all of them are being worked for, uvicorn answers 503.
+    """Aborted if its client takes too long. Beyond CONNECTIONS, the one that has waited longest for its client is
+    aborted; if none waits for a client, uvicorn answers 503.
     """
 
     patience = None     # the timer that aborts
 
     def connection_made(self, transport):
         super().connection_made(transport)
-        transport.set_write_buffer_limits(high=0)   # pause_writing and resume_writing then tell of any unread byte
+        transport.set_write_buffer_limits(high=0)   # so that pause_writing and resume_writing report any unread byte
         self.unread = False
         self._wait_for_client()
         others = [other for other in self.connections if other is not self and other.waits]
         if len(self.connections) > CONNECTIONS and others:
             oldest = min(others, key=lambda other: other.since)
             oldest.transport.abort()
-            self.connections.discard(oldest)    # now: the next one may come before connection_lost does
+            self.connections.discard(oldest)    # at once: the next connection may come before connection_lost
 
     def connection_lost(self, error):
         self.patience.cancel()
@@ -40,7 +42,7 @@ class Connection(H11Protocol):
 
     def on_response_complete(self):
         self._wait_for_client()
-        super().on_response_complete()  # which may begin with the next request
+        super().on_response_complete()  # may start the next request
 
     def pause_writing(self):
         super().pause_writing()
@@ -54,11 +56,11 @@ class Connection(H11Protocol):
 
     @property
     def waits(self):
-        """Whether it is the client's turn: to send a head or a body, or to read."""
+        """Whether it is the client's turn, to send a head or a body or to read."""
         return self.unread or self.cycle is None or self.cycle.response_complete or self.cycle.more_body
 
     def _wait_for_client(self):
-        """Begin anew to count; the time of a body is the application's to count."""
+        """Restart the timer. The application times bodies."""
         if self.patience:
             self.patience.cancel()
         self.since = self.loop.time()
@@ -70,7 +72,7 @@ class Connection(H11Protocol):
 
 class Server(uvicorn.Server):
     def handle_exit(self, number, frame):
-        """Ctrl-C and SIGTERM: nothing is written here that would have to be finished, so the end is at once."""
+        """End at once after Ctrl-C or SIGTERM: no file has to be completed."""
         with contextlib.suppress(OSError):  # the terminal may be gone
             os.write(1, b'\nended\n')
         os._exit(128 + number)

@@ -1,7 +1,7 @@
-"""Files that a page sends are decoded in a process of their own, which can be ended: a thread cannot.
+"""Decodes a page's files in separate processes, which can be ended; threads cannot.
 
-    python -m paint.decoder     such a process: the pickled limits, function and arguments on stdin; on stdout the bytes
-                                that it returns, or what it is refused with, as the exit status tells
+    python -m paint.decoder     such a process. stdin: the pickled limits, function and arguments; stdout: the bytes
+                                that the function returns or, by the exit status, the refusal
 """
 import asyncio
 import contextlib
@@ -17,17 +17,17 @@ from paint.turns import Busy
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PROCESSES = 2               # at once
-MOST_WAITING = 16           # files, those that are decoded among them
-DECODE_SECONDS = 30         # of a processor, for one file
+MOST_WAITING = 16           # files, including those being decoded
+DECODE_SECONDS = 30         # of processor time for one file
 DECODE_MEMORY = 3 << 30     # bytes of one process
 REFUSED, COSTLY = 3, 4      # exit statuses
-ONE_THREAD = {'OMP_NUM_THREADS': '1', 'OPENBLAS_NUM_THREADS': '1'}     # each takes memory
+ONE_THREAD = {'OMP_NUM_THREADS': '1', 'OPENBLAS_NUM_THREADS': '1'}     # each thread takes memory
 
 
 class Decoders:
     """`await decoded(function, *arguments)`: bytes that function(*arguments) returns in another process, or Refused.
 
-    If it is cancelled, the process is ended.
+    Cancelling ends the process.
     """
 
     def __init__(self):
@@ -36,7 +36,8 @@ class Decoders:
     async def decoded(self, function, *arguments):
         if self.waiting >= MOST_WAITING:
             raise Busy
-        self.free = self.free or asyncio.Semaphore(PROCESSES)   # in Python 3.9 it belongs to the loop that runs
+        # made here, since in Python 3.9 it belongs to the running loop
+        self.free = self.free or asyncio.Semaphore(PROCESSES)
         self.waiting += 1
         try:
             async with self.free:
@@ -57,8 +58,8 @@ async def _decoded(request):
     if process.returncode == REFUSED:
         raise Refused(**json.loads(answer))
     if process.returncode in (COSTLY, -signal.SIGXCPU):
-        raise Refused('costly', f'reading this file takes more than {DECODE_SECONDS} s of a processor or '
-                      f'{DECODE_MEMORY >> 30} GB: save it anew, smaller and not progressive')
+        raise Refused('costly', f'reading this file takes more than {DECODE_SECONDS} s of processor time or '
+                                f'{DECODE_MEMORY >> 30} GB: save it smaller and not progressive')
     if process.returncode:
         raise RuntimeError(f'a decoder ended with status {process.returncode}')
     return answer
@@ -66,9 +67,9 @@ async def _decoded(request):
 
 def main():
     seconds, memory, function, arguments = pickle.load(sys.stdin.buffer)
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))     # also where its parent has ended
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))     # even if the parent has ended
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    os.nice(10)     # painting goes first
+    os.nice(10)     # painting has priority
     status = 0
     try:
         answer = function(*arguments)

@@ -1,4 +1,4 @@
-"""Maps as the page keeps them."""
+"""Maps in the form that the page stores."""
 import numpy as np
 
 from paint.refusal import Refused
@@ -7,7 +7,7 @@ CANVAS_SIDE = 4096      # pixels, at most: what browsers draw smoothly
 
 
 def kept(label, instance, label_nc):
-    """bytes of both maps, uint16 (H, W) each: what is no object of its own has its class's id as instance number."""
+    """bytes of both maps, uint16 (H, W) each. Pixels without an object have their class's id as instance number."""
     instance = renumbered(label, label if instance is None else instance, label_nc)
     return label.astype('<u2').tobytes() + instance.astype('<u2').tobytes()
 
@@ -15,8 +15,8 @@ def kept(label, instance, label_nc):
 def renumbered(label, instance, label_nc):
     """uint16 (H, W) instance numbers with the same edges: they differ where `instance` does.
 
-    What is all there is of a class takes the class's id, so that the brush goes on with it and no edge comes between;
-    other instances are numbered from label_nc + 1.
+    The only instance of a class gets the class's id, so that the brush continues it without an edge; other instances
+    are numbered from label_nc + 1.
     """
     pairs = np.unique(np.stack([instance.ravel(), label.ravel()]), axis=1)
     numbers, times = np.unique(pairs[0], return_counts=True)
@@ -35,6 +35,6 @@ def renumbered(label, instance, label_nc):
             fresh += 1
             new[number] = fresh
     if fresh > 65535:
-        raise Refused('too_many', f'{len(numbers)} instances in one map; at most {65535 - label_nc} are taken')
+        raise Refused('too_many', f'{len(numbers)} instances in one map; at most {65535 - label_nc} are allowed')
     position = np.searchsorted(numbers, instance)
     return np.array([new[number] for number in numbers.tolist()], np.uint16)[position]

@@ -1,4 +1,4 @@
-"""What a request is refused with: a status, a code that the page translates with its facts, and the same in English."""
+"""The refusal of a request: a status, a code with facts, which the page translates, and an English text."""
 import sys
 from functools import lru_cache
 
@@ -12,6 +12,6 @@ class Refused(Exception):
         return {'error': self.code, 'text': self.text, 'facts': self.facts}
 
 
-@lru_cache(256)     # no client can fill a file that the terminal's lines go to
+@lru_cache(256)     # so that no client can fill a log file of the terminal's lines
 def say_once(line):
     print(line, file=sys.stderr, flush=True)

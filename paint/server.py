@@ -1,7 +1,7 @@
-"""What a request may ask, and what is refused before it is looked at.
+"""The requests of the page, and refusals of all others.
 
-A body is a line of JSON, and then bytes: of maps, uint16 little-endian, row by row, or of files. Answers are JSON, or
-the bytes of maps or of a picture, RGB.
+A body is a line of JSON, then bytes: maps, uint16 little-endian, row by row, or files. Answers are JSON, or the bytes
+of maps or of an RGB picture.
 """
 import asyncio
 import functools
@@ -31,9 +31,9 @@ from runtime.memory import TooLarge
 
 STATIC = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'static')
 TYPES = {'.html': 'text/html', '.css': 'text/css', '.js': 'text/javascript', '.svg': 'image/svg+xml'}
-MAP_THREADS = 2     # validation maps that are read at once
+MAP_THREADS = 2     # validation maps read at the same time
 LOOPBACK = ('localhost', '127.0.0.1', '::1')
-COOKIE = 'spade-paint-'     # and the port
+COOKIE = 'spade-paint-'     # the port follows
 UNINVITED = """<!doctype html>
 <meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>SPADE Paint</title>
 <p>Open the address that python -m paint printed: it holds a token, which changes at every start.</p>
@@ -48,7 +48,7 @@ HEADERS = {
 
 
 def application(studio, host, token=None):
-    """The ASGI application for a Studio. host: a name that it answers to; token: what Guard asks for, or None."""
+    """The ASGI application for a Studio. host: a name that it answers to; token: required by Guard, or None."""
     files = {name: _file(name) for name in os.listdir(STATIC) if os.path.splitext(name)[1] in TYPES}
     map_bytes = 2 * studio.largest
     bodies, decoders, map_threads = Bodies(), Decoders(), ThreadPoolExecutor(MAP_THREADS)
@@ -100,7 +100,7 @@ def application(studio, host, token=None):
                 raise malformed()
             maps = maps.astype(np.int32).reshape(-1, height, width)
         if maps[0].max() > studio.opt.highest_label:
-            raise Refused('ids', f'the label map holds {maps[0].max()}, which is no class of this model', 400,
+            raise Refused('ids', f'the label map has the id {maps[0].max()}, which is no class of this model', 400,
                           values=[str(maps[0].max())], highest=studio.opt.highest_label)
         style = head.get('style', {'seed': 0})
         if studio.opt.reads_z:
@@ -112,7 +112,7 @@ def application(studio, host, token=None):
             'Server-Timing': f'paint;dur={1000 * seconds:.1f}, all;dur={1000 * (time.perf_counter() - arrived):.1f}'})
 
     async def _in_turn(request, place, work):
-        """The result of `work` on the paint thread. Where the page has gone meanwhile, it is dropped."""
+        """The result of `work` on the paint thread. If the page disconnects, the work is dropped."""
         kind, name, number = place
         future = studio.turns.submit((kind, name), number, work)
         try:
@@ -129,9 +129,9 @@ def application(studio, host, token=None):
 
 
 class Guard:
-    """Around the application: refuses foreign Hosts and Origins, adds headers, and lets no traceback through.
+    """Around the application: refuses foreign Hosts and Origins, adds headers, and stops tracebacks.
 
-    With a token, it answers those alone who have opened the address that holds it; a cookie keeps it in their browser.
+    With a token, it answers only browsers that have opened the address with the token, and then have a cookie.
     """
 
     def __init__(self, application, host, token=None):
@@ -154,37 +154,37 @@ class Guard:
 
         try:
             await (self._answer(scope) or self.application)(scope, receive, sending)
-        except Exception as error:      # answered by _failed already; uvicorn would print a traceback
+        except Exception as error:      # _failed has answered; uvicorn would print a traceback
             say_once(f'a request failed: {type(error).__name__}: {error}')
 
     def _answer(self, scope):
-        """What is answered without the application, or None."""
+        """The answer to a request that does not reach the application, else None."""
         headers = {name: value.decode('latin-1') for name, value in scope['headers']}
         host, origin = headers.get(b'host', ''), headers.get(b'origin')
         if not self._is_known(host):
-            return _refusal(None, Refused('host', 'this address is not one that the server answers to: open the one '
-                                          'that it printed', 403))
+            return _refusal(None, Refused('host', 'the server does not answer to this address: open the one that it '
+                                                  'printed', 403))
         if origin not in (None, f'http://{host}', f'https://{host}'):
-            return _refusal(None, Refused('origin', 'requests of other pages are refused', 403))
+            return _refusal(None, Refused('origin', 'requests from other pages are refused', 403))
         if not self.token:
             return None
-        cookie = COOKIE + (host.rpartition(':')[2] if ':' in host else '')  # browsers mix those of two ports
+        cookie = COOKIE + (host.rpartition(':')[2] if ':' in host else '')  # browsers mix cookies of two ports
         if self._is_token(''.join(parse_qs(scope['query_string'].decode('latin-1')).get('token', [])[:1])):
-            answer = RedirectResponse('./', 303)    # the address that stays in the browser does not hold it
+            answer = RedirectResponse('./', 303)    # so that the address in the browser has no token
             answer.set_cookie(cookie, self.token, httponly=True, samesite='lax')
             return answer
         if self._is_token(_cookie(headers.get(b'cookie', ''), cookie)):
             return None
         if scope['path'] == '/':
             return HTMLResponse(UNINVITED, 403)
-        return _refusal(None, Refused('token', 'open the address that the server printed: it holds a token', 403))
+        return _refusal(None, Refused('token', 'open the address that the server printed: it contains a token', 403))
 
     def _is_token(self, text):
         return secrets.compare_digest(text.encode(), self.token.encode())
 
     def _is_known(self, host):
-        """Whether a Host header is a name of ours, with any port, or, where others may connect, any address: a page
-        that makes its own name point here (DNS rebinding) cannot send either."""
+        """Whether a Host header, with any port, is a name of ours or, if others may connect, any address. A page
+        whose own name points here (DNS rebinding) can send neither."""
         name = host.rsplit(':', 1)[0] if not host.endswith(']') else host
         name = name.strip('[]').lower()
         if name in self.names:
@@ -210,7 +210,7 @@ def _size(studio, head):
 
 
 def _page(head):
-    """(name, number) by which the page and its request are known."""
+    """(name of the page, number of its request)."""
     name, number = head.get('page'), head.get('number')
     if not isinstance(name, str) or not 0 < len(name) <= 64 or type(number) is not int or not 0 <= number < 2 ** 53:
         raise malformed()
@@ -218,7 +218,7 @@ def _page(head):
 
 
 async def _while_heard(request, work):
-    """The result of the awaitable `work`, which is cancelled when the client has gone."""
+    """The result of the awaitable `work`, cancelled if the client disconnects."""
     result, gone = asyncio.ensure_future(work), asyncio.ensure_future(_gone(request))
     try:
         await asyncio.wait((result, gone), return_when=asyncio.FIRST_COMPLETED)
@@ -236,7 +236,7 @@ async def _gone(request):
 
 
 def _parted(answer):
-    """(JSON, bytes) of what paint.uploads returns."""
+    """(JSON, bytes) of an answer of paint.uploads."""
     notes, _, content = answer.partition(b'\n')
     return notes, content
 
@@ -257,7 +257,7 @@ def _refusal(request, refused):
 
 
 def _superseded(request, error):
-    return Response(status_code=204)    # nothing is wrong: a newer request of the page has taken the place of this one
+    return Response(status_code=204)    # no error: a newer request of the page has replaced this one
 
 
 def _busy(request, error):
@@ -277,7 +277,7 @@ def _unheard(request, error):
 
 
 def _failed(request, error):
-    return _refusal(request, Refused('failed', 'the server failed at this request; its terminal says why', 500))
+    return _refusal(request, Refused('failed', 'the server failed at this request; its terminal shows the error', 500))
 
 
 def _not_found(request, error):

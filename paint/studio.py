@@ -49,7 +49,7 @@ class Studio:
         self.turns.submit('warm-up', 0, lambda: self.painted(flat[0], flat[1], {'seed': 0})).result()
 
     def description(self):
-        """dict that the page begins with."""
+        """dict that the page loads first."""
         opt = self.opt
         height, width = self.size
         return {'run': os.path.basename(os.path.abspath(opt.lastoutput)), 'epoch': self.epoch,
@@ -141,7 +141,8 @@ class Studio:
                 load_images(self.maps.samples[index], self.opt), sized(self.opt, *size))
         except InputError as error:
             say_once(str(error))
-            raise Refused('damaged_map', 'this validation map cannot be read; the terminal of the server says why') \
+            raise Refused('damaged_map', 'this validation map cannot be read; the terminal of the server shows the '
+                                         'error') \
                 from None
         return kept(arrays['label'], arrays.get('instance'), self.opt.label_nc)
 

@@ -9,7 +9,7 @@ Job = namedtuple('Job', 'number work future')
 
 
 class Superseded(Exception):
-    """A newer request of the same page has taken the place of this one."""
+    """A newer request of the same page has replaced this one."""
 
 
 class Busy(Exception):
@@ -19,12 +19,12 @@ class Busy(Exception):
 class Turns:
     """submit(page, number, work) -> Future of work().
 
-    A page that asks again while it waits keeps its place, with the newer work. The older one's Future raises
-    Superseded. Nothing of a page is kept once its work is done or forgotten.
+    A page that submits again while it waits keeps its place, with the newer work; the older one's Future raises
+    Superseded. Work that is done or forgotten leaves nothing behind.
     """
 
     def __init__(self):
-        self.waiting = OrderedDict()    # page -> Job, whose turn is first comes first
+        self.waiting = OrderedDict()    # page -> Job, in the order of turns
         self.changed = threading.Condition()
         threading.Thread(target=self._run, name='painter', daemon=True).start()
 
@@ -49,7 +49,7 @@ class Turns:
             return bool(job and job.number > number)
 
     def forget(self, page, future):
-        """Drop the work behind `future` if it has not begun; the page has gone."""
+        """Drop the work of `future` if it has not begun, since the page has disconnected."""
         with self.changed:
             job = self.waiting.get(page)
             if job and job.future is future:

@@ -1,4 +1,4 @@
-"""Files that a page sends, read as predict.py reads them; their size is looked at before a pixel is decoded."""
+"""Reads a page's files like predict.py. Their size is checked before a pixel is decoded."""
 import io
 import json
 
@@ -15,9 +15,9 @@ from paint.maps import CANVAS_SIDE, kept
 from paint.refusal import Refused
 
 LARGEST_FILE = 32 << 20                      # bytes
-MOST_SIDE = 1 << 15                          # pixels: Pillow keeps a pointer for each row
-MAP_PIXELS, PHOTO_PIXELS = 1 << 24, 1 << 26  # a photo of 64 million pixels takes 200 MB once decoded
-SHOWN = 8                                    # unknown colours and values that are listed
+MOST_SIDE = 1 << 15                          # pixels: Pillow stores a pointer for each row
+MAP_PIXELS, PHOTO_PIXELS = 1 << 24, 1 << 26  # decoded, a photo of 64 million pixels takes 200 MB
+SHOWN = 8                                    # unknown colours and values listed in a refusal
 NAMES = {'label': 'label map', 'instance': 'instance map', 'photo': 'photo'}
 CODES = {'unreadable image': 'unreadable', 'several pictures': 'animated', 'transparent map': 'transparent',
          'lossy map': 'lossy'}
@@ -35,7 +35,7 @@ def opened_maps(content, instance_content, opt, classes, notes=None, largest=0):
 
     At the size of the picture; or at their own, if the generator paints any and they have at most `largest` pixels.
 
-    The label map may hold ids, or colours of `classes` (dicts with id and colour). Refused says what is wrong.
+    The label map has ids, or colours of `classes` (dicts with id and colour). Refused for any other.
     notes: as for dataset.files.load_images.
     """
     label = _map(content, {tuple(entry['colour']): entry['id'] for entry in reversed(classes)})
@@ -58,7 +58,7 @@ def opened_maps(content, instance_content, opt, classes, notes=None, largest=0):
 
 
 def opened_photo(content, opt):
-    """bytes: the same line, and the photo, float32 (3, H, W) in [-1, 1], at the size of the picture."""
+    """bytes: the same line, then the photo, float32 (3, H, W) in [-1, 1], at the size of the picture."""
     photo = _decoded(read_photo, content, 'photo', PHOTO_PIXELS)
     notes = Notes()
     notes.add(noted('photo', photo))
@@ -70,7 +70,7 @@ def _line(notes, size):
 
 
 def _map(content, colours):
-    """LabelMap of a label map; a colour is a class only if it is exactly that of the palette."""
+    """LabelMap of a label map; a colour is a class only if it equals one of the palette."""
     try:
         return _decoded(read_map, content, 'label', MAP_PIXELS, colours=colours)
     except Refused as refused:
@@ -79,7 +79,7 @@ def _map(content, colours):
     _, unknown = _decoded(read_colours, content, 'label', MAP_PIXELS, ids=colours, near=0)
     listed = ['#{:02x}{:02x}{:02x} ({})'.format(*colour, count) for count, colour in unknown[:SHOWN]]
     raise Refused('colours', f'{len(unknown)} colours are not in the palette: {", ".join(listed)} (pixels of each); '
-                  'none is guessed: smoothed borders are no labels', colours=listed, count=len(unknown))
+                             'save the map without smoothed borders', colours=listed, count=len(unknown))
 
 
 def _checked(ids, opt):
@@ -88,19 +88,19 @@ def _checked(ids, opt):
     wrong, counts = np.unique(ids[(ids < 0) | (ids > opt.highest_label)], return_counts=True)
     if len(wrong):
         listed = [f'{value} ({count})' for value, count in zip(wrong.tolist()[:SHOWN], counts.tolist())]
-        raise Refused('ids', f'the label map holds values that are no class here: {", ".join(listed)} (pixels of '
-                      f'each); allowed: 0 to {opt.highest_label}{" and 255" if opt.contain_dontcare_label else ""}',
+        raise Refused('ids', f'the label map has values that are no class here: {", ".join(listed)} (pixels of each); '
+                             f'allowed: 0 to {opt.highest_label}{" and 255" if opt.contain_dontcare_label else ""}',
                       values=listed, highest=opt.highest_label)
     return ids
 
 
 def _decoded(read, content, what, most, **settings):
-    """What a decoder of dataset/ makes of a file of at most so many pixels; Refused in the page's words or its own."""
+    """The result of a decoder of dataset/ for a file of at most `most` pixels; Refused with our text or its."""
     _check_header(content, what, most)
     try:
         return read(NamedBytes(content, f'the {NAMES[what]}'), **settings)
     except DataError as error:
-        if error.kind == 'too large':   # for the memory: the size was looked at before
+        if error.kind == 'too large':   # for lack of memory: the size was checked before
             raise MemoryError from None
         raise Refused(CODES.get(error.kind, error.kind), str(error), what=what) from None
 
@@ -110,17 +110,18 @@ def _check_header(content, what, most):
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             width, height = image.size
-    except Image.DecompressionBombError:    # Pillow's own limit, which lies above ours
+    except Image.DecompressionBombError:    # Pillow's limit, which is above ours
         found = f'more than {most}'
     except UnidentifiedImageError:
-        raise Refused('not_picture', f'{named} is no picture that can be read; {", ".join(FORMATS)} can', **facts,
+        raise Refused('not_picture', f'{named} is not a readable picture; formats: {", ".join(FORMATS)}', **facts,
                       formats=', '.join(FORMATS)) from None
     except Exception as error:  # broken files make Pillow raise nearly anything
         raise Refused('unreadable', f'{named} is damaged or cut off ({error})', **facts) from None
     if found or not 0 < width * height <= most:
         found = found or f'{width} x {height}'
-        raise Refused('pixels', f'{named} has {found} pixels; at most {most >> 20} million are read', 413, **facts,
+        raise Refused('pixels', f'{named} has {found} pixels; at most {most >> 20} million are allowed', 413, **facts,
                       found=found, most=most >> 20)
     if max(width, height) > MOST_SIDE:
-        raise Refused('side', f'{named} has {width} x {height} pixels; at most {MOST_SIDE} in a row or column are read',
+        raise Refused('side', f'{named} has {width} x {height} pixels; at most {MOST_SIDE} in a row or column are '
+                              'allowed',
                       413, **facts, found=f'{width} x {height}', most=MOST_SIDE)

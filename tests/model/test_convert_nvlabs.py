@@ -250,7 +250,7 @@ def test_options_beside_the_weights_are_read(tmp_path, capsys, put):
                                                                              for name in OPT.network_fields()}
     assert (found.load_size, found.lr, found.batchSize, found.preprocess_mode) == (72, 0.0001, 4, 'scale_width')
     assert found.gan_mode == OPT().gan_mode, 'left out: not supported'
-    assert says(said, 'read off the shapes: ngf 2', 'opt.txt: label_nc 12' if put is put_text
+    assert says(said, 'from the shapes: ngf 2', 'opt.txt: label_nc 12' if put is put_text
                 else 'opt.pkl: label_nc 12', 'no_instance True')
     assert 'assumed' not in said
     load_weights(SPADEGenerator(found), tmp_path / 'ours/model/n_g.pdparams')

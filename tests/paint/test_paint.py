@@ -183,7 +183,7 @@ def test_what_it_says_and_ctrl_c(scripts, styled):
 def test_a_host_that_others_reach_asks_for_a_token(scripts, styled):
     """The printed address gives a cookie that opens everything; nothing is open without."""
     with served(styled, '--host', '0.0.0.0', start=scripts.start_command) as server:
-        assert says(server.said, '--host 0.0.0.0', 'token', 'no encryption') and len(server.token) == 32
+        assert says(server.said, '--host 0.0.0.0', 'token', 'not encrypted') and len(server.token) == 32
         label, instance = server.maps(0)
         assert server.painted(label, instance).shape == (32, 32, 3)
         for host, status in (('192.168.7.7:1', 403), (f'192.168.7.7:{server.port}', 200), ('evil.example', 403),
