@@ -1,4 +1,5 @@
-"""Ours against stored values of the official implementation (tests/golden/README.md): `python -m tests.alignment`.
+"""Compares our networks with stored values of the official implementation (tests/golden/README.md): `python -m
+tests.alignment`.
 
 Each row: file, precision, quantity, error, tolerance. Errors are relative to the scale that the tolerance names.
 """
@@ -27,7 +28,7 @@ LINEAR = ('fc.weight', 'fc_mu.weight', 'fc_var.weight')  # Paddle keeps (in, out
 
 
 class Case:
-    """One golden file: its options, weights and inputs, and a TrainStep that holds them."""
+    """One golden file: its options, weights and inputs, and a TrainStep with them."""
 
     def __init__(self, path, **options):
         self.golden = np.load(path)

@@ -1,4 +1,4 @@
-"""How fast, and with how much memory: plain dense Paddle against the default path.
+"""Speed and memory of the default path against plain dense Paddle.
 `python -m tests.benchmark [--full] [--plot]`.
 
 Generator forward in eval mode and full training step (no encoder, no VGG), ngf 64, 256x256, batch 1, on real COCO-Stuff
@@ -71,7 +71,7 @@ def compare(options, names, maps=None, train=True, count=1, runs=RUNS):
     """Time the settings in turn: dict of 'generator_forward' and 'train_step' -> dict of setting -> list of seconds.
 
     maps: a function of opt that gives batches, by default those of `batches`. Windows are found beforehand, as the
-    loader's workers do; window_cost() prints what that costs. A run before, not counted, builds and plans the kernels.
+    loader's workers do; window_cost() prints what that costs. An uncounted run builds and plans the kernels first.
     """
     steps = {name: TrainStep(OPT(**{**BASE, **options, **SETTINGS[name]})) for name in names}
     source = (maps or batches)(next(iter(steps.values())).opt, count)

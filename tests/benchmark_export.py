@@ -1,4 +1,4 @@
-"""Exported files against Painter: how far apart their pictures are, and how fast. `python -m tests.benchmark --export`.
+"""Exported files against Painter: differences of their pictures, and speed. `python -m tests.benchmark --export`.
 
 From label ids to the picture in [-1, 1], batch 1, on real COCO-Stuff maps (SPADE_COCO_SAMPLE) or else demo maps: the
 generator of COCO-Stuff's size (ngf 64, 256x256) with random weights, or the checkpoint in --lastoutput. Painter's
@@ -89,7 +89,7 @@ def _exported(folder, lastoutput):
 
 
 def _write(part, folder):
-    """Both files into `folder`; -> the onnx.ModelProto."""
+    """Write both files into `folder` -> the onnx.ModelProto."""
     os.mkdir(folder)
     model = model_of(part.interface, part.opt, part.constants, part.metadata)
     onnx.save(model, f'{folder}/generator.onnx')

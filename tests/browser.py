@@ -18,7 +18,7 @@ SETTLED = "document.body.dataset.painting === 'false'"
 
 
 class Page:
-    """The page in a tab of its own. `wrong` collects errors of the console; a test ends with none."""
+    """The page in a separate tab. `wrong` collects errors of the console; a test must end without any."""
 
     def __init__(self, browser, server, width=1280, height=800, **options):
         self.server = server
@@ -69,7 +69,7 @@ class Page:
         return self.tab.evaluate("document.getElementById('layer').toDataURL()")
 
     def at(self, x, y):
-        """Where on the screen a place of the map, 0 .. 1, is."""
+        """Position on the screen of a place of the map, 0 .. 1."""
         box = self.tab.locator('#map-frame').bounding_box()
         return box['x'] + x * box['width'], box['y'] + y * box['height']
 
@@ -91,7 +91,7 @@ class Page:
                                               'slider.dispatchEvent(new Event("input")); }', value)
 
     def saved(self, what):
-        """bytes of what the menu saves."""
+        """bytes of the file that the menu saves."""
         self.tab.click('#save-menu summary')
         with self.tab.expect_download() as download:
             self.tab.click(f'[data-save={what}]')

@@ -1,5 +1,5 @@
-"""Fixtures that several test files share:
-a tiny data set, and runs and archives that are made once for all of pytest's workers.
+"""Fixtures of several test files: a tiny data set, and runs and archives that are made once for all of pytest's
+workers.
 """
 import contextlib
 import ctypes
@@ -30,7 +30,7 @@ from tests.segmenting import mine, segmented  # noqa: F401  fixtures
 
 @contextlib.contextmanager
 def threads(count):
-    """So many threads in each OpenMP runtime, Paddle's and that of the kernels, whatever pytest's workers have."""
+    """Set the threads of each OpenMP runtime, Paddle's and that of the kernels, whatever pytest's workers have."""
     fast.kernels()  # loads the latter
     with open('/proc/self/maps') as file:
         runtimes = [ctypes.CDLL(path)
@@ -105,8 +105,7 @@ def trained_vae(scripts, shared):
 
 @pytest.fixture(scope='session')
 def styled(trained_vae, shared):
-    """Folder of a model in whose pictures map and style are plain to see,
-    where a few steps leave weights tiny: output/.
+    """Folder of a model whose pictures depend visibly on map and style; a few steps would leave weights tiny: output/.
     """
     def make(folder):
         shutil.copytree(trained_vae / 'output/model', folder / 'output')
@@ -120,7 +119,7 @@ def styled(trained_vae, shared):
 
 @pytest.fixture(scope='session')
 def archives(shared):
-    """Folder of miniature archives as COCO-Stuff has them, with what does not belong there."""
+    """Folder of miniature archives like COCO-Stuff's, with foreign members."""
     return shared('archives', lambda folder: small_coco().write(folder / 'archives', hostile=True)) / 'archives'
 
 

@@ -1,4 +1,4 @@
-"""What a training step asks of a GPU, counted on a CPU over the operators that a GPU would run:
+"""The work of a GPU in a training step, counted on a CPU over the operators that a GPU would run:
 `python -m tests.device_cost`.
 
 For the networks of the paper (COCO-Stuff, 256x256, ngf 64, no encoder, no VGG), cpu_kernels false, in the second step:

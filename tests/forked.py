@@ -3,8 +3,8 @@ they start at once, not after the seconds of Paddle's import.
 
     python -m tests.forked      the process that is forked; Server starts it and writes its requests
 
-Real processes with an end of their own, but with the hash seed of the one they come from: where bits are compared, one
-of the runs is to start afresh.
+The processes are real and end on their own, but share the hash seed of their parent: where bits are compared, one of
+the runs must start afresh.
 """
 import atexit
 import importlib
@@ -57,7 +57,7 @@ class Server:
 
 
 class Process:
-    """What subprocess.Popen offers for a child, for a child of the server."""
+    """subprocess.Popen for a child of the server."""
 
     def __init__(self, server, pid):
         self.pid, self.returncode = pid, None
@@ -115,7 +115,7 @@ def serve():
 
 
 def _separate(stdout, stderr):
-    """Group, signals, files and random generators as a process of its own has them."""
+    """Group, signals, files and random generators like those of a new process."""
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.default_int_handler)    # the import of train.py has set others
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""python -m paint as a process of its own, and what its page would ask of it."""
+"""python -m paint as a separate process, and the requests of its page."""
 import contextlib
 import http.client
 import io
@@ -37,7 +37,7 @@ class Served:
 
     @property
     def said(self):
-        """All that it has printed."""
+        """Everything that it has printed."""
         return self._file.read_text()
 
     def ask(self, method, path, body=None, headers=(), timeout=120):
@@ -129,7 +129,7 @@ def any_size(tmp_path_factory):
 
 @pytest.fixture(scope='session')
 def plain_model(tmp_path_factory):
-    """A model, not trained, that knows label maps of five classes and nothing else."""
+    """An untrained model for label maps of five classes, without instances, unlabelled pixels and styles."""
     folder = tmp_path_factory.mktemp('plain')
     opt = OPT(label_nc=5, no_instance=True, contain_dontcare_label=False, use_vae=False, crop_size=32, ngf=2,
               dataroot='nowhere/')

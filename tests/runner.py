@@ -1,4 +1,4 @@
-"""train.py, val.py and predict.py as real processes on a tiny data set, and what tests say of them."""
+"""train.py, val.py and predict.py as real processes on a tiny data set, and assertions on their output."""
 import contextlib
 import io
 import os
@@ -51,7 +51,7 @@ class Scripts:
             self._server.close()
 
     def run(self, *command, fresh=False, cwd=REPOSITORY):
-        """CompletedProcess of `python *command`; fresh: not forked (tests/forked.py) but begun as a user does."""
+        """CompletedProcess of `python *command`; fresh: not forked (tests/forked.py) but started as by a user."""
         if fresh or cwd != REPOSITORY or self._server is None:
             return subprocess.run([sys.executable, *map(str, command)], cwd=cwd, env=self.environment,
                                   capture_output=True, text=True, timeout=240)
@@ -72,19 +72,19 @@ class Scripts:
         return ['train.py', *(f'--{name}={value}' for name, value in settings.items()), *map(str, flags)]
 
     def trained(self, folder, *flags, fresh=False, **settings):
-        """What a training that must succeed has printed."""
+        """The output of a training that must succeed."""
         process = self.run(*self.training(folder, *flags, **settings), fresh=fresh)
         assert process.returncode == 0, process.stdout + process.stderr
         return process.stdout
 
     def prepared(self, *arguments, fresh=False):
-        """What `python -m dataset.prepare *arguments` has printed, which must succeed."""
+        """The output of `python -m dataset.prepare *arguments`, which must succeed."""
         process = self.run('-m', 'dataset.prepare', *arguments, fresh=fresh)
         assert process.returncode == 0, process.stdout + process.stderr
         return process.stdout
 
     def start(self, folder, *flags, fresh=False, **settings):
-        """A training in a process group of its own, with what Popen offers; stdout and stderr go to folder/said."""
+        """A Popen-like training in its own process group; stdout and stderr go to folder/said."""
         Path(folder).mkdir(parents=True, exist_ok=True)
         return self.start_command(self.training(folder, *flags, **settings), Path(folder, 'said'), fresh)
 
@@ -97,7 +97,7 @@ class Scripts:
                                     env={**self.environment, **dict(environment)}, start_new_session=True)
 
     def launch(self, folder, processes, *command, arguments=('--backend', 'gloo')):
-        """Popen of `python *command` in so many processes; what launch prints goes to folder/launched."""
+        """Popen of `python *command` in several processes; output of launch goes to folder/launched."""
         Path(folder).mkdir(parents=True, exist_ok=True)
         # Behind --, or launch would take our --log for an abbreviation of its own flags.
         launcher = ['-m', 'paddle.distributed.launch', '--nproc_per_node', processes, *arguments, '--log_dir',
@@ -130,7 +130,7 @@ class Scripts:
                     kill(process)
 
     def launched(self, folder, processes, *command, **rules):
-        """What rank 0 of a launch that must succeed has printed."""
+        """The output of rank 0 of a launch that must succeed."""
         process = self.launch(folder, processes, *command, **rules)
         process.wait(timeout=400)
         said = ''.join(path.read_text() for path in sorted(Path(folder, 'workers').glob('workerlog.*')))
@@ -151,7 +151,9 @@ class Scripts:
         return self.failure(*self.training(folder, *flags, **settings), fresh=fresh)
 
     def refusal(self, script, *flags):
-        """The same for one that must not even begin; within this process, which saves the seconds of its start."""
+        """The same for a script that is refused before its work; in this process, which saves the seconds of a
+        start.
+        """
         stdout, stderr, argv = io.StringIO(), io.StringIO(), sys.argv
         # train.py sets its own
         handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -1,4 +1,4 @@
-"""What many processes exchange in a step, and what that costs: `python -m tests.scaling [--steps 3]`.
+"""The exchange of many processes in a step, and its cost: `python -m tests.scaling [--steps 3]`.
 
 First the bytes, counted from the networks of the paper (COCO-Stuff, 256x256, ngf 64). Then, from the assumptions below
 and from when backward finishes which gradient, the efficiency that 8 and 64 GPUs can be expected to reach: arithmetic,

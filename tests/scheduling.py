@@ -1,4 +1,4 @@
-"""Which tests run, on how many workers, and in which order: hooks of pytest, which conftest.py takes in."""
+"""Which tests run, on how many workers, and in which order: hooks of pytest, which conftest.py imports."""
 import os
 
 from runtime.cores import cores

@@ -1,4 +1,4 @@
-"""What surrounds the code: pip is refused, versions are named once or alike."""
+"""The project around the code: pip is refused, versions agree."""
 import re
 import subprocess
 import sys

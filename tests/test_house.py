@@ -1,4 +1,4 @@
-"""The house: imports run one way, and what pages point at is there."""
+"""The house: imports run one way, and links and files named on pages exist."""
 import ast
 import functools
 import re
@@ -76,7 +76,7 @@ def test_leaves(leaf, users):
 
 
 @pytest.mark.parametrize('name, allowed', BELOW_ALL.items())
-def test_what_stands_on_nothing(name, allowed):
+def test_runtime_imports_no_other_room(name, allowed):
     ours = {module for module in sources()[name][1] if module.split('.')[0] in HEIGHT}
     assert {'.'.join(module.split('.')[:2]) for module in ours} <= allowed
 

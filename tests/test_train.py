@@ -1,4 +1,4 @@
-"""train.py from outside: what it prints and leaves behind, and one line for each kind of bad input."""
+"""train.py from outside: its output and files, and one line for each kind of bad input."""
 import os
 import re
 import shlex
@@ -59,8 +59,7 @@ def test_what_a_run_prints(trained, scripts):
 
 
 def test_printed_commands_run_where_they_are_printed(scripts, tmp_path):
-    """In another folder than the checkout, with a data set, an output and a log that are named from there;
-    val.py from a third.
+    """In another folder than the checkout, with data set, output and log relative to it; val.py from a third folder.
     """
     shutil.copytree(scripts.data, tmp_path / 'here/my set')
     training = scripts.training('.', dataroot='my set', output='my run', log='my log', niter=1, max_dataset_size=2)
@@ -84,7 +83,7 @@ def test_print_freq(scripts, tmp_path):
     assert re.findall(r'step (\d+)/6', said) == ['1', '4', '6']     # the first at once
 
 
-def test_slow_steps_are_told_of_every_minute(monkeypatch, capsys):
+def test_slow_steps_print_a_line_every_minute(monkeypatch, capsys):
     now = [0.0]
     monkeypatch.setattr(progress, 'time', SimpleNamespace(perf_counter=lambda: now[0]))
     report = progress.Progress(0, 100, 2, print_freq=50)
@@ -95,7 +94,7 @@ def test_slow_steps_are_told_of_every_minute(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize('seconds, days', [(500, ''), (1000, ''), (3000, '1.0'), (4000, '1.3')])
-def test_a_run_of_more_than_a_day_is_told_what_makes_it_shorter(monkeypatch, seconds, days):
+def test_a_run_of_more_than_a_day_prints_how_to_shorten_it(monkeypatch, seconds, days):
     now, said = [0.0], []
     monkeypatch.setattr(progress, 'time', SimpleNamespace(perf_counter=lambda: now[0]))
     report = progress.Progress(10, 42, 2, print_freq=50)
@@ -121,7 +120,7 @@ def test_a_run_of_more_than_a_day_is_told_what_makes_it_shorter(monkeypatch, sec
                                    RuntimeError('(External) CUDNN error(4), CUDNN_STATUS_ALLOC_FAILED.'),
                           SystemError('std::bad_alloc'),
                                    OSError(12, 'Cannot allocate memory')], ids=str)
-def test_memory_that_runs_out_is_a_line_with_what_to_lower(error, options, ways):
+def test_lack_of_memory_prints_what_to_lower(error, options, ways):
     def work():
         with memory.enough(plan.smaller(OPT(**options))):
             raise error
@@ -130,7 +129,7 @@ def test_memory_that_runs_out_is_a_line_with_what_to_lower(error, options, ways)
 
 @pytest.mark.parametrize('error', [RuntimeError('cuDNN has no such algorithm'), OSError(28, 'No space left on device'),
                                    ValueError('x')])
-def test_other_errors_are_not_taken_for_want_of_memory(error):
+def test_other_errors_are_not_mistaken_for_lack_of_memory(error):
     with pytest.raises(type(error)) as caught, memory.enough('lower it'):
         raise error
     assert caught.value is error
@@ -142,7 +141,7 @@ def test_a_training_that_runs_out_of_memory_ends_in_a_line(scripts, tmp_path, mo
     assert says(said, 'out of memory', '--batchSize 1 --accumulate 2', '--crop_size')
 
 
-def test_what_a_run_leaves(trained):
+def test_files_of_a_run(trained):
     output = trained / 'output'
     assert sorted(os.listdir(output)) == ['.lock', 'checkpoints', 'current_epoch.npy', 'epoch_1', 'epoch_2', 'model',
                                           'pics']
@@ -211,7 +210,7 @@ def test_version(scripts, script):
     assert process.returncode == 0 and process.stdout == f'SPADE-Paddle {__version__}\n'
 
 
-def test_training_at_another_scale_than_validation_is_said(scripts, tmp_path):
+def test_training_at_another_scale_than_validation_is_reported(scripts, tmp_path):
     """Crops in native size: val.py and scores squeeze the whole map. The photos are 48 wide and 40 high."""
     crops = dict(preprocess_mode='scale_width_and_crop', load_size=96, niter=1, max_dataset_size=2)
     said = scripts.trained(tmp_path / 'crops', **crops)
@@ -273,7 +272,7 @@ def test_unpaired_files(scripts, data, tmp_path):
 
 
 def test_a_wrong_label_stops_the_run_with_its_name(scripts, data, tmp_path):
-    """Found when the sample is read: the checkpoint from the beginning is there, and whole."""
+    """The error comes when the sample is read; the first checkpoint is whole."""
     path = data / 'train_label/004.png'
     Image.fromarray(np.full((40, 48), 77, np.uint8)).save(path)
     said = scripts.train_failure(tmp_path / 'run', dataroot=data)
@@ -326,7 +325,7 @@ def test_a_wrong_setting(scripts, tmp_path, settings, said):
 
 
 def test_refusals_end_the_process(scripts, tmp_path):
-    """What the tests above see from inside: one line on stderr and an exit status (asserted by `failure`)."""
+    """The refusals tested above in this process: one line on stderr and an exit status (asserted by `failure`)."""
     assert 'crop_size' in scripts.train_failure(tmp_path / 'run', fresh=True, crop_sise=64)
     assert 'load_size' in scripts.train_failure(tmp_path / 'run', load_size=30)
     assert not (tmp_path / 'run').exists()

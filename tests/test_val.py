@@ -67,7 +67,7 @@ def test_the_same_command_gives_the_same_bytes(scripts, trained, validation, tmp
 
 @pytest.mark.parametrize('flags', [('--batchSize', 2), ('--batchSize', 3, '--nThreads', 1), ('--max_dataset_size', 3)])
 def test_batches_and_workers_change_nothing(scripts, trained, validation, tmp_path, flags):
-    """Up to rounding: sums over a batch are added up in another order."""
+    """Up to rounding, since a batch sums in another order."""
     pictures = drawn(scripts, trained, tmp_path, *flags)
     assert all(np.abs(pictures[name] - validation[1][name]).max() <= 1 for name in NAMES)
 
@@ -84,7 +84,7 @@ def without_photos(scripts, tmp_path):
 
 
 def test_styles(scripts, styled, tmp_path):
-    """Of the photo or random, each the same every time and another with another seed; alone or in a batch."""
+    """The photo's style or a random one: the same every time, another with another seed, alone or in a batch."""
     runs = {'photo': (), 'again': ('--style', 'photo'), 'random': ('--style', 'random'),
             'seed': ('--style', 'random', '--seed', 1, '--batchSize', 3),
             'batch': ('--style', 'random', '--batchSize', 3)}
@@ -104,7 +104,7 @@ def test_random_styles_need_no_photos(scripts, trained_vae, tmp_path):
     assert not (tmp_path / 'none').exists()
 
 
-def test_a_checkpoint_that_is_not_there(scripts, tmp_path):
+def test_a_missing_checkpoint(scripts, tmp_path):
     label = scripts.data / 'val_label/000.png'
     for script in (['val.py', '--results', tmp_path / 'results'], ['predict.py', '--label', label]):
         assert says(scripts.failure(*script, '--lastoutput', tmp_path / 'output'), tmp_path / 'output', 'n_g.pdparams',
@@ -130,15 +130,15 @@ def test_contradictions_are_refused(scripts, trained, tmp_path, flags, said):
 
 
 @pytest.mark.parametrize('script', [('val.py',), ('predict.py',), ('-m', 'model.export', 'onnx')], ids=' '.join)
-def test_help_shows_what_is_taken(scripts, script):
-    """What shapes the networks is the checkpoint's: no flag of it is shown, since none would be taken."""
+def test_help_shows_only_accepted_flags(scripts, script):
+    """The checkpoint has the settings that shape the networks; their flags are neither shown nor accepted."""
     process = scripts.run(*script, '--help')
     shown = set(re.findall(r'^  --(\w+)', process.stdout, re.M))
     assert process.returncode == 0 and {'lastoutput', 'which_epoch', 'weights'} <= shown, process.stderr
     assert not shown & set(OPT.network_fields())
 
 
-def test_spoilt_weights_are_named(scripts, trained, tmp_path):
+def test_weights_that_are_not_finite_are_named(scripts, trained, tmp_path):
     shutil.copytree(trained / 'output/epoch_2', tmp_path / 'weights')
     path = tmp_path / 'weights/n_g.pdparams'
     whole = path.read_bytes()
@@ -184,7 +184,7 @@ def test_label_maps_of_any_size(scripts, trained, tmp_path, size, said):
                            '; 2 label maps were 16 wide and 16 high to 64 wide and 64 high, resized'),
     ([(64, 96)] * 2, '; 2 label maps were 96 wide and 64 high, resized'), ([(64, 96)], 'which distorts shapes'),
     ([], '')])
-def test_a_folder_of_maps_says_what_was_resized(sizes, said):
+def test_a_folder_of_maps_reports_what_was_resized(sizes, said):
     found = resized(OPT(crop_size=32), sizes)
     assert says(found, said) and bool(found) == bool(said)
 

@@ -145,7 +145,7 @@ def test_truncated_images(tmp_path):
             assert says(message(load, path), path, 'unreadable or truncated image')
 
 
-def test_files_that_are_no_images(tmp_path):
+def test_files_other_than_images(tmp_path):
     path = tmp_path / 'a.png'
     path.write_text('hello')
     assert says(message(load_photo, path), path, 'not a file of a known format')

@@ -27,7 +27,7 @@ def test_released_sets():
         assert len(found['colours']) == len(set(map(tuple, found['colours']))) == len(found['names'])
 
 
-def test_a_table_keeps_its_colours_and_numbers_what_it_leaves_out():
+def test_a_table_gives_colours_and_missing_names_are_numbers():
     table = [Class(0, (128, 0, 0), 'sky'), Class(3, (9, 9, 9), 'boat'), Class(3, (9, 9, 8), 'ship'),
              Class(255, (0, 0, 0), 'void')]
     found = classes.of_table(table, 4)
@@ -36,20 +36,20 @@ def test_a_table_keeps_its_colours_and_numbers_what_it_leaves_out():
     assert len(set(map(tuple, found['colours']))) == 4
 
 
-def test_the_number_of_classes_alone_names_nothing(tmp_path):
+def test_the_number_of_classes_identifies_no_set(tmp_path):
     assert classes.of_set(OPT(dataroot=str(tmp_path), label_nc=182)) is None
     assert classes.of_set(OPT(dataroot='dataset/coco_stuff/', label_nc=182))['names'][0] == 'person'
     assert classes.of_set(OPT(dataroot='dataset/coco_stuff/', label_nc=7)) is None
     assert classes.of_set(OPT(dataroot='dataset/ade20k', label_nc=150))['names'][150] == 'flag'
 
 
-def test_the_name_of_unlabelled_pixels_is_no_class():
+def test_the_name_of_unlabelled_pixels_is_not_a_class():
     for last, count in (('unlabelled', 3), ('Unlabeled', 3), ('unlabelled weeds', 4)):
         assert classes.number_of_classes(classes.content(['sky', 'unlabelled', 'sea', last])) == count
 
 
-def test_a_kill_leaves_the_old_names_or_the_new(tmp_path, monkeypatch):
-    """Half of the file is never under its name."""
+def test_a_kill_leaves_the_old_or_the_new_names(tmp_path, monkeypatch):
+    """The file is never torn."""
     old, new = classes.content(['sky', 'sea']), classes.content(['road'] * 2000)
     classes.write(tmp_path, old)
 
@@ -78,9 +78,8 @@ def test_damaged_files_are_named(tmp_path, content, said):
     assert says(str(caught.value), tmp_path / 'classes.json', said)
 
 
-def test_a_checkpoint_keeps_them(scripts, tmp_path):
-    """Written beside the options, copied with what is kept, and refused if they are not as many as the labels.
-
+def test_a_checkpoint_stores_names_and_colours(scripts, tmp_path):
+    """classes.json is written beside the options, copied with epochs, and refused if its number of classes differs.
     Training pictures show label maps in the set's own colours.
     """
     colours = {index: (200, 20 * index, 10) for index in range(9)}

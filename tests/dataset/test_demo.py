@@ -1,4 +1,4 @@
-"""Demo scenes: a pure function of the seed, maps that fit each other, and a set that appears whole or not at all."""
+"""Demo scenes: a pure function of the seed, maps that fit each other, and a set that is whole or absent."""
 import argparse
 import os
 import shutil
@@ -116,7 +116,7 @@ def test_training_and_validation_differ(tmp_path):
 
 @pytest.mark.parametrize('foreign', ['train_img/holiday.jpg', 'val_label/scene_1.png', 'notes.txt',
                                      'train_img/deep/scene_00000.jpg'])
-def test_foreign_files_are_refused_and_kept(tmp_path, foreign):
+def test_foreign_files_are_refused_and_unchanged(tmp_path, foreign):
     path = tmp_path / 'set' / foreign
     path.parent.mkdir(parents=True)
     path.write_text('mine')
@@ -146,9 +146,8 @@ def small(root, **more):
 
 @pytest.mark.parametrize('foreign',
                          ['train_img/scene_00000.jpg', 'train_img/scene_00002.jpg', 'sheet.jpg', 'demo.json'])
-def test_a_file_with_a_name_of_ours_is_refused_and_kept(tmp_path, foreign):
-    """Put in the place of one that was made, or beside those;
-    before the set is made anew with other settings, and in no set.
+def test_a_foreign_file_with_a_name_of_ours_is_refused_and_unchanged(tmp_path, foreign):
+    """In place of a made file, or beside those; before the set is remade with other settings, and without a set.
     """
     small(tmp_path / 'set')
     for place in ('set', 'none'):
@@ -161,7 +160,7 @@ def test_a_file_with_a_name_of_ours_is_refused_and_kept(tmp_path, foreign):
 
 
 @pytest.mark.parametrize('name', ['set.partial', 'set.replaced'])
-def test_folders_beside_the_set_are_somebody_elses(tmp_path, name):
+def test_folders_beside_the_set_are_unchanged(tmp_path, name):
     small(tmp_path / 'set')
     (tmp_path / name / 'train_img').mkdir(parents=True)
     (tmp_path / name / 'train_img/scene_00000.jpg').write_text('mine')
@@ -171,7 +170,7 @@ def test_folders_beside_the_set_are_somebody_elses(tmp_path, name):
 
 
 def test_a_set_of_an_earlier_version_is_made_again_if_it_is_the_same(tmp_path):
-    """It has no record: then what is made anew says whether the files there are the demo's."""
+    """It has no record; the remade set shows whether its files are the demo's."""
     small(tmp_path / 'set')
     (tmp_path / 'set/demo.json').unlink()
     before = tree(tmp_path)
@@ -183,7 +182,7 @@ def test_a_set_of_an_earlier_version_is_made_again_if_it_is_the_same(tmp_path):
 
 
 def test_two_first_runs_at_once(tmp_path, monkeypatch):
-    """A second process makes the set while the first one does, at any moment of it; both end well, with one set."""
+    """A second process makes the set at any moment of the first one's work; both succeed, with one set."""
     small(tmp_path / 'expected')
     expected, rename = tree(tmp_path / 'expected'), os.rename
     for moment in (0, 1):

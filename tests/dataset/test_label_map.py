@@ -1,4 +1,4 @@
-"""A label map gives the ids that were written, in whatever form; what leaves open which ids were meant is refused."""
+"""A label map gives the written ids in any form; an ambiguous one is refused."""
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -155,7 +155,7 @@ def test_the_same_ids_in_colours(mode, data):
 
 # ---- What a header declares, and what is refused
 
-def test_declared_values_stay_ids_and_are_told():
+def test_declared_values_remain_ids_and_are_reported():
     ids = np.array([[0, 1, 2], [1, 1, 7]])
     for image, options in ((with_palette(ids, FOREIGN), dict(transparency=1)), (grey(ids), dict(transparency=1)),
                            (with_palette(ids, FOREIGN), dict(transparency=bytes([255, 9])))):
@@ -177,7 +177,7 @@ def test_255_as_no_data_is_unlabelled_as_it_is():
     assert not read_map(saved(grey(np.array([[0, 255]])), 'TIFF', tiffinfo={42113: '255'})).notes
 
 
-def test_channels_beyond_the_first_are_told():
+def test_channels_beyond_the_first_are_reported():
     two = saved(Image.merge('LA', [grey(SOME), grey(SOME)]), 'TIFF').getvalue()
     no_alpha = two.replace(b'\x52\x01\x03\0\x01\0\0\0\x02', b'\x52\x01\x03\0\x01\0\0\0\0')     # ExtraSamples 0
     assert no_alpha != two
@@ -239,13 +239,13 @@ def deep_png(ids, kind, channels):
 
 
 @pytest.mark.parametrize('name', REFUSED)
-def test_what_leaves_the_ids_open_is_refused(name):
+def test_ambiguous_ids_are_refused(name):
     make, parts = REFUSED[name]
     assert says(message(read_map, make()), 'map.', *parts)
 
 
-def test_overviews_and_masks_of_a_tiff_are_no_pages():
-    """As GDAL writes them into a cloud-optimized GeoTIFF."""
+def test_overviews_and_masks_of_a_tiff_are_not_pictures():
+    """GDAL writes these into a cloud-optimized GeoTIFF."""
     small, same = grey(SOME[::2, ::2]), grey(SOME)
     for page, kind in ((small, 1), (same, 4), (small, 0)):
         file = NamedBytes(b'', 'map.tif')
@@ -351,7 +351,7 @@ def quarters(size=64):
 
 
 @pytest.mark.parametrize('how', ['JPEG', 'JPEG as PNG', 'smoothed'])
-def test_colours_a_little_off_are_the_nearest(how):
+def test_colours_slightly_off_are_the_nearest(how):
     ids = quarters()
     image = Image.fromarray(np.array(AERIAL, np.uint8)[ids])
     if how == 'smoothed':

@@ -36,8 +36,8 @@ MODES = ('resize_and_crop', 'scale_shortside_and_crop', 'scale_width_and_crop', 
 
 
 def maps(width, height):
-    """dict of Pillow images that tell the position of each pixel:
-    instance y * width + x, label and photo functions of it.
+    """dict of Pillow images that encode the position of each pixel: instance y * width + x, label and photo functions
+    of it.
     """
     y, x = np.mgrid[:height, :width]
     return {'label': Image.fromarray(((7 * x + 13 * y) % 180).astype(np.uint8)),
@@ -224,9 +224,8 @@ def test_an_epoch_covers_every_sample_once_and_resumes(count, batch, epoch, seed
 @given(count=st.integers(0, 60), batch=st.integers(1, 3), ranks=st.sampled_from([1, 2, 3, 4]),
        accumulate=st.integers(1, 3), epoch=st.integers(0, 99), data=st.data())
 def test_ranks_share_an_epoch(count, batch, ranks, accumulate, epoch, data):
-    """No sample twice, only the last incomplete global batch left out, and a step's samples do not depend on the ranks.
-
-    A run that goes on with another number of ranks takes what is left.
+    """No sample occurs twice, only an incomplete last global batch is left out, and a step's samples do not depend on
+    the ranks. A run that resumes with another number of ranks uses the remaining samples.
     """
     opt = OPT(batchSize=batch, accumulate=accumulate)
     order = [(epoch, index) for index in epoch_order(opt, count, epoch)]
@@ -265,7 +264,7 @@ def test_samples_are_paired_by_stem_and_sorted(tmp_path):
     assert [sample[2:] for sample in bare] == [(None, None)] * 3
 
 
-def test_fingerprint_tells_data_sets_apart(tmp_path):
+def test_fingerprints_of_data_sets_differ(tmp_path):
     write_set(tmp_path, 20)
     opt, seen = small(tmp_path), []
     first = fingerprint(find_samples(opt, 'train'))

@@ -1,4 +1,4 @@
-"""Photos as cameras, scanners and programs store them: upright, of 8 bits, never nearly black in silence."""
+"""Photos of cameras, scanners and programs become upright, of 8 bits, and never silently nearly black."""
 import struct
 import subprocess
 import sys
@@ -32,7 +32,7 @@ def tagged(image, kind, tag):
 @pytest.mark.parametrize('tag', range(1, 9))
 @pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'WEBP', 'TIFF'])
 def test_a_photo_is_upright(kind, tag):
-    """Whatever the camera's position was: the file holds it turned, the tag says how."""
+    """For every position of the camera: the file has the turned photo, the tag the orientation."""
     back = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}
     stored = ImageOps.exif_transpose(Image.open(tagged(PHOTO, 'PNG', back[tag])))
     found = read_photo(tagged(stored, kind, tag))
@@ -49,7 +49,7 @@ def test_a_map_of_the_stored_shape_keeps_the_photo_as_it_is():
 
 
 @pytest.mark.filterwarnings('ignore:Corrupt EXIF')
-def test_a_damaged_tag_says_nothing():
+def test_a_damaged_tag_is_ignored():
     file = saved(PHOTO, 'JPEG', exif=b'Exif\0\0II*\0\xff\xff\xff\xff')
     assert load_photo(file).size == PHOTO.size
     assert load_photo(tagged(PHOTO, 'PNG', 77)).size == PHOTO.size
@@ -86,7 +86,7 @@ def test_sixteen_bit_colours_are_the_upper_eight():
     assert found.image.getpixel((0, 0)) == (40000 >> 8,) * 3 and 'upper 8' in ' '.join(found.notes)
 
 
-def test_no_number_is_no_photo():
+def test_nan_is_refused_in_photos():
     assert says(message(load_photo, deep([[0, np.nan]], np.float32)), 'NaN or infinite', 'fill them')
 
 
@@ -153,7 +153,7 @@ def gamma(value):
      None),
     (lambda: saved(with_alpha(99), 'PNG'), 'transparent'), (lambda: saved(with_alpha(255), 'PNG'), None),
     (lambda: saved(PHOTO.convert('P'), 'PNG', transparency=0), 'transparent'), (lambda: saved(PHOTO, 'JPEG'), None)])
-def test_what_is_not_applied_is_told(make, note):
+def test_ignored_headers_are_reported(make, note):
     notes = Notes()
     notes.add(noted('photo', read_photo(make())))
     notes.add(noted('photo', read_photo(make())))
@@ -191,7 +191,7 @@ def test_sizes_are_limited_before_a_pixel_is_read(width, height):
         'truncated' not in text
 
 
-def test_half_of_the_limit_is_taken_without_a_warning(tmp_path):
+def test_half_of_the_limit_is_read_without_a_warning(tmp_path):
     side = int((MOST_PIXELS * 0.6) ** 0.5)
     (tmp_path / 'large.tif').write_bytes(saved(Image.new('1', (side, side)), 'TIFF', compression='group4').getvalue())
     code = f'from dataset.picture_file import decoded; print(decoded({str(tmp_path / "large.tif")!r}).image.width)'
@@ -205,7 +205,7 @@ def test_several_pictures_in_one_photo_and_the_previews_of_a_phone():
     assert load_photo(saved(PHOTO, 'MPO', save_all=True, append_images=[PHOTO.reduce(2)])).size == PHOTO.size
 
 
-def test_a_tiff_of_many_channels_is_called_so():
+def test_the_error_names_a_tiff_of_many_channels():
     """Five channels, as of a drone's camera, which Pillow does not identify."""
     content = saved(Image.new('RGB', (2, 2)), 'TIFF').getvalue()
     place = content.index(b'\x15\x01')      # the tag of samples per pixel

@@ -1,4 +1,4 @@
-"""dataset.prepare that is killed, repeated or refused; what is damaged; and the chain prepare, train, val."""
+"""dataset.prepare killed, repeated and refused; damaged files; and the chain prepare, train, val."""
 import json
 import os
 import shutil
@@ -44,7 +44,7 @@ def test_killed_and_restarted_equals_uninterrupted(scripts, tmp_path):
     assert contents(tmp_path / 'whole') == whole
 
 
-def test_the_same_command_makes_what_was_mended(scripts, tmp_path):
+def test_the_same_command_makes_corrected_samples(scripts, tmp_path):
     coco, arguments = Coco(), ['coco_stuff', '--archives', tmp_path / 'archives', '--output', tmp_path / 'set']
     for split, stem in (('train', 'a'), ('train', 'broken'), ('train', 'z'), ('val', 'b')):
         coco.add(split, stem, stuff_and())
@@ -72,7 +72,7 @@ def test_nothing_of_another_origin_is_touched(scripts, archives, coco, tmp_path)
     assert says(text, coco[0], 'other settings', '--output') and contents(coco[0]) == before
 
 
-def test_only_what_kills_left_of_our_own_is_swept(tmp_path):
+def test_only_our_own_unfinished_files_are_removed(tmp_path):
     """At 204147d every name that begins with .unfinished_ was removed."""
     for folder in (tmp_path, tmp_path / 'train_img'):
         folder.mkdir(exist_ok=True)

@@ -91,7 +91,7 @@ def test_greys_in_fewer_bits_than_those_of_other_files(scripts, tmp_path):
     assert np.array_equal(load_ids(tmp_path / 'set/train_label/1.png', ''), ids[1])
 
 
-def test_evenly_spaced_greys_are_no_ids(tmp_path):
+def test_evenly_spaced_greys_are_refused_as_ids(tmp_path):
     """As matplotlib's imsave(cmap='gray') makes them of ids 0 .. 11."""
     greys = np.linspace(0, 255, 12).astype(np.uint8)
     for levels, expected in ((greys, greys.tolist()), (np.arange(12), None), ([0, 1, 255], None), (greys[1:], None)):
@@ -120,7 +120,7 @@ def test_masks_of_16_bits(scripts, tmp_path):
     assert says(scripts.prepared(*arguments, '--void', '65535'), 'classes used: 1 of 1')
 
 
-def test_a_training_refuses_masks_of_a_set_by_hand(tmp_path):
+def test_training_refuses_masks_of_a_set_by_hand(tmp_path):
     write_set(tmp_path, 3)
     for path in (tmp_path / 'train_label').iterdir():
         grey((np.array(Image.open(path)) % 2) * 255).save(path)
@@ -183,7 +183,7 @@ def test_a_set_by_hand_with_other_palettes(tmp_path, scripts):
 
 # ---- Photos
 
-def test_photos_are_turned_as_their_tag_says(scripts, tmp_path):
+def test_photos_are_turned_by_their_tag(scripts, tmp_path):
     def turned(ids, folder, index):
         exif = Image.Exif()
         exif[0x112] = 3

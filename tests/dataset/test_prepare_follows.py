@@ -34,7 +34,7 @@ def relabel(path, old, new):
     Image.fromarray(ids).save(path)
 
 
-def test_corrected_files_are_made_anew(scripts, tmp_path):
+def test_corrected_files_are_remade(scripts, tmp_path):
     """At 204147d the old ids stayed: 'problems: none'."""
     words = write_source(tmp_path)
     scripts.prepared(*words)
@@ -71,7 +71,7 @@ def test_what_a_repeated_command_makes_equals_a_first_one(scripts, tmp_path):
     assert contents(tmp_path / 'set') == again
 
 
-def test_dates_alone_make_nothing_anew(scripts, tmp_path):
+def test_new_dates_alone_remake_nothing(scripts, tmp_path):
     words = write_source(tmp_path)
     scripts.prepared(*words)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / 'set/train_label').iterdir()}
@@ -110,7 +110,7 @@ def test_corrected_annotations_of_coco(scripts, tmp_path):
     assert says(said, '1 remade', ': other')
 
 
-def test_a_first_attempt_that_made_nothing_holds_nobody_to_its_flags(scripts, tmp_path):
+def test_a_first_attempt_that_made_nothing_does_not_fix_the_flags(scripts, tmp_path):
     words = write_source(tmp_path)
     wrong = [str(word).replace('/maps', '/photos2') for word in words]
     shutil.copytree(tmp_path / 'photos', tmp_path / 'photos2')
@@ -119,7 +119,7 @@ def test_a_first_attempt_that_made_nothing_holds_nobody_to_its_flags(scripts, tm
 
 
 def test_another_source_is_refused_and_a_moved_one_is_not(scripts, tmp_path):
-    """At 204147d the set of A stayed, without a word."""
+    """At 204147d the set of A remained, silently."""
     words = write_source(tmp_path / 'a')
     write_source(tmp_path / 'b')
     scripts.prepared(*words)
@@ -151,7 +151,7 @@ def test_what_was_edited_in_the_set_is_not_replaced(scripts, tmp_path):
     assert process.returncode == 1 and 'unpaired files' in process.stdout
 
 
-def test_a_record_leads_to_no_other_file(scripts, tmp_path):
+def test_a_record_cannot_name_foreign_files(scripts, tmp_path):
     words = write_source(tmp_path)
     scripts.prepared(*words)
     (tmp_path / 'victim.png').write_text('precious')
@@ -163,7 +163,7 @@ def test_a_record_leads_to_no_other_file(scripts, tmp_path):
     assert (tmp_path / 'victim.png').read_text() == 'precious'
 
 
-def test_a_set_of_an_earlier_version_is_made_anew(scripts, tmp_path):
+def test_a_set_of_an_earlier_version_is_remade(scripts, tmp_path):
     """Its record names neither sources nor files."""
     words = write_source(tmp_path)
     scripts.prepared(*words)
@@ -182,7 +182,9 @@ def test_a_set_of_an_earlier_version_is_made_anew(scripts, tmp_path):
 
 
 def test_a_set_of_an_earlier_version_keeps_its_validation_samples(scripts, tmp_path):
-    """Else runs of that version score on photos they were trained on. Places as numpy's default_rng(3) draws them."""
+    """Otherwise runs of that version would score on photos they were trained on. Places as drawn by numpy's
+    default_rng(3).
+    """
     words = [*write_source(tmp_path, 8), '--val', 0.25, '--seed', 3]
     scripts.prepared(*words)
     drawn = sorted(map(str, np.random.default_rng(3).permutation(8)[:2]))
@@ -202,7 +204,7 @@ def test_a_set_of_an_earlier_version_keeps_its_validation_samples(scripts, tmp_p
     assert names_in(tmp_path / 'set/val_img') != drawn
 
 
-def test_names_written_into_a_set_by_hand_stay(scripts, tmp_path):
+def test_names_written_into_a_set_by_hand_remain(scripts, tmp_path):
     words = write_source(tmp_path)
     scripts.prepared(*words)
     found = classes.read(tmp_path / 'set')
@@ -213,7 +215,7 @@ def test_names_written_into_a_set_by_hand_stay(scripts, tmp_path):
 
 # ---- Validation
 
-def test_validation_is_drawn_among_what_is_whole(scripts, tmp_path):
+def test_validation_is_drawn_from_complete_samples(scripts, tmp_path):
     """At 204147d: val_label empty or missing, and an error that named the wrong remedy."""
     words = write_source(tmp_path, 40)[:-2]
     for index in range(5, 40):
@@ -232,7 +234,7 @@ def test_validation_is_drawn_among_what_is_whole(scripts, tmp_path):
 
 @pytest.mark.parametrize('stem', ['city{}_{}_{}', '{}_0{}_0{}', 'img-{}-r{}-c{}', '{}_1_{}_{}', 'a {}_x{}_y{}'])
 def test_tiles_of_a_photograph_are_not_divided(stem):
-    """Neighbours show the same: at 204147d tiles of every photograph stood on both sides."""
+    """Neighbours overlap in content: at 204147d tiles of every photograph were on both sides."""
     names = [stem.format(photo, row, column) for photo in range(20) for row in range(4) for column in range(3)]
     val, said = set_aside(names, [''] * len(names), 0.1, 0)
     assert len(val) == 24 and 'all of 2 of 20 photographs' in said
@@ -246,7 +248,7 @@ def test_tiles_of_a_photograph_are_not_divided(stem):
     ([f'x_{row}_{column}' for row in range(9) for column in range(9)], None,
      'training may use neighbours of validation samples'),
     ([str(index) for index in range(60)], [str(index % 10) for index in range(60)], 'all of 1 of 10 folders')])
-def test_what_are_no_tiles(names, folders, said):
+def test_names_that_are_not_tiles(names, folders, said):
     val, sentence = set_aside(names, folders or [''] * len(names), 0.1, 0)
     assert said in sentence and len(val) == round(len(names) * 0.1)
 

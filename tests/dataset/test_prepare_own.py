@@ -30,8 +30,7 @@ def known(root):
 
 
 def test_own_split_void_and_names(scripts, tmp_path):
-    """Validation comes from its own folders, whose names may be those of training; the void id becomes 255;
-    names are kept.
+    """Validation has its own folders, with names as in training; the void id becomes 255; names are stored.
     """
     words = write_split(tmp_path)
     (tmp_path / 'names').write_text('# by id\nsky\nroad # and pavement\ntree\n')
@@ -57,7 +56,9 @@ def test_validation_photos_that_are_trained_on_are_named(scripts, tmp_path):
 
 
 def test_names_beyond_the_ids_and_behind_them(scripts, tmp_path):
-    """The last name may be that of the void id; a class that never occurs counts; an id without name is left out."""
+    """The last name may belong to the void id; a class that never occurs counts; a sample with an unnamed id is left
+    out.
+    """
     words = write_split(tmp_path)
     (tmp_path / 'names').write_text('\n'.join(f'kind {index}' for index in range(8)))
     scripts.prepared(*words, '--void', 7, '--names', tmp_path / 'names', '--output', tmp_path / 'seven')
@@ -76,8 +77,8 @@ def test_names_beyond_the_ids_and_behind_them(scripts, tmp_path):
 
 
 def test_maps_are_fitted_to_photos_on_request(scripts, tmp_path):
-    """Half the size, doubled: every pixel four times; instance maps too.
-    Not asked for, or of another shape: left out, as ever.
+    """Half the size, doubled: every pixel four times, also of instance maps. Without --fit, or with another shape:
+    left out.
     """
     words = write_split(tmp_path)
     for split in ('', 'val_'):

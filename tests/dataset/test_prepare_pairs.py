@@ -88,7 +88,7 @@ def test_folders_as_tools_write_them(tmp_path, name):
                                '_gtFine_labelIds']),
        form=st.sampled_from(['NFC', 'NFD']))
 def test_a_suffix_or_another_form_of_accents_pairs_alike(tmp_path_factory, stems, suffix, form):
-    """Each map with its photo, whatever the words behind its name and however its accents are written."""
+    """Each map pairs with its photo, whatever the words after its name and the form of its accents."""
     stems = {stem for stem in (unicodedata.normalize('NFC', stem) for stem in stems)
              if stem == pairs._without_roles(stem) and stem.strip(' _-') == stem}
     if len({stem.casefold() for stem in stems}) != len(stems) or not stems:
@@ -100,7 +100,7 @@ def test_a_suffix_or_another_form_of_accents_pairs_alike(tmp_path_factory, stems
     assert found == {stem: (f'{stem}.jpg', f'{unicodedata.normalize(form, stem)}{suffix}.png') for stem in stems}
 
 
-def test_what_is_guessed_is_said_and_what_is_not_is_not(tmp_path):
+def test_only_guessed_pairs_are_reported(tmp_path):
     lay(tmp_path, 'p/a.jpg', 'm/a.png', 'n/a_mask.png')
     assert paired(tmp_path, 'p', 'm')[1] == []
     assert says(paired(tmp_path, 'p', 'n')[1][0], '1 label maps paired by name without the words', 'a_mask.png')
@@ -111,15 +111,15 @@ def test_what_is_guessed_is_said_and_what_is_not_is_not(tmp_path):
     (['p/a.jpg', 'm/a_mask.png', 'm/a_gt.png'], 'm', 'both fit one photo'),
     (['p/a.jpg', 'p/a.jpeg', 'm/a.png'], 'm', 'have the same name but for the ending'),
     (['p/a.jpg', 'm/notes.txt'], 'm', 'no images in this folder or its subfolders')])
-def test_what_no_name_decides_is_refused(tmp_path, files, labels, said):
+def test_ambiguous_names_are_refused(tmp_path, files, labels, said):
     lay(tmp_path, *files)
     with pytest.raises(InputError) as caught:
         paired(tmp_path, 'p' if labels else '', labels)
     assert says(str(caught.value), said, '--labels' if 'same name' not in said else '--images')
 
 
-def test_two_forms_of_one_name_in_one_folder_are_named_apart(tmp_path):
-    """They print alike; at 204147d: 'a.png and a.png'."""
+def test_two_forms_of_one_name_in_one_folder_are_distinguished(tmp_path):
+    """They look the same; at 204147d: 'a.png and a.png'."""
     lay(tmp_path, 'p/ü.jpg', f'p/{unicodedata.normalize("NFD", "ü")}.jpg', 'm/ü.png')
     with pytest.raises(InputError, match=r"'u\\u0308.jpg' and '\\xfc.jpg' are one name") as caught:
         paired(tmp_path, 'p', 'm')
@@ -127,7 +127,7 @@ def test_two_forms_of_one_name_in_one_folder_are_named_apart(tmp_path):
 
 
 def test_names_beyond_what_a_file_system_takes(tmp_path):
-    """A folder's name joins the file's: cut, and told apart by a checksum."""
+    """Folder and file name are joined; the result is cut and made unique by a checksum."""
     lay(tmp_path, *(f'{part}/{"f" * 200}/{"a" * 200}{end}' for part in 'pm' for end in ('1.png', '2.png')))
     found = paired(tmp_path, 'p', 'm')[0]
     assert len(found) == 2 and all(len(stem) < 220 and None not in pair for stem, pair in found.items())

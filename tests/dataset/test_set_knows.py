@@ -1,5 +1,4 @@
-"""What a prepared set knows of itself: a training takes it from there,
-and what is written is what everything else reads.
+"""Settings recorded in a prepared set: training reads them there, and written names are read back everywhere.
 """
 import argparse
 import json
@@ -35,8 +34,8 @@ def made(scripts, tmp_path):
     return tmp_path / 'set'
 
 
-def test_a_training_takes_its_settings_from_the_set(made):
-    """At 204147d: 183 channels and no names, without a word."""
+def test_training_reads_its_settings_from_the_set(made):
+    """At 204147d: 183 channels and no names, silently."""
     opt, said = classes.settled(flags(dataroot=made))
     assert (opt.label_nc, opt.contain_dontcare_label, opt.no_instance) == (3, True, True)
     assert says(said, made / 'classes.json', 'label_nc 3', 'no_instance True') and \
@@ -63,8 +62,8 @@ def test_a_flag_that_fits_wins(made):
     assert classes.settled(flags(dataroot=made, label_nc=2), refuse=False)[0].label_nc == 2
 
 
-def test_a_run_that_began_without_the_set_s_word_goes_on(scripts, made, tmp_path):
-    """As 204147d began it: 182 classes for a set of 3. The same command again goes on with them."""
+def test_a_run_that_began_with_other_settings_resumes_with_them(scripts, made, tmp_path):
+    """Started as by 204147d: 182 classes for a set of 3. The same command resumes with them."""
     before = OPT(dataroot=str(made), no_instance=True)
     opt, _ = classes.settled(flags(dataroot=made), before=before)
     assert (opt.label_nc, opt.contain_dontcare_label) == (182, True)
@@ -87,12 +86,12 @@ def test_the_dataroot_alone_trains(scripts, made, tmp_path):
     assert json.loads((tmp_path / 'run/model/classes.json').read_text())['names'] == ['0', '1', '2']
 
 
-def test_a_check_takes_them_too(scripts, made):
+def test_a_check_reads_them_too(scripts, made):
     process = scripts.run('-m', 'dataset.check', '--dataroot', made)
     assert process.returncode == 0 and says(process.stdout, 'classes used: 3 of 3', 'problems: none')
 
 
-def test_released_sets_say_what_their_preset_says(scripts, coco):
+def test_released_sets_agree_with_their_presets(scripts, coco):
     found = classes.settings_of(str(coco[0]))
     assert found == {'label_nc': 182, 'contain_dontcare_label': True, 'no_instance': False}
     assert classes.settled(flags(dataroot=coco[0]), 'coco_stuff_paper')[1] == ''
@@ -105,8 +104,8 @@ NAMES = st.lists(st.text(st.characters(exclude_categories=('Cs',)), max_size=120
 
 @settings(deadline=None)
 @given(names=NAMES)
-def test_what_is_accepted_is_read_back(tmp_path_factory, names):
-    """classes.json of any names: refused before it is written, or read as it was written."""
+def test_accepted_names_are_read_back(tmp_path_factory, names):
+    """classes.json with any names: refused before it is written, or read back as written."""
     root = tmp_path_factory.mktemp('names')
     try:
         classes.write(str(root), classes.content(names))
@@ -117,7 +116,7 @@ def test_what_is_accepted_is_read_back(tmp_path_factory, names):
 
 
 def test_long_names_are_refused_before_anything_is_made(scripts, tmp_path):
-    """At 204147d: prepared, then refused by train.py on the product's own file."""
+    """At 204147d the set was prepared, then train.py refused its classes.json."""
     words = write_source(tmp_path, 3)
     (tmp_path / 'names').write_text('sky\n' + 'an attribute of a GIS, ' * 9 + '\ntree\n')
     said = scripts.prepare_failure(*words, '--names', tmp_path / 'names')
@@ -138,7 +137,7 @@ def test_an_empty_name_of_a_table_is_its_number(scripts, tmp_path):
 
 # ---- Names of files
 
-def test_names_that_are_no_utf8(scripts, tmp_path):
+def test_names_that_are_not_utf8(scripts, tmp_path):
     """A zip of Chinese Windows, unpacked on Linux.
     At 204147d: tracebacks in train.py, dataset.check --report and val.py.
     """

@@ -1,4 +1,4 @@
-"""Batches from worker processes are those that this process would make, bit for bit, whichever way they come."""
+"""Batches from worker processes equal those of this process, bit for bit, by shared memory and by pipe."""
 import functools
 import mmap
 import os
@@ -32,8 +32,7 @@ def shared(array):
 
 @pytest.fixture
 def little_memory():
-    """As where there is no shared memory to spare:
-    files of 1 KB at most, of which memory that processes share is one kind.
+    """As without free shared memory: files, which include shared memory, have at most 1 KB.
     """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
@@ -62,7 +61,7 @@ def test_a_batch_from_a_worker_is_the_same_to_the_bit(scripts, request, processe
         assert shared(ours['image']) != little
 
 
-def test_memory_is_given_back_with_the_last_array():
+def test_memory_is_freed_with_the_last_array():
     open_files = []
     with Workers(1, lambda size: np.ones(size)) as process:
         for result in process([50000] * 20):
@@ -98,6 +97,6 @@ def test_an_error_after_large_results_is_the_one_that_was_raised():
         assert [array[-1] for array in processes([5, 6])] == [5, 6]
 
 
-def test_arrays_of_a_batch_stay_when_the_next_ones_come():
+def test_arrays_of_a_batch_outlive_the_next_batches():
     with Workers(1, lambda item: np.full(workers.LARGE, item, np.uint8)) as process:
         assert [array[7] for array in list(process(range(20)))] == list(range(20))

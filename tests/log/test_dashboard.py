@@ -1,4 +1,4 @@
-"""--visualdl: the records are read back as VisualDL's page reads them, after a good run, a kill, a stop and a refusal.
+"""--visualdl: records read back as by VisualDL's page, after a good run, a kill, a stop and a refusal.
 """
 import io
 import json
@@ -48,7 +48,7 @@ def steps(found, tag):
 
 
 def assert_shows(folder, log, last=STEPS):
-    """What is recorded are the rows of the log, each once, and all that belongs to them."""
+    """The records are the rows of the log, each once, and everything that belongs to them."""
     found, rows = records(folder), np.load(log)
     assert len(rows) == last
     for column, name in enumerate(LOG_COLUMNS):
@@ -81,7 +81,7 @@ def test_what_is_recorded(seen):
 
 
 def test_the_page_finds_the_run(seen):
-    """As its server reads a folder: one run, with curves and pictures."""
+    """Its server sees one run in the folder, with curves and pictures."""
     reader = visualdl.LogReader(str(seen))
     assert reader.runs() == [str(seen / 'seen')]
     assert reader.component_tabs() >= {'scalar', 'image'}
@@ -124,7 +124,7 @@ def test_a_black_picture_stays_black(tmp_path):
 
 @pytest.mark.thorough
 def test_kills_leave_each_step_once(scripts, tmp_path):
-    """SIGKILL three times between checkpoints, then on to the end."""
+    """SIGKILL three times between checkpoints, then to the end."""
     settings = dict(SETTINGS, save_latest_freq=4, visualdl=tmp_path / 'seen')
     for known in (1, 7, 13):
         process = scripts.start(tmp_path, **settings)
@@ -138,7 +138,7 @@ def test_kills_leave_each_step_once(scripts, tmp_path):
 
 
 @pytest.mark.parametrize('number, status', [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_polite_end_closes_it(scripts, tmp_path, number, status):
+def test_a_stop_by_signal_completes_the_file(scripts, tmp_path, number, status):
     settings = dict(SETTINGS, niter=1000, visualdl=tmp_path / 'seen', nThreads=1)
     process = scripts.start(tmp_path, **settings)
     until(lambda: (tmp_path / 'log/log.npy').exists() and len(np.load(tmp_path / 'log/log.npy')) >= 3, process=process)
@@ -157,7 +157,7 @@ def test_a_torn_record_is_cut_off(scripts, seen, tmp_path):
     assert_shows(tmp_path / 'seen', tmp_path / 'log/log.npy', 24)
 
 
-def test_a_run_that_has_begun_without_it(scripts, trained, tmp_path):
+def test_records_can_be_added_to_a_run(scripts, trained, tmp_path):
     for name in ('output', 'log'):
         shutil.copytree(trained / name, tmp_path / name, symlinks=True)
     scripts.trained(tmp_path, **SETTINGS, visualdl=tmp_path / 'seen')
@@ -174,8 +174,8 @@ def test_another_run_is_not_replaced(scripts, seen, tmp_path):
     assert_shows(tmp_path / 'seen', tmp_path / 'run/log/log.npy', 6)
 
 
-def test_records_of_another_run_are_not_cut(seen, tmp_path):
-    """A run that goes on and is given the wrong folder."""
+def test_records_of_another_run_are_not_truncated(seen, tmp_path):
+    """A run that resumes with the wrong folder."""
     shutil.copytree(seen / 'seen', tmp_path / 'seen')
     path = tmp_path / 'seen' / FILE
     with Dashboard(OPT(visualdl=tmp_path / 'seen'), progress={}) as dashboard:
@@ -188,7 +188,7 @@ def test_records_of_another_run_are_not_cut(seen, tmp_path):
 
 
 def test_a_resume_reads_the_end_alone(seen, tmp_path, monkeypatch):
-    """However many records there are; what came after the checkpoint is cut off, and its last steps are known."""
+    """For any number of records: those after the checkpoint are truncated, and the last step of each tag is read."""
     shutil.copytree(seen / 'seen', tmp_path / 'seen')
     path = tmp_path / 'seen' / FILE
     progress = json.loads((seen / 'output/model/progress.json').read_text())
@@ -208,7 +208,7 @@ def test_a_resume_reads_the_end_alone(seen, tmp_path, monkeypatch):
     assert steps(found, 'pictures/validation') == [6, 12, 18] and found['scores/mean_iou'] == [(STEPS, 0.5)]
 
 
-def test_records_that_do_not_end_as_at_the_checkpoint_stay(seen, tmp_path):
+def test_records_that_differ_from_the_checkpoint_remain(seen, tmp_path):
     progress = json.loads((seen / 'output/model/progress.json').read_text())
     shutil.copytree(seen / 'seen', tmp_path / 'seen')
     path = tmp_path / 'seen' / FILE
@@ -220,7 +220,7 @@ def test_records_that_do_not_end_as_at_the_checkpoint_stay(seen, tmp_path):
 
 
 @pytest.mark.parametrize('progress', [None, {}])
-def test_a_foreign_file_of_that_name_stays(tmp_path, progress):
+def test_a_foreign_file_of_that_name_remains(tmp_path, progress):
     path = tmp_path / FILE
     path.write_text('mine, and longer than the head of a record')
     said = message(Dashboard(OPT(visualdl=tmp_path), progress, replace=True).__enter__)

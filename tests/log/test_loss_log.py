@@ -48,7 +48,7 @@ def test_new_log_is_an_empty_array_in_a_new_folder(path):
     assert os.listdir(os.path.dirname(path)) == ['log.npy']
 
 
-def test_every_row_is_there_at_once(path):
+def test_every_row_is_readable_at_once(path):
     log = LossLog(path)
     log.open()
     for step in range(120):
@@ -67,7 +67,7 @@ def test_the_file_is_what_numpy_itself_would_write(path, tmp_path):
     assert open(path, 'rb').read() == (tmp_path / 'numpy.npy').read_bytes()
 
 
-def test_resume_cuts_what_the_checkpoint_does_not_know(path):
+def test_resume_truncates_to_the_checkpoint(path):
     log = written(path, 10)
     checksum = log.checksum
     for step in range(10, 25):
@@ -97,7 +97,7 @@ def test_header_behind_and_partial_row(path, torn):
 
 @pytest.mark.parametrize('count, checksum, said', [(9, 0, 'holds 5 rows, the checkpoint was saved after 9'),
                                                    (5, 1, 'first 5 rows are not those')])
-def test_log_of_another_run_is_refused_and_kept(path, count, checksum, said):
+def test_the_log_of_another_run_is_refused_and_unchanged(path, count, checksum, said):
     written(path, 5).close()
     with pytest.raises(InputError, match=said) as error:
         LossLog(path).open(count, checksum)
@@ -134,8 +134,8 @@ def test_unwritable_place(tmp_path):
     assert path in str(error.value)
 
 
-def test_full_disk_keeps_what_there_is(path):
-    """A limit on the file's size stands for the disk's; the log stays whole and goes on when there is room again."""
+def test_a_full_disk_leaves_a_whole_log(path):
+    """A limit on the file's size stands for the disk's; the log is whole, and continues when there is room again."""
     resource = pytest.importorskip('resource')
     log = written(path, 5)
     before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -153,7 +153,7 @@ def test_full_disk_keeps_what_there_is(path):
 
 
 def test_a_row_costs_the_same_in_a_long_log(path):
-    """In bytes that the process reads and writes, which the system counts: a header and a row, not the 22 MB there are.
+    """In bytes read and written by the process, as the system counts them: a header and a row, not the file's 22 MB.
     """
     numpy.save(os.path.join(os.path.dirname(written(path, 0).path), 'long.npy'), numpy.zeros((400000, 7)))
     log = LossLog(os.path.join(os.path.dirname(path), 'long.npy'))
@@ -185,7 +185,7 @@ while True:
 
 
 def test_sigkill_at_random_moments(path):
-    """Killed again and again while it writes as fast as it can, each time resumed from some row that was there."""
+    """Killed repeatedly while it writes as fast as it can, each time resumed from some existing row."""
     draw, kept, longest = random.Random(0), 0, 0
     for _ in range(12):
         checksum = zlib.crc32(rows(kept).tobytes())

@@ -29,7 +29,7 @@ def run(trained, tmp_path):
     return tmp_path / 'output', trained / 'log'
 
 
-def test_the_page_has_all_and_asks_for_nothing(run):
+def test_the_page_is_complete_and_loads_nothing(run):
     """Film strip of both epochs between labels and photos;
     scores in the order of epochs, another network's marked; settings.
     """
@@ -57,7 +57,7 @@ def test_scores_of_another_protocol_are_not_drawn(run, monkeypatch):
 
 
 def test_columns_are_those_of_the_training_pictures(tmp_path):
-    """Cut where output.pictures puts them: the generated column is grey, the photo white."""
+    """Cut at the places of output.pictures: the generated column is grey, the photo white."""
     fake, photo = np.zeros((2, 3, 24, 40), np.float32), np.ones((2, 3, 24, 40), np.float32)
     pixels = pictures.rows(np.full((2, 24, 40), 9), fake, photo, palette(9))
     pictures.save(pixels, str(tmp_path / 'val_0001.png'))
@@ -88,7 +88,7 @@ def test_what_cannot_be_read_is_named(run, tmp_path):
 
 # ---- log.plot --compare
 
-def test_compared_runs_are_smoothed_alike_and_told_apart(tmp_path, monkeypatch):
+def test_compared_runs_are_smoothed_alike_and_distinct(tmp_path, monkeypatch):
     for name, steps, level in (('a', 400, 1), ('b', 100, 2)):
         rows = np.full((steps, 7), float(level))
         rows[:, 2] = 0

@@ -42,7 +42,7 @@ def test_a_column_of_zeros_is_marked_off(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('steps', [5000, 500000])
 def test_a_long_run_draws_no_more_points_than_a_short_one(tmp_path, monkeypatch, steps):
-    """Which is what makes half a million rows a matter of seconds."""
+    """So half a million rows take seconds."""
     figures = []
     monkeypatch.setattr(plot_module.plt, 'close', figures.append)
     plot(losses(steps), tmp_path / 'log.png')

@@ -1,4 +1,4 @@
-"""scores.jsonl: appended to by many, read whatever version wrote it; the table of scores."""
+"""scores.jsonl: many processes append, files of all versions are read; the table of scores."""
 import json
 import os
 import resource
@@ -57,8 +57,8 @@ def test_what_is_appended_is_read(tmp_path_factory, scores):
     assert read(path) == scores
 
 
-def test_no_half_of_a_line_stays_on_a_full_disk(tmp_path):
-    """A file that may not grow further: the line is cut off again, and that is said."""
+def test_a_full_disk_leaves_no_part_of_a_line(tmp_path):
+    """A file that may not grow further: the line is cut off again, and an error reports it."""
     append_score(tmp_path / 'scores.jsonl', ONE)
     before = (tmp_path / 'scores.jsonl').read_bytes()
     child = os.fork()
@@ -76,7 +76,7 @@ def test_no_half_of_a_line_stays_on_a_full_disk(tmp_path):
 
 
 @pytest.mark.parametrize('end', [b'', b'\n', b'\n\n', b'\r\n'])
-def test_a_line_that_an_editor_left_open_stays_a_line(tmp_path, end):
+def test_a_last_line_without_an_end_remains_a_line(tmp_path, end):
     append_score(tmp_path / 'scores.jsonl', ONE)
     (tmp_path / 'scores.jsonl').write_bytes((tmp_path / 'scores.jsonl').read_bytes().strip() + end)
     append_score(tmp_path / 'scores.jsonl', ONE)
@@ -113,15 +113,15 @@ def test_damaged_lines_are_named(tmp_path, line, said):
     assert says(str(caught.value), path, 'cannot be read', said, 'remove that line') and '\n' not in str(caught.value)
 
 
-def test_a_table_says_where_protocols_differ():
-    """Scores of 10 pictures and of 490 do not compare: both numbers stand there."""
+def test_a_table_shows_differences_of_protocols():
+    """Scores of 10 and of 490 pictures cannot be compared: both numbers are shown."""
     text = table([ONE, TWO])
     assert says(text, 'mean IoU', '0.5000', '0.2500', 'real photos: mean IoU', '0.6250', 'part of that', '0.8000')
     assert 'number_of_pictures 10 | 490' in text and 'void ignored' in text and 'void ignored |' not in text
     assert ('mean IoU', '0.5000', '0.2500') in rows([ONE, TWO]) and ('FID', '-', '-') in rows([ONE, TWO])
 
 
-def test_scores_over_one_class_are_said_to_mean_nothing():
+def test_a_line_warns_of_scores_over_one_class():
     for class_iou in [1.0], [None, 1.0, None]:
         perfect = Score(scores={'mean_iou': 1.0}, protocol={}, pictures='ours', class_iou=class_iou)
         assert 'only one class' in table([perfect]) and 'mean nothing' in table([perfect])
@@ -133,7 +133,7 @@ def test_html_shows_text_as_it_is():
         '<table><tr><th></th><th>&lt;a&gt;</th></tr><tr><td>b &amp; c</td><td>1</td></tr></table>'
 
 
-def test_no_number_that_is_none_is_written(tmp_path):
+def test_nan_and_infinity_are_written_as_null(tmp_path):
     with pytest.raises(ValueError):
         append_score(tmp_path / 'scores.jsonl', Score(scores={'fid': float('nan')}, protocol={}))
     assert not (tmp_path / 'scores.jsonl').exists()

@@ -1,4 +1,4 @@
-"""What train.py says of a training that goes wrong: each line is provoked, and is not heard where nothing is wrong."""
+"""Warnings of train.py about a failing training: each is provoked, and absent if nothing is wrong."""
 import json
 import re
 import shutil
@@ -28,8 +28,7 @@ def constant(value):
 
 @pytest.mark.parametrize('mode, undecided', [('hinge', 0.0), ('original', 0.0), ('ls', 0.5)])
 def test_what_balanced_means(mode, undecided):
-    """A D that says the same of fakes and photos, as it does best where it cannot tell them;
-    one that tells all apart has 0.
+    """A D that answers the same for fakes and photos, the best if it cannot distinguish them; one that can has 0.
     """
     def d_loss(of_fakes, of_photos):
         values = [[paddle.full([1, 1, 4, 4], value)] for value in (of_fakes, of_photos)]
@@ -73,7 +72,7 @@ def test_wasserstein_has_no_floor(d_loss):
 
 
 @pytest.mark.parametrize('mode', BALANCED)
-def test_balanced_runs_alarm_nobody(mode):
+def test_balanced_runs_cause_no_warning(mode):
     """Losses that swing widely around a third of the balanced one, with feature matching that drifts upwards:
     20,000 steps.
     """
@@ -96,7 +95,7 @@ def scenes(count=4):
 
 @pytest.mark.parametrize('life, heard', [(0.0, '0.0%'), (0.05, '5.0%'), (0.2, None), (1.0, None)])
 def test_pictures_that_hardly_change(life, heard):
-    """A generator that adds so much of the photo to one picture for all maps."""
+    """A generator that adds a share of the photo to one picture for all maps."""
     labels, photos = scenes()
     said = generator_is_dead(labels, 0.3 + life * photos, photos)
     assert (said is None) if heard is None else says(said, f'differ by {heard} of what photos do', 'dataset.check',
@@ -107,11 +106,11 @@ def test_pictures_that_hardly_change(life, heard):
     (scenes()[0], np.zeros((4, 3, 64, 64)) + 0.01 * np.arange(4).reshape(4, 1, 1, 1)),      # photos that are alike
     (scenes()[0][:1].repeat(4, 0), scenes()[1]),                                            # maps that are alike
     (scenes(1)[0], scenes(1)[1])])                                                          # a single one
-def test_where_nothing_can_be_seen(labels, photos):
+def test_similar_maps_or_photos_are_not_judged(labels, photos):
     assert generator_is_dead(labels, np.zeros(photos.shape), photos) is None
 
 
-def test_maps_that_differ_in_few_pixels_show_nothing():
+def test_maps_that_differ_in_few_pixels_are_not_judged():
     labels, photos = np.zeros((3, 40, 40), int), np.random.default_rng(0).uniform(-1, 1, (3, 3, 40, 40))
     for sample, side in enumerate((0, 7, 8)):      # 7 x 7 of 40 x 40 pixels are 3 %
         labels[sample, :side, :side] = 1
@@ -147,7 +146,7 @@ def test_the_loss_scale(scales, heard):
 
 # ---- Once
 
-def test_each_is_said_once_and_is_kept():
+def test_each_warning_is_printed_once_and_recorded():
     heard, (labels, photos), scales = [], scenes(), [dict(scale=1.0)] * 2
     losses = {'d_loss': constant(0.0), 'g_loss_feat': RISING}
     said = []
@@ -174,15 +173,14 @@ def scenes_set(shared):
 
 @pytest.fixture(scope='module')
 def living(scripts, scenes_set, shared):
-    """A run of 20 steps on scenes of the demo, after which its generator paints them in colours of their own."""
+    """A run of 20 steps on scenes of the demo, after which its generator paints each class in its own colour."""
     return shared('living', lambda folder: (folder / 'said').write_text(
         scripts.trained(folder, **SCENES, dataroot=scenes_set, niter=1)))
 
 
 def begun(source, folder, steps, rows=None, grey=False):
-    """A copy of the finished run in `source` whose counters say that it has done so many steps.
-
-    rows: what its log then holds; grey: its generator's last layer is zero.
+    """A copy of the finished run in `source` with the counters of `steps` steps. rows: of its log; grey: its
+    generator's last layer is zero.
     """
     for name in ('output', 'log'):
         shutil.copytree(source / name, folder / name, symlinks=True)
@@ -216,8 +214,8 @@ def goes_on(scripts, folder, heard, niter, **settings):
 
 @pytest.mark.thorough
 def test_a_generator_that_is_dead(scripts, trained, tmp_path):
-    """Its last layer is zero and its learning rate too.
-    Said at the end of the first epoch after 500 steps, and never again.
+    """Its last layer and its learning rate are zero. The warning comes at the end of the first epoch after 500 steps,
+    once.
     """
     begun(trained, tmp_path, 490, grey=True)
     assert goes_on(scripts, tmp_path, [], niter=3, lr=0) == []
@@ -227,7 +225,7 @@ def test_a_generator_that_is_dead(scripts, trained, tmp_path):
     assert goes_on(scripts, tmp_path, ['generator'], niter=6, lr=0) == []
 
 
-def test_without_validation_maps_the_training_pictures_tell(scripts, trained, tiny_set, tmp_path):
+def test_without_validation_maps_training_pictures_are_judged(scripts, trained, tiny_set, tmp_path):
     begun(trained, tmp_path, 490, grey=True)
     shutil.copytree(tiny_set, tmp_path / 'set')
     shutil.rmtree(tmp_path / 'set/val_img')
@@ -236,7 +234,7 @@ def test_without_validation_maps_the_training_pictures_tell(scripts, trained, ti
 
 
 @pytest.mark.thorough
-def test_a_generator_that_lives(scripts, living, scenes_set, tmp_path):
+def test_a_working_generator(scripts, living, scenes_set, tmp_path):
     begun(living, tmp_path, 490)
     assert goes_on(scripts, tmp_path, [], niter=2, **SCENES, dataroot=scenes_set) == []
 
@@ -244,7 +242,7 @@ def test_a_generator_that_lives(scripts, living, scenes_set, tmp_path):
 @pytest.mark.thorough
 @pytest.mark.parametrize('d_loss, heard', [(0.01, ['discriminator']), (1.0, [])])
 def test_a_discriminator_that_has_won(scripts, living, scenes_set, tmp_path, d_loss, heard):
-    """991 rows are in the log; the next look is after nine more, which a D that lives adds."""
+    """The log has 991 rows; the next check is after nine more, which a working D adds."""
     rows = np.full((991, 7), d_loss)
     rows[:, 1] = np.repeat([10.0, 20.0], [500, 491])
     begun(living, tmp_path, 991, rows)

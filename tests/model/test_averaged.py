@@ -1,4 +1,4 @@
-"""Averaged weights of the generator: closed form, no effect on the training, over resume, and who paints with them."""
+"""Averaged weights of the generator: closed form, no effect on training, resumption, and painting."""
 import numpy as np
 import pytest
 from PIL import Image
@@ -43,7 +43,7 @@ def test_closed_form_of_a_toy(kernels):
 
 
 @pytest.mark.parametrize('settings', [dict(), dict(cpu_kernels=False, D_steps_per_G=2, use_vae=True)])
-def test_a_training_keeps_its_bits_and_the_average_follows_g_updates(settings):
+def test_averaging_changes_no_bits_and_follows_g_updates(settings):
     plain, averaging = (TrainStep(OPT(**{**TINY, **settings}, ema_decay=decay)) for decay in (0, DECAY))
     assert plain.averaged is None
     expected = state(averaging.generator)
@@ -91,7 +91,7 @@ def painted(scripts, run, folder, *flags):
 
 
 @pytest.mark.thorough
-def test_val_and_predict_take_the_average_or_the_last(scripts, averaged, trained, tmp_path):
+def test_val_and_predict_use_the_average_or_the_last(scripts, averaged, trained, tmp_path):
     assert same(weights(averaged, 'n_g.pdparams'), weights(trained, 'n_g.pdparams'))
     by_default, said = painted(scripts, averaged, tmp_path / 'a')
     assert says(said, 'with averaged weights (--weights last')
@@ -109,15 +109,14 @@ def test_val_and_predict_take_the_average_or_the_last(scripts, averaged, trained
         assert pixels(out) == pictures[0]
 
 
-def test_an_average_that_is_not_there_is_refused(scripts, trained, tmp_path):
+def test_a_missing_average_is_refused(scripts, trained, tmp_path):
     said = scripts.refusal('val.py', '--lastoutput', trained / 'output', '--results', tmp_path, '--weights', 'averaged')
     assert says(said, '--weights averaged', 'has no n_g_ema.pdparams', 'leave --weights out')
 
 
 @pytest.mark.thorough
-def test_a_run_goes_on_with_and_without(scripts, trained, tmp_path):
-    """Without for an epoch, then with: the average begins where it is switched on;
-    then without again: its file is gone.
+def test_a_run_resumes_with_and_without_an_average(scripts, trained, tmp_path):
+    """An epoch without, then with: the average starts when it is switched on; then without again: its file is removed.
     """
     scripts.trained(tmp_path, niter=1)
     begin = weights(tmp_path, 'n_g.pdparams')
@@ -134,7 +133,7 @@ def test_a_run_goes_on_with_and_without(scripts, trained, tmp_path):
 
 
 @pytest.mark.thorough
-def test_an_exported_file_says_which_weights_it_holds(scripts, averaged, tmp_path):
+def test_an_exported_file_records_its_weights(scripts, averaged, tmp_path):
     onnx = pytest.importorskip('onnx')
     pytest.importorskip('onnxruntime')
     inside = {}

@@ -63,7 +63,7 @@ def test_photos_are_refused(scripts, models, tmp_path):
     assert not any(tmp_path.iterdir())
 
 
-def test_two_channels_are_no_picture(scripts, models, tmp_path):
+def test_two_channels_are_refused(scripts, models, tmp_path):
     assert says(scripts.refusal('val.py', '--lastoutput', models[2], '--results', tmp_path),
                 'output_nc 2: a picture file has')
     assert says(scripts.refusal('predict.py', '--lastoutput', models[2], *label_and_instance(scripts), '--out',

@@ -213,7 +213,7 @@ def persistent(identity):
     return b'\x80\x02}(' + tensor + pickle.dumps((0, (1,), (1,), False, None), 2)[2:-2].replace(b'(', b'', 1) + b'tRu.'
 
 
-def test_storages_that_are_none(tmp_path):
+def test_invalid_storages(tmp_path):
     path = tmp_path / 'latest_net_G.pth'
     for identity in (nested(), (nested(),) * 5, 'storage', ('storage', nested(), '0', 'cpu', 8),
                      ('storage', 'FloatStorage', nested(), 'cpu', 8), ('storage',) * 500, 3):

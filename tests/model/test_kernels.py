@@ -199,8 +199,8 @@ def test_a_constant_convolution_is_the_same_to_the_bit(spectral):
     assert layer.constant is kept and kept.shape[1] == 1
 
 
-def test_a_checkpoint_s_painter_holds_its_weights(trained):
-    """And paints what networks do that prepare them for every picture."""
+def test_a_checkpoint_s_painter_prepares_its_weights_once(trained):
+    """Its pictures equal those of networks that prepare them for every picture."""
     opt, painter = load_painter(checkpoint_parser('').parse_args(['--lastoutput', str(trained / 'output')]))
     plain = SPADEGenerator(opt)
     plain.set_state_dict(painter.generator.state_dict())
@@ -212,8 +212,7 @@ def test_a_checkpoint_s_painter_holds_its_weights(trained):
 
 
 def test_a_convolution_recomputes_its_input():
-    """What Modulate gave need not be kept for the way back of the convolutions after it,
-    even where two of them read it.
+    """The output of Modulate is not stored for backward of the convolutions after it, even if two of them read it.
     """
     x, table, weight, other = leaf(2, 6, 9, 8), leaf(12, 30), leaf(4, 6, 3, 3), leaf(4, 6, 3, 3, seed=1)
     pixel = np.random.default_rng(4).integers(0, 30, (2, 9, 8)).astype(np.int32)
@@ -367,7 +366,7 @@ def test_modulation(per_image, dealt, own):
     compare(kernel, plain, [x, table])
 
 
-def test_nan_is_not_swallowed():
+def test_nan_is_propagated():
     table = paddle.to_tensor(np.full((4, 3), np.nan, np.float32))
     sums = operators.WindowSums.apply(table, paddle.zeros([3]), np.zeros((2, 9), np.int32))
     assert np.isnan(sums.numpy()[:2]).all()

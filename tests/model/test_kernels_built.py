@@ -26,7 +26,7 @@ print([round(value, 4) for value in train_step.step(label, label, np.zeros((2, 3
 
 @pytest.fixture
 def steps(scripts, tmp_path):
-    """What processes print that take STEP, all at once, one for each dict of environment variables given."""
+    """Outputs of processes that take STEP at the same time, one for each dict of environment variables."""
     def run(*environments):
         (tmp_path / 'step.py').write_text(STEP)
         files = [tmp_path / f'said{number}' for number in range(len(environments))]
@@ -74,7 +74,7 @@ print(fast.kernels() is not None, fast.kernels() and fast.kernels()._name)
 
 @pytest.fixture
 def library(scripts, tmp_path):
-    """What a process prints that loads the kernels: warnings, and the path of the library last."""
+    """Output of a process that loads the kernels: warnings, then the path of the library."""
     def run(umask='022', **environment):
         (tmp_path / 'library.py').write_text(LIBRARY)
         process = scripts.start_command([tmp_path / 'library.py', umask], tmp_path / 'said',
@@ -109,7 +109,7 @@ def test_a_damaged_library_is_built_again(library, tmp_path, damage):
 
 
 def planted(folder, mode=0o777):
-    """A folder with a library of another one's at the very place where ours would be; running it makes the file `ran`.
+    """A folder with another user's library at the place of ours; running it makes the file `ran`.
     """
     folder.mkdir(parents=True)
     code = '__attribute__((constructor)) void f() { __builtin_trap(); }'
@@ -121,8 +121,7 @@ NAME = []   # of the library, known after the first build
 
 
 def test_a_planted_library_is_not_loaded(library, tmp_path):
-    """Where the user's cache cannot be written, as on many clusters,
-    anyone may have been first in the temporary folder.
+    """If the user's cache cannot be written, as on many clusters, anybody may have made the temporary folder first.
     """
     NAME[:] = [os.path.basename(library(XDG_CACHE_HOME=str(tmp_path / 'first'))[1])]
     (tmp_path / 'file').write_text('')

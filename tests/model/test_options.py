@@ -176,7 +176,7 @@ def test_saved_and_loaded(tmp_path):
                           '{"lr": [[1]]}',
                                      '{"label_nc": 1000000000}', '{"semantic_nc": "x"}',
                           '{"semantic_nc": 6, "label_nc": 3}'])
-def test_files_that_are_no_options(tmp_path, content):
+def test_files_other_than_options(tmp_path, content):
     path = tmp_path / 'opt.json'
     path.write_bytes(content.encode('utf8', 'surrogatepass'))
     said = message(OPT.load, path)
@@ -216,7 +216,7 @@ def test_the_paper_s_preset():
 
 
 @pytest.mark.parametrize('name', [name for name in PRESETS if name.endswith('_paper')])
-def test_presets_hold_what_published_numbers_answer_to(name):
+def test_presets_have_the_settings_of_the_published_numbers(name):
     """beta2 0.9 (an author, NVlabs/SPADE issue 50, quoted in 88) and batch 32 (paper, appendix A), for every data set.
     """
     opt = OPT.preset(name)
@@ -230,7 +230,7 @@ def test_differences_leave_out_what_changes_nothing_learned():
 
 
 def test_every_option_has_an_effect():
-    """A new option has to say what another value of it does to a run that has begun, and to be entered here."""
+    """A new option must state the effect of another value on a resumed run, and be entered here."""
     expected = {
         'networks': 'label_nc contain_dontcare_label no_instance output_nc crop_size aspect_ratio ngf '
         'num_upsampling_layers norm_G '
@@ -288,7 +288,7 @@ def test_booleans(words, value):
     assert parsed(*words).use_vae is value
 
 
-def test_only_what_is_given_is_set():
+def test_only_given_flags_are_set():
     arguments = OPT.parser('').parse_args(['--crop_size', '128', '--lr', '1e-4', '--no_instance'])
     assert vars(arguments).keys() == {'crop_size', 'lr', 'no_instance'}
     opt = OPT.preset('demo').update(arguments)

@@ -1,4 +1,4 @@
-"""Many processes over gloo give what one gives with the whole batch; a batch in pieces, too."""
+"""Many processes over gloo equal one with the whole batch, and so do micro-batches."""
 import numpy as np
 import paddle
 import pytest
@@ -51,7 +51,7 @@ def test_many_processes_equal_one_with_the_whole_batch(both):
 
 
 @IN_EACH
-def test_gradients_sent_during_backward_are_those_sent_after_it_to_the_bit(both):
+def test_gradients_sent_during_and_after_backward_have_the_same_bits(both):
     folder, names = both
     for name in names:
         during, after = (dict(np.load(folder / 'many' / f'{name}_{when}.npz')) for when in ('float32', 'after'))
@@ -71,7 +71,7 @@ def test_first_losses_in_float32(both):
 
 
 @IN_EACH
-def test_every_rank_keeps_the_same_average_of_the_generator(both):
+def test_every_rank_has_the_same_average_of_the_generator(both):
     many, one = compared(both, 'averages')
     assert len(many['digests']) in (2, 4) and len(set(many['digests'])) == 1
     assert many['error'] < 1e-12 and one['error'] < 1e-12
@@ -84,8 +84,8 @@ def test_synchronized_batch_norm_of_unequal_batches(both):
         assert np.abs(many[key] - one[key]).max() <= 1e-9 * np.abs(one[key]).max(), key
 
 
-def test_pieces_equal_the_whole_batch():
-    """Without batch norm and spectral norm, which see a piece each."""
+def test_micro_batches_equal_the_whole_batch():
+    """Without batch norm and spectral norm, which see one micro-batch at a time."""
     paddle.set_default_dtype('float64')
     try:
         settings = {**TINY, 'norm_G': 'spadeinstance3x3', 'norm_D': 'instance'}
@@ -103,8 +103,10 @@ def test_pieces_equal_the_whole_batch():
 @pytest.mark.parametrize('settings', [dict(modulation='dense'), dict(modulation='windows'),
                                       dict(modulation='windows', cpu_kernels=False),
                                       dict(modulation='dense', cpu_kernels=False, use_vae=True)], ids=str)
-def test_only_one_piece_at_a_time_holds_tensors(settings, monkeypatch):
-    """Counted as a piece begins, in either update: one-hot maps, pooled ones, and windows sent to the device."""
+def test_only_one_micro_batch_at_a_time_holds_tensors(settings, monkeypatch):
+    """Counted at the start of a micro-batch, in either update: one-hot maps, pooled ones, and windows sent to the
+    device.
+    """
     train_step = TrainStep(OPT(**{**TINY, **settings}))
     pieces, held = [(train_step._semantics(*batch(0, 3, index)[:2]), None, batch(0, 3, index)[2])
                     for index in range(3)], []
@@ -129,7 +131,7 @@ def test_only_one_piece_at_a_time_holds_tensors(settings, monkeypatch):
     assert held[-2] == held[-3] and train_step.steps == 2    # a single piece keeps its maps for the D update
 
 
-def test_the_kl_divergence_of_pieces_is_the_mean_of_their_sums_as_on_the_official_code_s_gpus():
+def test_the_kl_divergence_of_micro_batches_is_the_mean_of_their_sums():
     """Its DataParallel computes the losses on each GPU, where KL sums over that GPU's samples,
     and takes the mean over the GPUs.
     """
@@ -140,7 +142,7 @@ def test_the_kl_divergence_of_pieces_is_the_mean_of_their_sums_as_on_the_officia
 
 
 @pytest.mark.parametrize('settings', [dict(use_vae=True), dict(generator_input='segmap_noise')], ids=str)
-def test_pieces_draw_the_noise_of_the_whole_batch(settings):
+def test_micro_batches_draw_the_noise_of_the_whole_batch(settings):
     whole, pieces = (TrainStep(OPT(**{**TINY, **settings})) for _ in range(2))
     semantics = [pieces._piece(*batch(0, 3, index)) for index in range(3)]
     joint = whole._noise(None, 1, 0, [whole._piece(*batch(0, 3))]).numpy()

@@ -1,4 +1,4 @@
-"""--recompute true: the same step, with less kept for backward."""
+"""--recompute true: the same step, with less stored for backward."""
 import numpy as np
 import paddle
 import pytest
@@ -35,7 +35,7 @@ def test_a_step_is_the_same(settings):
         paddle.set_default_dtype('float32')
 
 
-def test_less_is_kept():
+def test_less_is_stored():
     """Whole networks on small pictures: the weights, which do not grow with the batch,
     are told apart by a second sample.
     """

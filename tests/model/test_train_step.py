@@ -91,7 +91,7 @@ def test_generate_leaves_everything_as_it_was(use_vae):
     assert [layer.training for layer in layers] == modes
 
 
-def test_which_style_wins():
+def test_which_style_has_precedence():
     """z, else the photo's mu, else a draw of the seed."""
     opt = tiny(use_vae=True)
     train_step = TrainStep(opt)

@@ -68,7 +68,7 @@ def test_a_hostile_file_runs_nothing(tmp_path, protocol):
     (pickle.dumps({'fc.weight': 'text'}), "'fc.weight' is a str"),
     (pickle.dumps({'fc.weight': np.array([{}], object)}), "type 'O8', expected plain numbers"),
     (pickle.dumps({1: np.zeros(3)}), 'expected names with arrays')])
-def test_files_that_are_no_weights(generator, tmp_path, content, said):
+def test_files_other_than_weights(generator, tmp_path, content, said):
     path = tmp_path / 'n_g.pdparams'
     path.write_bytes(content)
     assert says(message(load_weights, generator, path), path, said)
@@ -111,8 +111,8 @@ def test_weights_that_are_not_finite_are_not_set(generator, tmp_path, value):
 
 
 def test_the_cores_of_the_training_machine_do_not_paint(generator, tmp_path):
-    """val.py took nThreads from the checkpoint:
-    it hung where opt.json said a million, and another machine's number was used.
+    """val.py once read nThreads from the checkpoint: it hung if opt.json had a million, and used another machine's
+    number.
     """
     opt = tiny()
     opt.nThreads = 1000

@@ -1,4 +1,4 @@
-"""Distinct windows give what the plain formulas give: for any map, kernel size, norm and number of upsamplings."""
+"""Distinct windows equal the plain formulas for any map, kernel size, norm and number of upsamplings."""
 from unittest.mock import patch
 
 import numpy as np  # before Paddle: 2.6.2 crashes in zlib otherwise

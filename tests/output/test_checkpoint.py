@@ -1,5 +1,4 @@
-"""Checkpoints: optimizers find their weights, copies of epochs are drawn, copied runs go on,
-a full disk ends in one line.
+"""Checkpoints: optimizer state by weight, copies of epochs, copied runs, a full disk.
 """
 import os
 import shutil
@@ -34,7 +33,7 @@ def arrays(layer):
 
 @pytest.mark.parametrize('use_vae', [False, True])
 def test_optimizers_find_their_weights_by_name(tmp_path, use_vae):
-    """A layer built before shifts Paddle's counted names; the next steps are the same all the same."""
+    """An earlier layer shifts Paddle's counted names; the next steps are the same."""
     opt = tiny(use_vae=use_vae, output=tmp_path, beta1=0.5)
     one = TrainStep(opt)
     for step in range(2):
@@ -109,7 +108,7 @@ def test_optimizer_files_name_the_weights(trained_vae):
 
 @pytest.mark.thorough
 def test_training_on_a_full_disk_ends_in_one_line(scripts, trained, tmp_path):
-    """Through train.py: the first save goes well, the next does not fit."""
+    """Through train.py: the first save succeeds, the next does not fit."""
     for name in ('output', 'log'):
         shutil.copytree(trained / name, tmp_path / name, symlinks=True)
     largest = max(path.stat().st_size for path in (trained / 'output/model').iterdir())
@@ -124,7 +123,7 @@ def test_training_on_a_full_disk_ends_in_one_line(scripts, trained, tmp_path):
 
 
 def test_copies_of_epochs(scripts, trained, tmp_path):
-    """save_epoch_freq keeps weights and options; val.py takes them by --which_epoch."""
+    """save_epoch_freq copies weights and options; val.py reads them by --which_epoch."""
     for epoch in (1, 2):
         assert set(os.listdir(trained / f'output/epoch_{epoch}')) == {'n_g.pdparams', 'n_d.pdparams', 'opt.json',
                                                                      'current_epoch.npy'}
@@ -145,8 +144,8 @@ def test_copies_of_epochs(scripts, trained, tmp_path):
     assert says(said, trained / 'output' / 'epoch_3', '--which_epoch 3', 'epochs 1, 2')
 
 
-def test_a_copied_run_goes_on(scripts, trained, tmp_path):
-    """cp -rL makes a plain folder of the link, and a file of the other."""
+def test_a_copied_run_resumes(scripts, trained, tmp_path):
+    """cp -rL turns one link into a folder, the other into a file."""
     for name in ('output', 'log'):
         shutil.copytree(trained / name, tmp_path / name)
     assert not (tmp_path / 'output/model').is_symlink()

@@ -1,4 +1,4 @@
-"""A checkpoint that nothing tears: whole after a kill at any act of a save, on a full disk and on a failing one."""
+"""A checkpoint is whole after a kill at any act of a save, on a full disk and on a failing one."""
 import json
 import os
 import resource
@@ -38,7 +38,7 @@ def stub_save(output, steps, keep_epoch=None):
 
 
 def generation(output):
-    """The step that all the fixed names agree on; fails if they do not, or if a file is missing."""
+    """The step of all files under the fixed names; fails if they differ, or if a file is missing."""
     output = Path(output)
     steps = {json.loads((output / 'model/progress.json').read_text())['step']}
     for name in ('n_g', 'n_d', 'n_e'):
@@ -73,7 +73,7 @@ def dies_in_save(output, steps, moment):
 
 @pytest.mark.parametrize('state', ['as it was', pytest.param('copied without links', marks=pytest.mark.thorough)])
 def test_killed_at_every_act_of_a_save(tmp_path, state):
-    """Then the names resolve to the last generation or the new one, and the next save works."""
+    """Afterwards the names resolve to the last or the new checkpoint, and the next save works."""
     seen, moment, died = set(), 0, True
     while died:
         output = tmp_path / str(moment)
@@ -98,7 +98,7 @@ def test_killed_at_every_act_of_a_save(tmp_path, state):
     assert seen == {2, 3} and moment > 30
 
 
-def test_one_generation_before_stays(tmp_path):
+def test_the_previous_checkpoint_remains(tmp_path):
     for steps in range(1, 6):
         stub_save(tmp_path, steps)
         assert generation(tmp_path) == steps
@@ -106,8 +106,8 @@ def test_one_generation_before_stays(tmp_path):
     assert os.readlink(tmp_path / 'model') == 'checkpoints/000005'     # relative: the folder can be moved
 
 
-def test_a_full_disk_keeps_the_checkpoint(tmp_path):
-    """A limit on the size of files stands for it."""
+def test_a_full_disk_leaves_the_checkpoint(tmp_path):
+    """A limit on the size of files stands for the full disk."""
     stub_save(tmp_path, 1)
     before = contents(tmp_path)
     child = os.fork()
@@ -128,7 +128,7 @@ def test_a_full_disk_keeps_the_checkpoint(tmp_path):
 
 
 def test_every_file_is_synced_before_it_gets_its_name(tmp_path, monkeypatch):
-    """Else a power cut right after the rename leaves empty files under the new names."""
+    """Otherwise a power cut right after the rename would leave empty files under the new names."""
     synced, fsync, replace, own = set(), os.fsync, os.replace, classes.content(['sky'])
 
     def seen(descriptor):
@@ -151,7 +151,7 @@ def test_every_file_is_synced_before_it_gets_its_name(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize('act', ['fsync', 'replace', 'symlink'])
-def test_a_failing_disk_keeps_the_checkpoint(tmp_path, monkeypatch, act):
+def test_a_failing_disk_leaves_the_checkpoint(tmp_path, monkeypatch, act):
     stub_save(tmp_path, 1)
     with monkeypatch.context() as context:
         context.setattr(os, act, lambda *arguments,

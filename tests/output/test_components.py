@@ -1,4 +1,4 @@
-"""predict.py --instance components: what the set's own --instances components would have drawn."""
+"""predict.py --instance components: the same regions as --instances components of dataset.prepare."""
 import numpy as np
 from PIL import Image
 

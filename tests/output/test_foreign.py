@@ -53,9 +53,8 @@ def tree(root):
 
 
 def lay(root, paths):
-    """Write something of a user's to each path that can be made, never over what is there; dict as of `tree`.
-
-    Not into a checkpoint under one of its names: weights with options are the record that makes a folder ours.
+    """Write a user's file to each path that can be made, never over an existing one; dict as of `tree`. Not into a
+    checkpoint under one of its names: weights with options are the record that makes a folder ours.
     """
     laid = {}
     for number, path in enumerate(paths):
@@ -75,7 +74,7 @@ def still_there(root, laid):
 
 
 def run(output, restart, steps, first=1):
-    """What train.py does to its folders: begins, or goes on, saves, keeps epochs and the best, draws, and begins anew.
+    """The acts of train.py on its folders: start or resume, save, copy epochs and the best, draw, restart.
     """
     opt = OPT(output=output, log=output, save_epoch_freq=1, score_epoch_freq=1, niter=3)
     run_of(opt, os.path.join(output, 'log.npy'), 'set', None, restart).stored()
@@ -94,7 +93,7 @@ def run(output, restart, steps, first=1):
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(before=st.lists(PATHS, max_size=5), later=st.lists(PATHS, max_size=4), restart=st.booleans(),
        begun=st.booleans())
-def test_a_run_keeps_every_foreign_byte_or_refuses_before_it_touches_anything(before, later, restart, begun):
+def test_a_run_changes_no_foreign_byte(before, later, restart, begun):
     with tempfile.TemporaryDirectory() as output:
         if begun:
             run(output, False, 2)
@@ -124,8 +123,8 @@ def begun(output, **settings):
 @pytest.mark.parametrize('restart', [False, True])
 @pytest.mark.parametrize('path', ['model/thesis.txt', 'best/photo.txt', 'epoch_2/photo.txt', 'best.replaced/photo.txt',
                                   'model/n_g.pdparams', 'current_epoch.npy', 'scores.jsonl'])
-def test_a_foreign_folder_of_our_name_is_named_and_kept(tmp_path, path, restart):
-    """model/n_g.pdparams: weights of ctkindle/SPADE-Paddle, which a user has copied there for val.py."""
+def test_a_foreign_folder_of_our_name_is_named_and_unchanged(tmp_path, path, restart):
+    """model/n_g.pdparams: weights of ctkindle/SPADE-Paddle, copied there for val.py."""
     laid = lay(tmp_path, [path])
     said = message(run, tmp_path, restart, 2)
     assert says(said, tmp_path / path.split('/')[0], 'not written by training',
@@ -133,14 +132,14 @@ def test_a_foreign_folder_of_our_name_is_named_and_kept(tmp_path, path, restart)
     assert tree(tmp_path) == laid
 
 
-def test_copies_that_the_run_does_not_write_are_nobodys_business(tmp_path):
+def test_copies_that_the_run_does_not_write_are_not_checked(tmp_path):
     laid = lay(tmp_path, ['epoch_7/photo.txt', 'epoch_x/photo.txt', 'scoring/own.pdparams',
                           'checkpoints/mine/photo.txt'])
     run(tmp_path, True, 3)
     assert not still_there(tmp_path, laid)
 
 
-def test_a_link_that_training_has_not_made_is_kept(tmp_path):
+def test_a_link_that_training_has_not_made_remains(tmp_path):
     begun(tmp_path / 'other')
     (tmp_path / 'run').mkdir()
     (tmp_path / 'run/model').symlink_to('../other/model')
@@ -161,7 +160,7 @@ def test_a_dangling_link_falls_back_to_the_checkpoint_before(tmp_path, capsys):
 
 
 def test_the_folder_of_checkpoints_is_synced_after_the_rename(tmp_path, monkeypatch):
-    """Else a power cut may leave the link to a checkpoint that has no name yet."""
+    """Otherwise a power cut may leave the link to a checkpoint without a name."""
     acts, fsync, replace = [], os.fsync, os.replace
 
     def synced(descriptor):
@@ -176,7 +175,7 @@ def test_the_folder_of_checkpoints_is_synced_after_the_rename(tmp_path, monkeypa
     assert ('sync', f'{tmp_path}/checkpoints') in acts[named:linked]
 
 
-def test_the_scoring_network_in_the_run_stays(tmp_path):
+def test_the_scoring_network_in_the_run_remains(tmp_path):
     """--scoring OUTPUT/scoring."""
     laid = lay(tmp_path, ['scoring/own.pdparams', 'scoring/pics/000.png'])
     folder = Path(staged(tmp_path / 'scoring'))
@@ -187,7 +186,7 @@ def test_the_scoring_network_in_the_run_stays(tmp_path):
 
 
 def test_training_pictures_by_their_mark_or_their_size(tmp_path):
-    """Those of earlier versions have no mark: three columns of the run's size are one, a photo of that name is none."""
+    """Those of earlier versions have no mark: a picture with three columns of the run's size is one, a photo is not."""
     opt = OPT(output=tmp_path, crop_size=32, load_size=36)
     begun(tmp_path, crop_size=32, load_size=36)
     cells = np.zeros((2 * 32 + pictures.GAP, 3 * 32 + 2 * pictures.GAP, 3), np.uint8)
@@ -252,7 +251,7 @@ def test_pictures_of_another_painter_are_replaced_and_nothing_else(tmp_path):
 @given(st.lists(st.sampled_from(['a.jpg', 'a.png', 'b.jpg', 'mine.jpg', 'painted.json', '.lock', 'notes.txt', 'a.jpg/x',
                                  '.unfinished_a.jpg']),
                 max_size=4), st.booleans(), st.booleans())
-def test_a_folder_of_pictures_keeps_every_foreign_byte(names, begun, resume):
+def test_foreign_files_in_a_folder_of_pictures_are_unchanged(names, begun, resume):
     with tempfile.TemporaryDirectory() as folder:
         if begun:
             paint(folder, record(), ['b.jpg', 'a.png'])
@@ -292,8 +291,8 @@ def test_a_single_picture_replaces_marked_ones_alone(tmp_path):
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
-def test_a_damaged_progress_is_told_in_one_line(data):
-    """Any field of any other type, or gone; and no file at all that is not what we write."""
+def test_a_damaged_progress_ends_in_one_line(data):
+    """Any field of another type or missing, and any file with other content."""
     with tempfile.TemporaryDirectory() as output:
         begun(output)
         path = Path(output, 'model/progress.json')
@@ -326,7 +325,7 @@ def test_progress_of_no_run(tmp_path, content):
 
 
 def test_losses_that_are_not_finite_are_read_back(tmp_path):
-    """They are the last ones, and no weight need be spoilt by them."""
+    """They are the last losses; the weights may still be finite."""
     step = Stub(1)
     step.g_losses = {'g_loss_gan': float('nan'), 'g_loss_feat': float('inf')}
     Checkpoint(tmp_path).save(step, OPT(output=tmp_path), new_progress('set', 2))

@@ -186,7 +186,7 @@ def test_spectral_norm_moves_with_the_channels(float64):
 
 
 @pytest.mark.parametrize('channels', [[[0], [1]], [[0], [1], [2], [3], []], [[0], [0], [1, 2], [3]]])
-def test_spectral_norm_is_estimated_anew_with_other_channels(float64, channels):
+def test_spectral_norm_is_estimated_again_with_other_channels(float64, channels):
     """sigma is the largest singular value of the new weight."""
     paddle.seed(4)
     old, new = Reader(4), Reader(len(channels))

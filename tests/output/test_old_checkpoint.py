@@ -1,4 +1,4 @@
-"""A checkpoint of an earlier version of this project goes on as it would have there."""
+"""A checkpoint of an earlier version of this project resumes with the results of that version."""
 import tarfile
 
 import numpy as np
@@ -12,7 +12,7 @@ from tests.runner import says
 STORED = GOLDEN / 'checkpoint_2026_11_23.tar.xz'
 
 
-def test_a_checkpoint_of_an_earlier_version_goes_on(scripts, tmp_path):
+def test_a_checkpoint_of_an_earlier_version_resumes(scripts, tmp_path):
     with tarfile.open(STORED) as archive:
         archive.extractall(tmp_path, filter='data')
     expected, before = np.load(tmp_path / 'log_after.npy'), np.load(tmp_path / 'log' / 'log.npy')

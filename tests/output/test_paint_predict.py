@@ -1,4 +1,4 @@
-"""predict.py on folders, killed and begun again, and what it does with styles."""
+"""predict.py on folders, killed and resumed, and with styles."""
 import contextlib
 import io
 import os
@@ -14,7 +14,7 @@ from tests.runner import contents, says
 
 
 def predicted(scripts, *flags):
-    """What predict.py prints, run in this process, which saves the seconds of its start."""
+    """The output of predict.py, run in this process, which saves the seconds of a start."""
     stdout, argv = io.StringIO(), sys.argv
     with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(io.StringIO()):
         sys.argv = ['predict.py', *map(str, flags)]
@@ -35,8 +35,8 @@ def flags_of(scripts, model, split='val', **more):
     return [f'--{name}={value}' for name, value in flags.items()]
 
 
-def test_a_folder_killed_and_begun_again_paints_the_rest(scripts, trained, tmp_path):
-    """What is painted stays untouched; all is what single calls and val.py paint."""
+def test_a_killed_folder_resumes(scripts, trained, tmp_path):
+    """Painted pictures are not touched; all equal those of single calls and of val.py."""
     flags = [*flags_of(scripts, trained, 'train', out=tmp_path / 'painted'), '--png']
     process = scripts.start_command(['predict.py', *flags], tmp_path / 'said')
     until(lambda: (tmp_path / 'painted').is_dir() and len(list((tmp_path / 'painted').glob('[0-9]*.png'))) >= 2, 200,
@@ -57,7 +57,7 @@ def test_a_folder_killed_and_begun_again_paints_the_rest(scripts, trained, tmp_p
     assert np.array_equal(pixels(tmp_path / 'one.png'), pixels(tmp_path / 'painted/004.png'))
 
 
-def test_what_a_folder_is_refused_for(scripts, trained, styled, tmp_path):
+def test_refused_folders(scripts, trained, styled, tmp_path):
     shutil.copytree(scripts.data, tmp_path / 'set')
     (tmp_path / 'set/val_inst/001.png').unlink()
     (tmp_path / 'empty').mkdir()
@@ -94,7 +94,7 @@ def test_other_settings_in_the_same_folder_are_refused(scripts, styled, tmp_path
     assert (tmp_path / 'one.jpg').read_bytes() == (tmp_path / 'painted/001.jpg').read_bytes()
 
 
-def test_a_sheet_and_a_way_between_two_styles(scripts, styled, tmp_path):
+def test_a_sheet_and_an_interpolation_between_two_styles(scripts, styled, tmp_path):
     """The cells are the pictures that single calls paint."""
     one = dict(label=scripts.data / 'val_label/001.png', instance=scripts.data / 'val_inst/001.png')
     predicted(scripts, *flags_of(scripts, styled, **one, out=tmp_path / 'sheet.png', styles=6, seed=3))

@@ -1,5 +1,4 @@
-"""An interrupted run equals an uninterrupted one, bit for bit.
-What a run refuses to go on from: tests/output/test_run.py.
+"""An interrupted run equals an uninterrupted one, bit for bit. Refusals to resume: tests/output/test_run.py.
 """
 import json
 import math
@@ -23,7 +22,7 @@ WHOLE = dict(use_vae='true', ema_decay=0.9, niter=9)    # a run that writes all 
 
 
 def rows(folder):
-    """Rows that numpy.load finds in the log; 0 before there is one."""
+    """Number of rows in the log by numpy.load; 0 without a log."""
     path = Path(folder, 'log', 'log.npy')
     return len(np.load(path)) if path.exists() else 0
 
@@ -33,7 +32,7 @@ def counters(folder):
 
 
 def _but_records(progress):
-    """Without what VisualDL's file had, whose records tell the time."""
+    """The counters without those of VisualDL's file, whose records contain times."""
     return {name: value for name, value in progress.items() if name != 'visualdl'}
 
 
@@ -56,7 +55,7 @@ def assert_same_run(one, other):
 
 
 def assert_whole_generation(folder, files):
-    """What the fixed names resolve to is complete and of one moment, and the log has its rows."""
+    """The files under the fixed names are complete and of one step, and the log has its rows."""
     output = Path(folder, 'output')
     if not os.path.lexists(output / 'model'):
         assert rows(folder) == 0        # killed before the first checkpoint
@@ -79,10 +78,8 @@ def assert_whole_generation(folder, files):
 
 @pytest.fixture(scope='module')
 def left_alone(scripts, tmp_path_factory):
-    """A run with style encoder, nobody disturbed it; with the seconds to its first row and of a step.
-
-    Begun afresh, not forked: what depends on the process, as the order in a set of words does, shows against those that
-    are.
+    """An undisturbed run with style encoder, the seconds to its first row, and those of a step. Started afresh, not
+    forked, so that dependence on the process (such as the order of a set of words) shows against forked runs.
     """
     folder = tmp_path_factory.mktemp('left_alone')
     begin = time.monotonic()
@@ -128,7 +125,7 @@ def test_twenty_kills_change_nothing(scripts, left_alone, tmp_path):
 
 @pytest.mark.parametrize('number, status',
                          [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.thorough)])
-def test_a_polite_end_saves_first(scripts, tmp_path, number, status):
+def test_a_signal_saves_first(scripts, tmp_path, number, status):
     """With D_steps_per_G 2, stopped between the two D updates of a G update; and with worker processes."""
     settings = dict(D_steps_per_G=2, save_latest_freq=1000)
     scripts.trained(tmp_path / 'alone', fresh=True, **settings)
@@ -188,8 +185,8 @@ def test_a_killed_run_on_paddle_s_own_operators_equals_an_uninterrupted_one(scri
 
 @pytest.mark.parametrize('content',
                          ['{"modulation": "windows", "seconds": {"dense": 2, "windows": 1}, "device": "cpu"}', '{'])
-def test_the_choice_that_an_earlier_version_left_in_a_checkpoint_is_no_obstacle(scripts, trained, tmp_path, content):
-    """modulation.json of 2026-11; the copy is trained on, and painted from."""
+def test_modulation_json_of_an_earlier_version_is_ignored(scripts, trained, tmp_path, content):
+    """modulation.json of 2026-11; training continues the copy, and val.py paints with it."""
     shutil.copytree(trained, tmp_path / 'run', symlinks=True)
     for folder in ('model', 'epoch_1'):
         (tmp_path / 'run/output' / folder / 'modulation.json').write_text(content)

@@ -1,4 +1,4 @@
-"""What a run begins with: it is complete, goes on, is begun anew, is refused, or takes other weights (--init_from)."""
+"""The start of a run: complete, resumed, restarted, refused, or from other weights (--init_from)."""
 import json
 import os
 import shutil
@@ -37,20 +37,20 @@ def copied(trained, tmp_path):
     return tmp_path / 'run'
 
 
-def test_a_complete_run_says_so(scripts, copied):
+def test_a_complete_run_prints_a_line(scripts, copied):
     before = contents(copied)
     assert says(scripts.trained(copied, save_epoch_freq=1), 'already complete: 2 epochs', '--niter', '--restart',
                 f'python val.py --lastoutput {copied}/output')
     assert contents(copied) == before
 
 
-def test_more_epochs_go_on(scripts, copied):
+def test_more_epochs_resume_the_run(scripts, copied):
     said = scripts.trained(copied, niter=3)
     assert says(said, 'changed since the checkpoint: niter was 2, now 3', 'resumed from', 'step 12', 'step 18/18')
     assert rows(copied) == 18 and int(np.load(copied / 'output/current_epoch.npy')) == 3
 
 
-def test_restart_says_what_it_replaces(scripts, copied):
+def test_restart_prints_what_it_replaces(scripts, copied):
     (copied / 'output' / 'notes.txt').write_text('mine')
     said = scripts.trained(copied, '--restart', niter=1)
     assert says(said, 'epoch 2, step 12', '2 copies of epochs', '5 training pictures',
@@ -86,9 +86,8 @@ def another_value(option, value):
 
 @pytest.mark.parametrize('seen', [0, 4, 12])
 @pytest.mark.parametrize('effect', EFFECTS)
-def test_every_option_that_changed_is_refused_or_said(copied, capsys, effect, seen):
-    """By its name and once; only what changes nothing that is learned is not mentioned.
-    13 samples, of which `seen` are used.
+def test_every_changed_option_is_refused_or_reported(copied, capsys, effect, seen):
+    """By its name and once, except options that change nothing that is learned. 13 samples, of which `seen` are used.
     """
     model = copied / 'output' / 'model'
     progress = {**counters(copied), 'seen': seen, 'epoch': 1, **resume.surroundings(OPT.load(model / 'opt.json'))}
@@ -169,8 +168,8 @@ def test_weights_without_training_state_are_not_replaced(scripts, copied):
                  'that cannot be resumed', marks=pytest.mark.thorough),
     pytest.param(lambda model: (model / 'opt.json').write_text('{'), 'opt.json: cannot be read', 'epoch 2, step 12',
                  marks=pytest.mark.thorough)])
-def test_restart_replaces_even_what_cannot_go_on(scripts, copied, spoil, said, replaced):
-    """It is the way out of every refusal, so it works where nothing else does."""
+def test_restart_replaces_even_a_run_that_cannot_resume(scripts, copied, spoil, said, replaced):
+    """It is the remedy of every refusal, so it works if nothing else does."""
     spoil(copied / 'output' / 'model')
     assert says(scripts.train_refusal(copied), copied / 'output' / 'model', said)
     assert replaced in scripts.trained(copied, '--restart', niter=1, ngf=3)
@@ -178,8 +177,8 @@ def test_restart_replaces_even_what_cannot_go_on(scripts, copied, spoil, said, r
 
 
 @pytest.mark.parametrize('same_output', [True, pytest.param(False, marks=pytest.mark.thorough)])
-def test_a_run_that_began_and_ended_since_this_one_was_opened_is_kept(scripts, tiny_set, tmp_path, same_output):
-    """Its checkpoint, or its log where it went into another --output."""
+def test_a_run_that_ended_since_this_one_was_opened_is_not_replaced(scripts, tiny_set, tmp_path, same_output):
+    """Its checkpoint, or its log if it had another --output."""
     opt = OPT(dataroot=str(tiny_set), label_nc=9, crop_size=32, load_size=36, batchSize=2, output=tmp_path / 'output',
               log=tmp_path / 'log')
     run = resume.Run(opt, LabelledImages(opt))
@@ -198,7 +197,7 @@ def test_a_run_that_began_and_ended_since_this_one_was_opened_is_kept(scripts, t
 
 # ---- --init_from
 
-def test_init_from_begins_with_other_weights(scripts, trained, tmp_path):
+def test_init_from_starts_with_other_weights(scripts, trained, tmp_path):
     """At learning rate 0 the weights stay those of the first run, and the counters restart."""
     said = scripts.trained(tmp_path, '--init_from', trained / 'output', niter=1, lr=0, seed=5)
     assert says(said, f'weights from {trained}/output', 'step 6/6')
@@ -247,7 +246,7 @@ def test_init_from_other_networks_names_the_options(scripts, trained, tmp_path):
     assert not (tmp_path / 'output/model').exists()
 
 
-def test_the_same_command_with_init_from_goes_on(scripts, copied, tmp_path):
-    """The other weights are not read again, and may be gone."""
+def test_the_same_command_with_init_from_resumes(scripts, copied, tmp_path):
+    """The other weights are not read again, and may be missing."""
     said = scripts.trained(copied, '--init_from', tmp_path / 'gone', niter=3)
     assert says(said, '--init_from', 'ignored: this run has already started', 'resumed from', 'step 18/18')

@@ -1,4 +1,5 @@
-"""A run that goes on sees the files that it began with: what changed is named, and a copy of the set is the same set.
+"""A resumed run compares the files with those at its start: changed ones are named, and a copy of the set is the same
+set.
 """
 import json
 import shutil
@@ -43,8 +44,8 @@ def test_one_file_of_the_same_size(scripts, run, part):
         assert says(scripts.train_refusal(folder, dataroot=root, niter=2), f'1 changed: {part}/003.png')
 
 
-def test_a_copy_goes_on(scripts, run):
-    """Other dates and another place: the contents decide, once; the next start knows the new dates."""
+def test_a_copy_resumes(scripts, run):
+    """Other dates and another place: contents are compared once; the next start has recorded the new dates."""
     folder, root = run
     shutil.copytree(root, folder / 'copy', copy_function=shutil.copyfile)
     said = scripts.trained(folder, dataroot=folder / 'copy', niter=2)
@@ -55,8 +56,8 @@ def test_a_copy_goes_on(scripts, run):
     assert progress['files'] == files.summary
 
 
-def test_a_checkpoint_without_them_goes_on_and_gets_them(scripts, run):
-    """As 204147d wrote it: names and 16 label maps are compared, as they were then."""
+def test_a_checkpoint_without_records_resumes_and_gets_them(scripts, run):
+    """Written as by 204147d: names and 16 label maps are compared, as in that version."""
     folder, root = run
     path = folder / 'output/model/progress.json'
     progress = json.loads(path.read_text())
@@ -67,7 +68,7 @@ def test_a_checkpoint_without_them_goes_on_and_gets_them(scripts, run):
     assert json.loads(path.read_text())['files'] == before and (folder / 'output/checkpoints/contents.json').exists()
 
 
-def test_digests_are_taken_from_the_set_where_size_and_date_fit(scripts, tmp_path, monkeypatch):
+def test_digests_come_from_the_set_if_size_and_date_fit(scripts, tmp_path, monkeypatch):
     root = shutil.copytree(scripts.data, tmp_path / 'set')
     samples = find_samples(OPT(dataroot=str(root), label_nc=TINY['label_nc']), 'train')
     first = contents.Contents.of_samples(samples, str(root))
@@ -80,8 +81,8 @@ def test_digests_are_taken_from_the_set_where_size_and_date_fit(scripts, tmp_pat
     assert second.changes(first.summary, str(root)) == '1 changed: train_img/001.png'
 
 
-def test_a_foreign_contents_json_is_refused_and_kept(scripts, tmp_path):
-    """Of a set that somebody laid by hand; at 204147d there was no such file, later it was replaced."""
+def test_a_foreign_contents_json_is_refused_and_unchanged(scripts, tmp_path):
+    """In a set made by hand; 204147d had no such file, a later version replaced it."""
     root = shutil.copytree(scripts.data, tmp_path / 'set')
     (root / 'contents.json').write_text('{"mine": 1}')
     assert says(message(contents.keep, str(root)), root / 'contents.json', 'remove it')

@@ -98,7 +98,7 @@ def test_renumbered_instances_differ_where_they_did(seed, count):
         assert (label[found == number] == number).all()
 
 
-def test_a_saved_map_comes_back(server):
+def test_a_saved_map_is_read_back(server):
     label, instance = (values.copy() for values in server.maps(0))
     content = png(np.where(label == 9, 255, label).astype(np.uint8)), png(instance)
     status, answer, _ = server.ask('POST', '/open', body(dict(label=len(content[0])), *content))
@@ -154,7 +154,7 @@ def test_maps_are_read_as_predict_reads_them(server, tmp_path, content, note):
     assert (note is None) == (notes == []) and all(note in line for line in notes)
 
 
-def test_a_photo_is_turned_as_its_camera_says(server, scripts):
+def test_a_photo_is_turned_by_its_tag(server, scripts):
     """Its style is that of the upright photo, and the page hears of it."""
     pixels = np.asarray(Image.open(scripts.data / 'val_img/002.png').convert('RGB'))
     photos = saved_as(pixels, 'PNG'), saved_as(np.rot90(pixels).copy(), 'PNG', exif=TURNED)
@@ -165,7 +165,7 @@ def test_a_photo_is_turned_as_its_camera_says(server, scripts):
 
 # ---- The command
 
-def test_what_it_says_and_ctrl_c(scripts, styled):
+def test_printed_lines_and_ctrl_c(scripts, styled):
     """At once, in the middle of a request, with the status of Ctrl-C."""
     with served(styled, start=scripts.start_command) as server:
         assert server.address == f'http://127.0.0.1:{server.port}/'
@@ -180,7 +180,7 @@ def test_what_it_says_and_ctrl_c(scripts, styled):
         assert 'Traceback' not in server.said
 
 
-def test_a_host_that_others_reach_asks_for_a_token(scripts, styled):
+def test_a_reachable_host_requires_a_token(scripts, styled):
     """The printed address gives a cookie that opens everything; nothing is open without."""
     with served(styled, '--host', '0.0.0.0', start=scripts.start_command) as server:
         assert says(server.said, '--host 0.0.0.0', 'token', 'not encrypted') and len(server.token) == 32
@@ -211,7 +211,7 @@ def test_this_machine_alone_needs_no_token(server):
 
 
 @pytest.mark.parametrize('host, port', [('127.0.0.1', 0), ('localhost', 0), ('127.3.2.1', 0)])
-def test_a_port_is_taken_before_the_model_is_loaded(host, port):
+def test_the_port_is_bound_before_the_model_is_loaded(host, port):
     """By the first of two that begin at once."""
     with contextlib.closing(bound(host, port)) as first:
         port = first.getsockname()[1]
@@ -219,7 +219,7 @@ def test_a_port_is_taken_before_the_model_is_loaded(host, port):
                     'name another --port')
 
 
-def test_a_port_that_is_taken(scripts, styled, server):
+def test_a_port_in_use(scripts, styled, server):
     said = scripts.failure('-m', 'paint', '--lastoutput', styled / 'none', '--port', server.port)
     assert says(said, f'--port {server.port}', 'cannot be used', 'name another --port')
     assert says(scripts.failure('-m', 'paint', '--lastoutput', styled / 'none', '--port', 0), 'none', 'n_g.pdparams')
@@ -229,14 +229,14 @@ def test_a_port_that_is_taken(scripts, styled, server):
 
 
 @pytest.mark.parametrize('content', [b'', b'\x93NUMPY\x01\0', b'7', npy([1, 2]), npy('seven'), npy(np.nan)])
-def test_a_damaged_epoch_is_said(scripts, styled, tmp_path, content):
+def test_a_damaged_epoch_is_reported(scripts, styled, tmp_path, content):
     shutil.copytree(styled / 'output', tmp_path / 'output')
     (tmp_path / 'output/current_epoch.npy').write_bytes(content)
     said = scripts.failure('-m', 'paint', '--lastoutput', tmp_path / 'output', '--port', 0)
     assert says(said, 'current_epoch.npy', 'epoch', 'remove it')
 
 
-def test_weights_that_are_no_numbers_are_said(scripts, styled, tmp_path):
+def test_weights_that_are_not_finite_are_reported(scripts, styled, tmp_path):
     shutil.copytree(styled / 'output', tmp_path / 'output')
     state = read_weights(tmp_path / 'output/n_g.pdparams')
     save_weights({**state, 'fc.weight': state['fc.weight'] * np.float32('nan')}, tmp_path / 'output/n_g.pdparams')

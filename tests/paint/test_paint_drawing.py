@@ -7,7 +7,7 @@ from tests.forked import until
 
 # ---- Drawing
 
-def test_a_stroke_changes_map_and_picture_and_undo_gives_them_back(page, server):
+def test_a_stroke_changes_map_and_picture_and_undo_restores_them(page, server):
     before = page.map(), page.picture()
     page.choose(5)
     page.stroke((0.2, 0.2), (0.8, 0.8))
@@ -161,7 +161,7 @@ def test_touch_draws(browser, server):
 
 # ---- The picture follows
 
-def test_a_late_answer_does_not_win(page):
+def test_a_late_answer_does_not_replace_a_newer_one(page):
     """The first stroke's answer is held back until the second's is shown."""
     held = []
 
@@ -191,7 +191,7 @@ def test_a_late_answer_does_not_win(page):
 
 
 @pytest.mark.thorough
-def test_a_server_that_is_away_is_said_and_the_next_stroke_tries_again(browser, server):
+def test_a_lost_server_is_reported_and_the_next_stroke_tries_again(browser, server):
     page = Page(browser, server)
     page.tab.route('**/paint', lambda route: route.abort())
     page.choose(5)

@@ -51,7 +51,7 @@ def test_upload_and_what_is_refused(page, server, tmp_path):
     page.wrong.clear()
 
 
-def test_a_project_file_and_a_link_bring_everything_back(page, browser, server, tmp_path):
+def test_a_project_file_and_a_link_restore_everything(page, browser, server, tmp_path):
     page.tab.click('#styles [data-do=dice] >> nth=0')
     page.tab.click('#second')
     page.choose(5)
@@ -81,7 +81,7 @@ def test_a_project_file_and_a_link_bring_everything_back(page, browser, server, 
         other.close()
 
 
-def test_a_link_keeps_the_names_of_photo_and_map(page, scripts):
+def test_a_link_contains_the_names_of_photo_and_map(page, scripts):
     page.tab.set_input_files('.slot input >> nth=0', scripts.data / 'val_img/002.png')
     page.until("document.querySelector('.slot .what').textContent === '002.png'")
     shown = page.picture()

@@ -116,7 +116,7 @@ def test_an_answer_that_is_not_read(monkeypatch, requests):
         until(lambda: not connections)
 
 
-def test_the_one_that_waited_longest_makes_room(monkeypatch):
+def test_the_one_that_waited_longest_is_closed(monkeypatch):
     """300 that send nothing, or half a request: whoever comes is answered, and those that are worked for stay."""
     monkeypatch.setattr(connection, 'CONNECTIONS', 20)
     answering.begun, answering.go = 0, False
@@ -133,7 +133,7 @@ def test_the_one_that_waited_longest_makes_room(monkeypatch):
         assert hears(held, b'answer')
 
 
-def test_when_all_are_worked_for_others_hear_so(monkeypatch):
+def test_when_all_are_being_served_others_get_503(monkeypatch):
     monkeypatch.setattr(connection, 'CONNECTIONS', 5)
     answering.begun, answering.go = 0, False
     with serving(answering) as (port, _), contextlib.ExitStack() as closed:
@@ -250,7 +250,7 @@ def children():
     return {int(number) for number in Path(f'/proc/self/task/{threading.get_native_id()}/children').read_text().split()}
 
 
-def test_decoders_are_few_wait_in_a_row_and_end_with_who_asked():
+def test_decoders_are_few_queue_and_end_with_their_client():
     async def tried():
         before, decoders = children(), Decoders()
         asked = [asyncio.ensure_future(decoders.decoded(time.sleep, 999)) for _ in range(decoder.MOST_WAITING)]

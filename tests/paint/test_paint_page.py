@@ -95,7 +95,7 @@ def test_languages(browser, server):
         page.close()
 
 
-def test_both_languages_say_everything(page):
+def test_both_languages_are_complete(page):
     """The same names in both, with the same values in them."""
     text = page.tab.evaluate("async () => (await fetch('/static/i18n.js')).text()")
     table = text[text.index('const WORDS'):text.index('const KEPT')]

@@ -106,7 +106,7 @@ def test_hostile_photos(server):
     {'z': [1e9] * 8}, {'z': [float('nan')] * 8}, {'z': ['0'] * 8}, {'z': [[]] * 8},
     {'between': [{'seed': 0}], 'share': 0}, {'between': [{'seed': 0}] * 2, 'share': 1.5},
     {'between': [{'between': [], 'share': 0}] * 2, 'share': 0.5}, {'seed': 0, 'z': []}])
-def test_styles_that_are_none(server, style):
+def test_invalid_styles(server, style):
     server.refused('/paint', body(dict(page='p', number=1, style=style), maps_of(LABEL, LABEL)), 400, 'style')
 
 
@@ -148,7 +148,7 @@ def test_random_bodies_leave_it_alive(server, path, content):
     assert server.process.poll() is None
 
 
-def test_it_is_alive_after_all_that(server):
+def test_the_server_still_works(server):
     """And has printed no traceback; every painted picture is as before."""
     label, instance = server.maps(0)
     assert np.array_equal(server.painted(label, instance), server.painted(label, instance))

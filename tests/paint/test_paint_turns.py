@@ -55,7 +55,7 @@ def test_pages_take_turns_and_the_newest_request_wins():
     assert not held.turns.waiting
 
 
-def test_a_page_that_has_gone_is_forgotten():
+def test_a_closed_page_is_forgotten():
     held = Held()
     gone, other = held.submit('a', 1, 'a1'), held.submit('b', 1, 'b1')
     held.turns.forget('a', gone)

@@ -1,5 +1,5 @@
-"""The best model: kills between any two acts on the file system, while scoring and keeping,
-lose neither weights nor scores.
+"""The best model: kills between any two acts on the file system while scoring and copying lose neither weights nor
+scores.
 """
 import json
 import os
@@ -100,7 +100,7 @@ def kept(output):
 
 @pytest.mark.parametrize('score, expected', [pytest.param(0.5, 2, id='better', marks=pytest.mark.thorough),
                                              pytest.param(0.1, 1, id='worse')])
-def test_a_kill_between_score_and_keep_loses_nothing(tmp_path, score, expected):
+def test_a_kill_between_score_and_copy_loses_nothing(tmp_path, score, expected):
     moment, died, seen = 0, True, set()
     while died:
         output = tmp_path / str(moment)
@@ -126,7 +126,7 @@ def test_a_kill_between_score_and_keep_loses_nothing(tmp_path, score, expected):
     assert moment > 15 and {(1, False), (expected, True)} <= seen and (expected == 1 or (2, False) in seen)
 
 
-def test_a_kill_while_an_epoch_is_kept_again_loses_no_copy(tmp_path):
+def test_a_kill_while_an_epoch_is_copied_again_loses_no_copy(tmp_path):
     """The first run's copy of the epoch, or the second's, which are the same, in every state that a kill leaves."""
     moment, died = 0, True
     while died:
@@ -143,7 +143,7 @@ def test_a_kill_while_an_epoch_is_kept_again_loses_no_copy(tmp_path):
     assert moment > 30
 
 
-def test_pictures_that_a_kill_has_left_are_not_scored(tmp_path):
+def test_pictures_left_by_a_kill_are_not_scored(tmp_path):
     """They may be of a set that has changed since."""
     save(tmp_path, 1)
     left = Path(staged(tmp_path / 'scoring'), 'pics')
@@ -154,7 +154,7 @@ def test_pictures_that_a_kill_has_left_are_not_scored(tmp_path):
     assert found == ['000.png', '001.png']
 
 
-def test_restart_removes_what_a_kill_has_left_of_copies(tmp_path):
+def test_restart_removes_parts_of_copies_left_by_a_kill(tmp_path):
     save(tmp_path, 1)
     for name in ('best', 'best.replaced', staged('epoch_3'), staged('scoring'), 'epoch_4'):
         shutil.copytree(tmp_path / 'model', tmp_path / os.path.basename(name))

@@ -130,7 +130,7 @@ def test_the_other_networks_give_the_published_logits(tmp_path, capsys, name, ne
 
 
 @pytest.mark.parametrize('legacy', [False, True], ids=['zip', 'legacy'])
-def test_book_keeping_of_batch_norms_is_dropped_from_every_source(tmp_path, legacy):
+def test_counters_of_batch_norms_are_dropped_from_every_source(tmp_path, legacy):
     """By the one table of names that all converters share, from both formats of file."""
     seven = numpy.ones(7, 'f4')
     state = {'layer.weight': numpy.ones((2, 2, 3, 3), 'f4'), 'bn.running_mean': seven, 'bn.running_var': seven}
@@ -142,7 +142,7 @@ def test_book_keeping_of_batch_norms_is_dropped_from_every_source(tmp_path, lega
 
 
 @pytest.mark.thorough
-def test_both_releases_of_upernet_see_what_they_were_trained_on():
+def test_both_releases_of_upernet_get_the_input_they_were_trained_on():
     """The later one has the first convolution turned to RGB and scaled:
     the same maps, but for the border and the mean's digits.
     """

@@ -65,7 +65,7 @@ def test_scores_are_appended_to_no_other_file(tiny_set, photos, weights, tmp_pat
 
 @pytest.mark.thorough
 def test_command_line_scores_and_resumes(scripts, tiny_set, photos, weights, tmp_path):
-    """Two systems beside each other; a second run measures nothing anew and says the same."""
+    """Two systems side by side; a second run measures nothing again and gives the same scores."""
     command = ['-m', 'result.evaluate',
                *words(photos, tiny_set, weights, tmp_path, '--reference', photos, '--checkpoint', 'mine')]
     first = scripts.run(*command)
@@ -90,8 +90,8 @@ def test_command_line_scores_and_resumes(scripts, tiny_set, photos, weights, tmp
 
 
 @pytest.mark.thorough
-def test_killed_and_gone_on(scripts, tiny_set, photos, weights, tmp_path):
-    """Killed behind the first picture: it stays measured, and the scores are those of an undisturbed run."""
+def test_killed_and_resumed(scripts, tiny_set, photos, weights, tmp_path):
+    """Killed after the first picture: its measurement remains, and the scores equal those of an undisturbed run."""
     command = ['-m', 'result.evaluate', *words(photos, tiny_set, weights, tmp_path, '--batch', '1', '--no_fid')]
     process = scripts.start_command(command, tmp_path / 'said')
     first = until(lambda: list((tmp_path / 'cache').rglob('*.npy')), process=process)[0]
@@ -175,7 +175,7 @@ def test_another_number_of_classes(tiny_set, photos, tmp_path):
 
 
 @pytest.mark.thorough
-def test_statistics_are_stored_and_taken_again(tiny_set, photos, weights, tmp_path):
+def test_statistics_are_stored_and_reused(tiny_set, photos, weights, tmp_path):
     """Those of train photos, made once; then as a file with pytorch-fid's names."""
     def statistics(*which):
         return evaluation(photos, tiny_set, weights, tmp_path, '--no_segmentation', '--statistics', *which)[0]
@@ -200,7 +200,7 @@ def scored(scripts, weights, tmp_path_factory):
 
 
 @pytest.mark.thorough
-def test_training_keeps_the_best(scored):
+def test_training_copies_the_best(scored):
     folder, said = scored
     lines = [json.loads(line) for line in (folder / 'output/scores.jsonl').read_text().splitlines()]
     assert says(said, 'scores after epoch 1', 'scores after epoch 2', f'new best: {folder}/output/best')
@@ -221,7 +221,7 @@ def test_scoring_changes_nothing_in_training(scripts, scored, tmp_path):
 
 
 @pytest.mark.thorough
-def test_scoring_is_interrupted_at_once_and_made_up_for(scripts, weights, tmp_path):
+def test_scoring_stops_at_once_and_is_done_at_the_next_start(scripts, weights, tmp_path):
     settings = dict(label_nc=182, dataset='coco_stuff', niter=1, score_epoch_freq=1, scoring=weights)
     process = scripts.start(tmp_path, **settings)
     until(lambda: list((tmp_path / 'output').glob('.unfinished_*_scoring/pics/*.png')), process=process)
@@ -252,7 +252,7 @@ def test_val_scores_the_lossless_pictures(scripts, scored, weights, tmp_path):
     assert says(scripts.failure(*command), tmp_path / 'val/pics', '1 pictures without a label map', 'other.png')
 
 
-def test_a_set_whose_classes_no_network_knows(scripts, trained, tmp_path):
+def test_a_set_without_a_network_for_its_classes(scripts, trained, tmp_path):
     said = 'its 9 classes do not identify it', '--dataset', 'turn scoring off'
     assert says(scripts.failure('val.py', '--lastoutput', trained / 'output', '--score'), scripts.data, *said)
     assert says(scripts.train_failure(tmp_path, score_epoch_freq=1), scripts.data, *said)

@@ -1,4 +1,4 @@
-"""What was measured of a picture is looked up once and kept; pictures are matched to label maps by name."""
+"""Measurements of a picture are cached; pictures are matched to label maps by name."""
 import collections
 import contextlib
 import json
@@ -56,7 +56,7 @@ def test_each_file_is_hashed_once_and_each_array_loaded_once(tmp_path, files, mo
         assert calls['hashed'] == 7 and calls['measured'] == 5 - known and calls['loaded'] <= 7
 
 
-def test_what_is_damaged_in_the_cache_is_measured_again(tmp_path, files):
+def test_damaged_entries_of_the_cache_are_measured_again(tmp_path, files):
     cache = Cache(str(tmp_path / 'cache'), {})
 
     def ones(entries):
@@ -119,7 +119,7 @@ def test_a_folder_of_two_models_is_refused(tmp_path_factory, painters, named):
             assert named and named != painters[0] and says(str(error), 'not painted by the model in')
 
 
-def test_pictures_of_label_maps_that_were_changed_since_are_refused(tmp_path):
+def test_pictures_of_changed_label_maps_are_refused(tmp_path):
     """Wherever the set lies now; without a word where nothing is known of what was painted from."""
     for stem in 'ab':
         (tmp_path / 'set/val_label').mkdir(parents=True, exist_ok=True)
@@ -141,7 +141,7 @@ def test_pictures_of_label_maps_that_were_changed_since_are_refused(tmp_path):
 
 
 def test_two_pictures_of_one_name_are_refused(tmp_path):
-    """But a lossless one beside a JPEG, as val.py paints them, is taken."""
+    """A lossless one beside a JPEG, as val.py paints them, is accepted."""
     for name in 'a.jpg', 'a.png', 'b.jpg', 'b.jpeg':
         Image.new('RGB', (8, 4)).save(tmp_path / name)
     samples = [Sample(stem, f'val_label/{stem}.png', None, None) for stem in 'ab']
@@ -152,7 +152,7 @@ def test_two_pictures_of_one_name_are_refused(tmp_path):
             for found in matched(str(tmp_path), samples, (8, 4), False)] == ['a.png', 'b.jpg']
 
 
-def test_what_is_left_out_is_one_line_however_much_it_is(tmp_path, capsys):
+def test_omissions_are_one_line(tmp_path, capsys):
     """A part of a large set is scored: the names of the rest would fill screens."""
     samples = [Sample(f'{number:03}', f'val_label/{number:03}.png', None, None) for number in range(500)]
     Image.new('RGB', (8, 4)).save(tmp_path / '007.png')
@@ -190,7 +190,7 @@ def cached(root, what, ages):
     return [paths[age] for age in sorted(paths, reverse=True)]
 
 
-def test_what_was_not_used_for_longest_goes_first(tmp_path):
+def test_the_least_recently_used_is_removed_first(tmp_path):
     old, new = cached(tmp_path, {'weights': 'a'}, [50, 40, 30]), cached(tmp_path, {'weights': 'b'}, [35, 20])
     size = os.path.getsize(old[0])
     prune(str(tmp_path), 5 * size)
@@ -210,7 +210,7 @@ NAMES = st.sampled_from(['0' * 64 + '.npy', 'f' * 64 + '.npy', 'cache.json', 'ph
 @given(own=st.lists(st.integers(1, 99), unique=True, max_size=3),
        theirs=st.dictionaries(st.lists(NAMES, min_size=1, max_size=3, unique=True).map('/'.join), st.binary(max_size=9),
                               max_size=6))
-def test_nothing_of_others_is_ever_removed(tmp_path_factory, own, theirs):
+def test_foreign_files_are_never_removed(tmp_path_factory, own, theirs):
     """Whatever lies in the folder, under whatever name, in folders named like caches too, and links to them."""
     root = tmp_path_factory.mktemp('cache')
     ours = cached(root, {'weights': 'a'}, own)
@@ -229,7 +229,7 @@ def test_nothing_of_others_is_ever_removed(tmp_path_factory, own, theirs):
     assert not any(map(os.path.exists, ours))
 
 
-def test_pictures_and_label_maps_are_not_run_together(tmp_path):
+def test_the_boundary_of_picture_and_label_map_counts(tmp_path):
     """One byte moved from the end of a file to the beginning of the next is another pair."""
     for name, content in (('a', b'12'), ('b', b'3'), ('c', b'1'), ('d', b'23')):
         (tmp_path / name).write_bytes(content)
@@ -237,7 +237,7 @@ def test_pictures_and_label_maps_are_not_run_together(tmp_path):
 
 
 @pytest.mark.parametrize('upright', [True, False])
-def test_a_photo_lies_as_its_label_map_does(tmp_path, upright):
+def test_a_photo_is_turned_like_its_label_map(tmp_path, upright):
     """A photo whose EXIF tag turns it, and a map drawn over the upright photo, or over the pixels as stored."""
     photo, exif = Image.new('RGB', (40, 20), 'black'), Image.Exif()
     photo.paste('white', (0, 0, 20, 20))

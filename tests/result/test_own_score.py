@@ -32,7 +32,7 @@ def photos(mine, tmp_path_factory):
 
 
 def test_real_photos_reach_the_ceiling(scripts, mine, photos, segmented, tmp_path):
-    """Their own scores as pictures are those that the training has kept, and no distance is left."""
+    """Their scores as pictures equal those stored by the training, with distance zero."""
     line, said = evaluated(scripts, mine, photos, tmp_path)
     found, _ = kept(mine / 'segmenter')
     for name, value in found['ceiling'].items():
@@ -127,8 +127,10 @@ def test_chain_from_the_segmenter_to_the_sheet(scripts, mine, segmented, tmp_pat
 
 
 @pytest.mark.thorough
-def test_another_network_s_score_is_not_compared_in_silence(scripts, mine, segmented, tmp_path):
-    """Between two epochs the scoring network is trained anew: the best so far counts no more, and that is said."""
+def test_another_network_s_score_is_not_compared(scripts, mine, segmented, tmp_path):
+    """Between two epochs the scoring network is trained again: the earlier best no longer counts, and a line reports
+    it.
+    """
     root = tmp_path / 'set'
     shutil.copytree(mine, root)
     scripts.trained(tmp_path, dataroot=root, score_epoch_freq=1, niter=1)
@@ -141,7 +143,7 @@ def test_another_network_s_score_is_not_compared_in_silence(scripts, mine, segme
                 f'new best: {tmp_path}/output/best')
 
 
-def test_the_set_s_own_network_goes_before_the_usual_folder(tmp_path, monkeypatch):
+def test_the_set_s_own_network_precedes_the_default_folder(tmp_path, monkeypatch):
     """A folder that --scoring names goes first; the default names nothing, and may hold another set's network."""
     monkeypatch.setattr(own, 'USUAL_SCORING', f'{tmp_path}/usual/')
     for folder in ('usual', 'named', 'set/segmenter'):

@@ -36,7 +36,7 @@ def test_the_wrong_scoring_network_by_the_number_of_classes(tmp_path, label_nc, 
 
 
 @pytest.mark.parametrize('made_by', PREPARED)
-def test_known_from_its_preparation_wherever_it_lies(tmp_path, made_by):
+def test_the_record_of_preparation_identifies_a_set_anywhere(tmp_path, made_by):
     expected = PREPARED[made_by]
     folder = prepared(tmp_path / 'set', made_by)
     assert dataset_of(OPT(label_nc=DATASETS[expected].label_nc, dataroot=folder)) == expected
@@ -45,18 +45,18 @@ def test_known_from_its_preparation_wherever_it_lies(tmp_path, made_by):
 
 
 @pytest.mark.parametrize('preset', [name for name in PRESETS if name.endswith('_paper')])
-def test_known_where_the_presets_look(preset):
+def test_the_folder_of_a_preset_identifies_a_set(preset):
     """The outdoor scenes have ADE20K's ids, as where dataset.prepare has recorded them."""
     assert dataset_of(OPT.preset(preset)) == preset.removesuffix('_paper').removesuffix('_outdoor')
 
 
-def test_a_damaged_record_is_none(tmp_path):
+def test_a_damaged_record_is_ignored(tmp_path):
     for content in (b'', b'[]\n', b'\xff\xfe', b'{'):
         (tmp_path / RECORD).write_bytes(content)
         with pytest.raises(InputError, match='unknown origin'):
             dataset_of(OPT(dataroot=tmp_path))
 
 
-def test_a_name_that_is_no_data_set():
+def test_an_unknown_data_set():
     with pytest.raises(InputError, match="option dataset: found 'coco', allowed: coco_stuff, ade20k, cityscapes"):
         dataset_of(OPT(dataset='coco'))

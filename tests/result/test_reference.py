@@ -1,4 +1,4 @@
-"""What FID compares with: statistics that are kept by content, and .npz files as people have them."""
+"""The reference of FID: statistics stored by content, and users' .npz files."""
 import io
 import os
 import shutil
@@ -61,7 +61,7 @@ def test_photos_of_the_same_names_and_sizes_have_their_own_statistics(features, 
     assert features.calls == 12
 
 
-def test_kept_statistics_that_are_damaged_are_made_again(features, tmp_path):
+def test_damaged_statistics_are_computed_again(features, tmp_path):
     samples = photos(tmp_path / 'one', 0)
     made = reference.of_photos(features, samples, 'val', 'mine')
     kept, = (tmp_path / 'weights/statistics').iterdir()
@@ -70,8 +70,8 @@ def test_kept_statistics_that_are_damaged_are_made_again(features, tmp_path):
     assert np.array_equal(reference.read(kept, FEATURES)['sigma'], made['sigma']) and features.calls == 8
 
 
-def test_statistics_that_cannot_be_kept_are_said(features, tmp_path, capsys):
-    """Weights in a data set that may not be written to: the score is there all the same."""
+def test_statistics_that_cannot_be_stored_are_reported(features, tmp_path, capsys):
+    """Weights in a read-only data set: the score is still computed."""
     (tmp_path / 'weights').write_text('no folder')
     found = reference.of_photos(features, photos(tmp_path / 'one', 0), 'val', 'mine')
     assert found['mu'].shape == (FEATURES,) and says(capsys.readouterr().out, 'cannot be written', 'are not stored')
@@ -149,7 +149,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize('name', BROKEN)
-def test_what_is_no_statistics_is_refused_in_a_line(tmp_path, name):
+def test_files_other_than_statistics_end_in_a_line(tmp_path, name):
     make, said = BROKEN[name]
     path = tmp_path / 'theirs.npz'
     make(path)

@@ -63,7 +63,7 @@ def test_counts():
             confusion(label, predicted, 182)
 
 
-def test_nothing_but_void():
+def test_only_void_pixels():
     scores = segmentation_scores(confusion([VOID], [1], 2))
     assert all(numpy.isnan(scores[name])
                for name in ('pixel_accuracy', 'mean_accuracy', 'mean_iou', 'frequency_weighted_iou'))
@@ -81,7 +81,7 @@ def distance(one, other):
 
 
 @pytest.mark.parametrize('broken', range(4))
-def test_no_distance_of_what_is_not_finite(broken):
+def test_a_distance_needs_finite_numbers(broken):
     """max(0, NaN) is 0: the best distance there is."""
     parts = [numpy.zeros(2), numpy.eye(2), numpy.zeros(2), numpy.eye(2)]
     parts[broken] = parts[broken] * numpy.nan

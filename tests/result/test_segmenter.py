@@ -144,7 +144,7 @@ def test_rare_classes_weigh_more(tmp_path):
 
 # ---- The command
 
-def test_what_is_kept(mine, segmented):
+def test_files_of_the_network(mine, segmented):
     found, weights = kept(mine / 'segmenter')
     assert says(segmented, 'epoch 3/3: loss', 'ceiling, from 3 real validation photos: mean IoU',
                 f'{found["ceiling"]["mean_iou"]:.4f}', 'low (below 0.2)')   # the tiny set is noise
@@ -172,7 +172,7 @@ def test_killed_and_resumed_it_is_the_same_network(scripts, mine, segmented, tmp
     assert weights.keys() == other.keys() and all(np.array_equal(weights[name], other[name]) for name in weights)
 
 
-def test_it_stops_where_nothing_becomes_better(scripts, mine, tmp_path):
+def test_training_stops_without_improvement(scripts, mine, tmp_path):
     process = scripts.run(*command(mine, '--output', tmp_path / 'out', '--patience', 1, '--lr', 1e-9, epochs=9))
     found, _ = kept(tmp_path / 'out')
     assert process.returncode == 0 and found['epochs_run'] < 9 and \
@@ -188,7 +188,7 @@ def test_the_same_command_afterwards_changes_nothing(scripts, mine, segmented):
     assert contents(mine) == before
 
 
-def test_what_is_refused(scripts, mine, tiny_set, segmented, tmp_path):
+def test_refused_settings(scripts, mine, tiny_set, segmented, tmp_path):
     assert says(scripts.failure(*command(mine, '--seed', 7)),
                 'network of another training: seed 0 (now 7)', '--restart')
     assert says(scripts.failure('-m', 'result.train_segmenter', '--dataroot', tiny_set), 'classes.json', '--label_nc')
@@ -215,7 +215,7 @@ def test_what_is_refused(scripts, mine, tiny_set, segmented, tmp_path):
                 'seed 7 (now 0)')
 
 
-def test_what_is_kept_of_other_data_or_damaged_is_refused(scripts, mine, segmented, tmp_path):
+def test_networks_of_other_data_and_damaged_ones_are_refused(scripts, mine, segmented, tmp_path):
     shutil.copytree(mine, tmp_path / 'mine')
     one, path = command(tmp_path / 'mine'), tmp_path / 'mine/segmenter/segmenter.json'
     next((tmp_path / 'mine/val_label').iterdir()).rename(tmp_path / 'mine/val_label/other.png')
@@ -229,7 +229,7 @@ def test_what_is_kept_of_other_data_or_damaged_is_refused(scripts, mine, segment
 @pytest.mark.parametrize('name', ['segmenter.pdparams', 'segmenter.json', 'training.pdstate'])
 @pytest.mark.parametrize('content', [b'mine', b'{}', pickle.dumps({'about': np.zeros(2)})],
                          ids=['text', 'json', 'weights'])
-def test_a_foreign_file_of_our_name_is_refused_and_kept(tmp_path, name, content, restart):
+def test_a_foreign_file_of_our_name_is_refused_and_unchanged(tmp_path, name, content, restart):
     """At 204147d --restart replaced all three."""
     (tmp_path / name).write_bytes(content)
     training = Training.__new__(Training)
@@ -238,8 +238,8 @@ def test_a_foreign_file_of_our_name_is_refused_and_kept(tmp_path, name, content,
     assert contents(tmp_path) == {name: content}
 
 
-def test_a_kill_while_the_network_is_kept_leaves_what_can_go_on(mine, segmented, tmp_path):
-    """The weights are new, their description is that of the training before, or none yet."""
+def test_a_kill_while_the_network_is_saved_leaves_a_resumable_state(mine, segmented, tmp_path):
+    """The weights are new; their description is the previous training's, or missing."""
     for name in ('segmenter.json', 'segmenter.pdparams'):
         shutil.copy(mine / 'segmenter' / name, tmp_path)
     own.refuse_foreign(tmp_path)

@@ -105,7 +105,7 @@ def test_multiplications_are_those_of_the_paper():
     assert round(sum(work[parameter.name] for parameter in found['G'].parameters()) / 1e9) == 191
 
 
-def test_two_ranks_that_see_the_same_are_as_one(two_ranks):
+def test_two_ranks_with_the_same_samples_equal_one(two_ranks):
     """Of the synchronized norm: output, gradient, running statistics; unequal ranks are in tests/model/test_ranks.py.
     """
     values = np.random.default_rng(0).standard_normal((2, 3, 4, 5))

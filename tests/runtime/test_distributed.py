@@ -1,5 +1,5 @@
-"""Runs of many processes over gloo: each sample once, and what happens when one is lost.
-Equal to one: tests/model/test_ranks.py.
+"""Runs of many processes over gloo: each sample once, and the loss of a process. Equality with one:
+tests/model/test_ranks.py.
 """
 import contextlib
 import json
@@ -70,7 +70,7 @@ def test_two_processes_validate_as_one(scripts, trained, tmp_path):
 
 
 @pytest.mark.thorough
-def test_a_run_goes_on_with_another_number_of_processes(scripts, tmp_path):
+def test_a_run_resumes_with_another_number_of_processes(scripts, tmp_path):
     """13 samples: 4 after a step of two processes; one process takes 9 of them, 2 at a time;
     four take 8 in the next epoch.
     """
@@ -170,8 +170,8 @@ def test_ranks_with_other_weights_are_refused(scripts, trained, tmp_path):
     assert rows(tmp_path / 'run') == 0
 
 
-def test_who_gathers_waits_first(monkeypatch):
-    """However long rank 0 has worked alone before: gloo gives up after 30 seconds, the watch never does."""
+def test_gathering_waits_without_a_time_limit(monkeypatch):
+    """Even if rank 0 works alone for long: gloo fails after 30 seconds, the watch does not."""
     acts = []
     monkeypatch.setattr(distributed, 'ranks', lambda: 2)
     monkeypatch.setattr(distributed, '_watch', SimpleNamespace(barrier=lambda: acts.append('wait')))
@@ -253,7 +253,7 @@ def test_the_watch_s_port_is_taken(scripts, tmp_path):
                 'choose another port')
 
 
-def test_a_firewall_is_told_from_a_dead_rank(monkeypatch):
+def test_a_firewall_is_distinguished_from_a_dead_rank(monkeypatch):
     """Rank 1 that reaches nobody, and rank 0 that nobody reaches: each names the port and the option."""
     with pytest.raises(InputError) as error:
         watch.Watch(1, 2, ('127.0.0.1', free_port()), 'token')
@@ -265,7 +265,7 @@ def test_a_firewall_is_told_from_a_dead_rank(monkeypatch):
     assert says(str(error.value), 'rank 1', f'port {port}', 'firewall', '--watch_port')
 
 
-def test_a_silent_connection_does_not_hold_up_the_others():
+def test_a_silent_connection_does_not_delay_the_others():
     """Somebody connects to the watch first and says nothing; the rank behind is heard at once, not after the time-out.
     """
     listener = socket.create_server(('', 0))
@@ -298,7 +298,7 @@ def test_a_rank_with_other_data_is_refused(scripts, tmp_path, tiny_set):
     assert not (tmp_path / 'output' / 'model').exists()
 
 
-def test_an_error_of_one_rank_is_told_by_rank_0(scripts, tmp_path, tiny_set):
+def test_rank_0_prints_the_error_of_another_rank(scripts, tmp_path, tiny_set):
     """A broken photo that only rank 1 reads."""
     shutil.copytree(tiny_set, tmp_path / 'set')
     (_, index), *_ = batches(OPT(batchSize=2), scripts.TRAINING, epoch=1, rank=1, ranks=2)[0]

@@ -1,4 +1,4 @@
-"""What a message shows of a name: one line, and nothing that steers a terminal."""
+"""Names in messages: one line, and no character that controls a terminal."""
 import os
 import subprocess
 import sys
@@ -21,14 +21,14 @@ def test_a_message_is_one_line_of_characters_with_a_picture(text):
     assert printable(shown) == shown
 
 
-def test_what_becomes_of_names():
+def test_printable_names():
     assert printable('Straße 照片 é.png') == 'Straße 照片 é.png'
     assert printable(os.fsdecode('照'.encode('gbk')) + '.png') == '\\xd5\\xd5.png'
     assert printable('a\x1b[31m\nb\u202egnp') == 'a\\x1b[31m\\nb\\u202egnp'
     assert str(OptionError('a\nb')) == 'a\\nb'
 
 
-def test_an_output_that_lacks_a_letter_ends_nothing():
+def test_an_output_without_a_letter_ends_no_program():
     code = 'from runtime.errors import shown_in_one_line\nwith shown_in_one_line(): print("照\\udcd5")'
     process = subprocess.run([sys.executable, '-c', code],
                              env={**os.environ, 'PYTHONIOENCODING': 'ascii', 'PYTHONPATH': '.'},

@@ -1,4 +1,4 @@
-"""The reader of JSON of ours: what fits its schema is given, all else ends in one line."""
+"""The reader of our JSON files: valid content is read, all other content ends in one line."""
 import json
 import math
 
@@ -34,7 +34,7 @@ def path(tmp_path):
 
 @pytest.mark.parametrize('encoding', ['utf-8', 'utf-8-sig'])
 @pytest.mark.parametrize('escaped', [True, False])
-def test_what_fits_is_given(path, encoding, escaped):
+def test_valid_values_are_read(path, encoding, escaped):
     path.write_text(json.dumps(GOOD, ensure_ascii=escaped), encoding=encoding)
     assert json_file.read(path, SCHEMA, 'remove it') == GOOD
 
@@ -54,7 +54,7 @@ def test_what_fits_is_given(path, encoding, escaped):
     ({'done': 1}, 'done: found 1, expected true or false'), ({'sizes': {'a b': -1}}, "sizes.'a b': found -1"),
     ({'sizes': []}, 'sizes: found a list'), ({'more': {'x': ['\ud800']}}, 'more'),
     ({'\x1b[2J': 1}, r"'\x1b[2J': unknown, allowed")])
-def test_what_does_not_fit_is_named(path, change, words):
+def test_invalid_values_are_named(path, change, words):
     assert words in said(path, json.dumps({**GOOD, **change}).encode())
 
 
@@ -68,7 +68,7 @@ def test_damaged_files(path, content, words):
     assert words in said(path, content)
 
 
-def test_a_missing_file_is_the_callers_matter(path):
+def test_a_missing_file_raises_file_not_found(path):
     with pytest.raises(FileNotFoundError):
         json_file.read(path, SCHEMA, 'remove it')
     path.mkdir()
@@ -84,7 +84,7 @@ def test_lines(path):
         json_file.read_lines(path, record({'a': whole()}), 'remove it')
 
 
-def test_nothing_is_written_that_is_refused():
+def test_invalid_values_are_not_written():
     json_file.check(GOOD, SCHEMA, 'progress', 'give others')
     with pytest.raises(InputError, match='progress: epoch: found 0, .*; give others'):
         json_file.check({**GOOD, 'epoch': 0}, SCHEMA, 'progress', 'give others')

@@ -139,7 +139,7 @@ def test_fifty_signals_at_random_moments_on_a_terminal(scripts, tmp_path):
     assert sum(ends.values()) == SIGNALS and min(ends.values()) >= 4, ends
 
 
-def test_sigterm_after_paddle_has_taken_it(scripts, tmp_path):
+def test_sigterm_after_paddle_has_replaced_its_handler(scripts, tmp_path):
     """A process that imports Paddle itself, whose import sets a handler of its own."""
     command = [sys.executable, *map(str, scripts.training(tmp_path, niter=1000))]
     with open(tmp_path / 'said', 'w') as said:

@@ -1,4 +1,4 @@
-"""A log that cannot be written does not end what it reports on."""
+"""A log that cannot be written does not end the program."""
 import os
 import shlex
 import subprocess
@@ -21,7 +21,7 @@ def in_shell(scripts, command, where, **environment):
 
 
 @pytest.mark.parametrize('where', ['2>&1 | head -1', '>/dev/full', '<&- >&- 2>&-'])
-def test_a_training_goes_on_to_its_end(scripts, tmp_path, where):
+def test_training_continues_to_its_end(scripts, tmp_path, where):
     process = in_shell(scripts, scripts.training(tmp_path, niter=1, save_latest_freq=1), where)
     assert process.returncode == 0, process.stderr
     assert len(np.load(tmp_path / 'log/log.npy')) == scripts.STEPS and (tmp_path / 'output/model/n_g.pdparams').exists()
@@ -53,7 +53,7 @@ with shown_in_one_line():
 
 @pytest.mark.parametrize('unbuffered', ['', '1'])
 @pytest.mark.parametrize('where', NOWHERE)
-def test_prints_bars_and_children_end_nothing(scripts, tmp_path, where, unbuffered):
+def test_prints_bars_and_children_end_no_program(scripts, tmp_path, where, unbuffered):
     (tmp_path / 'loop.py').write_text(LOOP)
     process = in_shell(scripts, [tmp_path / 'loop.py', tmp_path / 'done'], where, PYTHONPATH=str(scripts.REPOSITORY),
                        PYTHONUNBUFFERED=unbuffered)
@@ -62,7 +62,7 @@ def test_prints_bars_and_children_end_nothing(scripts, tmp_path, where, unbuffer
         'Exception' not in process.stderr
 
 
-def test_what_can_be_written_is_written_whole_and_in_order(scripts, tmp_path):
+def test_output_is_whole_and_in_order(scripts, tmp_path):
     (tmp_path / 'loop.py').write_text(LOOP)
     process = in_shell(scripts, [tmp_path / 'loop.py', tmp_path / 'done'], '', PYTHONPATH=str(scripts.REPOSITORY))
     assert [int(line.split()[1]) for line in process.stdout.splitlines() if line.startswith('step')] == list(range(300))
@@ -82,7 +82,7 @@ def test_a_slow_reader_of_a_pipe_that_does_not_block_gets_all(tmp_path):
     assert process.wait(60) == 0
 
 
-def test_an_error_still_says_itself_and_its_status(scripts, tmp_path):
+def test_an_error_still_has_its_line_and_status(scripts, tmp_path):
     process = in_shell(scripts, ['train.py', '--dataroot', tmp_path / 'nothing', '--output', tmp_path / 'o'],
                        '>/dev/full')
     assert process.returncode == 1 and says(process.stderr, 'error: ', 'nothing')

@@ -1,4 +1,4 @@
-"""Files and folders that are whole or not there, and one writer to a folder."""
+"""Files and folders are whole or absent, and a folder has one writer."""
 import errno
 import os
 import subprocess
@@ -19,7 +19,7 @@ def put(path, content, **how):
 
 
 @pytest.mark.parametrize('alone', [True, False])
-def test_whole_or_as_before(tmp_path, alone):
+def test_a_file_is_whole_or_unchanged(tmp_path, alone):
     put(tmp_path / 'new/a.txt', 'one', alone=alone)
     with pytest.raises(KeyboardInterrupt):
         with writing(str(tmp_path / 'new/a.txt'), alone=alone) as unfinished:
@@ -56,7 +56,7 @@ def test_a_file_never_replaces_a_folder(tmp_path):
     assert (tmp_path / 'x.jpg/precious').read_text() == 'mine' and os.listdir(tmp_path) == ['x.jpg']
 
 
-def test_processes_that_write_the_same_do_not_meet(tmp_path):
+def test_processes_that_write_the_same_file_do_not_collide(tmp_path):
     """Of two that are in the middle of one file, each ends with its own, whole."""
     with writing(str(tmp_path / 'a'), alone=False) as unfinished:
         open(unfinished, 'w').write('first')
@@ -68,8 +68,8 @@ def test_processes_that_write_the_same_do_not_meet(tmp_path):
     assert (tmp_path / 'a').read_text() == 'first' and os.listdir(tmp_path) == ['a']
 
 
-def test_a_name_is_swept_only_with_its_checksum(tmp_path):
-    """What a kill has left has a name that no user's file has by chance; what only looks alike stays."""
+def test_only_names_with_their_checksum_are_removed(tmp_path):
+    """Files left by a kill have a name that no user's file has by chance; files that only look alike remain."""
     ours = [os.path.basename(staged(tmp_path / name, process))
             for name, process in (('a.txt', ''), ('b', 17), ('c' * 255, 17))]
     theirs = ['.unfinished_a.txt', '.unfinished_00000000_a.txt', 'a.txt.unfinished', f'{ours[0]}.txt', 'x' + ours[0]]
@@ -79,7 +79,7 @@ def test_a_name_is_swept_only_with_its_checksum(tmp_path):
     assert sorted(os.listdir(tmp_path)) == sorted(theirs)
 
 
-def test_the_lock_of_another_program_is_refused_and_kept(tmp_path):
+def test_the_lock_of_another_program_is_refused_and_unchanged(tmp_path):
     for content in ('their lock', 'process 7 on a host\nand more'):
         (tmp_path / '.lock').write_text(content)
         with pytest.raises(InputError, match='.lock: is no lock of this program') as caught:

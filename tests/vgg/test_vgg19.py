@@ -39,7 +39,7 @@ def test_vgg19_from_torchvision_and_paddle(tmp_path, capsys, vgg_arrays, kind):
         main(['vgg19', str(source), str(target)])
 
 
-def test_vgg19_from_something_else(tmp_path, vgg_arrays):
+def test_vgg19_from_another_file(tmp_path, vgg_arrays):
     source, target = str(tmp_path / 'source'), str(tmp_path / 'out.pdparams')
     with pytest.raises(InputError, match='No such file'):
         main(['vgg19', source, target])
@@ -55,7 +55,7 @@ def test_vgg19_from_something_else(tmp_path, vgg_arrays):
     assert not os.path.exists(target)
 
 
-def test_missing_vgg_weights_say_how_to_get_them():
+def test_the_error_on_missing_vgg_weights_has_a_remedy():
     with pytest.raises(InputError) as error:
         VGG19Features('vgg/nowhere.pdparams')
     for part in ('vgg/nowhere.pdparams', 'python -m model.convert vgg19', 'vgg19-dcbb9e9d.pth', '--no_vgg_loss true'):
