@@ -10,8 +10,8 @@ from dataset.photo import flaws, is_grey, read_photo
 from dataset.picture_file import DataError, noted
 from dataset.prepare.archive import NamedBytes, read
 
-# photo, label, instance: dataset.prepare.archive.Member or None; details: more for the maker, of any kind; tile: (row,
-# column) of the tile of the photograph that the sample is, else None
+# photo, label, instance: dataset.prepare.archive.Member or None; details: further input of the maker, of any type;
+# tile: (row, column) of the tile of the photograph that the sample is, else None
 Job = namedtuple('Job', 'split stem photo label instance details tile', defaults=(None, (), None))
 
 

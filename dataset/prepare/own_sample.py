@@ -73,8 +73,8 @@ def read_maps(job, table, void, classes, instances, fit, span, link):
     label = np.where(np.isin(label, void), UNLABELLED, label) if void else label
     if label.min(initial=0) < 0 or label.max(initial=0) > 65535:
         wrong = label.min() if label.min() < 0 else label.max()
-        raise DataError(f'{label_file}: label values {label.min()} .. {label.max()}, allowed: 0 .. 65535: left out; if '
-                        f'{wrong} means unlabelled: --void {wrong}', 'label value')
+        raise DataError(f'{label_file}: label values {label.min()} .. {label.max()}, allowed: 0 .. 65535: '
+                        f'left out; if {wrong} means unlabelled, add --void {wrong}', 'label value')
     highest = int(label[label != UNLABELLED].max(initial=0))
     if classes and highest >= classes:
         raise DataError(f'{label_file}: label value {highest}, but --names has {classes} names, for 0 .. '

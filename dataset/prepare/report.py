@@ -25,7 +25,7 @@ class Report:
         self.outcome, self.unsafe = outcome, list(unsafe)
         self.altered = {
             'left out': [f'{record["split"]} {record["stem"]}: {record["left_out"]}' for record in outcome.left_out]
-            + [f'not read from the archive, its name or kind is unsafe: {name!r}' for name in self.unsafe]
+            + [f'not read from the archive, because its name or kind is unsafe: {name!r}' for name in self.unsafe]
             + list(borders),
             'changed': _noted(outcome.made, 'notes'), 'suspicious': _noted(outcome.made, 'flaws'),
             'guessed': list(guessed)}

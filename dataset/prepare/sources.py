@@ -66,7 +66,7 @@ class Sources:
         return [path_of(getattr(row, part)) for row in self.rows + self.val_rows if getattr(row, part)]
 
     def jobs(self, left_out=()):
-        """Jobs, sorted. Without validation folders, complete samples whose stem is not in `left_out` are drawn.
+        """Jobs, sorted. Without validation folders, complete samples not in `left_out` are drawn for validation.
 
         With --tiles, photographs are drawn, and each tile is a job.
         """

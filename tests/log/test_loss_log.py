@@ -96,7 +96,7 @@ def test_header_behind_and_partial_row(path, torn):
 
 
 @pytest.mark.parametrize('count, checksum, said', [(9, 0, 'holds 5 rows, the checkpoint was saved after 9'),
-                                                   (5, 1, 'first 5 rows are not those')])
+                                                   (5, 1, 'first 5 rows differ from those')])
 def test_the_log_of_another_run_is_refused_and_unchanged(path, count, checksum, said):
     written(path, 5).close()
     with pytest.raises(InputError, match=said) as error:
