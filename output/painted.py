@@ -80,5 +80,5 @@ def _own_pictures(folder, record, names, flag, resume):
            and (resume or painter_of(os.path.join(folder, name)) == before.get('painter'))}
     for name in names:
         if name not in own and os.path.lexists(path := os.path.join(folder, name)):
-            raise InputError(f'{path} exists, and {RECORD} does not list it as ours: {remedy}')
+            raise InputError(f'{path} exists, and no {RECORD} lists it as ours: {remedy}')
     return own

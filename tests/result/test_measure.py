@@ -85,7 +85,7 @@ def test_matching_lists_what_is_wrong(tmp_path, capsys):
                                        '(c: missing; d.png: no label map of this name; b.png: unreadable)\n')
     with pytest.raises(InputError, match='8x4 pixels, but pictures of this data set have 4x8'):
         matched(str(tmp_path / 'pics'), samples, (4, 8), True)
-    with pytest.raises(InputError, match='holds 1 pictures without a label map of their name, the first d.png'):
+    with pytest.raises(InputError, match='has 1 pictures without a label map of their name, the first d.png'):
         refuse_extra(str(tmp_path / 'pics'), samples)
     refuse_extra(str(tmp_path / 'nowhere'), samples)
 

@@ -162,7 +162,7 @@ def test_scores_are_refused(scripts, mine, tiny_set, photos, segmented, trained,
 
     assert says(failed(tiny_set), 'has no scoring network yet', 'result.train_segmenter')
     assert says(failed(mine, '--size', '64x64'), 'pictures 64x64', 'trained for 32x32')
-    with pytest.raises(InputError, match='classes.json: no reference statistics'):     # before hours of painting
+    with pytest.raises(InputError, match='classes.json: not reference statistics'):     # before hours of painting
         Evaluation(Settings('own', str(mine), statistics=str(mine / 'classes.json')))
     assert says(scripts.train_failure(tmp_path, score_epoch_freq=1), f'its {TINY["label_nc"]} classes',
                 'result.train_segmenter')

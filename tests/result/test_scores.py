@@ -98,7 +98,7 @@ def test_streaming_equals_one_shot():
     assert streamed.count == 1000
     assert numpy.abs(streamed.mean - rows.mean(0)).max() < 1e-9
     assert numpy.abs(streamed.covariance - numpy.cov(rows, rowvar=False)).max() < 1e-9
-    with pytest.raises(ValueError, match='two rows at least, found 1'):
+    with pytest.raises(ValueError, match='at least two rows, found 1'):
         _ = moments(rows[:1]).covariance
 
 
