@@ -164,7 +164,7 @@ def test_both_releases_of_upernet_get_the_input_they_were_trained_on():
 def test_weights_of_another_network_are_refused(tmp_path):
     write_arrays(tmp_path / 'other.pth', {'features.0.weight': numpy.ones((4, 3, 3, 3), 'f4')})
     for name, said in (('deeplab', 'no DeepLabV2-ResNet101: base.aspp.c0.weight is missing; found 1 tensors'),
-                       ('drn', 'no DRN-D-105: there is no seg.weight'),
+                       ('drn', 'no DRN-D-105: seg.weight is missing'),
                        ('inception', '1 unexpected: features.0.weight: no FID Inception-v3; expected '
                         'pt_')):
         with pytest.raises(InputError, match=said) as caught:

@@ -245,6 +245,6 @@ def test_a_photo_is_turned_like_its_label_map(tmp_path, upright):
     photo.save(tmp_path / 'photo.png', exif=exif)
     Image.new('L', (20, 40) if upright else (40, 20)).save(tmp_path / 'label.png')
     features = measure.Features.__new__(measure.Features)
-    features.size = 40, 40
+    features.size, features.window = (40, 40), False
     rgb = features._read(str(tmp_path / 'photo.png'), str(tmp_path / 'label.png'))
     assert (rgb[2, 37] > 200).all() == upright and (rgb[2, 2] > 200).all() and (rgb[37, 2] > 200).all() != upright

@@ -28,9 +28,8 @@ def features(tmp_path):
         for path, _ in entries:
             found.calls += 1
             yield np.asarray(Image.open(path).convert('RGB'), np.float64).mean((0, 1))
-    found = SimpleNamespace(kind=SimpleNamespace(features=FEATURES, file='network.pdparams'), size=(4, 4), of=of,
-                            calls=0,
-                            folder=str(tmp_path / 'weights'),
+    found = SimpleNamespace(kind=SimpleNamespace(features=FEATURES, file='network.pdparams'), size=(4, 4), window=False,
+                            of=of, calls=0, folder=str(tmp_path / 'weights'),
                             cache=Cache(str(tmp_path / 'cache'), {'features': 1}))
     return found
 
