@@ -7,6 +7,7 @@ import stat
 import numpy as np
 import pytest
 
+from model import fast
 from tests.forked import REPOSITORY
 
 # Where there is a compiler, kernels that do not build are a failure, not a reason to skip.
@@ -74,11 +75,19 @@ print(fast.kernels() is not None, fast.kernels() and fast.kernels()._name)
 
 @pytest.fixture
 def library(scripts, tmp_path):
-    """Output of a process that loads the kernels: warnings, then the path of the library."""
+    """(output, path of the library) of a process that loads the kernels. Its compiler copies this process's library:
+    g++ itself is run by test_two_processes_with_an_empty_cache.
+    """
+    with open(fast.kernels()._name, 'rb') as file:
+        (tmp_path / 'code').write_bytes(file.read()[:-fast.DIGEST])
+    compiler = tmp_path / 'copy'
+    compiler.write_text(f'#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\ncp {tmp_path}/code "$2"\n')
+    compiler.chmod(0o755)
+
     def run(umask='022', **environment):
         (tmp_path / 'library.py').write_text(LIBRARY)
-        process = scripts.start_command([tmp_path / 'library.py', umask], tmp_path / 'said',
-                                        environment={'PYTHONPATH': str(REPOSITORY), **environment})
+        process = scripts.start_command([tmp_path / 'library.py', umask], tmp_path / 'said', environment={
+            'PYTHONPATH': str(REPOSITORY), 'CXX': str(compiler), **environment})
         assert process.wait(timeout=180) == 0, (tmp_path / 'said').read_text()
         said = (tmp_path / 'said').read_text()
         found, path = said.splitlines()[-1].split()

@@ -43,7 +43,7 @@ def test_many_processes_equal_one_with_the_whole_batch(both):
         del many['early'], one['early']
         many, one = ({key: value for key, value in arrays.items() if not key.endswith('.last')}
                      for arrays in (many, one))
-        assert many['losses'].shape == (5, 7) and np.abs(one['losses']).max() > 1
+        assert many['losses'].shape == (3, 7) and np.abs(one['losses']).max() > 1
         scale = max(np.abs(value).max() for key, value in one.items() if key.endswith('.grad'))
         for key in many:
             tolerance = 1e-9 * (scale if key.endswith('.grad') else max(1, np.abs(one[key]).max()))

@@ -244,14 +244,28 @@ def test_weights_that_are_not_finite_are_reported(scripts, styled, tmp_path):
     assert says(said, 'n_g.pdparams', 'NaN', 'fc.weight')
 
 
+WITHOUT = """
+import runpy, sys
+folder = sys.argv[1]
+for absent in ('uvicorn', 'starlette', 'h11'):
+    for words in (['--help'], ['--lastoutput', folder]):
+        for name in list(sys.modules):
+            if name.partition('.')[0] in ('paint', 'uvicorn', 'starlette', 'h11'):
+                del sys.modules[name]
+        sys.modules[absent], sys.argv[:] = None, ['paint', *words]
+        try:
+            runpy.run_module('paint', run_name='__main__')
+        except SystemExit as end:
+            print('ended:', end.code)
+"""
+
+
 def test_help_and_one_line_without_what_serves_the_page(scripts, styled):
     """uvicorn, starlette or h11 not installed."""
-    for absent in ('uvicorn', 'starlette', 'h11'):
-        begin = ['-c', f'import sys, runpy; sys.modules["{absent}"] = None; sys.argv[0] = "paint"; '
-                 'runpy.run_module("paint", run_name="__main__")']
-        assert '--port' in scripts.run(*begin, '--help', fresh=True).stdout
-        said = scripts.failure(*begin, '--lastoutput', styled / 'output', fresh=True)
-        assert says(said, absent, 'paint/requirements.txt')
+    said = scripts.run('-c', WITHOUT, styled / 'output', fresh=True).stdout.split('ended: ')
+    assert all('--port' in text for text in said[:6:2]) and [text.splitlines()[0] for text in said[1::2]] == 3 * ['0']
+    for text, absent in zip(said[2::2], ('uvicorn', 'starlette', 'h11'), strict=True):
+        assert says(text.splitlines()[0], 'error: ', absent, 'paint/requirements.txt')
 
 
 def test_without_styles(scripts, trained):
