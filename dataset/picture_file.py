@@ -88,7 +88,7 @@ def upright_size(file):
         with Image.open(file, formats=FORMATS) as image:
             check_size(file, *image.size)
             return image.size[::-1] if image.format != 'TIFF' and _orientation(image) > 4 else image.size
-    except Exception:   # reported where the picture is read
+    except Exception:   # the reader of the picture reports it
         return None
 
 

@@ -28,7 +28,7 @@ class SemanticMap:
         self.shown = label.shape[1:]
         grown = [(0, -side % opt.size_multiple) for side in self.shown] if round_up else []
         self.label = _grown(_checked_label(label, opt), grown)    # (N, H, W) int64
-        # (N, H, W) bool: a neighbour is of another instance
+        # (N, H, W) bool: whether a neighbour belongs to another instance
         self.edge = None
         if opt.no_instance:
             if instance is not None:

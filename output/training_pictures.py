@@ -25,7 +25,8 @@ class TrainingPictures:
         self.validation = None
         try:
             data = ValidationImages(OPT(**{**opt.as_dict(), 'size': ''}))     # as small as those of training
-            count = min(COUNT, len(data))   # from the whole set: neighbours, as of a film, are alike
+            # spread over the whole set: neighbours, such as frames of a film, look alike
+            count = min(COUNT, len(data))
             self.validation = stacked(data, [index * len(data) // count for index in range(count)])
         except InputError as error:
             say(f'no validation pictures while training: {error}')

@@ -104,7 +104,7 @@ def application(studio, host, token=None):
                           values=[str(maps[0].max())], highest=studio.opt.highest_label)
         style = head.get('style', {'seed': 0})
         if studio.opt.reads_z:
-            studio.style_of(style)      # refused before it takes a turn
+            studio.style_of(style)      # a wrong style is refused before it takes a turn
         place = ('picture', *_page(head))
         overtaken = functools.partial(studio.turns.overtaken, place[:2], place[2]) if head.get('give_up') else None
         pixels, seconds = await _in_turn(request, place, lambda: studio.painted(maps[0], maps[-1], style, overtaken))

@@ -1,4 +1,4 @@
-"""What the page paints with: one model, its classes, its validation maps."""
+"""The model that the page paints with, its classes, its validation maps."""
 import contextlib
 import os
 import time
@@ -22,8 +22,8 @@ from paint.turns import Superseded, Turns
 from runtime import memory
 from runtime.errors import InputError
 
-MOST_SEED = 2 ** 53 - 1     # what JavaScript counts exactly
-MOST_STYLE = 1000.0         # of a number in z
+MOST_SEED = 2 ** 53 - 1     # the largest integer that JavaScript counts exactly
+MOST_STYLE = 1000.0         # largest number in z
 SHARE = 0.8                 # of the free memory that a picture may take
 UNLABELLED_NAMES = ('unlabelled', 'unlabeled', 'unknown', 'void')
 
@@ -81,9 +81,9 @@ class Studio:
         return max(own, min(CANVAS_SIDE ** 2, fits))
 
     def painted(self, label, instance, style, overtaken=None):
-        """(uint8 (H, W, 3), seconds) of one label map and instance map (H, W) and a style as `style_of` takes it.
+        """(uint8 (H, W, 3), seconds) of one label map and instance map (H, W) and a style for `style_of`.
 
-        The same picture as predict.py's, bit for bit: a batch of one, with the style given as z. Superseded as soon as
+        Bit for bit the picture of predict.py: a batch of one, with the style given as z. Superseded as soon as
         overtaken() before a convolution.
         """
         began = time.perf_counter()

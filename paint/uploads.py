@@ -24,7 +24,7 @@ CODES = {'unreadable image': 'unreadable', 'several pictures': 'animated', 'tran
 
 
 def sent_maps(content, instance_content, opt, classes, largest):
-    """bytes: a line of JSON, what was done to the files, and the maps of `opened_maps`, as maps.kept gives them."""
+    """bytes: a line of JSON with notes on the files, then the maps of `opened_maps`, as from maps.kept."""
     notes = Notes()
     label, instance = opened_maps(content, instance_content, opt, classes, notes, largest)
     return _line(notes, label.shape) + kept(label, instance, opt.label_nc)

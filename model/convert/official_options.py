@@ -82,8 +82,8 @@ def shape_settings(network, state, source):
     except InputError:
         raise
     except (ValueError, IndexError, TypeError):
-        raise InputError(f'{source}: the names are those of a {title} of the official SPADE, '
-                         'but not the shapes') from None
+        raise InputError(f'{source}: the names are those of a {title} of the official SPADE, but not the '
+                         'shapes') from None
 
 
 # ---- All options

@@ -212,7 +212,8 @@ def test_a_style_encoder_at_another_size_has_a_new_fc(tmp_path, capsys):
     fresh = {name: value.numpy().copy() for name, value in ours.generator.state_dict().items()}
     init_from.load(ours, new, str(tmp_path / 'model'))
     said = capsys.readouterr().out
-    assert says(said, f'weights from {tmp_path}/model\n', 'options that differ: crop_size is 32 there, 64 here, num_D is 2',
+    assert says(said, f'weights from {tmp_path}/model\n',
+                'options that differ: crop_size is 32 there, 64 here, num_D is 2',
                 '  n_g.pdparams: no such layer of this shape there, newly initialized: fc\n',
                 '  n_d.pdparams: no such layer of this shape there, newly initialized: discriminator_2.model0.0, ')
     theirs = read_weights(tmp_path / 'model/n_g.pdparams')
