@@ -89,7 +89,8 @@ def checked_size(opt, width, height, path):
             if opt.preprocess_mode == 'crop' else \
             f'set --load_size {filling_load_size(opt, width, height)}, or --preprocess_mode resize_and_crop'
     elif not cropped and (new_height, new_width) != opt.picture_size:
-        kind, nearest = 'not the size of the picture', sizes.nearest(new_width, new_height, opt.size_multiple)
+        kind = 'not the size of the picture'
+        nearest = sizes.nearest(new_width, new_height, opt.size_multiple, opt.least_side)
         remedy = f'set --preprocess_mode fixed, or, if all are of this size, {sizes.flags(opt, *nearest)}' \
             if opt.preprocess_mode not in sizes.UNCROPPED else f'set --preprocess_mode fixed, or --preprocess_mode ' \
             f'{opt.preprocess_mode}_and_crop --load_size {filling_load_size(opt, width, height)}'

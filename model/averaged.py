@@ -5,7 +5,7 @@ Not in the paper. Yazici et al., The Unusual Effectiveness of Averaging in GAN T
 import paddle
 
 from model.fast import in_use, operators
-from model.generator import SPADEGenerator
+from model.generator import build_generator
 from model.weights import as_arrays, set_weights
 
 COPIED = 'weight_u', 'weight_v'     # spectral norm: the singular vectors of the last power iteration
@@ -20,7 +20,7 @@ class AveragedGenerator:
     """
 
     def __init__(self, opt, generator):
-        self.opt, self.generator, self.network = opt, generator, SPADEGenerator(opt)
+        self.opt, self.generator, self.network = opt, generator, build_generator(opt)
         for parameter in self.network.parameters():
             parameter.stop_gradient = True
         state, averages = generator.state_dict(), self.network.state_dict()

@@ -26,7 +26,7 @@ def parser_of(fields, description, names=None, defaults=None):
         default = defaults or ('no limit' if name == 'max_dataset_size' else option.default)
         text = option.help if callable(option.default) else f'{option.help} [{default}]'
         switch = {'nargs': '?', 'const': 'true'} if option.kind is bool else {}
-        shown = f'{{{",".join(option.choices)}}}' if option.choices else option.kind.__name__.upper()
+        shown = f'{{{",".join(map(str, option.choices))}}}' if option.choices else option.kind.__name__.upper()
         groups[option.group].add_argument(f'--{name}', help=text, metavar=shown, **switch)
     return result
 

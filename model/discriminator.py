@@ -5,7 +5,7 @@ from paddle import nn
 
 from model.activation import activate, attend
 from model.convolution import convolve
-from model.fast.window_tables import code_table, spread_to_pixels, window_sums
+from model.fast.window_tables import convolution_of_maps
 from model.init import LayerNorm
 from model.initialization import initialize
 from model.normalization import activated, normalized_convolution
@@ -54,17 +54,12 @@ class PatchDiscriminator(nn.Layer):
         """The first convolution. Its semantic part is computed once for fake and real, without a one-hot map."""
         of_maps, of_image = paddle.split(first.weight, [semantics.channels, image.shape[1]], axis=1)
         if scale == 0:
-            maps = self._by_windows(of_maps, semantics)
+            maps = convolution_of_maps(of_maps, semantics.windows(*FIRST_CONVOLUTION), semantics, self.opt)
         else:
             of_present = paddle.index_select(of_maps, paddle.to_tensor(semantics.present()), axis=1)
             maps = convolve(semantics.pooled(scale), of_present, None, self.opt, STRIDE, PADDING)
         seen = convolve(image, of_image, first.bias, self.opt, STRIDE, PADDING)
         return seen + (maps if len(semantics) == len(seen) else paddle.concat([maps, maps]))
-
-    def _by_windows(self, weight, semantics):
-        """The convolution of the one-hot map (N, ndf, h, w), computed once per distinct window, spread to pixels."""
-        windows = semantics.windows(*FIRST_CONVOLUTION)
-        return spread_to_pixels(window_sums(code_table(weight, windows, semantics), windows, self.opt), windows)
 
 
 def _with_maps(semantics, image, scale):

@@ -10,7 +10,13 @@ from model.fast import in_use
 from model.fast import spade as compiled
 from model.initialization import initialize
 from model.normalization import SPADE
+from model.pix2pixhd import Pix2PixHDGenerator
 from runtime.errors import InputError
+
+
+def build_generator(opt):
+    """The generator that opt.netG names."""
+    return {'spade': SPADEGenerator, 'pix2pixhd': Pix2PixHDGenerator}[opt.netG](opt)
 
 
 class SPADEResnetBlock(nn.Layer):

@@ -20,6 +20,7 @@ from runtime.errors import InputError, OptionError
 SpadeNorm = namedtuple('SpadeNorm', 'spectral kind kernel_size')  # kind: 'batch', 'syncbatch' or 'instance'
 LayerNorm = namedtuple('LayerNorm', 'spectral kind')              # kind: 'none', 'batch', 'syncbatch' or 'instance'
 
+ODD = 1, 3, 5, 7, 9, 11, 13, 15    # kernel sizes that keep the size of a map
 UPSAMPLINGS = {'normal': 5, 'more': 6, 'most': 7}  # times the generator doubles the size of its first feature map
 DONTCARE = 255                                     # the value of an unlabelled pixel in a label file
 
@@ -35,6 +36,7 @@ EFFECTS = {
 SPADE_NORM = re.compile(r'(spectral)?spade(batch|syncbatch|instance)([135])x\3')
 SIZE = re.compile(r'(map|[1-9]\d{0,4}x[1-9]\d{0,4})?')
 LAYER_NORM = re.compile(r'(spectral)?(none|batch|sync_?batch|instance)')
+GENERATOR_NORM = re.compile(f'{SPADE_NORM.pattern}|{LAYER_NORM.pattern}')
 
 
 class OPT:
@@ -51,18 +53,25 @@ class OPT:
     output_nc = _n(3, 'channels of the picture', minimum=1, maximum=64)
     crop_size = _n(256, 'width of the picture, in pixels', minimum=1, maximum=16384)
     aspect_ratio = _n(1.0, 'width / height of the picture (Cityscapes: 2.0)', minimum=1e-3, maximum=1e3)
+    netG = _n('spade', 'generator: spade, or pix2pixhd, the paper\'s baseline without SPADE', choices=('spade', 'pix2pixhd'))
     ngf = _n(64, 'channels of the generator before its last layer, and of the style encoder\'s first',
              minimum=1, maximum=1024)
     num_upsampling_layers = _n('normal',
                                'times the generator doubles the size: normal 5, more 6, most 7 (with one more block)',
                                choices=tuple(UPSAMPLINGS))
-    norm_G = _n('spectralspadesyncbatch3x3', '[spectral]spade(batch|syncbatch|instance)(1x1|3x3|5x5)',
-                pattern=SPADE_NORM,
+    norm_G = _n(lambda opt: 'spectralsyncbatch' if opt.netG == 'pix2pixhd' else 'spectralspadesyncbatch3x3',
+                '[spectral]spade(batch|syncbatch|instance)(1x1|3x3|5x5); with netG pix2pixhd as norm_D, default '
+                'spectralsyncbatch', kind=str, pattern=GENERATOR_NORM,
                 differs='Paper and official code: synchronized batch norm, in a single process plain batch norm. '
                 'ctkindle: spectralspadebatch3x3. With spectral, convolutions of the residual blocks start uniform in '
                 '+-1/sqrt(fan_in), as in official GPU training, whose Xavier initialization fills a detached copy of '
                 'the weight (measured standard deviation 0.0120 against 0.0004). All other weights start '
                 'Xavier-normal with gain 0.02.')
+    resnet_n_downsample = _n(4, 'netG pix2pixhd: halvings of the size, and doublings behind the residual blocks',
+                             minimum=1, maximum=16)
+    resnet_n_blocks = _n(9, 'netG pix2pixhd: residual blocks', minimum=0, maximum=1024)
+    resnet_kernel_size = _n(3, 'netG pix2pixhd: kernel of the residual blocks', choices=ODD)
+    resnet_initial_kernel_size = _n(7, 'netG pix2pixhd: kernel of the first convolution', choices=ODD)
     ndf = _n(64, 'channels of the discriminator\'s first layer', minimum=1, maximum=1024)
     num_D = _n(2, 'number of discriminators, each at half the scale of the one before', minimum=1, maximum=16)
     n_layers_D = _n(4, 'layers of each discriminator before its prediction', minimum=1, maximum=16)
@@ -74,9 +83,9 @@ class OPT:
                          differs='Paper, Table 4: segmap or random noise; official code: segmap alone. segmap_noise is '
                          'in neither. OASIS (2021) feeds such noise to every SPADE; here the first layer alone reads '
                          'it.')
-    use_vae = _n(lambda opt: opt.generator_input == 'segmap',
+    use_vae = _n(lambda opt: opt.generator_input == 'segmap' and opt.netG == 'spade',
                  'style encoder: the generator starts from a style vector instead of the label map; off by default '
-                 'with another generator_input than segmap', kind=bool,
+                 'with another generator_input than segmap, and with netG pix2pixhd', kind=bool,
                  differs='Paper and official default: no style encoder. On here, as in ctkindle.')
     z_dim = _n(256, 'length of the style vector, and of the noise of generator_input', minimum=1, maximum=65536)
     norm_E = _n('spectralinstance', '[spectral](none|batch|syncbatch|sync_batch|instance)', pattern=LAYER_NORM)
@@ -239,7 +248,10 @@ class OPT:
 
     @property
     def latent_size(self):
-        """(height, width) of the generator's first feature map; InputError if its doublings do not give the picture."""
+        """(height, width) of the generator's smallest feature map; InputError if its doublings do not give the picture.
+
+        SPADE's generator begins with it.
+        """
         wrong = wrong_sizes(self, load_size=False)
         if wrong:
             raise InputError(wrong)
@@ -288,12 +300,36 @@ class OPT:
     @property
     def size_multiple(self):
         """Both sides of a picture must be multiples of this."""
-        return 2 ** UPSAMPLINGS[self.num_upsampling_layers]
+        return 2 ** (self.resnet_n_downsample if self.netG == 'pix2pixhd' else UPSAMPLINGS[self.num_upsampling_layers])
+
+    @property
+    def least_side(self):
+        """The smallest side of a picture: pix2pixHD mirrors its maps at their borders, and needs more than it mirrors."""
+        if self.netG == 'spade':
+            return self.size_multiple
+        least = max(self.size_multiple * (self.resnet_kernel_size // 2 + 1), self.resnet_initial_kernel_size // 2 + 1, 4)
+        return -(-least // self.size_multiple) * self.size_multiple
 
     @property
     def generator_norm(self):
+        """SpadeNorm, or with netG pix2pixhd LayerNorm; OptionError if norm_G is of another generator."""
+        pattern = SPADE_NORM if self.netG == 'spade' else LAYER_NORM
+        if not pattern.fullmatch(self.norm_G):
+            example = OPT(netG=self.netG).norm_G
+            raise OptionError(f'option norm_G: {self.norm_G} is not for netG {self.netG}, whose default is {example}: '
+                              'leave --norm_G out, or choose another --netG')
+        if self.netG == 'pix2pixhd':
+            return _layer_norm(self.norm_G)
         spectral, kind, kernel_size = SPADE_NORM.fullmatch(self.norm_G).groups()
         return SpadeNorm(bool(spectral), kind, int(kernel_size))
+
+    def check_generator(self):
+        """InputError if options of the generator contradict each other."""
+        _ = self.generator_norm, self.reads_z
+        if self.netG == 'pix2pixhd' and self.reads_z:
+            name, value = ('use_vae', 'true') if self.use_vae else ('generator_input', self.generator_input)
+            raise OptionError(f'option {name}: found {value}, but netG pix2pixhd starts from the label map alone (the '
+                              f'official code ignores a style): leave --{name} out, or choose --netG spade')
 
     @property
     def discriminator_norm(self):

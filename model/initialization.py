@@ -16,7 +16,7 @@ def initialize(network):
     the official initialization fills a detached copy of the weight. Biases zero; batch-norm scales normal around 1.
     """
     for layer in network.sublayers():
-        if isinstance(layer, (nn.Conv2D, nn.Linear)):
+        if isinstance(layer, (nn.Conv2D, nn.Conv2DTranspose, nn.Linear)):
             spectral = hasattr(layer, 'weight_orig')
             weight = layer.weight_orig if spectral else layer.weight
             fan_in, fan_out = _fans(weight.shape, linear=isinstance(layer, nn.Linear))

@@ -174,7 +174,7 @@ class BatchNorm(nn.Layer):
 class InstanceNorm(nn.Layer):
     """Instance norm of (N, C, H, W), without parameters or state."""
 
-    per_image, synchronized = True, False
+    per_image, synchronized, weight = True, False, None
 
     def __init__(self, opt=None):
         super().__init__()
@@ -284,10 +284,14 @@ def normalized_convolution(in_channels, out_channels, kernel_size, stride, paddi
 
     Like the official get_nonspade_norm_layer: no bias before a norm; batch norm is affine, instance norm is not.
     """
-    plain = norm.kind == 'none'
-    convolution = Convolution(in_channels, out_channels, kernel_size, opt, stride, padding, bias=plain,
-                              spectral=norm.spectral, map_at=map_at)
-    if plain:
+    return normalized(Convolution(in_channels, out_channels, kernel_size, opt, stride, padding,
+                                  bias=norm.kind == 'none', spectral=norm.spectral, map_at=map_at),
+                      out_channels, norm, opt)
+
+
+def normalized(convolution, channels, norm, opt):
+    """The layer `convolution` with `norm` behind it."""
+    if norm.kind == 'none':
         return convolution
     return nn.Sequential(convolution, InstanceNorm(opt) if norm.kind == 'instance' else
-                         BatchNorm(out_channels, True, norm.kind == 'syncbatch', opt))
+                         BatchNorm(channels, True, norm.kind == 'syncbatch', opt))

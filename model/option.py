@@ -38,7 +38,7 @@ class Option:
         if self.kind is str and '\0' in value:
             raise OptionError(f'option {self.name}: found {value!r:.100}, which has a NUL, invalid in a file name')
         if self.choices and value not in self.choices:
-            raise OptionError(f'option {self.name}: found {value!r}, allowed: {", ".join(self.choices)}')
+            raise OptionError(f'option {self.name}: found {value!r}, allowed: {", ".join(map(str, self.choices))}')
         if self.minimum is not None and not value >= self.minimum:
             raise OptionError(f'option {self.name}: found {value}, must be at least {self.minimum}')
         if self.maximum is not None and not value <= self.maximum:

@@ -9,7 +9,7 @@ import paddle
 
 from model.convolution import hold_constant
 from model.fast import in_use
-from model.generator import SPADEGenerator
+from model.generator import build_generator
 from model.init import OPT
 from model.normalization import HIDDEN, SPADE
 from model.styles import drawn, normal_draws
@@ -118,7 +118,7 @@ def load_painter(arguments):
     if 'dataroot' not in arguments:
         opt.dataroot = _found_from(place, opt.dataroot)
     opt.painted_size(opt.picture_size)      # InputError for a --size that is not the generator's
-    painter = Painter(opt, SPADEGenerator(opt), VAEEncoder(opt) if opt.use_vae else None, weights, folder)
+    painter = Painter(opt, build_generator(opt), VAEEncoder(opt) if opt.use_vae else None, weights, folder)
     load_networks(painter, folder, files={WEIGHTS[weights]: 'generator', 'n_e.pdparams': 'encoder'}, states=states)
     return opt, _held(painter)
 

@@ -12,6 +12,11 @@ from runtime.errors import InputError
 FIRST_CONVOLUTION = 4, 2, 2  # of the discriminator: kernel size, stride, padding
 
 
+def mirrored_convolution(opt):
+    """The first convolution of pix2pixHD: kernel size, stride, padding, which mirrors the map at its border."""
+    return opt.resnet_initial_kernel_size, 1, opt.resnet_initial_kernel_size // 2
+
+
 class SemanticMap:
     """Labels and instance edges of a batch (official models/pix2pix_model.py, preprocess_input and get_edges).
 
@@ -26,7 +31,8 @@ class SemanticMap:
         self.modulation = modulation_of(opt)    # 'dense', 'windows', or 'auto' (by the share of distinct windows)
         label = _batch_of_maps(label, 'label')
         self.shown = label.shape[1:]
-        grown = [(0, -side % opt.size_multiple) for side in self.shown] if round_up else []
+        grown = [(0, max(-side % opt.size_multiple, opt.least_side - side))
+                 for side in self.shown] if round_up else []
         self.label = _grown(_checked_label(label, opt), grown)    # (N, H, W) int64
         # (N, H, W) bool: whether a neighbour belongs to another instance
         self.edge = None
@@ -60,10 +66,20 @@ class SemanticMap:
         """Distinct double windows of the codes at `size` under SPADE's two k x k convolutions; cached."""
         return self._once(('double windows', tuple(size), k), lambda: distinct_double_windows(self.codes(size), k))
 
-    def windows(self, k, stride, padding):
-        """Distinct windows of the codes at full size under one convolution; cached."""
-        return self._once(('windows', k, stride, padding),
-                          lambda: distinct_windows(self.codes(self.size), k, stride, padding))
+    def windows(self, k, stride, padding, size=None, mirrored=False):
+        """Distinct windows of the codes at `size` (None: full) under one convolution; cached.
+
+        mirrored: padded with the codes inside, reflected at the border, instead of 'outside'.
+        """
+        size = tuple(size or self.size)
+
+        def find():
+            codes = self.codes(size)
+            if not mirrored:
+                return distinct_windows(codes, k, stride, padding)
+            sides = (padding, padding)
+            return distinct_windows(np.pad(codes, ((0, 0), sides, sides), mode='reflect'), k, stride, 0)
+        return self._once(('windows', k, stride, padding, size, mirrored), find)
 
     def present(self):
         """Channels of the one-hot map that may be non-zero, int64 (P,): the occurring classes and the edge."""
@@ -125,8 +141,11 @@ def prepared(arrays, opt):
     semantics = SemanticMap(arrays['label'], arrays.get('instance'), opt, round_up=True)
     if semantics.modulation != 'dense':
         height, width = opt.places(semantics.size)
-        for doubling in range(UPSAMPLINGS[opt.num_upsampling_layers] + 1):
-            semantics.double_windows((height << doubling, width << doubling), opt.generator_norm.kernel_size)
+        if opt.netG == 'pix2pixhd':
+            semantics.windows(*mirrored_convolution(opt), mirrored=True)
+        else:
+            for doubling in range(UPSAMPLINGS[opt.num_upsampling_layers] + 1):
+                semantics.double_windows((height << doubling, width << doubling), opt.generator_norm.kernel_size)
         semantics.windows(*FIRST_CONVOLUTION)
     return {**arrays, 'semantics': semantics}
 

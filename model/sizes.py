@@ -11,8 +11,12 @@ def wrong(opt, load_size=True):
     load_size=False: leave load_size unchecked, which painting does not read.
     """
     (height, width), multiple, problems = opt.picture_size, opt.size_multiple, []
-    if height % multiple or width % multiple or not height:
-        problems.append(f'num_upsampling_layers {opt.num_upsampling_layers!r} needs both to be multiples of {multiple}')
+    if height % multiple or width % multiple or min(height, width) < opt.least_side:
+        reason = f'num_upsampling_layers {opt.num_upsampling_layers!r}' if opt.netG == 'spade' else \
+            f'netG pix2pixhd with resnet_n_downsample {opt.resnet_n_downsample}, resnet_kernel_size ' \
+            f'{opt.resnet_kernel_size} and resnet_initial_kernel_size {opt.resnet_initial_kernel_size}'
+        least = f', at least {opt.least_side}' if opt.least_side > multiple else ''
+        problems.append(f'{reason} needs both to be multiples of {multiple}{least}')
     least = least_load_size(opt, width, height)
     if load_size and _misfits(opt, least):
         found = f'not {least}' if opt.preprocess_mode in UNCROPPED else 'too small for them'
@@ -21,20 +25,21 @@ def wrong(opt, load_size=True):
         return ''
     return (f'crop_size {opt.crop_size} with aspect_ratio {opt.aspect_ratio:g} makes pictures {width} wide and '
             f'{height} high; {" and ".join(problems)}: nearest that works: '
-            f'{flags(opt, *nearest(width, max(1, height), multiple), load_size)}')
+            f'{flags(opt, *nearest(width, max(1, height), multiple, opt.least_side), load_size)}')
 
 
-def nearest(width, height, multiple):
-    """(width, height) nearest to these, both multiples of `multiple`.
+def nearest(width, height, multiple, least=0):
+    """(width, height) nearest to these, both multiples of `multiple` and not below `least`, which is one of them.
 
     A change of shape counts twice as much as one of size.
     """
     def distance(size):
         return abs(math.log(size[0] / width)) + 2 * abs(math.log(size[0] * height / (size[1] * width)))
 
-    wide = range(multiple, 2 * max(width, multiple) + 1, multiple)
+    least = max(least, multiple)
+    wide = range(least, 2 * max(width, least) + 1, multiple)
     high = {w: w * height / width / multiple for w in wide}
-    return min(((w, multiple * max(1, round_(high[w]))) for round_ in (math.floor, math.ceil)
+    return min(((w, max(least, multiple * round_(high[w]))) for round_ in (math.floor, math.ceil)
                 for w in wide), key=distance)
 
 

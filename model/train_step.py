@@ -13,7 +13,7 @@ from model.adam import Adam
 from model.averaged import AveragedGenerator
 from model.discriminator import MultiscaleDiscriminator, halves
 from model.fast import in_use, operators, return_free_memory
-from model.generator import SPADEGenerator
+from model.generator import build_generator
 from model.gradients import Exchange
 from model.losses import PERCEPTUAL_WEIGHTS, feature_matching, gan_loss, kl_divergence, perceptual
 from model.painter import Painter, eval_mode
@@ -38,7 +38,7 @@ class TrainStep:
         paddle.seed(opt.seed)
         self.opt = opt
         self.vgg = None if opt.no_vgg_loss else VGG19Features(opt.vggwpath, opt)
-        self.generator = SPADEGenerator(opt)
+        self.generator = build_generator(opt)
         self.discriminator = MultiscaleDiscriminator(opt)
         self.encoder = VAEEncoder(opt) if opt.use_vae else None
         # last: it draws random numbers

@@ -5,7 +5,7 @@ from model.export import verify
 from model.export.folding import constants, plain_state, resizing
 from model.export.interface import interface_of
 from model.export.metadata import metadata_of
-from model.generator import SPADEGenerator
+from model.generator import build_generator
 from model.init import OPT
 from model.painter import Painter, load_painter
 from model.vae_encoder import VAEEncoder
@@ -59,6 +59,6 @@ def _rounded(painter, network, state):
     opt = OPT(**painter.opt.as_dict())
     opt.norm_G, opt.norm_E = opt.norm_G.removeprefix('spectral'), opt.norm_E.removeprefix('spectral')
     layers = dict(generator=painter.generator, encoder=painter.encoder)
-    layers[network] = {'generator': SPADEGenerator, 'encoder': VAEEncoder}[network](opt)
+    layers[network] = {'generator': build_generator, 'encoder': VAEEncoder}[network](opt)
     set_weights(layers[network], state, 'the rounded weights')
     return Painter(opt, **layers)

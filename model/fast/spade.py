@@ -3,6 +3,7 @@ recomputed in backward instead of kept.
 """
 import functools
 
+import numpy as np
 import paddle
 
 from model.activation import SLOPE, activate, attend
@@ -22,16 +23,27 @@ def spade_convolution(spade, convolution, x, semantics, activated, inplace):
         table, pixel = paddle.concat([spade.mlp_gamma(hidden), spade.mlp_beta(hidden)], axis=1), None
     else:
         table, pixel = compiled_table(spade, windows, semantics), windows.pixel
-    norm, fused = spade.param_free_norm, opt.activation == 'leaky_relu' and opt.attention == 'none'
-    mean, variance, count = norm.statistics(x)
-    statistics = operators.Statistics(mean, (variance + EPSILON) ** -0.5, norm.per_image, count, norm.synchronized)
-    arguments = x, table, pixel, statistics, SLOPE if activated and fused else 1.0
+    fused = opt.activation == 'leaky_relu' and opt.attention == 'none'
+    arguments = x, table, pixel, _statistics(spade.param_free_norm, x), SLOPE if activated and fused else 1.0
     inplace = inplace and not paddle.is_grad_enabled()
     y = operators.modulated(*arguments, inplace=True) if inplace else operators.Modulate.apply(*arguments)
     if fused:
         return convolution(y, recompute=functools.partial(operators.modulated, *arguments))
     y = attend(y, opt)
     return convolution(activate(y, opt) if activated else y)
+
+
+def normalized(norm, x, slope):
+    """leaky_relu(norm(x), slope) of a BatchNorm or InstanceNorm: SPADE whose gamma and beta are the same everywhere."""
+    n, channels, height, width = x.shape
+    table = paddle.zeros([2 * channels]) if norm.weight is None else paddle.concat([norm.weight - 1, norm.bias])
+    pixel = np.zeros((n, height, width), np.int32)
+    return operators.Modulate.apply(x, table.unsqueeze(1), pixel, _statistics(norm, x), slope)
+
+
+def _statistics(norm, x):
+    mean, variance, count = norm.statistics(x)
+    return operators.Statistics(mean, (variance + EPSILON) ** -0.5, norm.per_image, count, norm.synchronized)
 
 
 def compiled_table(spade, windows, semantics):

@@ -25,6 +25,13 @@ def window_table(spade, windows, semantics):
         return neighbourhoods @ weight + bias
 
 
+def convolution_of_maps(weight, windows, semantics, opt):
+    """The one-hot map's convolution with weight (out, semantic_nc, k, k): each of the Windows is computed once and
+    spread to its pixels, (N, out, h, w).
+    """
+    return spread_to_pixels(window_sums(code_table(weight, windows, semantics), windows, opt), windows)
+
+
 def code_table(weight, windows, semantics):
     """Contribution of each code at each offset to the convolution of the one-hot map:
     (K * C + 1, out), last row for outside.
