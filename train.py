@@ -108,6 +108,7 @@ def options():
     saved = os.path.join(OPT().update(arguments).output, 'model', 'opt.json')
     before = OPT.load(saved) if os.path.exists(saved) and not arguments.restart else None
     opt, of_the_set = classes.settled(arguments, preset, before)
+    opt.check_generator()
     plan.print_settings(opt, preset)
     if of_the_set:
         print(of_the_set)

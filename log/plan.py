@@ -65,7 +65,7 @@ def smaller(opt):
     if opt.batchSize > 1:
         ways.append(f'--batchSize {opt.batchSize // parts} --accumulate {opt.accumulate * parts} (the same batch in '
                     'micro-batches)')
-    if not opt.recompute and not in_use(opt):   # the kernels store no more in any case
+    if opt.netG == 'spade' and not opt.recompute and not in_use(opt):   # the kernels store no more in any case
         ways.append('--recompute true (stores half as much for backward)')
     ways.append(f'in a new run, with another --output and --log, a smaller --crop_size (now {opt.crop_size}), --ngf '
                 f'({opt.ngf}) or --ndf ({opt.ndf})')

@@ -21,6 +21,7 @@ SpadeNorm = namedtuple('SpadeNorm', 'spectral kind kernel_size')  # kind: 'batch
 LayerNorm = namedtuple('LayerNorm', 'spectral kind')              # kind: 'none', 'batch', 'syncbatch' or 'instance'
 
 ODD = 1, 3, 5, 7, 9, 11, 13, 15    # kernel sizes that keep the size of a map
+PIX2PIXHD_LAST_KERNEL = 7          # of its convolution to the picture
 UPSAMPLINGS = {'normal': 5, 'more': 6, 'most': 7}  # times the generator doubles the size of its first feature map
 DONTCARE = 255                                     # the value of an unlabelled pixel in a label file
 
@@ -53,7 +54,8 @@ class OPT:
     output_nc = _n(3, 'channels of the picture', minimum=1, maximum=64)
     crop_size = _n(256, 'width of the picture, in pixels', minimum=1, maximum=16384)
     aspect_ratio = _n(1.0, 'width / height of the picture (Cityscapes: 2.0)', minimum=1e-3, maximum=1e3)
-    netG = _n('spade', 'generator: spade, or pix2pixhd, the paper\'s baseline without SPADE', choices=('spade', 'pix2pixhd'))
+    netG = _n('spade', 'generator: spade, or pix2pixhd, the paper\'s baseline without SPADE',
+              choices=('spade', 'pix2pixhd'))
     ngf = _n(64, 'channels of the generator before its last layer, and of the style encoder\'s first',
              minimum=1, maximum=1024)
     num_upsampling_layers = _n('normal',
@@ -304,11 +306,12 @@ class OPT:
 
     @property
     def least_side(self):
-        """The smallest side of a picture: pix2pixHD mirrors its maps at their borders, and needs more than it mirrors."""
+        """The smallest side of a picture. pix2pixHD mirrors its maps at their borders: they are larger than that."""
         if self.netG == 'spade':
             return self.size_multiple
-        least = max(self.size_multiple * (self.resnet_kernel_size // 2 + 1), self.resnet_initial_kernel_size // 2 + 1, 4)
-        return -(-least // self.size_multiple) * self.size_multiple
+        multiple, first, last = self.size_multiple, self.resnet_initial_kernel_size // 2, PIX2PIXHD_LAST_KERNEL // 2
+        least = max(multiple * (self.resnet_kernel_size // 2 + 1), first + 1, last + 1)
+        return -(-least // multiple) * multiple
 
     @property
     def generator_norm(self):

@@ -174,7 +174,7 @@ class BatchNorm(nn.Layer):
 class InstanceNorm(nn.Layer):
     """Instance norm of (N, C, H, W), without parameters or state."""
 
-    per_image, synchronized, weight = True, False, None
+    per_image, synchronized = True, False
 
     def __init__(self, opt=None):
         super().__init__()

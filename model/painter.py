@@ -10,7 +10,7 @@ import paddle
 from model.convolution import hold_constant
 from model.fast import in_use
 from model.generator import build_generator
-from model.init import OPT
+from model.init import OPT, PIX2PIXHD_LAST_KERNEL
 from model.normalization import HIDDEN, SPADE
 from model.styles import drawn, normal_draws
 from model.vae_encoder import VAEEncoder, reparameterize
@@ -87,6 +87,8 @@ def bytes_per_pixel(opt, dense=False):
     That is what the last block holds: features of four layers; where SPADE is dense also its hidden layer, before and
     after the activation, gamma and beta; without the kernels also what a convolution gathers.
     """
+    if opt.netG == 'pix2pixhd':     # estimated alike
+        return 4 * opt.ngf * (4 + (0 if in_use(opt) else PIX2PIXHD_LAST_KERNEL ** 2))
     channels = opt.ngf if opt.num_upsampling_layers == 'most' else 2 * opt.ngf
     floats = 4 * channels + dense * 2 * (HIDDEN + channels)
     gathered = 0 if in_use(opt) else opt.generator_norm.kernel_size ** 2 * max(HIDDEN * dense, channels)

@@ -9,12 +9,11 @@ from model.convolution import Convolution, TransposedConvolution
 from model.fast import in_use
 from model.fast import spade as compiled
 from model.fast.window_tables import convolution_of_maps
+from model.init import PIX2PIXHD_LAST_KERNEL
 from model.initialization import initialize
 from model.normalization import normalized, normalized_convolution
 from model.semantics import mirrored_convolution
 from runtime.errors import InputError
-
-LAST_KERNEL = 7     # of the convolution that makes the picture
 
 
 class Pix2PixHDGenerator(nn.Layer):
@@ -42,7 +41,7 @@ class Pix2PixHDGenerator(nn.Layer):
         for places, layer in layers:
             self.model.add_sublayer(str(position), layer)
             position += places
-        self.model.add_sublayer(str(position + 1), Convolution(channels, opt.output_nc, LAST_KERNEL, opt))
+        self.model.add_sublayer(str(position + 1), Convolution(channels, opt.output_nc, PIX2PIXHD_LAST_KERNEL, opt))
         initialize(self)
 
     def forward(self, semantics, z=None):
@@ -58,7 +57,7 @@ class Pix2PixHDGenerator(nn.Layer):
         x = self._first_layer(first, semantics)
         for layer in layers:
             x = layer(x) if isinstance(layer, ResnetBlock) else normalized_output(layer, x, self.opt)
-        return F.tanh(last(mirrored(x, LAST_KERNEL)))
+        return F.tanh(last(mirrored(x, PIX2PIXHD_LAST_KERNEL)))
 
     def _first_layer(self, layer, semantics):
         """From the one-hot map, or from the distinct windows of the label map."""

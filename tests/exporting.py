@@ -12,8 +12,9 @@ import numpy as np
 import paddle
 import pytest
 
+from model.convolution import Convolution
 from model.export.__main__ import main
-from model.generator import SPADEGenerator
+from model.generator import build_generator
 from model.init import OPT
 from model.painter import Painter
 from model.semantics import SemanticMap
@@ -27,7 +28,7 @@ def write_checkpoint(folder, seed=0, **options):
     """A checkpoint of random weights, the last layer's such that pictures have contrast; -> its Painter."""
     opt = OPT(**{**SMALL, **options})
     paddle.seed(seed)
-    networks = {'generator': SPADEGenerator(opt), 'encoder': VAEEncoder(opt) if opt.use_vae else None}
+    networks = {'generator': build_generator(opt), 'encoder': VAEEncoder(opt) if opt.use_vae else None}
     os.makedirs(folder / 'model', exist_ok=True)
     painter = Painter(opt, **networks)
     for name, network in networks.items():
@@ -52,9 +53,9 @@ def write_checkpoint(folder, seed=0, **options):
 
 def _follow_singular_vectors(network):
     """One power iteration, as training has behind it: random u and v would divide by nearly nothing."""
-    state = network.state_dict()
+    state, layers = network.state_dict(), dict(network.named_sublayers())
     for name in [name for name in state if name.endswith('weight_orig')]:
-        matrix = state[name].flatten(1)
+        matrix = layers[name[:-len('.weight_orig')]].as_matrix(state[name])
         u, v = (state[name.replace('orig', which)] for which in 'uv')
         v.set_value(paddle.nn.functional.normalize(paddle.mv(matrix.t(), u), axis=0))
         u.set_value(paddle.nn.functional.normalize(paddle.mv(matrix, v), axis=0))
@@ -62,7 +63,7 @@ def _follow_singular_vectors(network):
 
 def _give_contrast(painter):
     """Scale the last convolution so that what tanh gets has standard deviation 0.4: nothing is saturated."""
-    opt, last = painter.opt, painter.generator.conv_img
+    opt, last = painter.opt, [layer for layer in painter.generator.sublayers() if isinstance(layer, Convolution)][-1]
     last.bias.set_value(paddle.zeros(last.bias.shape))
     last.weight.set_value(last.weight * 1e-6)   # where tanh is linear
     label, instance = np.random.default_rng(0).integers(0, opt.label_nc, (2, 1, *opt.picture_size))

@@ -2,11 +2,11 @@
 import argparse
 import os
 
-from model.convert.official_options import official_options, shape_settings, written_options
+from model.convert.official_options import RESNET, official_options, shape_settings, written_options
 from model.convert.torch_files import read_state_dict, write_state_dict
 from model.convert.torch_names import dropped, from_torch, to_torch
 from model.discriminator import MultiscaleDiscriminator
-from model.generator import SPADEGenerator
+from model.generator import build_generator
 from model.init import OPT
 from model.presets import PRESETS
 from model.vae_encoder import VAEEncoder
@@ -22,7 +22,7 @@ from model.weights import (
 from runtime.errors import InputError
 from runtime.writing import refuse_existing, writing
 
-NETWORKS = {'G': ('n_g.pdparams', SPADEGenerator), 'D': ('n_d.pdparams', MultiscaleDiscriminator),
+NETWORKS = {'G': ('n_g.pdparams', build_generator), 'D': ('n_d.pdparams', MultiscaleDiscriminator),
             'E': ('n_e.pdparams', VAEEncoder)}
 LICENCE = 'The weights keep their licence: NVlabs publishes its models under CC BY-NC-SA 4.0, for non-commercial use.'
 
@@ -107,7 +107,10 @@ def export(words):
         print(f'written: {target}, {len(state)} tensors{which}')
     widths = [name for name in ('ndf', 'num_D', 'n_layers_D', 'norm_D', 'norm_E', 'z_dim', 'output_nc')
               if getattr(opt, name) != getattr(OPT(), name)]
-    values = ('label_nc', 'ngf', 'norm_G', 'crop_size', 'aspect_ratio', 'num_upsampling_layers', *widths)
+    values = ('label_nc', 'ngf', 'norm_G', 'crop_size', 'aspect_ratio', *{
+        'spade': ['num_upsampling_layers'], 'pix2pixhd': ['netG', *RESNET]}[opt.netG], *widths)
     switches = [name for name in ('contain_dontcare_label', 'no_instance', 'use_vae') if getattr(opt, name)]
     shown = {**opt.as_dict(), 'aspect_ratio': f'{opt.aspect_ratio:g}'}
+    shown.update((name, shown[name].replace('syncbatch', 'sync_batch')) for name in ('norm_G', 'norm_D', 'norm_E')
+                 if 'spade' not in shown[name])     # the official code writes it in two ways
     print('official flags:', *[f'--{name} {shown[name]}' for name in values], *[f'--{name}' for name in switches])

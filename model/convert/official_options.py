@@ -10,6 +10,7 @@ from runtime.errors import InputError, OptionError
 
 OFFICIAL_CHANNELS = {184: 'coco_stuff_paper', 151: 'ade20k_paper', 36: 'cityscapes_paper'}   # semantic_nc -> preset
 UNSEEN = ('crop_size', 'aspect_ratio', 'num_upsampling_layers', 'label_nc', 'contain_dontcare_label', 'no_instance')
+RESNET = 'resnet_n_downsample', 'resnet_n_blocks', 'resnet_kernel_size', 'resnet_initial_kernel_size'
 
 
 # ---- Shapes
@@ -31,8 +32,8 @@ class _Shapes(dict):
         return (self[f'{name}.weight_orig'], 'spectral') if spectral else (self[f'{name}.weight'], '')
 
     def norm(self, name):
-        """norm_D or norm_E of the layer `name`. With a norm, `name`.0 is the convolution; instance norm has no
-        weights.
+        """norm_D or norm_E of the layer `name`, or pix2pixHD's norm_G. With a norm, `name`.0 is the convolution; instance
+        norm has no weights.
         """
         if f'{name}.weight' in self or f'{name}.weight_orig' in self:
             return self.convolution(name)[1] + 'none'
@@ -40,6 +41,8 @@ class _Shapes(dict):
 
 
 def _generator_settings(shapes):
+    if any(name.startswith('model.1.') for name in shapes):
+        return _pix2pixhd_settings(shapes)
     block, spectral = shapes.convolution('head_0.conv_0')
     _, semantic_nc, kernel_size, _ = shapes['head_0.norm_0.mlp_shared.0.weight']
     batch = 'head_0.norm_0.param_free_norm._mean' in shapes
@@ -50,6 +53,21 @@ def _generator_settings(shapes):
         settings['z_dim'] = shapes['fc.weight'][0]
     if any(name.startswith('up_4.') for name in shapes):
         settings['num_upsampling_layers'] = 'most'
+    return settings
+
+
+def _pix2pixhd_settings(shapes):
+    """Positions in the official Sequential: 1 the first layer, 3, 5, ... halvings, blocks, doublings, the last."""
+    norm, positions = shapes.norm('model.1'), {int(name.split('.')[1]) for name in shapes}
+    blocks = sorted({int(name.split('.')[1]) for name in shapes if '.conv_block.' in name})
+    first, _ = shapes.convolution('model.1' if norm.endswith('none') else 'model.1.0')
+    settings = {'netG': 'pix2pixhd', 'ngf': first[0], 'semantic_nc': first[1], 'use_vae': False, 'norm_G': norm,
+                'output_nc': shapes[f'model.{max(positions)}.weight'][0],
+                'resnet_n_downsample': (max(positions) - len(blocks) - 4) // 4, 'resnet_n_blocks': len(blocks),
+                'resnet_initial_kernel_size': first[2]}
+    if blocks:
+        name = f'model.{blocks[0]}.conv_block.1'
+        settings['resnet_kernel_size'] = shapes.convolution(name if norm.endswith('none') else f'{name}.0')[0][2]
     return settings
 
 
@@ -111,9 +129,10 @@ def official_options(read, generator, arguments, named=None, written=None, sourc
     if opt.num_upsampling_layers == 'most' and 'num_upsampling_layers' not in read:
         raise InputError('num_upsampling_layers most contradicts the weights, which have no up_4: set normal or more')
 
+    unseen = [name for name in UNSEEN if name != 'num_upsampling_layers' or opt.netG == 'spade']
     sources = {name: 'given' if name in flags else f'from {source}' if name in written else
                f'assumed, preset {preset}' if name in PRESETS.get(preset, ()) else 'assumed, default'
-               for name in UNSEEN if name not in read}
+               for name in unseen if name not in read}
     if opt.semantic_nc != channels:
         _split_channels(opt, channels, fixed='label_nc' in chosen or named is not None)
         sources['label_nc'] = f'assumed, the rest of {channels} label channels'

@@ -13,12 +13,12 @@ def plain_state(network, half=False):
 
     The division in float32 by one float32 number gives the same bits on every machine.
     """
-    state, plain = as_arrays(network.state_dict()), {}
+    state, layers, plain = as_arrays(network.state_dict()), dict(network.named_sublayers()), {}
     for name, value in state.items():
         if name.endswith('.weight_orig'):
             layer = name[:-len('.weight_orig')]
             u, v = (state[f'{layer}.weight_{which}'].astype(np.float64) for which in 'uv')
-            matrix = value.reshape(len(value), -1).astype(np.float64)
+            matrix = layers[layer].as_matrix(layers[layer].weight_orig).numpy().astype(np.float64)
             name, value = f'{layer}.weight', value / np.float32((u * (matrix * v).sum(1)).sum())
         if not name.endswith(('.weight_u', '.weight_v')):
             plain[name] = value.astype(np.float32)

@@ -56,11 +56,23 @@ class GraphOperators:
     # ---- Layers
 
     def convolution(self, name, x, stride, padding):
+        return self._convolution('Conv', name, x, stride, padding)
+
+    def transposed_convolution(self, name, x):
+        """Of model/convolution.py: twice the size."""
+        return self._convolution('ConvTranspose', name, x, 2, 1, output_padding=[1, 1])
+
+    def _convolution(self, operator, name, x, stride, padding, **attributes):
         inputs = [x, self.weight(f'{name}.weight')]
         if self.has(f'{name}.bias'):
             inputs.append(self.weight(f'{name}.bias'))
-        return self.node('Conv', name, inputs, kernel_shape=self.constants[f'{name}.weight'].shape[2:],
-                         strides=[stride] * 2, pads=[padding] * 4)
+        return self.node(operator, name, inputs, kernel_shape=self.constants[f'{name}.weight'].shape[2:],
+                         strides=[stride] * 2, pads=[padding] * 4, **attributes)
+
+    def mirrored(self, name, x, padding):
+        """Padded by its own pixels, reflected at the border."""
+        pads = self.constant(f'{name}.pads', np.int64([0, 0, padding, padding] * 2))
+        return self.node('Pad', name, [x, pads], mode='reflect')
 
     def instance_norm(self, name, x):
         mean = self.spatial_mean(f'{name}.mean', x)

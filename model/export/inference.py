@@ -64,6 +64,13 @@ class PaddleOperators(nn.Layer):
         bias = self.weight(f'{name}.bias') if self.has(f'{name}.bias') else None
         return F.conv2d(x, self.weight(f'{name}.weight'), bias, stride, padding)
 
+    def transposed_convolution(self, name, x):
+        bias = self.weight(f'{name}.bias') if self.has(f'{name}.bias') else None
+        return F.conv2d_transpose(x, self.weight(f'{name}.weight'), bias, 2, 1, output_padding=1)
+
+    def mirrored(self, name, x, padding):
+        return F.pad(x, [padding] * 4, mode='reflect')
+
     def instance_norm(self, name, x):
         centred = x - self.spatial_mean('', x)
         return centred / paddle.sqrt(self.spatial_mean('', centred * centred) + EPSILON)

@@ -6,7 +6,7 @@ result, a node of the ONNX file.
 import numpy as np
 
 from model.activation import SIMAM_LAMBDA, SLOPE
-from model.init import DONTCARE
+from model.init import DONTCARE, PIX2PIXHD_LAST_KERNEL
 from model.vae_encoder import INPUT_SIZE
 
 
@@ -20,7 +20,16 @@ def generator(ops, opt, as_float, label, instance=None, z=None):
 
     as_float: (N, output_nc, H, W) in [-1, 1].
     """
-    size, maps = opt.latent_size, _Maps(ops, opt, label, instance)
+    maps = _Maps(ops, opt, label, instance)
+    x = _spade_generator(ops, opt, maps, z) if opt.netG == 'spade' else _pix2pixhd(ops, opt, maps)
+    if as_float:
+        return ops.tanh('picture', x)
+    return _pixels(ops, opt, ops.tanh('tanh', x))
+
+
+def _spade_generator(ops, opt, maps, z):
+    """SPADEGenerator (model/generator.py), before tanh."""
+    size = opt.latent_size
     if opt.reads_z and opt.generator_input != 'segmap_noise':
         features = ops.add('fc', ops.matmul('fc.product', z, ops.weight('fc.weight')), ops.weight('fc.bias'))
         x = ops.reshape('fc.map', features, [-1, 16 * opt.ngf, *size])
@@ -33,10 +42,30 @@ def generator(ops, opt, as_float, label, instance=None, z=None):
         if name != 'G_middle_1' or opt.num_upsampling_layers != 'normal':
             x, size = ops.doubled(f'{name}.doubled', x), (2 * size[0], 2 * size[1])
         x = _block(ops, opt, name, x, maps, size)
-    x = ops.convolution('conv_img', ops.leaky_relu('conv_img.activation', x, SLOPE), 1, 1)
-    if as_float:
-        return ops.tanh('picture', x)
-    return _pixels(ops, opt, ops.tanh('tanh', x))
+    return ops.convolution('conv_img', ops.leaky_relu('conv_img.activation', x, SLOPE), 1, 1)
+
+
+def _pix2pixhd(ops, opt, maps):
+    """Pix2PixHDGenerator (model/pix2pixhd.py), before tanh."""
+    kind, picture, kernel = opt.generator_norm.kind, opt.picture_size, opt.resnet_kernel_size
+    x = ops.mirrored('model.0', maps.one_hot(picture), opt.resnet_initial_kernel_size // 2)
+    x = _rectified(ops, opt, 'model.2', _with_norm(ops, 'model.1', x, kind, ops.convolution, 1, 0))
+    position = 3
+    for _ in range(opt.resnet_n_downsample):
+        x = _with_norm(ops, f'model.{position}', x, kind, ops.convolution, 2, 1)
+        x, position = _rectified(ops, opt, f'model.{position + 1}', x), position + 2
+    for _ in range(opt.resnet_n_blocks):
+        name = f'model.{position}'
+        y = ops.mirrored(f'{name}.conv_block.0', x, kernel // 2)
+        y = _with_norm(ops, f'{name}.conv_block.1', y, kind, ops.convolution, 1, 0)
+        y = ops.mirrored(f'{name}.conv_block.3', _rectified(ops, opt, f'{name}.conv_block.2', y), kernel // 2)
+        y = _with_norm(ops, f'{name}.conv_block.4', y, kind, ops.convolution, 1, 0)
+        x, position = _attended(ops, opt, name, ops.add(f'{name}.sum', x, y), opt.latent_size), position + 1
+    for _ in range(opt.resnet_n_downsample):
+        x = _with_norm(ops, f'model.{position}', x, kind, ops.transposed_convolution)
+        x, position = _rectified(ops, opt, f'model.{position + 1}', x), position + 2
+    x = ops.mirrored(f'model.{position}', x, PIX2PIXHD_LAST_KERNEL // 2)
+    return ops.convolution(f'model.{position + 1}', x, 1, 0)
 
 
 def encoder(ops, opt, photo):
@@ -48,11 +77,8 @@ def encoder(ops, opt, photo):
         x = ops.matmul('resize.down', ops.weight('resize.rows'), x)
         x = ops.matmul('resize.across', x, ops.weight('resize.columns'))
     for n in range(1, 7):
-        name, norm = f'layer{n}', opt.encoder_norm.kind
-        x = ops.convolution(name if norm == 'none' else f'{name}.0', x, 2, 1)
-        if norm != 'none':
-            x = _normalized(ops, f'{name}.1', x, norm)
-        x = _activated(ops, opt, f'{name}.activation', x)
+        x = _with_norm(ops, f'layer{n}', x, opt.encoder_norm.kind, ops.convolution, 2, 1)
+        x = _activated(ops, opt, f'layer{n}.activation', x)
     x = ops.reshape('flat', x, [-1, 8 * opt.ngf * (INPUT_SIZE // 2 ** 6) ** 2])
     return [ops.add(result, ops.matmul(f'{layer}.product', x, ops.weight(f'{layer}.weight')),
                     ops.weight(f'{layer}.bias'))
@@ -125,10 +151,17 @@ def _spade(ops, opt, name, x, maps, size):
     """normalized x * (1 + gamma) + beta (model/normalization.py); the 1 is in gamma's bias."""
     _, kind, k = opt.generator_norm
     hidden = ops.convolution(f'{name}.mlp_shared.0', maps.one_hot(size), 1, k // 2)
-    hidden = ops.gelu(f'{name}.hidden', hidden) if opt.activation == 'gelu' else ops.relu(f'{name}.hidden', hidden)
+    hidden = _rectified(ops, opt, f'{name}.hidden', hidden)
     gamma, beta = (ops.convolution(f'{name}.mlp_{which}', hidden, 1, k // 2) for which in ('gamma', 'beta'))
     x = _normalized(ops, f'{name}.param_free_norm', x, kind)
     return _attended(ops, opt, name, ops.add(f'{name}.modulated', ops.multiply(f'{name}.scaled', x, gamma), beta), size)
+
+
+def _with_norm(ops, name, x, kind, convolution, *sizes):
+    """normalized_convolution (model/normalization.py); sizes: stride and padding, if `convolution` takes them."""
+    if kind == 'none':
+        return convolution(name, x, *sizes)
+    return _normalized(ops, f'{name}.1', convolution(f'{name}.0', x, *sizes), kind)
 
 
 def _normalized(ops, name, x, kind):
@@ -141,6 +174,10 @@ def _normalized(ops, name, x, kind):
 
 def _activated(ops, opt, name, x):
     return ops.gelu(name, x) if opt.activation == 'gelu' else ops.leaky_relu(name, x, SLOPE)
+
+
+def _rectified(ops, opt, name, x):
+    return ops.gelu(name, x) if opt.activation == 'gelu' else ops.relu(name, x)
 
 
 def _attended(ops, opt, name, x, size):

@@ -35,6 +35,8 @@ def spade_convolution(spade, convolution, x, semantics, activated, inplace):
 
 def normalized(norm, x, slope):
     """leaky_relu(norm(x), slope) of a BatchNorm or InstanceNorm: SPADE whose gamma and beta are the same everywhere."""
+    if norm.per_image:
+        return operators.InstanceNorm.apply(x, EPSILON, slope)
     n, channels, height, width = x.shape
     table = paddle.zeros([2 * channels]) if norm.weight is None else paddle.concat([norm.weight - 1, norm.bias])
     pixel = np.zeros((n, height, width), np.int32)

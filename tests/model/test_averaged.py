@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from model.averaged import COPIED, AveragedGenerator
-from model.generator import SPADEGenerator
+from model.generator import build_generator
 from model.init import OPT
 from model.train_step import TrainStep
 from model.weights import as_arrays, read_weights
@@ -22,11 +22,11 @@ def same(one, other):
     return one.keys() == other.keys() and all(one[name].tobytes() == other[name].tobytes() for name in one)
 
 
-@pytest.mark.parametrize('kernels', [True, False])
-def test_closed_form_of_a_toy(kernels):
+@pytest.mark.parametrize('kernels, settings', [(True, {}), (False, {}), (True, dict(netG='pix2pixhd'))])
+def test_closed_form_of_a_toy(kernels, settings):
     """Weights set by hand to v_1, v_2, v_3 after v_0: d^3 v_0 + (1 - d) (d^2 v_1 + d v_2 + v_3)."""
-    opt = OPT(**TINY, ema_decay=DECAY, cpu_kernels=kernels)
-    generator = SPADEGenerator(opt)
+    opt = OPT(**TINY, **settings, ema_decay=DECAY, cpu_kernels=kernels)
+    generator = build_generator(opt)
     values, average = [state(generator)], AveragedGenerator(opt, generator)
     for number in range(3):
         rng = np.random.default_rng(number)

@@ -11,10 +11,11 @@ import paddle
 import pytest
 
 from model.convert.__main__ import main
+from model.convert.official_options import RESNET
 from model.convert.torch_files import read_state_dict
 from model.convert.torch_names import from_torch
 from model.discriminator import MultiscaleDiscriminator
-from model.generator import SPADEGenerator
+from model.generator import build_generator
 from model.init import OPT
 from model.semantics import SemanticMap
 from model.vae_encoder import VAEEncoder
@@ -25,7 +26,7 @@ from tests.golden.fixture import inputs, seeded_weight
 from tests.runner import message, says
 from tests.torch_writer import write_arrays
 
-NETWORKS = {'G': SPADEGenerator, 'D': MultiscaleDiscriminator, 'E': VAEEncoder}
+NETWORKS = {'G': build_generator, 'D': MultiscaleDiscriminator, 'E': VAEEncoder}
 TINY = dict(use_vae=False, ngf=2, ndf=2, label_nc=5, crop_size=32)
 
 
@@ -85,7 +86,7 @@ def test_official_checkpoint_paints_the_official_picture(tmp_path, capsys, name,
     height, width = opt.picture_size
     label, instance, image = inputs(int(golden['seed']), int(golden['input_count']), height, width, opt.label_nc)
     batch = wanted['batchSize']
-    generator = SPADEGenerator(opt)
+    generator = build_generator(opt)
     generator.eval()
     load_weights(generator, folder / 'n_g.pdparams')
     with paddle.no_grad():
@@ -110,12 +111,15 @@ def test_official_checkpoint_paints_the_official_picture(tmp_path, capsys, name,
     dict(use_vae=True, norm_E='spectralsyncbatch', z_dim=8, crop_size=64, aspect_ratio=2.0),
     dict(label_nc=35, contain_dontcare_label=False, crop_size=512, aspect_ratio=2.0, num_upsampling_layers='more'),
     dict(label_nc=150, no_instance=True, crop_size=256),
+    dict(netG='pix2pixhd', resnet_n_downsample=2, resnet_n_blocks=3, resnet_kernel_size=5, norm_D='spectralsyncbatch'),
+    dict(netG='pix2pixhd', norm_G='none', resnet_n_downsample=3, resnet_n_blocks=0, resnet_initial_kernel_size=3),
+    dict(netG='pix2pixhd', norm_G='spectralinstance', resnet_n_blocks=1, crop_size=48, output_nc=1),
 ])
 def test_settings_and_tensors_come_back(tmp_path, settings):
     networks = 'GDE' if settings.get('use_vae') else 'GD'
     opt, official = tiny(networks, **settings)
     read_off = ('ngf', 'ndf', 'norm_G', 'norm_D', 'norm_E', 'n_layers_D', 'num_D', 'output_nc', 'z_dim', 'use_vae',
-                'label_nc')
+                'label_nc', 'netG', *RESNET)
     flags = [] if opt.crop_size != 32 else ['--crop_size', '32']
     if 'label_nc' not in settings:   # else the number of channels says which data set, and so all the rest
         flags += [word for name, value in settings.items() for word in (f'--{name}', str(value))
@@ -138,7 +142,7 @@ def test_old_prefix_and_another_epoch(tmp_path, capsys):
           '32'])
     assert 'not there: 50_net_D.pth' in capsys.readouterr().out
     assert os.listdir(tmp_path / 'ours') == ['model']
-    load_weights(SPADEGenerator(opt), tmp_path / 'ours/model/n_g.pdparams')
+    load_weights(build_generator(opt), tmp_path / 'ours/model/n_g.pdparams')
 
 
 @pytest.mark.parametrize('flags, said', [
@@ -253,7 +257,7 @@ def test_options_beside_the_weights_are_read(tmp_path, capsys, put):
     assert says(said, 'from the shapes: ngf 2', 'opt.txt: label_nc 12' if put is put_text
                 else 'opt.pkl: label_nc 12', 'no_instance True')
     assert 'assumed' not in said
-    load_weights(SPADEGenerator(found), tmp_path / 'ours/model/n_g.pdparams')
+    load_weights(build_generator(found), tmp_path / 'ours/model/n_g.pdparams')
 
 
 def test_flags_win_and_shapes_contradict(tmp_path, capsys):
@@ -301,7 +305,8 @@ def test_export_takes_the_weights_that_paint(tmp_path, capsys):
         assert found.keys() == last.keys() and all(np.array_equal(found[name], last[name] + added) for name in last)
 
 @pytest.mark.parametrize('settings',
-                         [dict(), dict(use_vae=True, norm_E='spectralbatch', crop_size=64), dict(norm_D='batch')])
+                         [dict(), dict(use_vae=True, norm_E='spectralbatch', crop_size=64), dict(norm_D='batch'),
+                          dict(netG='pix2pixhd', resnet_n_downsample=2, resnet_n_blocks=1)])
 def test_export_and_back_is_exact(tmp_path, capsys, settings):
     networks = 'GDE' if settings.get('use_vae') else 'GD'
     opt, official = tiny(networks, **settings)

@@ -53,17 +53,24 @@ VARIANTS = {
     'pixels_spectral': {'norm_G': 'spectralspadebatch1x1'},
     'pixels_instance': {'norm_G': 'spadeinstance1x1'},
     'pixels_spectral_instance': {'norm_G': 'spectralspadeinstance1x1'},
+    'pix2pixhd': {'netG': 'pix2pixhd', 'resnet_n_blocks': 2},
+    'pix2pixhd_batch': {'netG': 'pix2pixhd', 'norm_G': 'batch', 'resnet_n_downsample': 2, 'resnet_n_blocks': 1,
+                        'resnet_kernel_size': 5, 'resnet_initial_kernel_size': 3, 'aspect_ratio': 0.5},
+    'pix2pixhd_instance': {'netG': 'pix2pixhd', 'norm_G': 'spectralinstance', 'resnet_n_blocks': 1, 'no_instance': True,
+                           'resnet_n_downsample': 2, 'resnet_kernel_size': 1, 'attention': 'simam'},
+    'pix2pixhd_none': {'netG': 'pix2pixhd', 'norm_G': 'spectralnone', 'resnet_n_downsample': 3, 'resnet_n_blocks': 0,
+                       'activation': 'gelu', 'contain_dontcare_label': False},
     'noise': {'generator_input': 'noise', 'use_vae': False},
     'segmap_noise': {'generator_input': 'segmap_noise', 'use_vae': False, 'aspect_ratio': 0.5},
 }
 
 ORDINARY = [(variant, 'onnx') for variant in ('official', 'vae', 'like_ctkindle', 'cityscapes', 'portrait',
-                                              'segmap_noise', 'pixels')]
+                                              'segmap_noise', 'pixels', 'pix2pixhd')]
 ORDINARY += [('official', 'paddle')]
 
 
 def test_every_norm_is_among_the_variants():
-    assert {OPT(**variant).norm_G for variant in VARIANTS.values()} == {
+    assert {OPT(**variant).norm_G for variant in VARIANTS.values() if 'netG' not in variant} == {
         f'{spectral}spade{kind}{size}x{size}' for spectral in ('', 'spectral')
         for kind in ('batch', 'syncbatch', 'instance')
         for size in (1, 3, 5)}
@@ -82,7 +89,9 @@ def test_every_variant_gives_the_painters_pictures(tmp_path, variant, kind):
         assert {node.domain for node in model.graph.node} == {''} and model.opset_import[0].version == 17 and \
             model.ir_version == 8
         assert len(set(names)) == len(names)
-        assert {'up_2.norm_0.mlp_gamma', 'up_2.norm_0.modulated', 'up_2.conv_0', 'picture'} <= set(names)
+        layers = {'model.0', 'model.1', 'model.2'} if 'netG' in VARIANTS[variant] else \
+            {'up_2.norm_0.mlp_gamma', 'up_2.norm_0.modulated', 'up_2.conv_0'}
+        assert {*layers, 'picture'} <= {*names, *(name[:-len('.0')] for name in names)}
         assert not [name.name for name in model.graph.initializer
                     if 'weight_u' in name.name or '_variance' in name.name]
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings, strategies
 
 from model.convolution import Convolution
 from model.discriminator import MultiscaleDiscriminator, halves
-from model.generator import SPADEGenerator
+from model.generator import SPADEGenerator, build_generator
 from model.init import OPT
 from model.normalization import BatchNorm, InstanceNorm, kernel_is_unbiased
 from model.semantics import SemanticMap
@@ -20,8 +20,9 @@ from model.vae_encoder import VAEEncoder
 from tests.forked import GOLDEN
 from tests.golden.fixture import inputs
 
-OFFICIAL = ('base_64', 'vgg_64', 'vae_256', 'most_128', 'spade1x1_64')     # ctkindle's variant has networks of its own
-NETWORKS = {'G': SPADEGenerator, 'D': MultiscaleDiscriminator, 'E': VAEEncoder}
+# ctkindle's variant has networks of its own
+OFFICIAL = ('base_64', 'vgg_64', 'vae_256', 'most_128', 'spade1x1_64', 'pix2pixhd_64')
+NETWORKS = {'G': build_generator, 'D': MultiscaleDiscriminator, 'E': VAEEncoder}
 STATE = ('_u', '_v', '_mean', '_variance')                  # changed by a forward pass in training, not by an optimizer
 
 
@@ -63,6 +64,7 @@ def test_names_and_shapes_are_the_official_ones(case, letter):
 
 
 @pytest.mark.parametrize('network, settings', [
+    (build_generator, dict(netG='pix2pixhd')), (build_generator, dict(netG='pix2pixhd', norm_G='batch')),
     (SPADEGenerator, {}), (SPADEGenerator, dict(use_vae=True)), (SPADEGenerator, dict(norm_G='spadebatch3x3')),
     (MultiscaleDiscriminator, dict(ndf=8)), (MultiscaleDiscriminator, dict(ndf=8, norm_D='batch')),
     (VAEEncoder, dict(ngf=4))])
@@ -142,6 +144,8 @@ def test_spectral_norm_is_that_of_paddle():
     {}, dict(aspect_ratio=2.0, crop_size=64), dict(aspect_ratio=0.5), dict(num_upsampling_layers='more', crop_size=64),
     dict(num_upsampling_layers='most', crop_size=128), dict(norm_G='spectralspadeinstance3x3'),
     dict(norm_G='spadebatch5x5'), dict(norm_G='spectralspadesyncbatch1x1'),
+    dict(netG='pix2pixhd'), dict(netG='pix2pixhd', norm_G='none', resnet_n_downsample=2, resnet_n_blocks=2,
+                                 resnet_initial_kernel_size=3, aspect_ratio=2.0),
     dict(norm_D='none'), dict(norm_D='spectralsync_batch'), dict(no_instance=True), dict(contain_dontcare_label=False),
     dict(use_vae=True, norm_E='spectralbatch'), dict(use_vae=True, crop_size=64, aspect_ratio=2.0), dict(gan_mode='ls'),
     dict(gan_mode='w', no_ganFeat_loss=True), dict(gan_mode='original', num_D=3, n_layers_D=3), dict(output_nc=1)],

@@ -129,22 +129,29 @@ def test_sizes_that_do_not_double(settings):
     assert says(message(lambda: OPT(**settings).latent_size), 'multiples of', '--crop_size', 'num_upsampling_layers')
 
 
+HD = dict(netG='pix2pixhd')
+
+
 @given(st.integers(1, 3000), st.floats(0.1, 10), st.integers(1, 3000), st.sampled_from(list(UPSAMPLINGS)),
+       st.sampled_from([{}, HD, {**HD, 'resnet_n_downsample': 2, 'resnet_kernel_size': 9},
+                        {**HD, 'resnet_n_downsample': 1, 'resnet_kernel_size': 1, 'resnet_initial_kernel_size': 15}]),
        st.sampled_from(OPT.preprocess_mode.choices))
-def test_the_sizes_that_a_refusal_names_work(crop_size, aspect_ratio, load_size, layers, mode):
+def test_the_sizes_that_a_refusal_names_work(crop_size, aspect_ratio, load_size, layers, generator, mode):
     """Whatever the sizes: they are accepted, or the flags of the refusal are, added to the same command."""
     opt = OPT(crop_size=crop_size, aspect_ratio=aspect_ratio, load_size=load_size, num_upsampling_layers=layers,
-              preprocess_mode=mode)
+              preprocess_mode=mode, **generator)
     wrong = sizes.wrong(opt)
     height, width = opt.picture_size
-    multiple = 2 ** UPSAMPLINGS[layers]
-    assert bool(wrong) == (width % multiple > 0 or height % multiple > 0 or not height or
+    multiple = 2 ** (opt.resnet_n_downsample if generator else UPSAMPLINGS[layers])
+    least = max(multiple * (opt.resnet_kernel_size // 2 + 1), opt.resnet_initial_kernel_size // 2 + 1,
+                4) if generator else multiple
+    assert bool(wrong) == (width % multiple > 0 or height % multiple > 0 or min(width, height) < least or
                            load_size < sizes.least_load_size(opt, width, height) or
                            mode in sizes.UNCROPPED and load_size > sizes.least_load_size(opt, width, height))
     if wrong:
         flags = wrong.split('nearest that works: ')[1]
         assert not sizes.wrong(opt.update(OPT.parser('').parse_args(flags.split())))
-        assert min(width, height) < multiple or max(opt.crop_size / width, width / opt.crop_size) <= 2, 'near'
+        assert min(width, height) < least or max(opt.crop_size / width, width / opt.crop_size) <= 2, 'near'
 
 
 def test_a_shape_is_kept_where_it_can_be():
@@ -157,6 +164,7 @@ def test_norms():
     assert OPT(norm_G='spadeinstance5x5').generator_norm == SpadeNorm(False, 'instance', 5)
     assert OPT(norm_D='spectralsync_batch').discriminator_norm == LayerNorm(True, 'syncbatch')
     assert OPT(norm_E='none').encoder_norm == LayerNorm(False, 'none')
+    assert OPT(netG='pix2pixhd').generator_norm == LayerNorm(True, 'syncbatch')
 
 
 # ---- Files and presets
@@ -232,7 +240,8 @@ def test_differences_leave_out_what_changes_nothing_learned():
 def test_every_option_has_an_effect():
     """A new option must state the effect of another value on a resumed run, and be entered here."""
     expected = {
-        'networks': 'label_nc contain_dontcare_label no_instance output_nc crop_size aspect_ratio ngf '
+        'networks': 'netG label_nc contain_dontcare_label no_instance output_nc crop_size aspect_ratio ngf '
+        'resnet_n_downsample resnet_n_blocks resnet_kernel_size resnet_initial_kernel_size '
         'num_upsampling_layers norm_G '
                     'ndf num_D n_layers_D norm_D generator_input use_vae z_dim norm_E activation attention',
         'order': 'seed',

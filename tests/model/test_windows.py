@@ -63,6 +63,20 @@ def test_every_pixel_gets_its_own_window_back(kind, shape, k, seed):
     assert len(np.unique(windows.second, axis=0)) == len(windows.second)
 
 
+@settings(max_examples=20, deadline=None)
+@given(kinds, sizes, strategies.sampled_from([1, 3, 7]), strategies.integers(0, 99))
+def test_windows_mirrored_at_the_border(kind, shape, k, seed):
+    """pix2pixHD's first layer sees the map reflected instead of 'outside'."""
+    label, half = maps(kind, (shape[0], shape[1] + 3, shape[2] + 3), seed), k // 2
+    semantics = SemanticMap(label, None, OPT(label_nc=CLASSES, no_instance=True))
+    windows = semantics.windows(k, 1, half, mirrored=True)
+    padded = np.pad(label, ((0, 0), (half, half), (half, half)), mode='reflect')
+    assert windows.pixel.shape == label.shape and windows.first.max() < len(windows.codes)
+    for n, y, x in np.ndindex(label.shape):
+        found = windows.codes[windows.first[windows.pixel[n, y, x]]] // 2
+        np.testing.assert_array_equal(found, padded[n, y:y + k, x:x + k].ravel())
+
+
 @settings(max_examples=40, deadline=None)
 @given(kinds, sizes, strategies.integers(0, 99))
 def test_windows_of_a_strided_convolution(kind, shape, seed):
@@ -166,8 +180,9 @@ SMALL = [dict(norm_G=norm_G) for norm_G in (
     'spadeinstance5x5', 'spectralspadesyncbatch1x1')]
 SMALL += [dict(no_instance=True), dict(contain_dontcare_label=False)]
 LARGE = [dict(num_upsampling_layers='more', crop_size=64), dict(num_upsampling_layers='most', crop_size=128),
-         dict(use_vae=True, z_dim=4), dict(aspect_ratio=0.5)]
-ORDINARY = [SMALL[0], SMALL[1], SMALL[2], SMALL[4], LARGE[2], LARGE[3]]
+         dict(use_vae=True, z_dim=4), dict(aspect_ratio=0.5), dict(netG='pix2pixhd', resnet_n_blocks=1),
+         dict(netG='pix2pixhd', norm_G='spectralnone', resnet_n_downsample=2, resnet_initial_kernel_size=5)]
+ORDINARY = [SMALL[0], SMALL[1], SMALL[2], SMALL[4], LARGE[2], LARGE[3], LARGE[4], LARGE[5]]
 STEPS = [(options, 'mixed') for options in ORDINARY]
 STEPS += [pytest.param(options, kind, marks=pytest.mark.thorough) for options in SMALL + LARGE
           for kind in ('mixed', 'flat', 'noise')
