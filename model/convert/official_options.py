@@ -32,8 +32,9 @@ class _Shapes(dict):
         return (self[f'{name}.weight_orig'], 'spectral') if spectral else (self[f'{name}.weight'], '')
 
     def norm(self, name):
-        """norm_D or norm_E of the layer `name`, or pix2pixHD's norm_G. With a norm, `name`.0 is the convolution; instance
-        norm has no weights.
+        """norm_D or norm_E of the layer `name`, or pix2pixHD's norm_G.
+
+        With a norm, `name`.0 is the convolution; instance norm has no weights.
         """
         if f'{name}.weight' in self or f'{name}.weight_orig' in self:
             return self.convolution(name)[1] + 'none'
