@@ -61,15 +61,16 @@ def read_instances(file):
     return LabelMap(_upright(opened, ids, notes), None, notes)
 
 
-def read_colours(file, ids, near=NEAR):
+def read_colours(file, ids, near=NEAR, columns=slice(None)):
     """(LabelMap of a colour-coded map, [(pixels, unknown colour)]); its ids are None if a colour is unknown.
 
-    ids: dict: colour -> id. Lossy files are allowed: a colour `near` a known one counts as that one
-    (dataset.colour_coded).
+    ids: dict: colour -> id; columns: a slice, the part of the picture that is the map. Lossy files are allowed: a colour
+    `near` a known one counts as that one (dataset.colour_coded).
     """
     opened = decoded(file)
     notes = notes_of(opened)
-    label, off, unknown = of_colours(_colours(file, 'label map', opened), ids, near, bool(opened.lossy))
+    pixels = _colours(file, 'label map', opened)[:, columns]
+    label, off, unknown = of_colours(pixels, ids, near, bool(opened.lossy))
     if off:
         notes['in colours slightly off: the nearest of the table is used'] = off
     return LabelMap(None if unknown else _upright(opened, label, notes), None, notes), unknown

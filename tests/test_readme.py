@@ -99,6 +99,7 @@ BESIDE_IT = {
     'python -m dataset.prepare folder --images photos --labels maps --colours table.txt --output coloured':
         '--labels colours --output coloured_too',
     'python -m dataset.prepare folder --images photos --labels maps --tiles 256 --output tiles': '--tiles 32',
+    'python -m dataset.colours colours': '',
     'python train.py --dataroot mine --crop_size 128 --ngf 16 --ndf 16 --use_vae false':
         f'{OWN} --output runs/small --log runs/small/log',
     'python -m dataset.check --dataroot mine --label_nc 12 --no_instance true': f'--label_nc {len(COCO_STUFF)}',
@@ -154,6 +155,10 @@ NOT_RUN = {
     'imitations': [
         'python -m dataset.prepare coco_stuff --archives archives', 'python -m dataset.prepare ade20k',
         'python -m dataset.prepare ade20k_outdoor', 'python -m dataset.prepare cityscapes'],
+    'needs annotations: tests/dataset/test_prepare_annotations.py runs it on drawn ones': [
+        'python -m dataset.prepare labelme --annotations labelme --output shapes',
+        'python -m dataset.prepare coco_json --annotations instances.json --images photos --output regions',
+        'python -m dataset.prepare pairs --pictures pix2pix --colours table.txt --output halves'],
     'needs weights that are downloads: tests/model/test_convert_*.py, test_vgg19.py and test_weights.py convert '
     'imitations': [
         'tar xf checkpoints.tar.gz', 'python -m vgg.fetch',

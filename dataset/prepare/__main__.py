@@ -10,7 +10,7 @@ import sys
 
 from dataset import classes, demo
 from dataset.components import COMPONENTS
-from dataset.prepare import advice, coco, folders, own
+from dataset.prepare import advice, coco, coco_json, folders, labelme, own, side_by_side
 from dataset.prepare.record import VERSION
 from dataset.prepare.report import Report, finish
 from dataset.prepare.samples import prepare
@@ -50,6 +50,16 @@ Connected regions have no edges but those of the label map: touching objects of 
 Names: one class name per line, for id 0, 1, 2, ...; lines that begin with # are ignored. classes.json stores them for
 scores, sheets and pages.'''
 
+LABELME = '''\
+Polygons, rectangles, circles and masks are drawn in the order of the file: later ones lie on top. Each shape is an
+object of the instance map; shapes of one label and group_id are one. The label __ignore__ is unlabelled; _background_
+is the class of pixels outside all shapes.'''
+
+COCO_JSON = '''\
+Ids are the places of the categories in the order of their numbers. Instances: crowds are painted first, then large
+objects before small ones; pixels outside are unlabelled, or --background NAME. Panoptic: every segment is an object of
+the instance map.'''
+
 
 def released(arguments):
     """Make a released set; -> whether its check found problems."""
@@ -78,7 +88,7 @@ def parser():
     def command(name, action, help, more=''):
         added = commands.add_parser(name, help=help, description=help, epilog=more,
                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-        added.set_defaults(action=action)
+        added.set_defaults(action=action, tiles=None, link=False, fit='none')
         return added.add_argument
 
     for name, (preset, content, _) in RELEASED.items():
@@ -106,19 +116,54 @@ def parser():
     flag('--fit', choices=('none', 'photo'), default='none',
          help='photo: resize maps to the size of their photo, by nearest pixel; none (default): omit samples whose '
               'files differ in size')
+    _own_flags(flag)
+
+    flag = command('labelme', labelme.labelme, 'your own photos with LabelMe annotations', LABELME)
+    flag('--annotations', metavar='DIR', required=True, help='JSON files of LabelMe')
+    flag('--images', metavar='DIR', help='photos (default: those below --annotations)')
+    flag('--names', metavar='FILE', help='the labels, one per line, in the order of ids (default: by the alphabet)')
+    _annotation_flags(flag)
+
+    flag = command('coco_json', coco_json.coco_json, 'your own photos with annotations in COCO\'s formats', COCO_JSON)
+    flag('--annotations', metavar='FILE', required=True, help='JSON file, instances or panoptic')
+    flag('--images', metavar='DIR', help='photos (default: those below the folder of --annotations)')
+    flag('--panoptic', metavar='DIR', help='PNG files of a panoptic FILE.json (default: FILE)')
+    flag('--val_panoptic', metavar='DIR', dest='panoptic_val', help='the same of --val_annotations')
+    _annotation_flags(flag, 'FILE')
+
+    flag = command('pairs', side_by_side.pairs, 'photo and colours side by side in one picture (pix2pix)')
+    flag('--pictures', metavar='DIR', required=True, help='pictures of two halves, JPEG too')
+    flag('--colours', metavar='FILE', required=True, help='table of the colours, as for folder; python -m '
+         'dataset.colours DIR --half right lists them')
+    flag('--maps', choices=('left', 'right'), default='right', help='side of the label map (default: right)')
+    flag('--val_pictures', metavar='DIR', help='validation pictures, if the set has its own split')
+    _own_flags(flag, cut=False)
+
+    command('demo', demo.make, 'generated scenes, nothing to download')
+    demo.add_flags(commands.choices['demo'])
+    return result
+
+
+def _annotation_flags(flag, metavar='DIR'):
+    flag('--val_annotations', metavar=metavar, help='annotations for validation, if the set has its own split')
+    flag('--val_images', metavar='DIR', help='their photos')
+    flag('--background', metavar='NAME', help='class of pixels outside all regions (default: unlabelled)')
+    _own_flags(flag)
+
+
+def _own_flags(flag, cut=True):
+    """The flags of every set of one's own; cut: photos may be linked or cut."""
     flag('--val', type=float, default=0.1, help='fraction of the samples for validation (default 0.1)')
     flag('--seed', type=int, default=0, help='seed of the choice of validation samples')
     flag('--group', choices=GROUPS, default='auto',
          help='auto (default): a folder, or all tiles NAME_row_column of a photograph, goes to one side, so that '
               'validation shows no neighbour of a training sample; none: draw samples one by one')
     flag('--output', metavar='DIR', required=True, help='folder to make')
+    if not cut:
+        return
     flag('--link', action='store_true', help='make symbolic links to the photos instead of copies')
     flag('--tiles', metavar='SIDE', type=int, help='cut photos and maps, unscaled, into square tiles of so many '
          'pixels, NAME_row_column.png; all tiles of a photo go to one side')
-
-    command('demo', demo.make, 'generated scenes, nothing to download')
-    demo.add_flags(commands.choices['demo'])
-    return result
 
 
 def main():

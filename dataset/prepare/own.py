@@ -6,9 +6,9 @@ from dataset.agreement import check_palettes, masks
 from dataset.components import COMPONENTS
 from dataset.palette import UNLABELLED, read_names, read_table
 from dataset.photo import span_of
-from dataset.prepare import advice
+from dataset.prepare import advice, pairs
 from dataset.prepare.own_sample import Maker, read_maps
-from dataset.prepare.record import VERSION, read_record
+from dataset.prepare.record import PARTS, VERSION, read_record
 from dataset.prepare.report import Report, finish
 from dataset.prepare.samples import prepare
 from dataset.prepare.sources import Sources
@@ -19,31 +19,20 @@ from runtime.errors import InputError, printable
 def folder(arguments):
     """Make the set of the flags; -> whether its check found problems."""
     output, (table, names) = arguments.output, _table_and_names(arguments)
-    drawn = _drawn_before(output, arguments)
-    sources = Sources(arguments, drawn)
+    flags = ['images', 'labels'] + ['instances'] * (arguments.instances not in ('none', COMPONENTS))
+    sources = Sources(arguments, flags, _rows, _drawn_before(output, arguments))
     maps = sources.paths('label')
     of_palette = {} if table else _palette_colours(maps)
     if not table:
         _check_not_masks(maps, arguments)
     span = span_of(sources.paths('photo'))
-    settings = {'made by': 'dataset.prepare folder', 'link': arguments.link, 'instances': arguments.instances != 'none',
-                'colours': table, 'names': names, 'void': sorted(arguments.void), 'fit': arguments.fit, 'span': span,
-                'instances from': arguments.instances if arguments.instances in ('none', COMPONENTS) else 'folder',
-                'seed': arguments.seed, 'val': arguments.val, 'group': arguments.group, 'sources': sources.folders(),
-                **({'tiles': arguments.tiles} if arguments.tiles else {}), **drawn, 'version': VERSION}
+    settings = {'instances': arguments.instances != 'none', 'colours': table, 'names': names, 'fit': arguments.fit,
+                'void': sorted(arguments.void), 'span': span,
+                'instances from': arguments.instances if arguments.instances in ('none', COMPONENTS) else 'folder'}
     read = functools.partial(read_maps, table=table, void=arguments.void, classes=len(names), link=arguments.link,
                              instances=arguments.instances, fit=arguments.fit == 'photo', span=span)
-    make = Maker(read, arguments.tiles, arguments.instances == COMPONENTS, arguments.link)
-
-    def made(excluded):
-        return prepare(output, settings, sources.jobs(excluded), make)
-
-    excluded = set()
-    outcome = made(excluded)
-    while excluded != (left_out := {record['stem'] for record in outcome.left_out}):
-        excluded = left_out     # drawn for validation perhaps: draw again
-        outcome = made(excluded).after(outcome)
-
+    outcome = made(arguments, sources, settings,
+                   Maker(read, arguments.tiles, arguments.instances == COMPONENTS, arguments.link))
     records = outcome.made
     highest, guessed = max(record['highest'] for record in records), list(sources.guessed)
     of_table = [entry.id for entry in table or () if entry.id != UNLABELLED and entry.id not in arguments.void]
@@ -52,15 +41,39 @@ def folder(arguments):
     if not names and not table:
         stem = next(record['stem'] for record in records if record['highest'] == highest)
         guessed.append(f'{label_nc} classes, since the highest id is {highest}, in the map of {stem} (or give --names)')
+    return completed(arguments, sources, outcome, _content(output, table, names, label_nc, of_palette), label_nc,
+                     settings['instances'], guessed)
+
+
+def made(arguments, sources, settings, make):
+    """Outcome of the sources' jobs; validation samples are drawn among those that can be made."""
+    settings = {'made by': f'dataset.prepare {arguments.command}', 'link': arguments.link, 'seed': arguments.seed,
+                'val': arguments.val, 'group': arguments.group, 'sources': sources.folders(), **settings,
+                **({'tiles': arguments.tiles} if arguments.tiles else {}),
+                **({'drawn': 1} if sources.by_place else {}), 'version': VERSION}
+    excluded = set()
+    outcome = prepare(arguments.output, settings, sources.jobs(excluded), make)
+    while excluded != (left_out := {record['stem'] for record in outcome.left_out}):
+        excluded = left_out     # drawn for validation perhaps: draw again
+        outcome = prepare(arguments.output, settings, sources.jobs(excluded), make).after(outcome)
+    return outcome
+
+
+def completed(arguments, sources, outcome, content, label_nc, instances, guessed):
+    """Write classes.json with the `content` of dataset.classes, check and report; -> whether the check found problems.
+
+    instances: whether there are instance maps; guessed: lines for the report.
+    """
+    output, records = arguments.output, outcome.made
     if both := sources.trained_on():
         print(printable(f'{len(both)} validation photos are training photos too, {both[0]} the first: scores on them '
                         'say nothing about new maps: remove them from one folder'))
     if sources.divided:
         print(printable(sources.divided))
     widths, heights = zip(*(record['size'] for record in records))
-    classes.write(output, {**_content(output, table, names, label_nc, of_palette), 'label_nc': label_nc,
-                           'highest': highest, 'unlabelled': any(record['unlabelled'] for record in records),
-                           'instances': arguments.instances != 'none',
+    classes.write(output, {**content, 'label_nc': label_nc, 'instances': instances,
+                           'highest': max(record['highest'] for record in records),
+                           'unlabelled': any(record['unlabelled'] for record in records),
                            'width': [min(widths), max(widths)], 'height': [min(heights), max(heights)]})
     opt = OPT(dataroot=output, **classes.settings_of(output))
     count = sum(record['split'] == 'train' for record in records)
@@ -69,14 +82,18 @@ def folder(arguments):
 
 
 def _drawn_before(output, arguments):
-    """{'drawn': 1} for a set whose validation samples version 1 of the record drew, with the same flags, else {}.
+    """Whether version 1 of the record drew the set's validation samples, with the same flags.
 
     Drawn anew, photos that earlier runs were trained on would become validation photos.
     """
     head = read_record(output)[0]
-    before = head is not None and ('version' not in head or head.get('drawn') == 1) and \
+    return head is not None and ('version' not in head or head.get('drawn') == 1) and \
         (head.get('seed'), head.get('val')) == (arguments.seed, arguments.val)
-    return {'drawn': 1} if before else {}
+
+
+def _rows(folders):
+    """pairs.rows of dict: option -> folder, of photos, label maps and perhaps instance maps."""
+    return pairs.rows(dict(zip(PARTS, folders.values())), dict(zip(PARTS, folders)))
 
 
 def _content(output, table, names, label_nc, of_palette):
@@ -96,8 +113,8 @@ def _table_and_names(arguments):
     """(list of dataset.palette.Class of --colours, or None; list of names of --names); InputError."""
     if arguments.colours and arguments.names:
         raise InputError('--colours and --names both give names: leave --names out; the table has the names')
-    table = _read(read_table, '--colours', arguments.colours) if arguments.colours else None
-    names = _read(read_names, '--names', arguments.names) if arguments.names else []
+    table = read_or_refuse(read_table, '--colours', arguments.colours) if arguments.colours else None
+    names = read_or_refuse(read_names, '--names', arguments.names) if arguments.names else []
     while names and len(names) - 1 in arguments.void:
         names.pop()
     if table:
@@ -106,7 +123,8 @@ def _table_and_names(arguments):
     return table, names
 
 
-def _read(reader, flag, path):
+def read_or_refuse(reader, flag, path):
+    """reader(path); its errors as an InputError that names the flag."""
     try:
         return reader(path)
     except OSError as error:

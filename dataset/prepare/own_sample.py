@@ -68,7 +68,7 @@ def _tile(whole, job, side):
 def read_maps(job, table, void, classes, instances, fit, span, link):
     """Whole of a label map in ids or colours. table: of --colours, or None; classes: number of --names."""
     label_file = label_bytes(job)
-    decoded = _ids_of_colours(label_file, table) if table else read_map(label_file)
+    decoded = ids_of_colours(label_file, table) if table else read_map(label_file)
     label, notes = decoded.ids.astype(np.int32), noted('label map', decoded)
     label = np.where(np.isin(label, void), UNLABELLED, label) if void else label
     if label.min(initial=0) < 0 or label.max(initial=0) > 65535:
@@ -124,9 +124,12 @@ def _fitted(what, file, ids, job, notes):
     return np.asarray(Image.fromarray(ids.astype(np.int32)).resize((width, height), Image.Resampling.NEAREST))
 
 
-def _ids_of_colours(file, table):
-    """LabelMap of a colour-coded picture; DataError naming colours missing in `table` and the nearest ones."""
-    decoded, unknown = read_colours(file, {entry.colour: entry.id for entry in table})
+def ids_of_colours(file, table, columns=slice(None)):
+    """LabelMap of a colour-coded picture; DataError naming colours missing in `table` and the nearest ones.
+
+    columns: as for read_colours.
+    """
+    decoded, unknown = read_colours(file, {entry.colour: entry.id for entry in table}, columns=columns)
     if not unknown:
         return decoded
     if all(len(set(colour)) == 1 and colour[0] in {entry.id for entry in table} for _, colour in unknown):

@@ -17,7 +17,8 @@ from dataset.files import ENDINGS, letters, same_but_for_the_ending
 from dataset.prepare.archive import Member
 from runtime.errors import InputError, printable
 
-Row = namedtuple('Row', 'stem folder photo label instance')   # stem in the set; folder without roles; Members or None
+# stem: in the set; folder: without roles; photo, label, instance: Members or None; details: as of Job
+Row = namedtuple('Row', 'stem folder photo label instance details', defaults=(None, ()))
 
 MAP = (r'gt_?fine|gt_?coarse|label(?:_?train)?_?ids?|color_?ids|labels?|lbls?|label_images(?:_semantic)?|'
        r'masks?(?:_machine)?|gts?|ground_?truths?|seg(?:s|map|mask|mentations?)?|'
@@ -36,7 +37,7 @@ LOSSY = '.jpg', '.jpeg', '.jfif', '.webp'
 LONGEST = 180    # bytes of a name in the set: file systems allow 255, and temporary names are longer
 
 
-def below(folder, option):
+def below(folder, option, endings=ENDINGS):
     """Paths, with slashes, of the images in a folder and its subfolders, sorted; InputError without any.
 
     Hidden files and macOS's __MACOSX folders are skipped; a linked folder is entered once.
@@ -53,10 +54,10 @@ def below(folder, option):
         folders[:] = [name for name in folders if not name.startswith('.') and name != '__MACOSX']
         inside = os.path.relpath(place, folder).replace(os.sep, '/')
         found += [name if inside == '.' else f'{inside}/{name}' for name in files
-                  if name.lower().endswith(ENDINGS) and not name.startswith('.')]
+                  if name.lower().endswith(endings) and not name.startswith('.')]
     if not found:
-        raise InputError(f'{option} {folder}: no images in this folder or its subfolders, expected files that end in '
-                         f'{" ".join(ENDINGS)}')
+        raise InputError(f'{option} {folder}: no {"images" if endings is ENDINGS else "annotations"} in this folder or '
+                         f'its subfolders, expected files that end in {" ".join(endings)}')
     return sorted(found)
 
 
@@ -75,11 +76,10 @@ def rows(folders, options):
             partners[part], lines = _paired(files['photo'], files[part], part, options)
             guessed += lines
     label_of = partners['label']
-    found = [Row(_stem(photo), _folder(photo), photo, label_of.get(photo), partners.get('instance', {}).get(photo))
-             for photo in files['photo']]
+    found = [row_of(photo, label_of.get(photo), partners.get('instance', {}).get(photo)) for photo in files['photo']]
     used = set(label_of.values())
-    found += [Row(_stem(label), _folder(label), None, label, None) for label in files['label'] if label not in used]
-    return _distinct(found), guessed
+    found += [row_of(None, label) for label in files['label'] if label not in used]
+    return distinct(found), guessed
 
 
 # ---- Photo or map, in a folder that holds both
@@ -208,13 +208,15 @@ def _only(members, option, kind, number):
 
 # ---- Names in the set
 
-def _folder(member):
-    return os.path.dirname(_without_roles(member.name))
+def row_of(photo, label, instance=None, details=()):
+    """Row of these Members, named by the photo, else by its label map."""
+    folder = os.path.dirname(_without_roles((photo or label).name))
+    return Row(_stem(photo or label, folder), folder, photo, label, instance, details)
 
 
-def _stem(member):
+def _stem(member, folder):
     """The name in the set: folders, then the file's name. A very long one is cut and ends in a checksum."""
-    folder, name = _folder(member), letters(os.path.splitext(os.path.basename(member.name))[0])
+    name = letters(os.path.splitext(os.path.basename(member.name))[0])
     if WHOLE['any'].fullmatch(name) and folder:      # labelme's a_json/img.png
         folder, name = os.path.dirname(folder), os.path.basename(folder)
     whole = '_'.join(filter(None, [*folder.split('/'), name]))
@@ -224,7 +226,7 @@ def _stem(member):
     return whole if cut == whole else cut + checksum
 
 
-def _distinct(found):
+def distinct(found):
     """The rows, sorted; rows with the same name in the set get a checksum of their path."""
     often = Counter(row.stem for row in found)
     return sorted(row if often[row.stem] == 1 else row._replace(

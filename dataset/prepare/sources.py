@@ -1,13 +1,11 @@
-"""Pairs the files of dataset.prepare folder, and divides them into training and validation."""
+"""Divides samples of one's own into training and validation, and photographs into tiles."""
 import filecmp
 import os
 from collections import defaultdict
 
 import numpy as np
 
-from dataset.components import COMPONENTS
-from dataset.picture_file import upright_size
-from dataset.prepare import pairs
+from dataset.picture_file import ENDINGS, upright_size
 from dataset.prepare.archive import path_of
 from dataset.prepare.job import Job
 from dataset.prepare.split import set_aside, set_aside_by_place
@@ -15,27 +13,30 @@ from runtime.errors import InputError
 
 
 class Sources:
-    """Files of --images, --labels, ... paired by name, and divided into training and validation.
+    """Rows of files (dataset.prepare.pairs.Row), divided into training and validation.
 
-    by_place: divide them as version 1 of the record did. guessed: lines on guessed pairs; divided: a sentence on the
-    choice of validation samples. InputError for an unreadable folder, a name with two partners, or contradictory flags.
+    flags: those that name the sources; --val_<flag> name those of the set's own validation split. rows_of(dict:
+    option -> path) gives (list of Row, lines on what was guessed). by_place: divide them as version 1 of the record
+    did.
+
+    guessed: lines on guessed pairs; divided: a sentence on the choice of validation samples. InputError for an
+    unreadable folder, a name with two partners, or contradictory flags.
     """
 
-    def __init__(self, arguments, by_place=False):
+    def __init__(self, arguments, flags, rows_of, by_place=False):
         if not 0 <= arguments.val < 1:
             raise InputError(f'--val {arguments.val}: allowed: 0 to less than 1, '
                              'the fraction of samples for validation')
         if arguments.tiles is not None and (arguments.tiles < 1 or arguments.link):
             raise InputError(f'--tiles {arguments.tiles}: ' + (
                 'allowed: 1 pixel or more' if arguments.tiles < 1 else 'tiles are new files: leave --link out'))
-        self.arguments, self.by_place, self.divided = arguments, by_place, ''
+        self.arguments, self.flags, self.by_place, self.divided = arguments, flags, by_place, ''
         # of --tiles: sizes of photographs; stems of those of each size that are cut; a tile's stem -> its photograph's
         self.sizes, self.cut, self.photograph_of = {}, {}, {}
-        self.with_instances = arguments.instances not in ('none', COMPONENTS)
         self.own_split = self._own_split()
-        self.rows, self.guessed = self._rows('')
-        self.val_rows, guessed = self._rows('val_') if self.own_split else ([], [])
-        self.guessed += guessed
+        self.rows, self.guessed = rows_of(self._named(''))
+        self.val_rows, guessed = rows_of(self._named('val_')) if self.own_split else ([], [])
+        self.guessed = [*self.guessed, *guessed]
         output = os.path.realpath(arguments.output)
         for name, folder in self.folders().items():
             if os.path.commonpath([folder, output]) == folder:
@@ -44,21 +45,19 @@ class Sources:
 
     def _own_split(self):
         """Whether the set has its own validation folders."""
-        wanted = ['val_images', 'val_labels'] + ['val_instances'] * self.with_instances
-        given = [name for name in ('val_images', 'val_labels', 'val_instances') if getattr(self.arguments, name)]
+        wanted = [f'val_{flag}' for flag in self.flags]
+        given = [name for name, value in vars(self.arguments).items() if name.startswith('val_') and value]
         if given and given != wanted:
             raise InputError(f'--{" and --".join(given)} given: a set with its own validation folders needs '
                              f'--{" and --".join(wanted)}')
         return bool(given)
 
-    def _rows(self, split):
-        flags = {'photo': 'images', 'label': 'labels', **({'instance': 'instances'} if self.with_instances else {})}
-        return pairs.rows({part: getattr(self.arguments, split + flag) for part, flag in flags.items()},
-                          {part: f'--{split}{flag}' for part, flag in flags.items()})
+    def _named(self, prefix):
+        return {f'--{prefix}{flag}': getattr(self.arguments, prefix + flag) for flag in self.flags}
 
     def folders(self):
         """dict: flag -> path of its folder, for the record."""
-        names = ['images', 'labels', 'val_images', 'val_labels', 'val_instances'] + ['instances'] * self.with_instances
+        names = [*self.flags, *(f'val_{flag}' for flag in self.flags)]
         return {name: os.path.realpath(folder) for name in names if (folder := getattr(self.arguments, name))}
 
     def paths(self, part):
@@ -79,7 +78,7 @@ class Sources:
         else:
             broken = {self.photograph_of.get(stem, stem) for stem in left_out}
             whole = [row for row in self.rows if row.photo and row.label and row.stem not in broken and
-                     (row.instance or not self.with_instances)]
+                     (row.instance or 'instances' not in self.flags)]
             val, self.divided = set_aside([row.stem for row in whole], [row.folder for row in whole],
                                           self.arguments.val, self.arguments.seed, self.arguments.group,
                                           'photographs, with all their tiles' if self.arguments.tiles else 'samples')
@@ -95,15 +94,17 @@ class Sources:
             tiles = [(f'{row.stem}_{place[0]:0{digits}}_{place[1]:0{digits}}', place)
                      for place in np.ndindex(down, across)]
             self.photograph_of.update((stem, row.stem) for stem, _ in tiles)
-            found += [Job(split, stem, row.photo, row.label, row.instance, tile=place)
+            found += [Job(split, stem, row.photo, row.label, row.instance, row.details, place)
                       for stem, place in tiles or [(row.stem, None)]]
         return found
 
     def _grid(self, row):
         """(rows, columns) of a photograph's tiles; (0, 0) without --tiles, or without readable files."""
-        side, member = self.arguments.tiles, row.photo if self.arguments.fit == 'photo' else row.label
+        side = self.arguments.tiles
         if not side or not row.photo or not row.label:
             return 0, 0
+        by_map = row.label.name.lower().endswith(ENDINGS) and self.arguments.fit != 'photo'
+        member = row.label if by_map else row.photo
         if member not in self.sizes:
             self.sizes[member] = upright_size(path_of(member))
         width, height = self.sizes[member] or (0, 0)

@@ -1,0 +1,65 @@
+"""What annotation files of one's own share: photos found by the names in them, and the set that is made."""
+import functools
+import posixpath
+from collections import defaultdict
+
+from dataset import classes
+from dataset.files import letters
+from dataset.palette import UNLABELLED
+from dataset.prepare.archive import Member
+from dataset.prepare.own import completed, made
+from dataset.prepare.own_sample import Maker
+from dataset.prepare.pairs import below, distinct
+from runtime.errors import InputError
+
+
+class Photos:
+    """The photos below a folder, found by the names that annotation files give."""
+
+    def __init__(self, folder, option):
+        self.by_path = {letters(name): Member(folder, name) for name in below(folder, option)}
+        self.by_stem = {posixpath.splitext(path)[0]: member for path, member in self.by_path.items()}
+        self.by_name = defaultdict(list)
+        for path, member in self.by_path.items():
+            self.by_name[posixpath.basename(path)].append(member)
+
+    def find(self, name, folder=''):
+        """Member of the photo `name`, a path from `folder` or from the top, else the only one of its file name; None.
+        """
+        name = letters(name.replace('\\', '/'))
+        for path in (posixpath.normpath(posixpath.join(folder, name)), posixpath.normpath(name)):
+            if path in self.by_path:
+                return self.by_path[path]
+        alike = self.by_name.get(posixpath.basename(name), ())
+        return alike[0] if len(alike) == 1 else None
+
+    def checked(self, rows, option):
+        """(the rows, sorted, lines on photos without annotations); InputError if a photo is annotated twice."""
+        used = set()
+        for row in rows:
+            if row.photo in used:
+                raise InputError(f'{option}: {row.photo.name} is annotated twice, the second time in {row.label.name}: '
+                                 'remove one')
+            used |= {row.photo} - {None}
+        rest = [member.name for member in self.by_path.values() if member not in used]
+        lines = [f'{len(rest)} photos without annotations are not used: {", ".join(rest[:3])}'] if rest else []
+        return distinct(rows), lines
+
+
+def make(arguments, sources, names, read, things=None):
+    """Make the set; -> whether its check found problems.
+
+    names: of the classes, by id; read(job, background=id of pixels outside all regions) -> own_sample.Whole; things:
+    ids of countable classes.
+    """
+    if arguments.background and arguments.background not in names:
+        names = [*names, arguments.background]
+    if len(names) > UNLABELLED:
+        raise InputError(f'--annotations {arguments.annotations}: {len(names)} classes, allowed: {UNLABELLED}')
+    content = classes.content(names, things)
+    classes.check(content, f'--annotations {arguments.annotations}')
+    background = names.index(arguments.background) if arguments.background else UNLABELLED
+    settings = {'instances': True, 'names': names, 'background': background}
+    outcome = made(arguments, sources, settings,
+                   Maker(functools.partial(read, background=background), arguments.tiles, link=arguments.link))
+    return completed(arguments, sources, outcome, content, len(names), True, sources.guessed)
