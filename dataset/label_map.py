@@ -64,8 +64,8 @@ def read_instances(file):
 def read_colours(file, ids, near=NEAR, columns=slice(None)):
     """(LabelMap of a colour-coded map, [(pixels, unknown colour)]); its ids are None if a colour is unknown.
 
-    ids: dict: colour -> id; columns: a slice, the part of the picture that is the map. Lossy files are allowed: a colour
-    `near` a known one counts as that one (dataset.colour_coded).
+    ids: dict: colour -> id; columns: a slice, the part of the picture that is the map. Lossy files are allowed: a
+    colour `near` a known one counts as that one (dataset.colour_coded).
     """
     opened = decoded(file)
     notes = notes_of(opened)
