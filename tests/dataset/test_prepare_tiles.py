@@ -82,7 +82,7 @@ def test_colours_regions_and_many_digits(scripts, tmp_path):
     (tmp_path / 'table').write_text('0 255 0 0 roof\n1 0 255 0 grass\n2 0 0 255 water\n')
     said = scripts.prepared(*words, '--colours', tmp_path / 'table', '--instances', 'components', '--val', 0)
     assert names_in(tmp_path / 'set/train_img')[:3] == ['long_00_00', 'long_00_01', 'long_00_02']
-    assert says(said, '12 samples; 0 left out', '2 label maps in colours a little off')
+    assert says(said, '12 samples; 0 left out', '2 label maps in colours slightly off')
     for stem in names_in(tmp_path / 'set/train_img'):
         label, regions = (pixels(tmp_path / f'set/train_{part}/{stem}.png') for part in ('label', 'inst'))
         assert ((regions[:, 1:] != regions[:, :-1]) == (label[:, 1:] != label[:, :-1])).all() and regions.min() == 1
