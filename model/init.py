@@ -35,7 +35,7 @@ EFFECTS = {
 }
 
 SPADE_NORM = re.compile(r'(spectral)?spade(batch|syncbatch|instance)([135])x\3')
-SIZE = re.compile(r'(map|[1-9]\d{0,4}x[1-9]\d{0,4})?')
+SIZE = re.compile(r'(map|[1-9]\d{0,4}x[1-9]\d{0,4})?', re.ASCII)
 LAYER_NORM = re.compile(r'(spectral)?(none|batch|sync_?batch|instance)')
 GENERATOR_NORM = re.compile(f'{SPADE_NORM.pattern}|{LAYER_NORM.pattern}')
 
@@ -189,7 +189,7 @@ class OPT:
     save_latest_freq = _f(5000, 'steps between two checkpoints within an epoch', minimum=1)
     save_epoch_freq = _f(10, 'epochs between two permanent copies, in output/epoch_<n>/', minimum=1)
     size = _f('', 'size of predict.py\'s pictures, and of validation and its scores: 1024x768 (width x height); map: '
-              'that of each label map; empty: that of training. With a style encoder only the last', pattern=SIZE)
+              'that of each label map; empty: that of training. With a style encoder only the last')
     score_epoch_freq = _f(0, 'epochs between two scorings of the validation set; the best weights are copied to '
                           'output/best/; 0: never', minimum=0)
     score_by = _f('mean_iou', 'the score that selects the best epoch; only scores of its kind are computed: '
@@ -269,8 +269,12 @@ class OPT:
         return not self.reads_z or self.generator_input == 'segmap_noise'
 
     def painted_size(self, map_size):
-        """(height, width) of the picture of a label map of `map_size`, by option size; InputError if G paints another.
+        """(height, width) of the picture of a label map of `map_size`, by option size.
+
+        InputError if size is none, or not one that the generator paints.
         """
+        if not SIZE.fullmatch(self.size):
+            raise InputError(f'option size: found {self.size!r}, allowed: WIDTHxHEIGHT such as 1024x768, or map')
         wanted = {'': self.picture_size, 'map': tuple(map_size)}.get(self.size) or \
             tuple(map(int, self.size.split('x')))[::-1]
         if not self.any_size and (self.size == 'map' or wanted != self.picture_size):

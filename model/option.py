@@ -46,8 +46,7 @@ class Option:
         if self.kind is float and not math.isfinite(value):
             raise OptionError(f'option {self.name}: found {value}, must be a finite number')
         if self.pattern and not self.pattern.fullmatch(value):
-            found = 'unknown norm' if self.name.startswith('norm') else 'found'
-            raise OptionError(f'option {self.name}: {found} {value!r}, allowed: {self.help}')
+            raise OptionError(f'option {self.name}: unknown norm {value!r}, allowed: {self.help}')
         return value
 
     def parsed(self, text):

@@ -79,7 +79,8 @@ def test_what_sizes_there_are():
     assert OPT(use_vae=False, size='map').painted_size((5, 7)) == (5, 7)
     assert OPT(use_vae=False, size='1024x768').painted_size((5, 7)) == (768, 1024)
     for wrong in ('0x5', '64', '64x', 'maps', '64X64', '640000x1', '-1x5'):
-        assert says(message(lambda wrong=wrong: OPT(size=wrong)), 'option size', wrong, 'map')
+        opt = OPT(use_vae=False, size=wrong)
+        assert says(message(lambda opt=opt: opt.painted_size((5, 7))), 'option size', wrong, '1024x768', 'map')
 
 
 def test_a_picture_that_does_not_fit_into_memory_is_refused_before(tmp_path, monkeypatch):
