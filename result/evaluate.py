@@ -103,6 +103,9 @@ class Evaluation:
         # Maps of the picture's size have no other window: their scores compare with those of any model.
         self.middle = settings.region == MIDDLE and any(
             read_map(sample.label).ids.shape[::-1] != self.size for sample in self.samples)
+        if self.trained and self.middle and not self.trained.get('native'):
+            print(f'{folder}: its network was trained on whole photos, resized, and scores windows of them, at another '
+                  'scale: result.train_segmenter --native trains one for windows')
         if self.middle and self.protocol.full_size:
             raise InputError(f'--protocol {settings.protocol}: enlarges pictures to the whole label map, but those of '
                              'a model with preprocess_mode crop show its middle window: use --protocol spade')

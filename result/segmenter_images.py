@@ -3,6 +3,8 @@ import numpy as np
 from PIL import Image
 
 from dataset.files import evenly_spaced, load_images, load_label, load_photo
+from dataset.labelled_images import middle
+from dataset.picture_file import DataError
 from model.init import OPT
 from result.scores import VOID
 
@@ -18,11 +20,12 @@ class SegmenterImages:
     """Samples at `size` (width, height): [epoch, index] -> {'rgb': uint8 (H, W, 3), 'label': int64 (H, W), with VOID}.
 
     All draws are functions of (seed, epoch, index). Epoch None: the whole photo, as in scoring. painted: further
-    samples, whose label maps are resized to their pictures, as predict.py does.
+    samples, whose label maps are resized to their pictures, as predict.py does. native: photos keep their own scale,
+    and scoring sees their middle windows, as models of preprocess_mode crop paint them.
     """
 
-    def __init__(self, samples, label_nc, size, seed=0, painted=()):
-        self.samples, self.painted, self.size, self.seed = samples, painted, tuple(size), seed
+    def __init__(self, samples, label_nc, size, seed=0, painted=(), native=False):
+        self.samples, self.painted, self.size, self.seed, self.native = samples, painted, tuple(size), seed, native
         self.opt = OPT(label_nc=label_nc, no_instance=True)
 
     def __len__(self):
@@ -38,6 +41,12 @@ class SegmenterImages:
             images['label'] = Image.fromarray(load_label(sample.label, self.opt)).resize(
                 images['image'].size, Image.Resampling.NEAREST)
         photo, label = images['image'], Image.fromarray(np.asarray(images['label'], np.int32))
+        if epoch is None and self.native:
+            if photo.width < self.size[0] or photo.height < self.size[1]:
+                raise DataError(f'{self.samples[index].photo}: {photo.width} wide and {photo.height} high, smaller '
+                                'than a window of --size {}x{}: leave it out, set a smaller --size, or leave --native '
+                                'out'.format(*self.size))
+            return self._arrays(middle(photo, self.size), middle(label, self.size))
         if epoch is None:
             return self._arrays(photo.resize(self.size, Image.Resampling.BICUBIC),
                                 label.resize(self.size, Image.Resampling.NEAREST))
@@ -50,8 +59,9 @@ class SegmenterImages:
 
     def _cropped(self, photo, label, rng):
         """Both at one random scale, cropped or padded (grey, VOID) to `size`."""
+        around = photo.size if self.native else self.size
         zoom, stretch = rng.uniform(*ZOOM), rng.uniform(-STRETCH, STRETCH)
-        size = [max(1, round(side * 2 ** power)) for side, power in zip(self.size, (zoom + stretch, zoom - stretch))]
+        size = [max(1, round(side * 2 ** power)) for side, power in zip(around, (zoom + stretch, zoom - stretch))]
         corner = [int(rng.integers(min(0, own - new), max(0, own - new) + 1)) for own, new in zip(self.size, size)]
         canvas, ids = Image.new('RGB', self.size, (124, 116, 104)), Image.new('I', self.size, self.opt.label_nc)
         canvas.paste(photo.resize(size, Image.Resampling.BICUBIC), corner)

@@ -58,14 +58,14 @@ class Training:
         label_nc = checked_label_nc(settings.dataroot, settings.label_nc)
         self.opt = OPT(dataroot=settings.dataroot, label_nc=label_nc, no_instance=True, seed=settings.seed)
         self.samples, self.val_samples = find_samples(self.opt, 'train'), find_samples(self.opt, 'val')
-        self.data = SegmenterImages(self.samples, label_nc, settings.size, settings.seed, added)
-        self.val = SegmenterImages(self.val_samples, label_nc, settings.size)
+        self.data = SegmenterImages(self.samples, label_nc, settings.size, settings.seed, added, settings.native)
+        self.val = SegmenterImages(self.val_samples, label_nc, settings.size, native=settings.native)
         self.batch = min(settings.batch, len(self.samples))
         self.steps = min(len(self.samples), EPOCH) // self.batch   # of an epoch
         self.about = {**self.data_identities(), 'label_nc': label_nc,
                       'size': '{}x{}'.format(*settings.size), 'epochs': settings.epochs, 'patience': settings.patience,
                       'batch': self.batch, 'lr': settings.lr, 'seed': settings.seed,
-                      'added': identity(added, settings.add) if added else None}
+                      'added': identity(added, settings.add) if added else None, 'native': settings.native or None}
         if all((self.val[None, index]['label'] == VOID).all() for index in range(len(self.val))):
             raise InputError(f'{settings.dataroot}: no pixel of val_label has a class (0 .. {label_nc - 1}) at size '
                              f'{self.about["size"]}, so no epoch is the best: label some of them')
@@ -248,6 +248,8 @@ def command_line():
                         help='the set: train_img, train_label, val_img, val_label')
     parser.add_argument('--size', type=size_of, default=(256, 256), metavar='WxH', help='size of the scored pictures: '
                         'crop_size wide, crop_size / aspect_ratio high [256x256]')
+    parser.add_argument('--native', action='store_true', help='photos keep their own scale, and --size is a window of '
+                        'them: for models of --preprocess_mode crop')
     parser.add_argument('--label_nc', type=int, metavar='INT', help='number of classes [as in classes.json]')
     parser.add_argument('--output', metavar='DIR', help=f'folder for the network [{FOLDER}/ in the set]')
     parser.add_argument('--epochs', type=int, default=60, metavar='INT',

@@ -63,7 +63,7 @@ def test_unlabelled_maps_have_no_scores(mine, photos, segmented, tmp_path):
     assert 'real photos: mean IoU' in table([score])
 
 
-def test_windows_are_compared_with_windows(mine, photos, segmented, tmp_path):
+def test_windows_are_compared_with_windows(scripts, mine, photos, segmented, tmp_path, capsys):
     """The middle windows of the real photos are perfect pictures; the whole photos, resized, are not."""
     for path in (mine / 'val_img').iterdir():   # 48 wide and 40 high
         Image.open(path).crop((8, 4, 40, 36)).save(tmp_path / path.name)
@@ -73,6 +73,12 @@ def test_windows_are_compared_with_windows(mine, photos, segmented, tmp_path):
     score = scored(tmp_path, region='middle')
     assert score.scores['mean_iou'] == score.real['mean_iou'] and score.scores['segmenter_frechet'] < 1e-6
     assert score.protocol['label_size'] == '32x32 (middle window)'
+    assert 'result.train_segmenter --native trains one for windows' in capsys.readouterr().out
+    process = scripts.run(*command(mine, '--native', '--output', tmp_path / 'native', epochs=1))
+    assert process.returncode == 0, process.stderr
+    native = scored(tmp_path, region='middle', scoring=str(tmp_path / 'native'))
+    ceiling = kept(tmp_path / 'native')[0]['ceiling']
+    assert native.scores['mean_iou'] == pytest.approx(ceiling['mean_iou']) and '--native' not in capsys.readouterr().out
     evaluation = Evaluation(Settings('own', str(mine), cache=str(tmp_path / 'cache'), distance=False, region='middle'))
     sample = evaluation.samples[0]
     counts = next(evaluation.segmentation.counts([(str(tmp_path / '000.png'), sample.label)], 'counts'))

@@ -24,6 +24,7 @@ from result.networks.segmenter import Segmenter, weighted_cross_entropy
 from result.scores import VOID
 from result.segmenter_images import MOST_WEIGHT, SegmenterImages, class_weights
 from result.train_segmenter import Training, learning_rate
+from runtime.errors import InputError
 from runtime.locking import locked
 from tests.forked import kill, until
 from tests.runner import contents, message, says
@@ -115,6 +116,22 @@ def test_photo_and_labels_are_moved_alike(halves):
             where = np.nonzero(arrays['label'] == 1)[1].mean() < np.nonzero(arrays['label'] == 0)[1].mean()
             sides.add(bool(where))
     assert sides == {True, False}
+
+
+def test_native_windows_keep_the_scale(halves):
+    """Twice as wide as a window, a photo fills it at every scale and is scored by its middle; else it shrinks to it."""
+    native, whole = (SegmenterImages([halves], 3, (40, 30), native=native) for native in (True, False))
+    label, photo = (np.asarray(Image.open(path))[15:45, 20:60] for path in (halves.label, halves.photo))
+    scored = native[None, 0]
+    assert np.array_equal(scored['rgb'], photo) and np.array_equal(scored['label'], np.where(label == 255, VOID, label))
+    unlabelled = Image.fromarray(np.full((60, 80), 255, np.uint8))
+    unlabelled.save(halves.label)
+    Image.fromarray(np.full((60, 80, 3), 255, np.uint8)).save(halves.photo)
+    padded = [[(np.ptp(data[epoch, 0]['rgb'].astype(int), (0, 1)) > 0).any() for epoch in range(20)]
+              for data in (native, whole)]
+    assert not any(padded[0]) and any(padded[1])
+    with pytest.raises(InputError, match='80 wide and 60 high, smaller than a window of --size 81x30'):
+        SegmenterImages([halves], 3, (81, 30), native=True)[None, 0]
 
 
 def test_draws_are_functions_of_seed_epoch_and_sample(halves):
