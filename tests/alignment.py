@@ -105,7 +105,7 @@ def measure(path, dtype, **options):
 
 def _float32_rows(case):
     golden = case.golden
-    rows = [('training picture', _of_scale(_training_picture(case), golden['step0/fake']), 1e-5)]
+    rows = [('training picture', _of_scale(_training_picture(case), golden['step0/fake']), 5e-5)]
     # pix2pixhd_64: with u and v drawn at random, the official code overflows float32 in eval mode; float64 does not.
     if np.isfinite(golden['eval/fake']).all():
         rows += _eval_rows(case)
