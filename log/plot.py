@@ -35,7 +35,7 @@ GENERATOR, DISCRIMINATOR, INK, FAINT = '#1f5fa8', '#b8432f', '#333333', '#8a8a8a
 
 def plot(rows, path):
     """Draw `rows` (steps, 7) into the picture `path`."""
-    _save(losses(rows), path)
+    save(losses(rows), path)
 
 
 def losses(rows):
@@ -66,7 +66,7 @@ def compare(runs, path):
                 drawn.append(mean[at])
         _limit(axis, np.concatenate(drawn)) if drawn else _off(axis)
     _legend(axes[-1], runs, window)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _colour(name):
@@ -83,7 +83,7 @@ def _points(count, most):
     return np.unique(np.linspace(0, count - 1, most).astype(int))
 
 
-def _save(figure, path):
+def save(figure, path):
     try:
         refuse_existing(path, is_marked)
         with writing(path) as unfinished:

@@ -2,7 +2,9 @@
 tests.alignment`.
 
 Each row: file, precision, quantity, error, tolerance. Errors are relative to the scale that the tolerance names.
+With --training --dataroot CAMVID, whole trainings are compared instead (tests/alignment_training.py).
 """
+import argparse
 import json
 import os
 import sys
@@ -21,6 +23,7 @@ from model.semantics import SemanticMap
 from model.train_step import LOG_COLUMNS, TrainStep
 from model.vae_encoder import reparameterize
 from model.weights import save_weights, set_weights
+from runtime.errors import InputError, shown_in_one_line
 from tests.forked import GOLDEN
 from tests.golden.fixture import inputs, seeded_weight
 
@@ -194,6 +197,19 @@ def _of_one(found, expected):
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--training', action='store_true', help='compare whole trainings: minutes a seed')
+    parser.add_argument('--dataroot', metavar='DIR', help="with --training: CamVid's 367 and 101 photographs, 12 ids")
+    parser.add_argument('--seeds', type=int, default=3, metavar='INT', help='with --training: runs here [3]')
+    parser.add_argument('--output', default='output/alignment/', metavar='DIR',
+                        help='with --training: the runs; the same command continues them [output/alignment/]')
+    parser.add_argument('--plot', metavar='FILE.png', help='with --training: draw all runs in --output')
+    arguments = parser.parse_args()
+    if arguments.training:
+        if not arguments.dataroot or arguments.seeds < 2:
+            raise InputError('--training needs --dataroot DIR, and two --seeds at least')
+        from tests import alignment_training  # needs matplotlib
+        return alignment_training.main(arguments)
     failed = 0
     print(f'Paddle {paddle.__version__}\n{"file":14} {"precision":9} {"quantity":24} {"error":>9} {"tolerance":>9}')
     for file in CASES:
@@ -206,4 +222,5 @@ def main():
 
 
 if __name__ == '__main__':
-    main()
+    with shown_in_one_line():
+        main()

@@ -188,7 +188,7 @@ def test_choosing(browser, folders, capsys):
             tab.reload()
     assert tab.locator('main').is_hidden() and tab.locator('#end').is_visible()
     tab.keyboard.press('ArrowLeft')
-    assert tab.inner_text('#place') == '12 / 12'
+    assert tab.inner_text('#place') == '12 / 12' and tab.locator('#anew').is_hidden()
     with tab.expect_download() as download:
         tab.click('#save')
     assert re.fullmatch(r'choices_[0-9a-f]+_[0-9a-f]+\.csv', download.value.suggested_filename)
