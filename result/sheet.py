@@ -1,6 +1,7 @@
 """Sheets of the first validation pictures, and a page with them and the scores.
 
     python -m result.sheet --pictures output_val/pics --dataset coco_stuff [--reference theirs/pics] [--rows 20]
+    python -m result.sheet --pictures output_val/pics --dataset own --dataroot mine --nearest
 
 result/1.jpg, 2.jpg, ... have ten rows each: our picture, the other system's, the photo, and their segmentations.
 result/index.html, a single file, adds scores, IoU by class, worst and best pictures, losses and settings.
@@ -28,6 +29,8 @@ from model.weights import folder_of
 from output import pictures
 from result.evaluate import command_line, scored
 from result.measure import at_size
+from result.nearest import nearest
+from result.protocols import OWN
 from runtime.bar import counted
 from runtime.errors import InputError, shown_in_one_line
 from runtime.writing import is_marked, refuse_existing
@@ -47,17 +50,22 @@ td+td{text-align:right} .row{flex-wrap:wrap} .row img{image-rendering:auto}
 
 # ---- The sheets
 
-def rows(evaluation, systems, count):
-    """[[uint8 (H, W, 3), ...]] of the first `count` scored pictures: systems, photo, then their segmentations."""
+def rows(evaluation, systems, count, training=None):
+    """[[uint8 (H, W, 3), ...]] of the first `count` scored pictures: systems, photo, then their segmentations.
+
+    training: dict of stem -> a training photo, which follows the first system's picture and is not segmented.
+    """
     size, colours, cells = evaluation.size, _colours(evaluation), []
     folders = [{picture.stem: picture.path for picture, _ in evaluation.scored[folder]} for folder in systems.values()]
     samples = [sample for sample in find_samples(evaluation.opt, 'val')[:count]
                if all(sample.stem in paths for paths in folders)]
     for sample in counted(samples, len(samples), 'sheets', 'row'):
         paths = [*(folder[sample.stem] for folder in folders), sample.photo]
-        row = [np.asarray(at_size(load_photo(path), size, evaluation.middle)) for path in paths]
-        maps = evaluation.segmentation.predict(np.stack(row))
-        cells.append(row + [colourize(predicted, len(colours), colours) for predicted in maps])
+        beside = [training[sample.stem]] if training else []
+        first, *others = (np.asarray(at_size(load_photo(path), size, evaluation.middle)) for path in paths + beside)
+        others, beside = others[:len(folders)], others[len(folders):]
+        maps = evaluation.segmentation.predict(np.stack([first, *others]))
+        cells.append([first, *beside, *others, *(colourize(predicted, len(colours), colours) for predicted in maps)])
     return cells
 
 
@@ -97,11 +105,12 @@ def sheet_paths(folder, count):
 
 # ---- The page
 
-def page(evaluation, systems, scores, sheets, log, settings):
-    """The HTML text, with all pictures in it."""
+def page(evaluation, systems, scores, sheets, log, settings, distances=''):
+    """The HTML text, with all pictures in it. distances: text of result.nearest."""
     parts = [f'<h2>Scores</h2>{html_table([("", *systems), *score_log.rows(scores)])}',
              f'<p>{score_log.warning(scores[0].class_iou)}</p>',
              f'<p class=faint>{listed(score_log.protocol(scores))}</p>',
+             *([f'<p>{html.escape(distances)}</p>'] if distances else []),
              '<h2>The first pictures by name</h2>',
              *(picture(load_photo(path), SHEET_WIDTH, os.path.basename(path)) for path in sheets)]
     ranked = sorted((entry for entry in evaluation.scored[settings.pictures] if not np.isnan(entry[1])),
@@ -140,9 +149,14 @@ def main():
     parser = command_line(__doc__)
     parser.add_argument('--rows', type=int, default=2 * ROWS, metavar='INT',
                         help=f'validation pictures on the sheets, the first by name [{2 * ROWS}]')
+    parser.add_argument('--nearest', action='store_true', help="with --dataset own: show each picture's nearest "
+                        'training photo, by features, and compare its distance with those of real photos')
     parser.add_argument('--log', default='log/', metavar='DIR', help='folder of log.npy, for the loss curves [log/]')
     parser.add_argument('--output', default='result/', metavar='DIR', help='folder of sheets and index.html [result/]')
     settings = parser.parse_args()
+    if settings.nearest and (settings.dataset != OWN or not settings.distance):
+        raise InputError("--nearest needs the features of the set's own network (result.train_segmenter): add "
+                         f'--dataset {OWN}, drop --no_fid')
     if settings.rows < 1 or not settings.segmentation:
         raise InputError('the sheet needs the segmentation and at least one row: omit --no_segmentation, set --rows '
                          'above 0')
@@ -152,12 +166,16 @@ def main():
     device.use_best_device()
     evaluation, scores = scored(settings)
     systems = {'ours': settings.pictures, **({'other': settings.reference} if settings.reference else {})}
-    columns = [*systems, 'photo']
-    cells = rows(evaluation, systems, settings.rows)
-    sheets = write_sheets(settings.output, columns + [f'{name}: segmented' for name in columns], cells)
+    training, distances = nearest(evaluation, settings.pictures) if settings.nearest else (None, '')
+    shown = ['ours', *['nearest in training'] * settings.nearest, *[*systems][1:], 'photo']
+    cells = rows(evaluation, systems, settings.rows, training)
+    titles = shown + [f'{name}: segmented' for name in (*systems, 'photo')]
+    sheets = write_sheets(settings.output, titles, cells)
     has_log = os.path.exists(os.path.join(settings.log, 'log.npy'))
     log = rendered(plot.losses(plot.read(settings.log))) if has_log else None
-    write(path, page(evaluation, systems, scores, sheets, log, settings))
+    write(path, page(evaluation, systems, scores, sheets, log, settings, distances))
+    if distances:
+        print(distances)
     print(f'{len(cells)} rows: {", ".join(sheets)}; page: {path}')
 
 

@@ -35,7 +35,7 @@ SMOOTH = 21               # steps that a point of the plot averages
 Row = collections.namedtuple('Row', 'loss first last official ours spread distance')
 
 
-def compared(official, ours, windows=WINDOWS):
+def compared(official, ours, windows):
     """list of Row for every loss that is not zero throughout; official, ours: (seeds, steps, losses)."""
     rows = []
     for column, loss in enumerate(LOG_COLUMNS):
@@ -61,7 +61,10 @@ def options(golden, dataroot):
 
 
 def run(golden, dataroot, output, seeds):
-    """Train and score `seeds` runs in the folder `output`; (losses (seeds, steps, 7), list of dicts of scores)."""
+    """Train and score `seeds` runs in the folder output/VERSION; (losses (seeds, steps, 7), list of dicts of scores).
+
+    All versions of Paddle share the network that scores, in output/segmenter.
+    """
     settings = options(golden, dataroot)
     flags = [part for name, value in settings.items() for part in (f'--{name}', str(value))]
     size = '{1}x{0}'.format(*OPT(**settings).picture_size)
@@ -69,7 +72,7 @@ def run(golden, dataroot, output, seeds):
     script('-m', 'result.train_segmenter', '--dataroot', dataroot, '--label_nc', settings['label_nc'], '--size', size,
            *SCORING, '--nThreads', 0, '--output', network)
     for seed in range(seeds):
-        folder = output / f'seed_{seed}'
+        folder = output / f'paddle_{paddle.__version__}' / f'seed_{seed}'
         script('train.py', *flags, '--seed', seed, '--output', folder, '--log', folder / 'log')
         if not (folder / score_log.FILE).exists():
             script('val.py', '--lastoutput', folder, '--results', folder / 'val', '--score', '--scoring', network,
@@ -102,7 +105,7 @@ def report(rows, official, ours):
 def draw(groups, path):
     """Draw the losses of `groups`, a dict: name -> (seeds, steps, 7), each a line with a band, into a picture."""
     live = [column for column in range(len(LOG_COLUMNS)) if any(log[..., column].any() for log in groups.values())]
-    figure, axes = plt.subplots(2, 3, figsize=(15, 7.5), constrained_layout=True)
+    figure, axes = plt.subplots(2, 3, figsize=(11.5, 6), constrained_layout=True)
     for axis, column in zip(axes.flat, live):
         axis.set_title(LOG_COLUMNS[column], loc='left', fontweight='bold')
         axis.set_xlabel('step')
@@ -114,15 +117,15 @@ def draw(groups, path):
             axis.plot(steps, means.mean(0), color=colour, label=f'{name} ({len(log)} seeds)')
     for axis in axes.flat[len(live):]:
         axis.axis('off')
-    axes.flat[-1].legend(*axes.flat[0].get_legend_handles_labels(), loc='upper left', frameon=False, fontsize=12)
+    axes.flat[-1].legend(*axes.flat[0].get_legend_handles_labels(), loc='upper left', frameon=False)
     axes.flat[-1].text(0, 0, f'line: mean over seeds; band: lowest to highest;\nmeans over {SMOOTH} steps')
     plot.save(figure, path)
 
 
 def main(arguments):
     golden, output = np.load(GOLDEN_FILE), Path(arguments.output)
-    logs, scores = run(golden, arguments.dataroot, output / f'paddle_{paddle.__version__}', arguments.seeds)
-    rows = compared(golden['log'], logs)
+    logs, scores = run(golden, arguments.dataroot, output, arguments.seeds)
+    rows = compared(golden['log'], logs, WINDOWS)
     far = [row for row in rows if not abs(row.distance) <= FAR]
     print(f'Paddle {paddle.__version__}, {len(logs)} seeds; official: {len(golden["log"])}\n\n'
           f'{report(rows, json.loads(str(golden["scores"])), scores)}\n\n{len(rows) - len(far)} of {len(rows)} windows '

@@ -199,6 +199,8 @@ NOT_RUN = {
         'python -m tests.benchmark_sizes', 'python -m tests.benchmark_sizes --plain --sides 256 512',
         'python -m tests.benchmark --paint', 'SPADE_COCO_SAMPLE=FOLDER python -m tests.benchmark --export',
         'SPADE_COCO_SAMPLE=FOLDER python -m tests.benchmark --export --lastoutput output/', '.ci/run'],
+    'needs CamVid, and minutes a seed: tests/model/test_alignment_training.py runs a small one': [
+        'python -m tests.alignment --training --dataroot CAMVID --plot docs/alignment_training.png'],
     'needs CamVid, and hours: tests/result/test_segmenter.py does the same where SPADE_CAMVID names it': [
         'python -m dataset.prepare folder --images train_img --labels train_label --val_images val_img --val_labels '
         'val_label --void 11 --names names.txt --output camvid',

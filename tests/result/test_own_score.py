@@ -12,6 +12,8 @@ from log.score_log import table
 from model.init import OPT
 from result import own
 from result.evaluate import Evaluation, Settings
+from result.nearest import closest, compared
+from result.sheet import GAP, TITLE, WIDTH
 from runtime.errors import InputError
 from tests.runner import TINY, VALIDATION, says
 from tests.scoring import small_photos
@@ -130,6 +132,37 @@ def test_chain_from_the_segmenter_to_the_sheet(scripts, mine, segmented, tmp_pat
     sheet = np.asarray(Image.open(tmp_path / 'sheet/1.jpg'))
     segmentations = sheet[40:, sheet.shape[1] // 2:]
     assert np.median(segmentations) < 20, 'the colours of the set are nearly black'
+
+
+def test_copies_of_training_photos_are_found(scripts, mine, photos, segmented, tmp_path):
+    """As pictures, training photos are nearest to themselves; validation photos show no sign of memorizing."""
+    (tmp_path / 'all').mkdir()
+    (tmp_path / 'copied').mkdir()
+    copies = small_photos(mine / 'train_img', tmp_path / 'all')
+    for path, name in zip(sorted(copies.iterdir())[5:], sorted(photos.iterdir())):
+        shutil.copy(path, tmp_path / 'copied' / name.name)
+
+    def sheet(pictures, *more):
+        return scripts.run('-m', 'result.sheet', '--dataset', 'own', '--dataroot', mine, '--pictures', pictures,
+                           '--cache', tmp_path / 'cache', '--scores', tmp_path / 'scores.jsonl', '--log', tmp_path,
+                           '--output', tmp_path / f'sheet {pictures.name}', '--nearest', *more)
+    copied, real = sheet(tmp_path / 'copied'), sheet(photos)
+    assert says(copied.stdout, 'median 0.000 of painted', f'{VALIDATION} of {VALIDATION}', 'may have memorized')
+    assert says(real.stdout, f'0 of {VALIDATION} painted', 'no sign of memorizing')
+    assert 'may have memorized' in (tmp_path / 'sheet copied/index.html').read_text()
+    sheet_of_five = np.asarray(Image.open(tmp_path / 'sheet copied/1.jpg'), int)[TITLE:]
+    ours, training, photo = (sheet_of_five[:, left:left + WIDTH] for left in range(0, 3 * (WIDTH + GAP), WIDTH + GAP))
+    assert np.abs(ours - training).mean() < 5 < 20 < np.abs(ours - photo).mean()
+    failed = sheet(photos, '--no_fid')
+    assert failed.returncode == 1 and says(failed.stderr, '--nearest', 'result.train_segmenter')
+
+
+def test_nearest_in_closed_form():
+    index, distance = closest(np.array([[0., 0], [3, 3]]), np.array([[3., 4], [0, 2], [9, 9]]))
+    assert index.tolist() == [1, 0] and distance.tolist() == [2, 1]
+    real = np.arange(1, 101.)
+    assert says(compared(real, real), 'median 50.500 of painted', '4 of 100', 'below 5.000', 'no sign')
+    assert says(compared(real - 20, real), '24 of 100', 'memorized')
 
 
 @pytest.mark.thorough
