@@ -8,7 +8,7 @@ import numpy as np
 from dataset.files import evenly_spaced, load_label
 from dataset.labelled_images import global_batch, resized_size
 from model.fast import in_use
-from model.init import OPT
+from model.init import OPT, SpadeNorm
 from model.presets import PRESETS
 from model.weights import NETWORKS
 from runtime import distributed
@@ -65,7 +65,8 @@ def smaller(opt):
     if opt.batchSize > 1:
         ways.append(f'--batchSize {opt.batchSize // parts} --accumulate {opt.accumulate * parts} (the same batch in '
                     'micro-batches)')
-    if opt.netG == 'spade' and not opt.recompute and not in_use(opt):   # the kernels store no more in any case
+    # the kernels store no more in any case
+    if isinstance(opt.generator_norm, SpadeNorm) and not opt.recompute and not in_use(opt):
         ways.append('--recompute true (stores half as much for backward)')
     ways.append(f'in a new run, with another --output and --log, a smaller --crop_size (now {opt.crop_size}), --ngf '
                 f'({opt.ngf}) or --ndf ({opt.ndf})')

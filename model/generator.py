@@ -5,11 +5,13 @@ from paddle import nn
 from paddle.distributed.fleet.utils import recompute
 
 from model.activation import SLOPE, activate, attend
-from model.convolution import Convolution
+from model.convolution import Convolution, convolve
 from model.fast import in_use
 from model.fast import spade as compiled
+from model.fast.window_tables import convolution_of_maps
+from model.init import ConcatNorm
 from model.initialization import initialize
-from model.normalization import SPADE
+from model.normalization import SPADE, Concatenation
 from model.pix2pixhd import Pix2PixHDGenerator
 from runtime.errors import InputError
 
@@ -25,16 +27,22 @@ class SPADEResnetBlock(nn.Layer):
     def __init__(self, in_channels, out_channels, opt):
         super().__init__()
         self.opt = opt
-        middle = min(in_channels, out_channels)
-        spectral = opt.generator_norm.spectral
-        self.conv_0 = Convolution(in_channels, middle, 3, opt, padding=1, spectral=spectral)
-        self.conv_1 = Convolution(middle, out_channels, 3, opt, padding=1, spectral=spectral)
-        self.norm_0 = SPADE(in_channels, opt)
-        self.norm_1 = SPADE(middle, opt)
+        middle, norm = min(in_channels, out_channels), opt.generator_norm
+        concat = isinstance(norm, ConcatNorm)
+
+        def convolution(in_channels, out_channels, kernel_size, **settings):
+            return Convolution(in_channels + opt.semantic_nc * concat, out_channels, kernel_size, opt,
+                               spectral=norm.spectral, map_at=in_channels if concat else None, **settings)
+
+        kind = Concatenation if concat else SPADE
+        self.conv_0 = convolution(in_channels, middle, 3, padding=1)
+        self.conv_1 = convolution(middle, out_channels, 3, padding=1)
+        self.norm_0 = kind(in_channels, opt)
+        self.norm_1 = kind(middle, opt)
         self.learned_shortcut = in_channels != out_channels
         if self.learned_shortcut:
-            self.conv_s = Convolution(in_channels, out_channels, 1, opt, bias=False, spectral=spectral)
-            self.norm_s = SPADE(in_channels, opt)
+            self.conv_s = convolution(in_channels, out_channels, 1, bias=False)
+            self.norm_s = kind(in_channels, opt)
 
     def forward(self, x, semantics):
         """x (N, in_channels, H, W) -> (N, out_channels, H, W); without gradients x may be overwritten."""
@@ -50,6 +58,8 @@ def spade_convolution(norm, convolution, x, semantics, activated=True, inplace=F
     inplace: the kernels may overwrite x.
     """
     opt = norm.opt
+    if isinstance(norm, Concatenation):
+        return concat_convolution(norm, convolution, x, semantics, activated)
     if in_use(opt, x):
         return compiled.spade_convolution(norm, convolution, x, semantics, activated, inplace)
 
@@ -63,6 +73,21 @@ def spade_convolution(norm, convolution, x, semantics, activated=True, inplace=F
     # Running statistics, and the spectral norm's u and v, are updated here, once; the recomputed forward leaves them.
     statistics = norm.param_free_norm.batch_statistics(x)
     return recompute(lambda x, weight: computed(x, weight, statistics), x, weight, preserve_rng_state=False)
+
+
+def concat_convolution(norm, convolution, x, semantics, activated):
+    """convolution([activation(norm(x)), one-hot map]). The map's part comes from its distinct windows, as in D."""
+    opt, size, kernel = norm.opt, x.shape[2:], 2 * convolution.padding + 1
+    if in_use(opt, x) and opt.activation == 'leaky_relu' and opt.attention == 'none':
+        y = compiled.normalized(norm.param_free_norm, x, SLOPE if activated else 1.0)
+    else:
+        y = attend(norm.param_free_norm(x), opt)
+        y = activate(y, opt) if activated else y
+    if semantics.modulation == 'dense':
+        return convolution(paddle.concat([y, semantics.one_hot(size)], axis=1))
+    of_x, of_map = paddle.split(convolution.normalized_weight(), [x.shape[1], semantics.channels], axis=1)
+    maps = convolution_of_maps(of_map, semantics.windows(kernel, 1, kernel // 2, size), semantics, opt)
+    return convolve(y, of_x, convolution.bias, opt, padding=kernel // 2) + maps
 
 
 class SPADEGenerator(nn.Layer):

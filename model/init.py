@@ -18,6 +18,7 @@ from runtime import json_file
 from runtime.errors import InputError, OptionError
 
 SpadeNorm = namedtuple('SpadeNorm', 'spectral kind kernel_size')  # kind: 'batch', 'syncbatch' or 'instance'
+ConcatNorm = namedtuple('ConcatNorm', 'spectral kind')            # kind: 'batch', 'syncbatch' or 'instance'
 LayerNorm = namedtuple('LayerNorm', 'spectral kind')              # kind: 'none', 'batch', 'syncbatch' or 'instance'
 
 ODD = 1, 3, 5, 7, 9, 11, 13, 15    # kernel sizes that keep the size of a map
@@ -36,8 +37,9 @@ EFFECTS = {
 
 SPADE_NORM = re.compile(r'(spectral)?spade(batch|syncbatch|instance)([135])x\3')
 SIZE = re.compile(r'(map|[1-9]\d{0,4}x[1-9]\d{0,4})?', re.ASCII)
+CONCAT_NORM = re.compile(r'(spectral)?concat(batch|syncbatch|instance)3x3')
 LAYER_NORM = re.compile(r'(spectral)?(none|batch|sync_?batch|instance)')
-GENERATOR_NORM = re.compile(f'{SPADE_NORM.pattern}|{LAYER_NORM.pattern}')
+GENERATOR_NORM = re.compile('|'.join(norm.pattern for norm in (SPADE_NORM, CONCAT_NORM, LAYER_NORM)))
 
 
 class OPT:
@@ -62,7 +64,8 @@ class OPT:
                                'times the generator doubles the size: normal 5, more 6, most 7 (with one more block)',
                                choices=tuple(UPSAMPLINGS))
     norm_G = _n(lambda opt: 'spectralsyncbatch' if opt.netG == 'pix2pixhd' else 'spectralspadesyncbatch3x3',
-                '[spectral]spade(batch|syncbatch|instance)(1x1|3x3|5x5); with netG pix2pixhd as norm_D, default '
+                '[spectral]spade(batch|syncbatch|instance)(1x1|3x3|5x5); [spectral]concat(batch|syncbatch|instance)3x3 '
+                'concatenates the label map before each convolution instead; with netG pix2pixhd as norm_D, default '
                 'spectralsyncbatch', kind=str, pattern=GENERATOR_NORM,
                 differs='Paper and official code: synchronized batch norm, in a single process plain batch norm. '
                 'ctkindle: spectralspadebatch3x3. With spectral, convolutions of the residual blocks start uniform in '
@@ -319,14 +322,16 @@ class OPT:
 
     @property
     def generator_norm(self):
-        """SpadeNorm, or with netG pix2pixhd LayerNorm; OptionError if norm_G is of another generator."""
-        pattern = SPADE_NORM if self.netG == 'spade' else LAYER_NORM
-        if not pattern.fullmatch(self.norm_G):
+        """SpadeNorm or ConcatNorm, with netG pix2pixhd LayerNorm; OptionError if norm_G is of another generator."""
+        layer = LAYER_NORM.fullmatch(self.norm_G)
+        if bool(layer) != (self.netG == 'pix2pixhd'):
             example = OPT(netG=self.netG).norm_G
             raise OptionError(f'option norm_G: {self.norm_G} is not for netG {self.netG}, whose default is {example}: '
                               'leave --norm_G out, or choose another --netG')
-        if self.netG == 'pix2pixhd':
+        if layer:
             return _layer_norm(self.norm_G)
+        if concat := CONCAT_NORM.fullmatch(self.norm_G):
+            return ConcatNorm(bool(concat[1]), concat[2])
         spectral, kind, kernel_size = SPADE_NORM.fullmatch(self.norm_G).groups()
         return SpadeNorm(bool(spectral), kind, int(kernel_size))
 

@@ -10,7 +10,7 @@ import paddle
 from model.convolution import hold_constant
 from model.fast import in_use
 from model.generator import build_generator
-from model.init import OPT, PIX2PIXHD_LAST_KERNEL
+from model.init import OPT, PIX2PIXHD_LAST_KERNEL, SpadeNorm
 from model.normalization import HIDDEN, SPADE
 from model.styles import drawn, normal_draws
 from model.vae_encoder import VAEEncoder, reparameterize
@@ -46,9 +46,9 @@ class Painter:
         return picture if semantics.shown == semantics.size else picture[:, :, :height, :width]
 
     def _is_dense(self, semantics):
-        """Whether the last SPADE convolves the map, instead of once for each distinct window."""
+        """Whether the last layer that reads the map convolves it, instead of once for each distinct window."""
         spades = [layer for layer in self.generator.sublayers() if isinstance(layer, SPADE)]
-        return bool(spades) and spades[-1].windows(semantics, semantics.size) is None
+        return spades[-1].windows(semantics, semantics.size) is None if spades else semantics.modulation == 'dense'
 
     @paddle.no_grad()
     def style(self, image):
@@ -87,8 +87,10 @@ def bytes_per_pixel(opt, dense=False):
     That is what the last block holds: features of four layers; where SPADE is dense also its hidden layer, before and
     after the activation, gamma and beta; without the kernels also what a convolution gathers.
     """
-    if opt.netG == 'pix2pixhd':     # estimated alike
-        return 4 * opt.ngf * (4 + (0 if in_use(opt) else PIX2PIXHD_LAST_KERNEL ** 2))
+    if not isinstance(opt.generator_norm, SpadeNorm):   # estimated alike; a dense map is an input of the convolution
+        channels, kernel = (opt.ngf, PIX2PIXHD_LAST_KERNEL) if opt.netG == 'pix2pixhd' else (2 * opt.ngf, 3)
+        channels += dense * opt.semantic_nc
+        return 4 * channels * (4 + (0 if in_use(opt) else kernel ** 2))
     channels = opt.ngf if opt.num_upsampling_layers == 'most' else 2 * opt.ngf
     floats = 4 * channels + dense * 2 * (HIDDEN + channels)
     gathered = 0 if in_use(opt) else opt.generator_norm.kernel_size ** 2 * max(HIDDEN * dense, channels)

@@ -6,7 +6,7 @@ import paddle.nn.functional as F
 from model.edges import instance_edges
 from model.fast import in_use
 from model.fast.windows import Windows, distinct_double_windows, distinct_windows
-from model.init import DONTCARE, UPSAMPLINGS
+from model.init import DONTCARE, UPSAMPLINGS, SpadeNorm
 from runtime.errors import InputError
 
 FIRST_CONVOLUTION = 4, 2, 2  # of the discriminator: kernel size, stride, padding
@@ -145,7 +145,12 @@ def prepared(arrays, opt):
             semantics.windows(*mirrored_convolution(opt), mirrored=True)
         else:
             for doubling in range(UPSAMPLINGS[opt.num_upsampling_layers] + 1):
-                semantics.double_windows((height << doubling, width << doubling), opt.generator_norm.kernel_size)
+                size = height << doubling, width << doubling
+                if isinstance(opt.generator_norm, SpadeNorm):
+                    semantics.double_windows(size, opt.generator_norm.kernel_size)
+                else:   # the convolutions of a block, and its shortcut's
+                    semantics.windows(3, 1, 1, size)
+                    semantics.windows(1, 1, 0, size)
         semantics.windows(*FIRST_CONVOLUTION)
     return {**arrays, 'semantics': semantics}
 

@@ -34,6 +34,7 @@ SETTINGS = {
     'instance': dict(norm_G='spectralspadeinstance3x3'),
     'syncbatch': dict(norm_G='spectralspadesyncbatch3x3'),
     'syncbatch_windows': dict(norm_G='spadesyncbatch3x3', modulation='windows'),
+    'concat': dict(norm_G='spectralconcatsyncbatch3x3'),
     'pix2pixhd': dict(netG='pix2pixhd', resnet_n_downsample=2, resnet_n_blocks=1),
     'encoder': dict(norm_G='spectralspadesyncbatch3x3', use_vae=True),
     'sync_in_D_and_E': dict(norm_D='spectralsync_batch', norm_E='syncbatch', use_vae=True, D_steps_per_G=2),

@@ -7,7 +7,7 @@ from model.convert.torch_files import read_state_dict, write_state_dict
 from model.convert.torch_names import dropped, from_torch, to_torch
 from model.discriminator import MultiscaleDiscriminator
 from model.generator import build_generator
-from model.init import OPT
+from model.init import OPT, ConcatNorm
 from model.presets import PRESETS
 from model.vae_encoder import VAEEncoder
 from model.weights import (
@@ -90,6 +90,8 @@ def export(words):
     if (opt.activation, opt.attention) != ('leaky_relu', 'none'):
         raise InputError(f'{folder}: activation {opt.activation}, attention {opt.attention}: '
                          'the official networks have neither')
+    if isinstance(opt.generator_norm, ConcatNorm):
+        raise InputError(f'{folder}: norm_G {opt.norm_G}: the official code has no generator with concatenation')
     if opt.generator_input != 'segmap':
         raise InputError(f'{folder}: generator_input {opt.generator_input}: the official generator has only segmap')
     weights = generator_weights(folder, arguments.weights)

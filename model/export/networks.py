@@ -6,7 +6,7 @@ result, a node of the ONNX file.
 import numpy as np
 
 from model.activation import SIMAM_LAMBDA, SLOPE
-from model.init import DONTCARE, PIX2PIXHD_LAST_KERNEL
+from model.init import DONTCARE, PIX2PIXHD_LAST_KERNEL, ConcatNorm
 from model.vae_encoder import INPUT_SIZE
 
 
@@ -137,19 +137,27 @@ def _at(ops, name, x, positions, axis):
 
 def _block(ops, opt, name, x, maps, size):
     """SPADEResnetBlock (model/generator.py)."""
+    def convolution(which, x, padding):
+        if isinstance(opt.generator_norm, ConcatNorm):
+            x = ops.concat(f'{name}.conv_{which}.input', [x, maps.one_hot(size)], 1)
+        return ops.convolution(f'{name}.conv_{which}', x, 1, padding)
+
     shortcut = x
     if ops.has(f'{name}.conv_s.weight'):
-        shortcut = ops.convolution(f'{name}.conv_s', _spade(ops, opt, f'{name}.norm_s', x, maps, size), 1, 0)
+        shortcut = convolution('s', _conditioned(ops, opt, f'{name}.norm_s', x, maps, size), 0)
     y = x
     for n in '01':
-        y = _spade(ops, opt, f'{name}.norm_{n}', y, maps, size)
-        y = ops.convolution(f'{name}.conv_{n}', _activated(ops, opt, f'{name}.activation_{n}', y), 1, 1)
+        y = _conditioned(ops, opt, f'{name}.norm_{n}', y, maps, size)
+        y = convolution(n, _activated(ops, opt, f'{name}.activation_{n}', y), 1)
     return _attended(ops, opt, name, ops.add(f'{name}.sum', shortcut, y), size)
 
 
-def _spade(ops, opt, name, x, maps, size):
-    """normalized x * (1 + gamma) + beta (model/normalization.py); the 1 is in gamma's bias."""
-    _, kind, k = opt.generator_norm
+def _conditioned(ops, opt, name, x, maps, size):
+    """normalized x, with SPADE * (1 + gamma) + beta (model/normalization.py); the 1 is in gamma's bias."""
+    norm = opt.generator_norm
+    if isinstance(norm, ConcatNorm):
+        return _attended(ops, opt, name, _normalized(ops, f'{name}.param_free_norm', x, norm.kind), size)
+    _, kind, k = norm
     hidden = ops.convolution(f'{name}.mlp_shared.0', maps.one_hot(size), 1, k // 2)
     hidden = _rectified(ops, opt, f'{name}.hidden', hidden)
     gamma, beta = (ops.convolution(f'{name}.mlp_{which}', hidden, 1, k // 2) for which in ('gamma', 'beta'))

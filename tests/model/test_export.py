@@ -53,6 +53,10 @@ VARIANTS = {
     'pixels_spectral': {'norm_G': 'spectralspadebatch1x1'},
     'pixels_instance': {'norm_G': 'spadeinstance1x1'},
     'pixels_spectral_instance': {'norm_G': 'spectralspadeinstance1x1'},
+    'concat': {'norm_G': 'spectralconcatsyncbatch3x3'},
+    'concat_instance': {'norm_G': 'concatinstance3x3', 'attention': 'simam', 'no_instance': True, 'aspect_ratio': 0.5},
+    'concat_batch': {'norm_G': 'spectralconcatbatch3x3', 'activation': 'gelu', 'generator_input': 'segmap_noise',
+                     'use_vae': False},
     'pix2pixhd': {'netG': 'pix2pixhd', 'resnet_n_blocks': 2},
     'pix2pixhd_batch': {'netG': 'pix2pixhd', 'norm_G': 'batch', 'resnet_n_downsample': 2, 'resnet_n_blocks': 1,
                         'resnet_kernel_size': 5, 'resnet_initial_kernel_size': 3, 'aspect_ratio': 0.5},
@@ -65,12 +69,13 @@ VARIANTS = {
 }
 
 ORDINARY = [(variant, 'onnx') for variant in ('official', 'vae', 'like_ctkindle', 'cityscapes', 'portrait',
-                                              'segmap_noise', 'pixels', 'pix2pixhd')]
+                                              'segmap_noise', 'pixels', 'pix2pixhd', 'concat')]
 ORDINARY += [('official', 'paddle')]
 
 
 def test_every_norm_is_among_the_variants():
-    assert {OPT(**variant).norm_G for variant in VARIANTS.values() if 'netG' not in variant} == {
+    norms = {OPT(**variant).norm_G for variant in VARIANTS.values() if 'netG' not in variant}
+    assert {norm for norm in norms if 'concat' not in norm} == {
         f'{spectral}spade{kind}{size}x{size}' for spectral in ('', 'spectral')
         for kind in ('batch', 'syncbatch', 'instance')
         for size in (1, 3, 5)}
@@ -90,7 +95,8 @@ def test_every_variant_gives_the_painters_pictures(tmp_path, variant, kind):
             model.ir_version == 8
         assert len(set(names)) == len(names)
         layers = {'model.0', 'model.1', 'model.2'} if 'netG' in VARIANTS[variant] else \
-            {'up_2.norm_0.mlp_gamma', 'up_2.norm_0.modulated', 'up_2.conv_0'}
+            {'up_2.norm_0.param_free_norm.normalized', 'up_2.conv_0.input'} if variant == 'concat' else \
+            {'up_2.norm_0.mlp_gamma', 'up_2.norm_0.modulated', 'up_2.conv_0'} if 'concat' not in variant else set()
         assert {*layers, 'picture'} <= {*names, *(name[:-len('.0')] for name in names)}
         assert not [name.name for name in model.graph.initializer
                     if 'weight_u' in name.name or '_variance' in name.name]

@@ -181,8 +181,9 @@ SMALL = [dict(norm_G=norm_G) for norm_G in (
 SMALL += [dict(no_instance=True), dict(contain_dontcare_label=False)]
 LARGE = [dict(num_upsampling_layers='more', crop_size=64), dict(num_upsampling_layers='most', crop_size=128),
          dict(use_vae=True, z_dim=4), dict(aspect_ratio=0.5), dict(netG='pix2pixhd', resnet_n_blocks=1),
+         dict(norm_G='spectralconcatsyncbatch3x3'), dict(norm_G='concatinstance3x3', no_instance=True),
          dict(netG='pix2pixhd', norm_G='spectralnone', resnet_n_downsample=2, resnet_initial_kernel_size=5)]
-ORDINARY = [SMALL[0], SMALL[1], SMALL[2], SMALL[4], LARGE[2], LARGE[3], LARGE[4], LARGE[5]]
+ORDINARY = [SMALL[0], SMALL[1], SMALL[2], SMALL[4], LARGE[2], LARGE[3], LARGE[4], LARGE[5], LARGE[6]]
 STEPS = [(options, 'mixed') for options in ORDINARY]
 STEPS += [pytest.param(options, kind, marks=pytest.mark.thorough) for options in SMALL + LARGE
           for kind in ('mixed', 'flat', 'noise')
