@@ -229,6 +229,7 @@ class Modulate(PyLayer):
     @staticmethod
     def forward(ctx, x, table, pixel, statistics, slope):
         ctx.saved, ctx.pixel, ctx.statistics, ctx.slope = (x, table), pixel, statistics, slope
+        ctx.constant = table.stop_gradient
         return modulated(x, table, pixel, statistics, slope)
 
     @staticmethod
@@ -249,7 +250,7 @@ class Modulate(PyLayer):
               height * width, own.per_image)
         if x.size >= RETURN_AFTER:
             return_free_memory()
-        return dx, dtable
+        return dx, None if ctx.constant else dtable
 
 
 class InstanceNorm(PyLayer):

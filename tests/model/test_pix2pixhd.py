@@ -56,7 +56,8 @@ def test_spectral_norm_of_a_transposed_convolution_is_over_its_second_axis(float
 
 
 @pytest.mark.parametrize('slope', [0.0, 1.0])
-@pytest.mark.parametrize('make', [lambda opt: BatchNorm(3, True, opt=opt), InstanceNorm], ids=['batch', 'instance'])
+@pytest.mark.parametrize('make', [lambda opt: BatchNorm(3, True, opt=opt), lambda opt: BatchNorm(3, False, opt=opt),
+                                  InstanceNorm], ids=['affine', 'batch', 'instance'])
 def test_a_norm_and_its_relu_in_one_kernel(make, slope):
     """Output and gradients, as with Paddle's operators, of values whose mean is far from zero."""
     rng, results = np.random.default_rng(0), []
