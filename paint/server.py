@@ -64,10 +64,11 @@ def application(studio, host, token=None):
         return JSONResponse(studio.description())
 
     async def validation_map(request):
-        size = _size(studio, request.query_params)
+        size = _size(studio, request.query_params) if request.query_params else None
         reading = asyncio.get_running_loop().run_in_executor(map_threads, studio.map, request.path_params['index'],
                                                              size)
-        return _bytes(await _while_heard(request, reading))
+        size, maps = await _while_heard(request, reading)
+        return _bytes(maps, {'Size': '{}x{}'.format(*size)})
 
     async def open_maps(request):
         async with bodies.of(request, 2 * uploads.LARGEST_FILE) as (head, content):
@@ -75,7 +76,7 @@ def application(studio, host, token=None):
             if type(label) is not int or not 0 <= label <= len(content):
                 raise malformed()
             notes, maps = _parted(await _while_heard(request, decoders.decoded(
-                uploads.sent_maps, bytes(content[:label]), bytes(content[label:]), studio.opt, studio.classes,
+                uploads.sent_maps, bytes(content[:label]), bytes(content[label:]), studio.at_size, studio.classes,
                 studio.largest)))
             facts = json.loads(notes)
             return _bytes(maps, {'Notes': quote(json.dumps(facts['notes'])), 'Size': '{}x{}'.format(*facts['size'])})

@@ -1,5 +1,6 @@
 """The model that the page paints with, its classes, its validation maps."""
 import contextlib
+import math
 import os
 import time
 
@@ -41,11 +42,10 @@ class Studio:
             self.maps, self.no_maps = ValidationImages(self.opt, photos=False), None
         except InputError as error:
             self.maps, self.no_maps = None, error
-        if self.opt.size == 'map':
-            self.opt.size = ''
-        self.size = self.opt.painted_size(self.opt.picture_size)    # of the first canvas
         self.largest = self._largest()
-        flat = np.zeros((2, *self.size), np.int32)
+        self.size = self._first_size()      # of the first canvas
+        self.at_size = sized(self.opt, *self.size)
+        flat = np.zeros((2, *self.opt.picture_size), np.int32)
         self.turns.submit('warm-up', 0, lambda: self.painted(flat[0], flat[1], {'seed': 0})).result()
 
     def description(self):
@@ -57,7 +57,7 @@ class Studio:
                 'highest': opt.highest_label, 'classes': self.classes,
                 'unlabelled': self.unlabelled, 'instances': not opt.no_instance, 'styles': bool(opt.use_vae),
                 'seeds': opt.reads_z, 'any_size': opt.any_size, 'largest': self.largest, 'most_side': CANVAS_SIDE,
-                'multiple': opt.size_multiple,
+                'multiple': opt.size_multiple, 'own_sizes': opt.size == 'map',
                 'z_dim': opt.z_dim if opt.use_vae else 0, 'seed': min(opt.seed, MOST_SEED),
                 'maps': [sample.stem for sample in self.maps.samples] if self.maps else [],
                 'largest_file': uploads.LARGEST_FILE}
@@ -66,19 +66,30 @@ class Studio:
         """(height, width) of a canvas; Refused if this model or this machine cannot paint it."""
         if (height, width) != self.size and not self.opt.any_size:
             raise Refused('one_size', f'this model paints {self.size[1]} x {self.size[0]} alone', 400)
-        if not (0 < min(height, width) and max(height, width) <= CANVAS_SIDE and height * width <= self.largest):
+        if not self._fits(height, width):
             raise Refused('canvas', f'a canvas of {width} x {height} pixels: at most {self.largest} pixels, and '
                           f'{CANVAS_SIDE} a side, fit into the memory', 413, most=round(self.largest / 1e6, 2))
         return height, width
 
     def _largest(self):
-        """Most pixels of a canvas: what fits into the memory, and never less than the first canvas has."""
-        free, own = memory.available(), self.size[0] * self.size[1]
+        """Most pixels of a canvas: what fits into the memory, and never less than a picture of training has."""
+        free, own = memory.available(), math.prod(self.opt.picture_size)
         if not self.opt.any_size:
             return own
         each = bytes_per_pixel(self.opt, dense=modulation_of(self.opt) == 'dense')
         fits = CANVAS_SIDE ** 2 if free is None else int(SHARE * free / each)
         return max(own, min(CANVAS_SIDE ** 2, fits))
+
+    def _fits(self, height, width):
+        return 0 < min(height, width) and max(height, width) <= CANVAS_SIDE and height * width <= self.largest
+
+    def _first_size(self):
+        """(height, width) by option size; with map that of the first validation map, if there is one."""
+        size = self.opt.painted_size(self.opt.picture_size)
+        if self.opt.size == 'map' and self.maps:
+            with contextlib.suppress(InputError):   # said when the page asks for it
+                size = self.maps[0]['label'].shape
+        return size if self._fits(*size) else self.opt.picture_size
 
     def painted(self, label, instance, style, overtaken=None):
         """(uint8 (H, W, 3), seconds) of one label map and instance map (H, W) and a style for `style_of`.
@@ -132,19 +143,25 @@ class Studio:
         """list of floats: the style of a photo (3, H, W)."""
         return styles.of_photo(self.painter, image).tolist()
 
-    def map(self, index, size):
-        """bytes of a validation map at that size, by its place in the description, as maps.kept gives them."""
+    def map(self, index, size=None):
+        """((height, width), bytes) of a validation map, by its place in the description, as maps.kept gives them.
+
+        size: (height, width); None: that of the first canvas, or with option size map its own.
+        """
         if not self.maps or not 0 <= index < len(self.maps):
             raise Refused('no_map', 'there is no such validation map', 404)
         try:
-            arrays = self.maps[index] if size == self.size else whole_picture(
-                load_images(self.maps.samples[index], self.opt), sized(self.opt, *size))
+            arrays = self.maps[index]
+            fits = self._fits(*arrays['label'].shape) if size is None else arrays['label'].shape == size
+            if not fits:
+                opt = sized(self.opt, *size) if size else self.at_size
+                arrays = whole_picture(load_images(self.maps.samples[index], opt), opt)
         except InputError as error:
             say_once(str(error))
             raise Refused('damaged_map', 'this validation map cannot be read; the terminal of the server shows the '
                                          'error') \
                 from None
-        return kept(arrays['label'], arrays.get('instance'), self.opt.label_nc)
+        return arrays['label'].shape, kept(arrays['label'], arrays.get('instance'), self.opt.label_nc)
 
 
 def sized(opt, height, width):

@@ -34,7 +34,8 @@ async function ask(path, head, parts, signal) {
     throw new Refusal(content.error || 'failed', content.text || `status ${answer.status}`, content.facts || {});
 }
 
-async function maps(answer, { width, height }) {
+async function maps(answer) {
+    const [height, width] = answer.headers.get('Size').split('x').map(Number);
     const values = new Uint16Array(await answer.arrayBuffer());
     const pixels = width * height;
     return { label: values.slice(0, pixels), instance: values.slice(pixels), width, height };
@@ -44,8 +45,9 @@ export async function describeModel() {
     return (await ask('/model')).json();
 }
 
-export async function validationMap(index, { width, height }, signal) {
-    return maps(await ask(`/maps/${index}?width=${width}&height=${height}`, null, null, signal), { width, height });
+// size: { width, height }; without one that of the first canvas, or the map's own.
+export async function validationMap(index, size) {
+    return maps(await ask(`/maps/${index}${size ? `?width=${size.width}&height=${size.height}` : ''}`));
 }
 
 // The maps, and `notes`: what was done to the files to read them, in English.
@@ -54,8 +56,7 @@ export async function openMaps(model, label, instance) {
         throw new Refusal('body', 'too large', { most: Math.round(model.largest_file / 2 ** 20) });
     }
     const answer = await ask('/open', { label: label.size }, instance ? [label, instance] : [label]);
-    const [height, width] = answer.headers.get('Size').split('x').map(Number);
-    return { ...await maps(answer, { width, height }), notes: JSON.parse(decodeURIComponent(answer.headers.get('Notes'))) };
+    return { ...await maps(answer), notes: JSON.parse(decodeURIComponent(answer.headers.get('Notes'))) };
 }
 
 // `purpose` keeps the photos of two styles apart: a newer one for the same place ends an older one that waits.

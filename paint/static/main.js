@@ -57,7 +57,7 @@ async function firstMap(page) {
     if (location.hash.length > 1 && await openLink(page)) return;
     try {
         if (model.maps.length) {
-            map.start(await api.validationMap(0, model));
+            map.start(await api.validationMap(0));
             page.name = model.maps[0];
         }
     } catch (error) {

@@ -109,23 +109,26 @@ export class StartDialog {
         const { model, map, view } = this.page;
         const button = document.createElement('button');
         const canvas = document.createElement('canvas');
-        canvas.width = model.width;
-        canvas.height = model.height;
         button.type = 'button';
         button.title = model.maps[index];
         button.setAttribute('aria-label', model.maps[index]);
         button.append(canvas);
-        const found = validationMap(index, model);
+        const found = validationMap(index);
         found.then((maps) => {
+            const { width, height } = maps;
+            Object.assign(canvas, { width, height });
+            canvas.style.aspectRatio = width / height;
             const context = canvas.getContext('2d');
-            const image = context.createImageData(model.width, model.height);
+            const image = context.createImageData(maps.width, maps.height);
             paintColours(maps, view.colours, new Uint32Array(image.data.buffer));
             context.putImageData(image, 0, 0);
         }, (error) => this.#wrong(error));
         button.addEventListener('click', async () => {
             try {
                 const { width, height } = map;
-                map.replace(width === model.width && height === model.height ? await found : await validationMap(index, { width, height }));
+                const maps = await found;
+                const asItIs = model.own_sizes || width === maps.width && height === maps.height;
+                map.replace(asItIs ? maps : await validationMap(index, { width, height }));
                 this.#done(model.maps[index]);
             } catch (error) {
                 this.#wrong(error);

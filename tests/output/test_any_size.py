@@ -1,4 +1,6 @@
 """--size: maps of any size, for generators of convolutions alone."""
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,6 +16,7 @@ from runtime import memory
 from tests.exporting import write_checkpoint
 from tests.model.test_networks import arrays
 from tests.runner import contents, message, says
+from tests.segmenting import command
 
 SMALL = dict(label_nc=5, crop_size=32, ngf=4, z_dim=8, use_vae=False, dataroot='no such folder')
 
@@ -139,3 +142,21 @@ def test_val_and_scores_take_the_size(scripts, tmp_path):
     assert says(message(lambda: Settings.of(opt)), '--size map', '2 sizes', '32x32 to 96x64', '--size 256x256')
     opt.size = '128x64'
     assert Settings.of(opt).size == (128, 64)
+
+
+@pytest.mark.thorough
+def test_a_run_is_scored_at_that_size(scripts, mine, tmp_path):
+    """As val.py scores it there, by a network of its own trained for that size; maps of the set are 48 x 40."""
+    process = scripts.run(*command(mine, '--output', tmp_path / 'segmenter', size='48x40', epochs=1))
+    assert process.returncode == 0, process.stderr
+    scoring = dict(dataset='own', scoring=tmp_path / 'segmenter')
+    scripts.trained(tmp_path, dataroot=mine, niter=1, generator_input='segmap_noise', score_epoch_freq=1, size='map',
+                    **scoring)
+    scored = json.loads((tmp_path / 'output/scores.jsonl').read_text())
+    assert scored['protocol']['picture_size'] == '48x40' and scored['protocol']['style'] == 'random'
+    words = ['val.py', '--lastoutput', tmp_path / 'output', '--results', tmp_path / 'val', '--scores',
+             tmp_path / 'scores.jsonl', '--score', '--cache', tmp_path / 'cache', '--batchSize', 1]
+    process = scripts.run(*words)    # the run's own --size
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert json.loads((tmp_path / 'scores.jsonl').read_text())['scores']['mean_iou'] == scored['scores']['mean_iou']
+    assert says(scripts.run(*words, '--size', '64x64').stderr, '64x64', 'trained for 48x40')

@@ -12,6 +12,7 @@ from model.semantics import SemanticMap
 from output import pictures
 from paint.turns import Superseded, Turns
 from tests.browser import Page, colour
+from tests.exporting import write_checkpoint
 from tests.painting import body, png, served
 
 LABEL = np.random.default_rng(0).integers(0, 5, (10, 14)).repeat(5, 0).repeat(5, 1).astype(np.uint16)   # 50 x 70
@@ -61,6 +62,26 @@ def test_files_open_at_their_own_size(free):
     status, answer, headers = free.ask('POST', '/open', body(dict(label=len(content)), content))
     assert (status, headers['size']) == (200, '50x70')
     np.testing.assert_array_equal(np.frombuffer(answer, '<u2').reshape(2, 50, 70)[0], LABEL)
+
+
+def test_validation_maps_come_at_their_own_size_or_at_any(scripts, tmp_path):
+    """Own sizes with --size map; with another first canvas the sizes that are asked for."""
+    write_checkpoint(tmp_path / 'output', no_instance=True, contain_dontcare_label=False, use_vae=False,
+                     dataroot=str(tmp_path))
+    (tmp_path / 'val_label').mkdir()
+    for name, part in (('a', LABEL), ('b', LABEL[:40, :30])):
+        (tmp_path / 'val_label' / f'{name}.png').write_bytes(png(part.astype(np.uint8)))
+    with served(tmp_path, '--size', 'map', start=scripts.start_command) as server:
+        assert (server.model['width'], server.model['height'], server.model['own_sizes']) == (70, 50, True)
+        for index, part in ((0, LABEL), (1, LABEL[:40, :30])):
+            status, answer, headers = server.get(f'/maps/{index}')
+            assert (status, headers['size']) == (200, '{}x{}'.format(*part.shape))
+            np.testing.assert_array_equal(np.frombuffer(answer, '<u2').reshape(2, *part.shape)[0], part)
+        status, answer, headers = server.get('/maps/1?width=60&height=80')
+        np.testing.assert_array_equal(np.frombuffer(answer, '<u2').reshape(2, 80, 60)[0],
+                                      LABEL[:40, :30].repeat(2, 0).repeat(2, 1))
+        for query in ('width=5', 'width=x&height=5', 'width=0&height=5', 'width=9999&height=1'):
+            assert server.get(f'/maps/1?{query}')[0] in (400, 413)
 
 
 def test_work_hears_when_it_is_overtaken():
