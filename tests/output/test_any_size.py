@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.generator import SPADEGenerator
+from model.generator import SPADEGenerator, build_generator
 from model.init import OPT
 from model.painter import Painter
 from model.semantics import SemanticMap
@@ -29,7 +29,7 @@ def maps(height, width, seed=0):
 def at(painter, height, width):
     """The same weights in a painter of the options of a network for that size."""
     opt = OPT(**{**painter.opt.as_dict(), 'crop_size': width, 'aspect_ratio': width / height})
-    generator = SPADEGenerator(opt)
+    generator = build_generator(opt)
     generator.set_state_dict(painter.generator.state_dict())
     return Painter(opt, generator)
 
@@ -37,6 +37,7 @@ def at(painter, height, width):
 # ---- The generator
 
 @pytest.mark.parametrize('settings', [{}, dict(generator_input='segmap_noise'), dict(cpu_kernels=False),
+                                      dict(netG='pix2pixhd', resnet_n_blocks=2),
                                       dict(norm_G='spadeinstance5x5', num_upsampling_layers='more', crop_size=64)],
                          ids=str)
 def test_it_is_the_network_for_that_size(tmp_path, settings):
