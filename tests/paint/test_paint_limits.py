@@ -25,8 +25,8 @@ from paint.bodies import Bodies
 from paint.decoder import Decoders
 from paint.refusal import Refused, say_once
 from paint.turns import Busy
-from tests.forked import until
-from tests.painting import body, maps_of, png
+from tests.forked import REPOSITORY, until
+from tests.painting import body, maps_of, png, served
 
 HEAD = b'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'
 ANSWER = bytes(16 << 20)    # more than the sockets' buffers hold
@@ -278,11 +278,27 @@ def endless_jpeg():
     return content[:begin] + 60000 * content[begin:end] + content[end:]
 
 
-def test_photos_that_take_minutes_hold_nothing(server):
-    """Their senders leave, or stay: validation maps are read and other photos decoded all the same."""
+IMPATIENT = """
+import runpy
+from paint import decoder
+decoder.DECODE_SECONDS = 3
+runpy.run_module('paint', run_name='__main__')
+"""
+
+
+def test_photos_that_take_minutes_hold_nothing(scripts, styled, tmp_path):
+    """Their senders leave, or stay: validation maps are read and other photos decoded all the same. At a server that
+    ends decoders after 3 s.
+    """
+    (tmp_path / 'impatient.py').write_text(IMPATIENT)
+
+    def start(command, file):
+        return scripts.start_command([tmp_path / 'impatient.py', *command[2:]], file,
+                                     environment={'PYTHONPATH': str(REPOSITORY)})
     photo = body(dict(page='endless', number=1), endless_jpeg())
     request = b'POST /style HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n' % len(photo) + photo
     with contextlib.ExitStack() as closed:
+        server = closed.enter_context(served(styled, start=start))
         held = [closed.enter_context(contextlib.closing(open_to(server.port, request)))
                 for _ in range(decoder.PROCESSES)]
         assert server.ask('GET', '/maps/0', timeout=60)[0] == 200

@@ -29,12 +29,12 @@ from tests.scoring import seeded_state, small_photos
 
 
 @pytest.fixture(scope='module')
-def weights(tmp_path_factory):
+def weights(shared):
     """Folder of seeded weights of DeepLabV2 with 182 classes and of the FID Inception."""
-    folder = tmp_path_factory.mktemp('weights')
-    save_weights(seeded_state(DeepLabV2(182)), folder / 'deeplabv2_cocostuff.pdparams')
-    save_weights(seeded_state(FIDInception(), 1.6), folder / 'inception_fid.pdparams')
-    return folder
+    def make(folder):
+        save_weights(seeded_state(DeepLabV2(182)), folder / 'deeplabv2_cocostuff.pdparams')
+        save_weights(seeded_state(FIDInception(), 1.6), folder / 'inception_fid.pdparams')
+    return shared('scoring_weights', make)
 
 
 @pytest.fixture(scope='module')
@@ -56,10 +56,11 @@ def evaluation(*arguments):
     return Evaluation(Settings(**chosen(given))), given.pictures
 
 
-def test_scores_are_appended_to_no_other_file(tiny_set, photos, weights, tmp_path):
+def test_scores_are_appended_to_no_other_file(tiny_set, photos, tmp_path):
+    """The file is refused before anything else is read: there are no weights."""
     (tmp_path / 'scores.jsonl').write_text('my notes\n')
     with pytest.raises(InputError, match='scores.jsonl, line 1: .*name another'):
-        evaluate.scored(command_line('').parse_args(words(photos, tiny_set, weights, tmp_path)))
+        evaluate.scored(command_line('').parse_args(words(photos, tiny_set, tmp_path, tmp_path)))
     assert (tmp_path / 'scores.jsonl').read_text() == 'my notes\n' and os.listdir(tmp_path) == ['scores.jsonl']
 
 
