@@ -127,6 +127,12 @@ def read(folder):
     return found
 
 
+def naming(folder, label_nc):
+    """Content of a folder's classes.json if it names label_nc classes, and maybe unlabelled pixels; else None."""
+    found = read(folder)
+    return found if found and _fits(found, label_nc) else None
+
+
 # ---- Settings recorded in a set
 
 def settings_of(dataroot):

@@ -157,11 +157,11 @@ def _wrong_values(path, opt, values):
     found = ', '.join(f'{value} ({count} pixels)' for value, count in list(zip(ids, counts))[:3])
     more = f' and {len(ids) - 3} more' if len(ids) > 3 else ''
     allowed = f'0 .. {opt.label_nc - 1}'
-    remedies = ['map the ids to that range or set --label_nc'] if (ids != DONTCARE).any() else []
+    remedies = ['map the ids to that range, or train with a larger --label_nc'] if (ids != DONTCARE).any() else []
     if opt.contain_dontcare_label:
         allowed += f', and {opt.label_nc} or {DONTCARE} for unlabelled pixels'
     elif DONTCARE in ids:
-        remedies.append(f'if {DONTCARE} marks unlabelled pixels: --contain_dontcare_label true')
+        remedies.append(f'if {DONTCARE} marks unlabelled pixels: train with --contain_dontcare_label true')
     return DataError(f'{path}: label value {found}{more}; allowed: {allowed}; {"; ".join(remedies)}', 'label value')
 
 

@@ -4,7 +4,6 @@ Each row is appended before the fixed-size header is rewritten in place with the
 returns the earlier rows. Truncation writes the header first, so that it never counts more rows than the file has. A
 row costs the same in a long log as in a short one.
 """
-import contextlib
 import os
 import struct
 import zlib
@@ -12,7 +11,7 @@ import zlib
 import numpy as np
 
 from runtime.errors import InputError
-from runtime.writing import staged
+from runtime.writing import disk_errors, staged
 
 COLUMNS = 7                # of model.train_step.LOG_COLUMNS
 ROW_SIZE = 8 * COLUMNS     # bytes
@@ -36,7 +35,7 @@ class LossLog:
         self.close()
         if rows < 0:
             self._refuse(f'the checkpoint was saved after {rows} rows of it')
-        with _disk_errors(self.path):
+        with disk_errors(self.path):
             if rows == 0 and not os.path.exists(self.path):
                 self._create()
             there = rows_on_disk(self.path)
@@ -58,7 +57,7 @@ class LossLog:
         if row.shape != (COLUMNS,):
             raise ValueError(f'a row of {self.path} has shape {row.shape}, expected ({COLUMNS},)')
         data = row.tobytes()
-        with _disk_errors(self.path):
+        with disk_errors(self.path):
             self._write(_end(self.rows), data)
             self._write(0, _header(self.rows + 1))
         self.rows, self.checksum = self.rows + 1, zlib.crc32(data, self.checksum)
@@ -66,13 +65,13 @@ class LossLog:
     def last(self, count):
         """The last `count` rows, or all if there are fewer: (rows, COLUMNS)."""
         count = min(count, self.rows)
-        with _disk_errors(self.path):
+        with disk_errors(self.path):
             self._file.seek(_end(self.rows - count))
             return np.frombuffer(self._file.read(count * ROW_SIZE), '<f8').reshape(count, COLUMNS)
 
     def sync(self):
         """Wait until all rows are on the disk, before a checkpoint counts on them."""
-        with _disk_errors(self.path):
+        with disk_errors(self.path):
             os.fsync(self._file.fileno())
 
     def close(self):
@@ -102,7 +101,7 @@ class LossLog:
 
 def rows_on_disk(path):
     """Number of whole rows in the log at `path`, by its size; 0 without a file, InputError for any other file."""
-    with _disk_errors(path):
+    with disk_errors(path):
         try:
             with open(path, 'rb') as file:
                 header = file.read(HEADER_SIZE)
@@ -144,11 +143,3 @@ def _crc_of_rows(file, rows):
         data = file.read(min(left, CHUNK))
         checksum, left = zlib.crc32(data, checksum), left - len(data)
     return checksum
-
-
-@contextlib.contextmanager
-def _disk_errors(path):
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f'{path}: cannot write the log: {error.strerror or error}') from None

@@ -11,7 +11,6 @@ import json
 import os
 import re
 import shutil
-from contextlib import contextmanager
 
 import numpy as np
 
@@ -20,14 +19,14 @@ from dataset.contents import SUMMARY
 from model.init import OPT
 from model.optimizer_state import parameters_of, set_state, state_of
 from model.train_step import SCALING
-from model.weights import NETWORKS, as_arrays, load_training, read_weights, save_weights
+from model.weights import NETWORKS, as_arrays, epoch_of, load_training, read_weights, save_weights
 from output import own_files
 from output.own_files import FILES, RECORD, RESUMED, discard
 from output.pictures import is_training_picture
 from runtime import json_file
 from runtime.errors import InputError
 from runtime.json_file import anything, listing, mapping, number, record, text, whole
-from runtime.writing import sweep, writing
+from runtime.writing import disk_errors, sweep, writing
 
 COPY = r'epoch_\d+|best'
 INTACT = 'the previous checkpoint, if any, is intact'
@@ -94,7 +93,7 @@ class Checkpoint:
         """
         progress = {**progress, 'step': train_step.steps, 'g_losses': train_step.g_losses,
                     'loss_scales': train_step.loss_scales}
-        with _disk_errors(self.output):
+        with disk_errors(self.output, INTACT):
             os.makedirs(self.generations, exist_ok=True)
             sweep(self.generations)
             self._adopt_plain_folder()
@@ -111,12 +110,21 @@ class Checkpoint:
     def keep(self, name, notes):
         """Copy weights and options of the newest checkpoint to output/<name>, with `notes`: file name -> JSON content.
         """
-        with _disk_errors(self.output):
+        with disk_errors(self.output, INTACT):
             self._copy(os.path.realpath(self.link), name, notes)
+
+    def set_aside_best(self):
+        """Rename output/best to output/epoch_<n>, by its epoch, unless that exists."""
+        best = os.path.join(self.output, 'best')
+        epoch = epoch_of(best) if own_files.is_checkpoint(best) else None
+        copy = os.path.join(self.output, f'epoch_{epoch}')
+        if epoch is not None and not os.path.lexists(copy):
+            with disk_errors(self.output, INTACT):
+                os.rename(best, copy)
 
     def mend_copies(self):
         """Finish copies that a kill has interrupted. The caller must hold the run's lock."""
-        with _disk_errors(self.output):
+        with disk_errors(self.output, INTACT):
             sweep(self.output)
             self._restore_replaced()
 
@@ -132,7 +140,7 @@ class Checkpoint:
 
     def clear(self):
         """Remove the run's copies, pictures and scores (--restart), but not the checkpoint, which `save` replaces."""
-        with _disk_errors(self.output):
+        with disk_errors(self.output, INTACT):
             for folder in self._copies():
                 discard(folder)
             scores = _matching(self.output, r'scores\.jsonl')
@@ -239,7 +247,7 @@ class Checkpoint:
         if dangling:
             print(f'{lost}: using the newest checkpoint instead, {numbers[-1]:06d}')
         if numbers:
-            with _disk_errors(self.output):
+            with disk_errors(self.output, INTACT):
                 self._point_to(numbers[-1])
 
     def _point_to(self, number):
@@ -264,14 +272,6 @@ def _optimizers(train_step):
     return (('n_g.pdopt', train_step.optimizer_g,
              parameters_of(generator=train_step.generator, encoder=train_step.encoder)),
             ('n_d.pdopt', train_step.optimizer_d, parameters_of(discriminator=train_step.discriminator)))
-
-
-@contextmanager
-def _disk_errors(path):
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f'{error.filename or path}: cannot be written: {error.strerror or error}; {INTACT}') from None
 
 
 def _link(target, path):

@@ -7,10 +7,9 @@ import hashlib
 import json
 import os
 
-import numpy as np
-
 from model.init import OPT
 from runtime import distributed, json_file
+from runtime.digest import sha256_of
 from runtime.errors import InputError
 from runtime.locking import locked
 from runtime.writing import painter_of, writing
@@ -24,11 +23,10 @@ SCHEMA = json_file.record({'weights': json_file.text(64, 64)}, {'painter': json_
 
 def made_by(opt, folder):
     """dict of all that pictures depend on besides their inputs: SHA-256 of the weights in `folder`, and settings."""
-    digest = hashlib.sha256()
-    for name in sorted(name for name in os.listdir(folder) if name.endswith('.pdparams')):
-        digest.update(np.memmap(os.path.join(folder, name), mode='r'))
-    return {'weights': digest.hexdigest(), **{name: getattr(opt, name) for name in SETTINGS
-                                             if name not in LATER or getattr(opt, name) != getattr(OPT(), name)}}
+    weights = sorted(name for name in os.listdir(folder) if name.endswith('.pdparams'))
+    return {'weights': sha256_of(*(os.path.join(folder, name) for name in weights)),
+            **{name: getattr(opt, name) for name in SETTINGS
+               if name not in LATER or getattr(opt, name) != getattr(OPT(), name)}}
 
 
 def identity(made_by, generator):

@@ -49,6 +49,8 @@ class Best:
         sign = -1 if opt.score_by in DISTANCES else 1
         better = value is not None and (before is None or sign * value > sign * before)
         if better:
+            if before is None:
+                checkpoint.set_aside_best()
             checkpoint.keep('best', {SCORE: {'score_by': opt.score_by, **score.as_dict()}})
         score_log.append_score(os.path.join(opt.output, score_log.FILE), score)
         remove(self.folder)
@@ -58,7 +60,8 @@ class Best:
         if warning := score_log.warning(score.class_iou):
             line += f'; {warning}'
         if difference:
-            line += f'; the earlier best has another protocol and cannot be compared ({difference})'
+            line += f'; the earlier best has another protocol and cannot be compared ({difference})' + (
+                ', and is kept under its epoch' if better else '')
         return f'scores after epoch {epoch}: {line}; ' + (f'new best: {best}' if better else f'{best} is unchanged')
 
     def _before(self, protocol):

@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from runtime.errors import InputError
+from runtime.digest import sha256_of
 from runtime.writing import writing
 
 RECORD = 'cache.json'                      # in a cache's folder: what its arrays depend on
@@ -80,14 +80,7 @@ def _name(what):
 
 
 def file_digest(*paths):
-    """SHA-256 of a file's bytes; of several files, that of their digests. InputError if one cannot be read."""
-    if len(paths) > 1:
-        return hashlib.sha256(' '.join(map(file_digest, paths)).encode()).hexdigest()
-    digest = hashlib.sha256()
-    try:
-        with open(paths[0], 'rb') as file:
-            for block in iter(lambda: file.read(1 << 20), b''):
-                digest.update(block)
-    except OSError as error:
-        raise InputError(f'{paths[0]}: cannot be read: {error.strerror or error}') from None
-    return digest.hexdigest()
+    """sha256_of a file; of several files, the SHA-256 of their digests."""
+    if len(paths) == 1:
+        return sha256_of(*paths)
+    return hashlib.sha256(' '.join(map(sha256_of, paths)).encode()).hexdigest()

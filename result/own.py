@@ -59,7 +59,7 @@ def scores(opt):
     """
     if opt.dataset != OWN and (opt.dataset or not folder_of(opt.dataroot, opt.scoring)):
         return False
-    label_nc = description(opt.dataroot, opt.scoring)[1]['label_nc']
+    label_nc = read(_located(opt.dataroot, opt.scoring))['label_nc']
     if label_nc != opt.label_nc:
         raise InputError(f'label_nc {opt.label_nc}: the scoring network of {opt.dataroot} was trained for {label_nc} '
                          f'classes: train it again with result.train_segmenter --label_nc {opt.label_nc} --restart, or '
@@ -89,25 +89,27 @@ def read(folder):
     return content
 
 
-def description(dataroot, scoring):
-    """(folder, content of its segmenter.json); InputError if it is missing, damaged, or of other data."""
+def _located(dataroot, scoring):
     folder = folder_of(dataroot, scoring)
     if folder is None:
         place = os.path.join(dataroot, FOLDER, DESCRIPTION)
         raise InputError(f'{place}: this set has no scoring network yet: train it (to its end) with python -m '
                          f'result.train_segmenter --dataroot {dataroot}, or name its folder with --scoring')
+    return folder
+
+
+def dataset(dataroot, scoring):
+    """(result.protocols.Dataset of the set in dataroot, folder of its network, content of its segmenter.json).
+
+    InputError if the network is missing, damaged, or of other data.
+    """
+    folder = _located(dataroot, scoring)
     content = read(folder)
     opt = OPT(dataroot=dataroot, label_nc=content['label_nc'], no_instance=True)
     if identity(find_samples(opt, 'val', photos=False), dataroot, content['val']) != content['val']:
         raise InputError(f'{os.path.join(folder, DESCRIPTION)}: trained on other data: {dataroot}/val_label has '
                          'changed; train a network with python -m result.train_segmenter, or name its folder with '
                          '--scoring')
-    return folder, content
-
-
-def dataset(dataroot, scoring):
-    """(result.protocols.Dataset of the set in dataroot, folder of its network, its description)."""
-    folder, content = description(dataroot, scoring)
     names = tuple(content.get('classes') or map(str, range(content['label_nc'])))
     return Dataset(dataroot, content['label_nc'], 'segmenter', content['size'], names, None, LABELLED), folder, content
 

@@ -18,6 +18,15 @@ HEAD = 4096     # first bytes of a file, which contain its mark
 
 
 @contextlib.contextmanager
+def disk_errors(path, left=''):
+    """Around reading and writing `path`: an OSError becomes an InputError, which reports what is `left`."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f'{path}: cannot be written: {error.strerror or error}{left and "; " + left}') from None
+
+
+@contextlib.contextmanager
 def writing(path, left='nothing was written', alone=True):
     """Yields a temporary name beside `path`, with its ending. The file, folder or link made there replaces `path`.
 
@@ -27,12 +36,11 @@ def writing(path, left='nothing was written', alone=True):
     """
     unfinished = staged(path) if alone else staged(path, os.getpid())
     try:
-        os.makedirs(os.path.dirname(unfinished), exist_ok=True)
-        remove(unfinished)   # left by a kill
-        yield unfinished
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise InputError(f'{path}: cannot be written: {error.strerror or error}; {left}') from None
+        with disk_errors(path, left):
+            os.makedirs(os.path.dirname(unfinished), exist_ok=True)
+            remove(unfinished)   # left by a kill
+            yield unfinished
+            os.replace(unfinished, path)
     finally:
         with contextlib.suppress(OSError):
             remove(unfinished)

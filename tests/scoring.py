@@ -2,7 +2,7 @@
 import json
 import zlib
 
-import numpy
+import numpy as np
 from PIL import Image
 
 from tests.golden.fixture import seeded_weight
@@ -16,10 +16,10 @@ def golden_tensors(golden, prefix, gain):
         if len(shape) > 1:
             tensors[name] = seeded_weight(int(golden['seed']), f'{prefix}/{name}', shape, gain)
             continue
-        draw = numpy.random.RandomState(int(golden['seed']) + position)
+        draw = np.random.RandomState(int(golden['seed']) + position)
         positive = 'var' in name or name.endswith('weight')
         values = draw.uniform(0.5, 1.5, shape) if positive else draw.standard_normal(shape) * 0.1
-        tensors[name] = values.astype(numpy.float16).astype(numpy.float32)
+        tensors[name] = values.astype(np.float16).astype(np.float32)
     return tensors
 
 
@@ -30,9 +30,9 @@ def seeded_state(network, gain=1.0):
         if value.ndim > 1:
             state[name] = seeded_weight(0, name, tuple(value.shape), gain)
         else:
-            draw = numpy.random.RandomState(zlib.crc32(name.encode()))
+            draw = np.random.RandomState(zlib.crc32(name.encode()))
             state[name] = (draw.uniform(0.5, 1.5, value.shape) if name.endswith('_variance') else
-                           draw.standard_normal(value.shape) * 0.1 + (value.numpy() == 1)).astype(numpy.float32)
+                           draw.standard_normal(value.shape) * 0.1 + (value.numpy() == 1)).astype(np.float32)
     return state
 
 
@@ -43,7 +43,7 @@ def torch_names(state):
         name = name.replace('._mean', '.running_mean').replace('._variance', '.running_var')
         named[name] = array.T if array.ndim == 2 else array
         if name.endswith('running_var'):
-            named[name.replace('running_var', 'num_batches_tracked')] = numpy.array(7)
+            named[name.replace('running_var', 'num_batches_tracked')] = np.array(7)
     return named
 
 

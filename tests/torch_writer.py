@@ -7,7 +7,7 @@ import pickle
 import struct
 import zipfile
 
-import numpy
+import numpy as np
 
 MAGIC, PROTOCOL = 0x1950a86a20f9469cfc6c, 1001
 KINDS = {'float32': 'FloatStorage', 'float64': 'DoubleStorage', 'float16': 'HalfStorage', 'int64': 'LongStorage',
@@ -24,7 +24,7 @@ class Stored:
 
 def stored(array):
     """The contiguous tensor of an array."""
-    array = numpy.array(array, order='C')
+    array = np.array(array, order='C')
     return Stored(array.ravel(), 0, array.shape, [stride // array.itemsize for stride in array.strides])
 
 

@@ -74,7 +74,8 @@ def released(arguments):
         settings['official ids'] = arguments.official_ids
     jobs, unsafe = module.jobs(arguments)
     outcome = prepare(output, settings, jobs, module.maker(arguments))
-    classes.write(output, {**classes.RELEASED[arguments.command], 'label_nc': opt.label_nc, 'highest': shown - 1,
+    named = classes.naming(output, opt.label_nc) or classes.RELEASED[arguments.command]    # perhaps edited by hand
+    classes.write(output, {**named, 'label_nc': opt.label_nc, 'highest': shown - 1,
                            'unlabelled': opt.contain_dontcare_label, 'instances': not opt.no_instance})
     flags = ['--preset', preset] + (['--dataroot', output] if arguments.output else [])
     return finish(opt, shown, Report(outcome, unsafe=unsafe), advice.preset(flags))

@@ -100,8 +100,7 @@ def _content(output, table, names, label_nc, of_palette):
     """Names and colours for classes.json: of the table, of --names, of a classes.json already there, or numbers."""
     if table:
         return classes.of_table(table, label_nc)
-    there = classes.read(output)
-    if not names and there and len(there['names']) in (label_nc, label_nc + 1):
+    if not names and (there := classes.naming(output, label_nc)):
         return there
     return classes.content(names or [str(index) for index in range(label_nc)],
                            colours={index: colour for index, colour in of_palette.items() if index < label_nc})

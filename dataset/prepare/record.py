@@ -9,9 +9,9 @@ from dataset.picture_file import ENDINGS
 from runtime import json_file, locking
 from runtime.errors import InputError
 from runtime.json_file import Unfit, anything, one_of, text
-from runtime.writing import UNFINISHED, writing
+from runtime.writing import UNFINISHED, is_marked, refuse_existing, writing
 
-RECORD = 'prepared.jsonl'
+RECORD, REPORT, SHEET = 'prepared.jsonl', 'report.txt', 'sheet.jpg'
 VERSION = 2          # of the record, and of what makers make from a source
 RESUMES = 'correct this and repeat the command, which resumes'
 PARTS = 'photo', 'label', 'instance'                    # of a Job
@@ -20,7 +20,7 @@ OF_ANOTHER_SET = 'made by', 'official ids'              # a set with other value
 
 
 def refuse_foreign(root):
-    """InputError if `root` exists, is not empty and was not made by dataset.prepare."""
+    """InputError if `root` exists, is not empty and was not made by dataset.prepare, or has another report or sheet."""
     try:
         names = os.listdir(root) if os.path.lexists(root) else []
     except OSError as error:
@@ -29,6 +29,13 @@ def refuse_foreign(root):
     if foreign and RECORD not in foreign:
         raise InputError(f'{root}: found {foreign[0]}{" and more" if len(foreign) > 1 else ""}, which dataset.prepare '
                          'did not make and will not overwrite: name another --output, or move it away')
+    report, ours = os.path.join(root, REPORT), is_marked
+    if os.path.isfile(report) and not is_marked(report):
+        with open(report, 'rb') as file:
+            if file.read(8) == b'report: ':     # of an earlier version, whose files have no mark
+                ours = os.path.isfile
+    for path in (report, os.path.join(root, SHEET)):
+        refuse_existing(path, ours)
 
 
 def changed_settings(root, head, settings, before, tasks):

@@ -7,10 +7,10 @@ from dataset.check import check
 from dataset.files import find_samples
 from dataset.picture_file import Notes
 from dataset.prepare.contact_sheet import contact_sheet
+from dataset.prepare.record import REPORT, SHEET
 from runtime.errors import printable
-from runtime.writing import writing
+from runtime.writing import MARK, mark, writing
 
-FILE, SHEET = 'report.txt', 'sheet.jpg'
 SHOWN = 5    # lines of a kind on the screen; report.txt has all
 NAMED = 3    # samples that a line names
 
@@ -43,8 +43,9 @@ class Report:
 
     def write(self, root):
         """Write report.txt; its content does not depend on earlier commands."""
-        with writing(os.path.join(root, FILE)) as unfinished, open(unfinished, 'w', encoding='utf-8') as file:
-            file.writelines(f'{line}\n' for line in self._lines({**self.altered, 'grey photo, kept': self.grey}))
+        with writing(os.path.join(root, REPORT)) as unfinished, open(unfinished, 'w', encoding='utf-8') as file:
+            first, *lines = self._lines({**self.altered, 'grey photo, kept': self.grey})
+            file.writelines(f'{line}\n' for line in (first, MARK, *lines))
 
     def _lines(self, kinds, most=None):
         yield self.first_line
@@ -88,7 +89,7 @@ def finish(opt, shown, report, commands):
     root, outcome = opt.dataroot, report.outcome
     report.write(root)
     print(f'{root}: {len(outcome.made)} samples; {len(outcome.left_out)} left out, {len(report.grey)} grey photos, '
-          f'{len(report.unsafe)} unsafe members of archives: {os.path.join(root, FILE)}')
+          f'{len(report.unsafe)} unsafe members of archives: {os.path.join(root, REPORT)}')
     wrong = check(opt)
     contents.keep(root)
     notes = defaultdict(list)
@@ -100,6 +101,6 @@ def finish(opt, shown, report, commands):
     sheet = contact_sheet(samples, classes.colours(classes.read(root), shown), report.first_line)
     path = os.path.join(root, SHEET)
     with writing(path) as unfinished:
-        sheet.save(unfinished, quality=95)
+        sheet.save(unfinished, quality=95, comment=mark())
     print('\n'.join([*report.shown(), f'look at: {path}', *commands]))
     return wrong

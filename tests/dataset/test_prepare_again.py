@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dataset import classes
 from dataset.picture_file import DataError
 from dataset.prepare import samples
 from dataset.prepare.archive import Member, read
 from dataset.scenes.scene import scene
-from runtime.writing import staged
+from runtime.writing import is_marked, staged
 from tests.archives import HEIGHT, WIDTH, Coco, names_in, picture, runs, small_coco, stuff_and
+from tests.dataset.test_prepare_files import grey, write_own
 from tests.forked import REPOSITORY, kill, until
 from tests.runner import TINY, contents, says
 
@@ -70,6 +72,34 @@ def test_nothing_of_another_origin_is_touched(scripts, archives, coco, tmp_path)
     before = contents(coco[0])
     text = scripts.prepare_failure('coco_stuff', '--archives', archives, '--output', coco[0], '--official-ids')
     assert says(text, coco[0], 'other settings', '--output') and contents(coco[0]) == before
+
+
+def test_a_report_or_sheet_of_the_user_is_refused_and_unchanged(scripts, tmp_path):
+    """At 7292076 both were rewritten. Those of earlier versions have no mark, and are replaced."""
+    arguments, _ = write_own(tmp_path, grey)
+    scripts.prepared(*arguments)
+    report, sheet = tmp_path / 'set/report.txt', tmp_path / 'set/sheet.jpg'
+    lines = report.read_text().splitlines(True)
+    report.write_text(''.join([lines[0], *lines[2:]]))
+    Image.open(sheet).save(sheet)
+    scripts.prepared(*arguments)
+    assert is_marked(report) and is_marked(sheet) and report.read_text() == ''.join(lines)
+    for path in (report, sheet):
+        written = path.read_bytes()
+        path.write_text('my notes')
+        assert says(scripts.prepare_failure(*arguments), path, 'was not changed') and path.read_text() == 'my notes'
+        path.write_bytes(written)
+
+
+def test_hand_edited_names_of_a_released_set_remain(scripts, archives, tmp_path):
+    """At 7292076 the same command rewrote classes.json."""
+    command = ['coco_stuff', '--archives', archives, '--output', tmp_path / 'set']
+    scripts.prepared(*command)
+    found = classes.read(str(tmp_path / 'set'))
+    edited = {**found, 'names': ['human', *found['names'][1:]]}
+    classes.write(str(tmp_path / 'set'), edited)
+    scripts.prepared(*command)
+    assert classes.read(str(tmp_path / 'set')) == edited
 
 
 def test_only_our_own_unfinished_files_are_removed(tmp_path):

@@ -7,7 +7,7 @@ import sys
 import time
 import zlib
 
-import numpy
+import numpy as np
 import pytest
 
 from log.loss_log import HEADER_SIZE, LossLog, rows_on_disk
@@ -19,11 +19,11 @@ ROW_BYTES = 7 * 8
 
 def row(step):
     """The row that every test writes for `step`."""
-    return numpy.sin(numpy.arange(7) + step) * 10.0 ** (step % 5)
+    return np.sin(np.arange(7) + step) * 10.0 ** (step % 5)
 
 
 def rows(steps):
-    return numpy.array([row(step) for step in range(steps)]).reshape(-1, 7)
+    return np.array([row(step) for step in range(steps)]).reshape(-1, 7)
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_new_log_is_an_empty_array_in_a_new_folder(path):
     assert rows_on_disk(path) == 0
     log = LossLog(path)
     log.open(0, 0)
-    assert numpy.load(path).shape == (0, 7) and numpy.load(path).dtype == numpy.float64
+    assert np.load(path).shape == (0, 7) and np.load(path).dtype == np.float64
     assert (log.rows, log.checksum) == (0, 0)
     assert os.listdir(os.path.dirname(path)) == ['log.npy']
 
@@ -54,16 +54,16 @@ def test_every_row_is_readable_at_once(path):
     for step in range(120):
         log.append(row(step))
         if step in (0, 8, 9, 10, 98, 99, 100, 119):
-            assert numpy.array_equal(numpy.load(path), rows(step + 1))
+            assert np.array_equal(np.load(path), rows(step + 1))
     assert log.rows == rows_on_disk(path) == 120
     assert log.checksum == zlib.crc32(rows(120).tobytes())
     assert os.path.getsize(path) == HEADER_SIZE + 120 * ROW_BYTES
-    assert numpy.array_equal(numpy.load(path, mmap_mode='r'), rows(120))
+    assert np.array_equal(np.load(path, mmap_mode='r'), rows(120))
 
 
 def test_the_file_is_what_numpy_itself_would_write(path, tmp_path):
     written(path, 12).close()
-    numpy.save(tmp_path / 'numpy.npy', rows(12))
+    np.save(tmp_path / 'numpy.npy', rows(12))
     assert open(path, 'rb').read() == (tmp_path / 'numpy.npy').read_bytes()
 
 
@@ -76,10 +76,10 @@ def test_resume_truncates_to_the_checkpoint(path):
     log.close()
     resumed = LossLog(path)
     resumed.open(10, checksum)
-    assert numpy.array_equal(numpy.load(path), rows(10)) and os.path.getsize(path) == HEADER_SIZE + 10 * ROW_BYTES
+    assert np.array_equal(np.load(path), rows(10)) and os.path.getsize(path) == HEADER_SIZE + 10 * ROW_BYTES
     for step in range(10, 30):
         resumed.append(row(step))
-    assert numpy.array_equal(numpy.load(path), rows(30)) and resumed.checksum == zlib.crc32(rows(30).tobytes())
+    assert np.array_equal(np.load(path), rows(30)) and resumed.checksum == zlib.crc32(rows(30).tobytes())
 
 
 @pytest.mark.parametrize('torn', [0, 1, ROW_BYTES - 1])
@@ -89,10 +89,10 @@ def test_header_behind_and_partial_row(path, torn):
     header = open(path, 'rb').read(HEADER_SIZE)
     with open(path, 'ab') as file:   # a kill between a row and its header, or in the middle of a row
         file.write(row(6).tobytes() + row(7).tobytes()[:torn])
-    assert len(numpy.load(path)) == 6 and rows_on_disk(path) == 7
+    assert len(np.load(path)) == 6 and rows_on_disk(path) == 7
     again = LossLog(path)
     again.open(7, zlib.crc32(rows(7).tobytes()))
-    assert open(path, 'rb').read(HEADER_SIZE) != header and numpy.array_equal(numpy.load(path), rows(7))
+    assert open(path, 'rb').read(HEADER_SIZE) != header and np.array_equal(np.load(path), rows(7))
 
 
 @pytest.mark.parametrize('count, checksum, said', [(9, 0, 'holds 5 rows, the checkpoint was saved after 9'),
@@ -102,7 +102,7 @@ def test_the_log_of_another_run_is_refused_and_unchanged(path, count, checksum, 
     with pytest.raises(InputError, match=said) as error:
         LossLog(path).open(count, checksum)
     assert path in str(error.value) and '--restart' in str(error.value) and '--log' in str(error.value)
-    assert numpy.array_equal(numpy.load(path), rows(5))
+    assert np.array_equal(np.load(path), rows(5))
 
 
 def test_missing_log_with_a_checkpoint_is_refused(path):
@@ -111,10 +111,10 @@ def test_missing_log_with_a_checkpoint_is_refused(path):
     assert not os.path.exists(path)
 
 
-@pytest.mark.parametrize('array', [numpy.zeros((4, 7), 'f4'), numpy.zeros((4, 6)), numpy.zeros(3), None])
+@pytest.mark.parametrize('array', [np.zeros((4, 7), 'f4'), np.zeros((4, 6)), np.zeros(3), None])
 def test_a_foreign_file_is_never_touched(tmp_path, array):
     path = tmp_path / 'log.npy'
-    path.write_bytes(b'no array') if array is None else numpy.save(path, array)
+    path.write_bytes(b'no array') if array is None else np.save(path, array)
     content = path.read_bytes()
     with pytest.raises(InputError, match='no log of losses'):
         LossLog(path).open(0, 0)
@@ -129,7 +129,7 @@ def test_wrong_row_is_refused(path):
 def test_unwritable_place(tmp_path):
     (tmp_path / 'file').write_text('')
     path = str(tmp_path / 'file' / 'log.npy')
-    with pytest.raises(InputError, match='cannot write the log') as error:
+    with pytest.raises(InputError, match='cannot be written') as error:
         LossLog(path).open(0, 0)
     assert path in str(error.value)
 
@@ -141,21 +141,21 @@ def test_a_full_disk_leaves_a_whole_log(path):
     before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (HEADER_SIZE + 5 * ROW_BYTES + 20, before[1]))
-        with pytest.raises(InputError, match='cannot write the log') as error:
+        with pytest.raises(InputError, match='cannot be written') as error:
             log.append(row(5))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
     assert path in str(error.value)
-    assert numpy.array_equal(numpy.load(path), rows(5)) and log.rows == 5
+    assert np.array_equal(np.load(path), rows(5)) and log.rows == 5
     log.append(row(5))
-    assert numpy.array_equal(numpy.load(path), rows(6))
+    assert np.array_equal(np.load(path), rows(6))
 
 
 def test_a_row_costs_the_same_in_a_long_log(path):
     """In bytes read and written by the process, as the system counts them: a header and a row, not the file's 22 MB.
     """
-    numpy.save(os.path.join(os.path.dirname(written(path, 0).path), 'long.npy'), numpy.zeros((400000, 7)))
+    np.save(os.path.join(os.path.dirname(written(path, 0).path), 'long.npy'), np.zeros((400000, 7)))
     log = LossLog(os.path.join(os.path.dirname(path), 'long.npy'))
     log.open(400000, zlib.crc32(bytes(400000 * ROW_BYTES)))
     before = traffic()
@@ -163,7 +163,7 @@ def test_a_row_costs_the_same_in_a_long_log(path):
         log.append(row(step))
     read, wrote = (now - then for now, then in zip(traffic(), before))
     assert wrote == 1000 * (HEADER_SIZE + ROW_BYTES) and read < 10000
-    assert numpy.array_equal(numpy.load(log.path, mmap_mode='r')[400000:], rows(1000))
+    assert np.array_equal(np.load(log.path, mmap_mode='r')[400000:], rows(1000))
 
 
 def traffic():
@@ -197,14 +197,14 @@ def test_sigkill_at_random_moments(path):
             # a reader beside the writer; how fast that is depends on the machine, what it finds does not
             while seen < enough:
                 assert child.poll() is None
-                before, seen = seen, len(numpy.load(path))
+                before, seen = seen, len(np.load(path))
                 assert seen >= before
             time.sleep(draw.uniform(0, 0.005))
         finally:
             child.send_signal(signal.SIGKILL)
             child.wait()
             child.stdout.close()
-        found = numpy.load(path)
-        assert numpy.array_equal(found, rows(len(found))) and seen <= len(found) <= rows_on_disk(path)
+        found = np.load(path)
+        assert np.array_equal(found, rows(len(found))) and seen <= len(found) <= rows_on_disk(path)
         longest, kept = max(longest, len(found)), draw.randint(0, min(len(found), 300))
     assert longest > 50

@@ -3,7 +3,7 @@ import os
 import subprocess
 import sys
 
-import numpy
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -15,8 +15,8 @@ from tests.forked import REPOSITORY
 
 def losses(steps):
     """(steps, 7) noisy losses with the perceptual loss switched off."""
-    draw = numpy.random.RandomState(0)
-    values = 1 + draw.rand(steps, 7) + numpy.exp(-numpy.linspace(0, 5, steps))[:, None]
+    draw = np.random.RandomState(0)
+    values = 1 + draw.rand(steps, 7) + np.exp(-np.linspace(0, 5, steps))[:, None]
     values[:, 2] = 0
     return values
 
@@ -25,7 +25,7 @@ def losses(steps):
 def test_picture_for_short_and_long_runs(tmp_path, steps):
     path = tmp_path / 'log.png'
     plot(losses(steps), path)
-    pixels = numpy.asarray(Image.open(path).convert('RGB'))
+    pixels = np.asarray(Image.open(path).convert('RGB'))
     assert pixels.shape[1] > 1500 and pixels.shape[0] > 700 and (pixels != 255).any(-1).mean() > 0.005
     assert os.listdir(tmp_path) == ['log.png']
 
@@ -58,29 +58,29 @@ def test_a_long_run_draws_no_more_points_than_a_short_one(tmp_path, monkeypatch,
 
 def test_nan_does_not_spoil_the_rest(tmp_path):
     values = losses(3000)
-    values[100:200, 0] = numpy.nan
-    values[5, 1] = numpy.inf
+    values[100:200, 0] = np.nan
+    values[5, 1] = np.inf
     plot(values, tmp_path / 'log.png')
 
 
 def test_smoothing_is_a_mean_over_the_window():
-    column = numpy.random.RandomState(0).rand(101)
+    column = np.random.RandomState(0).rand(101)
     window = 11
     expected = [column[max(0, i - 5):i + 6].mean() for i in range(101)]
-    assert numpy.allclose(smooth(column, window), expected)
+    assert np.allclose(smooth(column, window), expected)
     assert smoothing_window(10) == 1 and smoothing_window(465798) == 9315 and smoothing_window(500) % 2
 
 
 def test_envelope_keeps_the_extremes():
-    column = numpy.zeros(10007)
+    column = np.zeros(10007)
     column[1234], column[10006] = 5, -3
     steps, lowest, tenth, ninetieth, highest = envelope(column, 50)
     assert highest.max() == 5 and lowest.min() == -3 and (tenth == 0).all() and (ninetieth == 0).all()
-    assert abs(steps[highest.argmax()] - 1235) < 10007 / 50 and (numpy.diff(steps) > 0).all()
+    assert abs(steps[highest.argmax()] - 1235) < 10007 / 50 and (np.diff(steps) > 0).all()
 
 
 def test_command(tmp_path):
-    numpy.save(tmp_path / 'log.npy', losses(20))
+    np.save(tmp_path / 'log.npy', losses(20))
     done = subprocess.run([sys.executable, '-m', 'log.plot', '--log', str(tmp_path)], capture_output=True, text=True,
                           cwd=REPOSITORY)
     assert done.returncode == 0 and '20 steps drawn' in done.stdout and (tmp_path / 'log.png').exists()
@@ -90,8 +90,8 @@ def test_bad_logs_are_named(tmp_path):
     arguments = ['--log', str(tmp_path)]
     with pytest.raises(InputError, match='log.npy: no such file'):
         main(arguments)
-    for content, said in ((losses(0), 'no rows to draw yet'), (numpy.zeros((3, 4)), r'shape \(3, 4\)')):
-        numpy.save(tmp_path / 'log.npy', content)
+    for content, said in ((losses(0), 'no rows to draw yet'), (np.zeros((3, 4)), r'shape \(3, 4\)')):
+        np.save(tmp_path / 'log.npy', content)
         with pytest.raises(InputError, match=said) as error:
             main(arguments)
         assert str(tmp_path / 'log.npy') in str(error.value)

@@ -143,6 +143,22 @@ def test_a_kill_while_an_epoch_is_copied_again_loses_no_copy(tmp_path):
     assert moment > 30
 
 
+@pytest.mark.parametrize('protocol', [{'name': 'spade', 'mean_iou_over': 'another rule'}, None])
+def test_a_best_that_cannot_be_compared_is_kept_under_its_epoch(tmp_path, protocol):
+    """Its score has another protocol, or is missing; at 7292076 the next epoch replaced it, even by a worse one."""
+    save(tmp_path, 1)
+    scored(tmp_path, 1, 0.9)
+    path = tmp_path / 'best/score.json'
+    if protocol:
+        path.write_text(json.dumps({**json.loads(path.read_text()), 'protocol': protocol}))
+    else:
+        path.unlink()
+    save(tmp_path, 2)
+    said = scored(tmp_path, 2, 0.1)
+    assert 'new best' in said and ('is kept under its epoch' in said) == bool(protocol)
+    assert kept(tmp_path) == (2, 0.1) and read_weights(tmp_path / 'epoch_1/n_g.pdparams')['a'][0] == 1
+
+
 def test_pictures_left_by_a_kill_are_not_scored(tmp_path):
     """They may be of a set that has changed since."""
     save(tmp_path, 1)

@@ -1,7 +1,7 @@
 """The networks that score give the published code's values, through the converters."""
 import os
 
-import numpy
+import numpy as np
 import paddle
 import paddle.nn.functional as F
 import pytest
@@ -25,12 +25,12 @@ from tests.torch_writer import write_arrays
 
 
 def error(found, wanted):
-    return numpy.abs(found - wanted).max() / numpy.abs(wanted).max()
+    return np.abs(found - wanted).max() / np.abs(wanted).max()
 
 
 @pytest.mark.thorough
 def test_deeplab_gives_the_published_logits_and_labels(tmp_path, capsys):
-    golden = numpy.load(os.path.join(GOLDEN, 'deeplabv2.npz'))
+    golden = np.load(os.path.join(GOLDEN, 'deeplabv2.npz'))
     source, target = tmp_path / 'deeplab.pth', tmp_path / 'deeplab.pdparams'
     write_arrays(source, golden_tensors(golden, 'S', 1.0), legacy=True)
     main(['deeplab', str(source), str(target)])
@@ -38,18 +38,18 @@ def test_deeplab_gives_the_published_logits_and_labels(tmp_path, capsys):
     network = DeepLabV2(182)
     load_weights(network, target)
     size = golden['size'].tolist()
-    rgb = numpy.round((smooth_image(int(golden['seed']), *size) + 1) * 127.5).astype(numpy.uint8)
-    bgr = rgb[None, ::-1].astype(numpy.float32) - numpy.float32(MEAN_BGR)[:, None, None]
+    rgb = np.round((smooth_image(int(golden['seed']), *size) + 1) * 127.5).astype(np.uint8)
+    bgr = rgb[None, ::-1].astype(np.float32) - np.float32(MEAN_BGR)[:, None, None]
     logits = network(paddle.to_tensor(bgr))
     assert error(logits.numpy()[:, ::13], golden['logits']) < 1e-5
     labels = F.interpolate(logits, size, mode='bilinear').argmax(1).numpy()[0]
     assert (labels == golden['labels']).mean() > 0.999
     prepared = network.prepare(rgb.transpose(1, 2, 0)[None]).numpy()
-    assert numpy.array_equal(prepared, bgr)
+    assert np.array_equal(prepared, bgr)
 
 
 def test_inception_gives_the_published_features(tmp_path, capsys):
-    golden = numpy.load(os.path.join(GOLDEN, 'inception_fid.npz'))
+    golden = np.load(os.path.join(GOLDEN, 'inception_fid.npz'))
     source, target = tmp_path / 'inception.pth', tmp_path / 'inception.pdparams'
     write_arrays(source, golden_tensors(golden, 'I', 1.6))
     main(['inception', str(source), str(target)])
@@ -57,13 +57,13 @@ def test_inception_gives_the_published_features(tmp_path, capsys):
     network = FIDInception()
     load_weights(network, target)
     count = 8
-    images = numpy.stack([(smooth_image(int(golden['seed']) + i, 96, 80) + 1) / 2 for i in range(count)])
+    images = np.stack([(smooth_image(int(golden['seed']) + i, 96, 80) + 1) / 2 for i in range(count)])
     features = network(paddle.to_tensor(images)).numpy()
     assert error(features, golden['features'][:count]) < 1e-5
 
 
 def test_frechet_distance_of_the_published_features():
-    golden = numpy.load(os.path.join(GOLDEN, 'inception_fid.npz'))
+    golden = np.load(os.path.join(GOLDEN, 'inception_fid.npz'))
     first, last = Moments(8), Moments(8)
     first.add(golden['features'][:12, :8])
     last.add(golden['features'][12:, :8])
@@ -99,7 +99,7 @@ def with_book_keeping(tensors):
     for name, array in tensors.items():
         state[name] = array
         if name.endswith('running_var'):
-            state.update({name.replace('running_var', last): numpy.full(shape, 3, 'f4')
+            state.update({name.replace('running_var', last): np.full(shape, 3, 'f4')
                           for last, shape in BOOK_KEEPING.items()})
     return state
 
@@ -109,7 +109,7 @@ def with_book_keeping(tensors):
     pytest.param('upernet', UPerNet, 'U', 118, 1, False, id='upernet zip', marks=pytest.mark.thorough)])
 def test_the_other_networks_give_the_published_logits(tmp_path, capsys, name, network, prefix, norms, stride, legacy):
     """From files with the book-keeping of synchronized batch norms, which is dropped and counted."""
-    golden = numpy.load(os.path.join(GOLDEN, f'{name}.npz'))
+    golden = np.load(os.path.join(GOLDEN, f'{name}.npz'))
     tensors = golden_tensors(golden, prefix, 1.4)
     state = with_book_keeping(tensors)
     sources = []
@@ -124,7 +124,7 @@ def test_the_other_networks_give_the_published_logits(tmp_path, capsys, name, ne
     assert f', dropped: {counted}\n' in said
     filled = network(golden['logits'].shape[1])
     load_weights(filled, tmp_path / 'out.pdparams')
-    x = paddle.to_tensor(numpy.stack([smooth_image(int(golden['seed']) + index, *golden['size'])
+    x = paddle.to_tensor(np.stack([smooth_image(int(golden['seed']) + index, *golden['size'])
                                       for index in range(2)]))
     assert error(filled(x).numpy()[:, :, ::stride, ::stride], golden['logits']) < 1e-4
 
@@ -132,8 +132,8 @@ def test_the_other_networks_give_the_published_logits(tmp_path, capsys, name, ne
 @pytest.mark.parametrize('legacy', [False, True], ids=['zip', 'legacy'])
 def test_counters_of_batch_norms_are_dropped_from_every_source(tmp_path, legacy):
     """By the one table of names that all converters share, from both formats of file."""
-    seven = numpy.ones(7, 'f4')
-    state = {'layer.weight': numpy.ones((2, 2, 3, 3), 'f4'), 'bn.running_mean': seven, 'bn.running_var': seven}
+    seven = np.ones(7, 'f4')
+    state = {'layer.weight': np.ones((2, 2, 3, 3), 'f4'), 'bn.running_mean': seven, 'bn.running_var': seven}
     write_arrays(tmp_path / 'a.pth', with_book_keeping(state), legacy)
     published = read_any(tmp_path / 'a.pth')
     assert list(from_torch(published)) == ['layer.weight', 'bn._mean', 'bn._variance']
@@ -149,9 +149,9 @@ def test_both_releases_of_upernet_get_the_input_they_were_trained_on():
     state = seeded_state(UPerNet(6), 1.4)
     state['encoder.bn1._variance'] *= 1e4
     later = dict(state)
-    deviation = numpy.array([0.229, 0.224, 0.225], 'f4').reshape(1, 3, 1, 1)
-    later['encoder.conv1.weight'] = numpy.ascontiguousarray(state['encoder.conv1.weight'][:, ::-1]) * 255 * deviation
-    rgb = numpy.random.default_rng(0).integers(0, 256, (1, 64, 64, 3)).astype(numpy.uint8)
+    deviation = np.array([0.229, 0.224, 0.225], 'f4').reshape(1, 3, 1, 1)
+    later['encoder.conv1.weight'] = np.ascontiguousarray(state['encoder.conv1.weight'][:, ::-1]) * 255 * deviation
+    rgb = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3)).astype(np.uint8)
     first, second = (NETWORKS['upernet'].filled(weights, 'here') for weights in (state, later))
     assert first.sees_bytes() and not second.sees_bytes()
     convolutions = []
@@ -162,7 +162,7 @@ def test_both_releases_of_upernet_get_the_input_they_were_trained_on():
 
 
 def test_weights_of_another_network_are_refused(tmp_path):
-    write_arrays(tmp_path / 'other.pth', {'features.0.weight': numpy.ones((4, 3, 3, 3), 'f4')})
+    write_arrays(tmp_path / 'other.pth', {'features.0.weight': np.ones((4, 3, 3, 3), 'f4')})
     for name, said in (('deeplab', 'no DeepLabV2-ResNet101: base.aspp.c0.weight is missing; found 1 tensors'),
                        ('drn', 'no DRN-D-105: seg.weight is missing'),
                        ('inception', '1 unexpected: features.0.weight: no FID Inception-v3; expected '
