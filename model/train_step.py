@@ -93,18 +93,19 @@ class TrainStep:
         """
         return self.update([(label, instance, image)], None if noise is None else [noise])
 
-    def update(self, pieces, noise=None, stop=lambda: False):
-        """`step` over a large batch in little memory; pieces: its micro-batches, a list of (label, instance, image).
+    def update(self, micro_batches, noise=None, stop=lambda: False):
+        """`step` over a large batch in little memory; micro_batches: a list of (label, instance, image).
 
         Gradients and losses are means over the micro-batches. Unlike in one large batch, batch norm and the KL
         divergence see one micro-batch at a time, and spectral norms advance once for each. stop() is called after the
         step; `stopped`: whether it was true on any rank.
         """
-        pieces = [self._piece(*piece) for piece in pieces]
-        noises = [[self._noise(noise, update, piece, pieces) for piece in range(len(pieces))] for update in range(2)]
+        micro_batches = [self._micro_batch(*micro_batch) for micro_batch in micro_batches]
+        noises = [[self._noise(noise, update, number, micro_batches) for number in range(len(micro_batches))]
+                  for update in range(2)]
         distributed.barrier()
-        losses = self._update_g(pieces, noises[0]) if self.steps % self.opt.D_steps_per_G == 0 else {}
-        losses.update(self._update_d(pieces, noises[1]))
+        losses = self._update_g(micro_batches, noises[0]) if self.steps % self.opt.D_steps_per_G == 0 else {}
+        losses.update(self._update_d(micro_batches, noises[1]))
         if self.average and self.steps % self.opt.D_steps_per_G == 0:
             self.average.update()
         losses = self._as_floats(losses, stop)
@@ -122,7 +123,7 @@ class TrainStep:
     def _semantics(self, label, instance, round_up=False):
         return label if isinstance(label, SemanticMap) else SemanticMap(label, instance, self.opt, round_up)
 
-    def _piece(self, label, instance, image):
+    def _micro_batch(self, label, instance, image):
         """(SemanticMap, image tensor) that fit each other."""
         semantics, image = self._semantics(label, instance), paddle.to_tensor(image, dtype=paddle.get_default_dtype())
         if tuple(image.shape) != (len(semantics), self.opt.output_nc, *semantics.size):
@@ -130,21 +131,21 @@ class TrainStep:
                              f'{(len(semantics), self.opt.output_nc, *semantics.size)} to fit the label maps')
         return semantics, image
 
-    def _update_g(self, pieces, noises):
+    def _update_g(self, micro_batches, noises):
         """Update G and E, without gradients of D's weights -> the weighted losses of G_COLUMNS, as tensors."""
         self.optimizer_g.clear_grad(set_to_zero=False)
         _require_gradients(self.discriminator, False)
-        self.exchange_g.expect(len(pieces))
-        losses = self._piece_by_piece(self._losses_g, pieces, noises, self.scaler_g)
+        self.exchange_g.expect(len(micro_batches))
+        losses = self._one_by_one(self._losses_g, micro_batches, noises, self.scaler_g)
         _require_gradients(self.discriminator, True)
         self._advance(self.optimizer_g, self.scaler_g, self.exchange_g)
         return losses
 
-    def _update_d(self, pieces, noises):
+    def _update_d(self, micro_batches, noises):
         """Update D on the photos and on fakes without gradient -> the losses of D_COLUMNS, as tensors."""
         self.optimizer_d.clear_grad(set_to_zero=False)
-        self.exchange_d.expect(len(pieces))
-        losses = self._piece_by_piece(self._losses_d, pieces, noises, self.scaler_d)
+        self.exchange_d.expect(len(micro_batches))
+        losses = self._one_by_one(self._losses_d, micro_batches, noises, self.scaler_d)
         self._advance(self.optimizer_d, self.scaler_d, self.exchange_d)
         return {'d_loss': losses['d_loss_f'] + losses['d_loss_r'], **losses}
 
@@ -168,20 +169,20 @@ class TrainStep:
         return {'d_loss_f': gan_loss(_predictions(fake_features), False, self.opt.gan_mode),
                 'd_loss_r': gan_loss(_predictions(real_features), True, self.opt.gan_mode)}
 
-    def _piece_by_piece(self, losses_of, pieces, noises, scaler):
+    def _one_by_one(self, losses_of, micro_batches, noises, scaler):
         """Add the gradients of losses_of(micro-batch), means over the micro-batches -> the mean of each loss.
 
         Memory is that of one micro-batch: losses are detached from the graph with G's activations, and the D update
         recomputes the one-hot maps, except of a single micro-batch.
         """
         found = []
-        for (semantics, image), noise in zip(pieces, noises):
+        for (semantics, image), noise in zip(micro_batches, noises):
             losses = losses_of(semantics, image, noise)
             if self.compact:
                 return_free_memory()
-            scaler.scale(sum(losses.values()) / len(pieces)).backward()
+            scaler.scale(sum(losses.values()) / len(micro_batches)).backward()
             found.append({name: loss.detach() for name, loss in losses.items()})
-            if len(pieces) > 1:
+            if len(micro_batches) > 1:
                 semantics.release()
         return _mean(found)
 
@@ -230,7 +231,7 @@ class TrainStep:
             fake, real = ([precision.restored(x) for x in maps_of(picture)] for picture in (fake, image))
         return perceptual(fake, real, weights, self.l1)
 
-    def _noise(self, noise, update, piece, pieces):
+    def _noise(self, noise, update, number, micro_batches):
         """Noise (N, *opt.z_shape()) of a micro-batch in update 0 (G) or 1 (D) of this step; None if G reads no z.
 
         A part of the draws for all ranks and micro-batches: a single process with all samples draws the same.
@@ -238,11 +239,11 @@ class TrainStep:
         if not self.opt.reads_z:
             return None
         if noise is not None:
-            return paddle.to_tensor(noise[piece][update], dtype=paddle.get_default_dtype())
-        count, ranks = len(pieces[piece][0]), distributed.ranks()
-        shape = self.opt.z_shape(pieces[piece][0].size)
-        draws = normal_draws((count * ranks * len(pieces), *shape), self.opt.seed, self.steps, update)
-        return draws[(piece * ranks + distributed.rank()) * count:][:count]
+            return paddle.to_tensor(noise[number][update], dtype=paddle.get_default_dtype())
+        count, ranks = len(micro_batches[number][0]), distributed.ranks()
+        shape = self.opt.z_shape(micro_batches[number][0].size)
+        draws = normal_draws((count * ranks * len(micro_batches), *shape), self.opt.seed, self.steps, update)
+        return draws[(number * ranks + distributed.rank()) * count:][:count]
 
     def _as_floats(self, losses, stop):
         """Scalars as floats, means over the ranks, in a single read from the device, with the ranks' stop().
@@ -257,13 +258,13 @@ class TrainStep:
         for name, value in zip(losses, values):
             if not math.isfinite(value):
                 raise InputError(f'{name} is {value} in step {self.steps + 1}: training has diverged and stops here; '
-                                 'the last checkpoint stays. Continue with a lower --lr, or start anew with --restart')
+                                 'the last checkpoint stays. Continue with a lower --lr, or restart with --restart')
         return dict(zip(losses, values))
 
 
 def _mean(losses):
     """Mean of each of a list of dicts of tensors."""
-    return {name: sum(piece[name] for piece in losses) / len(losses) for name in losses[0]}
+    return {name: sum(micro_batch[name] for micro_batch in losses) / len(losses) for name in losses[0]}
 
 
 def _predictions(features):

@@ -49,7 +49,7 @@ def load(train_step, opt, source, table=None):
         if file != AVERAGED:    # its layers are the generator's
             plan += [f'{file}: {what}: {", ".join(layers)}' for what, layers in (
                 ('no such layer of this shape there, newly initialized', new), ('without use here', unused),
-                ('spectral norm estimated anew, since input channels were added or dropped', estimated)) if layers]
+                ('spectral norm estimated again, since input channels were added or dropped', estimated)) if layers]
     left_out = load_training(train_step, folder, OPTIONAL, states)
     print(f'weights from {source}' + (f'; missing there, newly initialized: {", ".join(left_out)}' if left_out else ''))
     for line in [f'options that differ: {differ}'] * bool(differ) + plan:
@@ -142,7 +142,7 @@ def rearrange(arrays, network, channels, old_count):
     """Rearrange the map's inputs in `arrays`, weights for `network` with old_count channels of the map, in place.
 
     Spectral norm: u belongs to outputs and stays, v to inputs and moves with them. If channels are added or dropped,
-    the largest singular value changes: both are estimated anew. Returns the layers of these.
+    the largest singular value changes: both are estimated again. Returns the layers of these.
     """
     estimated = []
     if channels == [[index] for index in range(old_count)]:

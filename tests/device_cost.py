@@ -192,13 +192,13 @@ def cost(options, count):
 
 def kept_by_updates(train_step, batch):
     """kept_bytes of the G update and of the D update."""
-    piece, networks = train_step._piece(*batch), [train_step.generator, train_step.discriminator]
+    micro_batch, networks = train_step._micro_batch(*batch), [train_step.generator, train_step.discriminator]
     for parameter in train_step.parameters_d:
         parameter.stop_gradient = True
-    kept_g = kept_bytes(networks, lambda: train_step._losses_g(*piece, None))
+    kept_g = kept_bytes(networks, lambda: train_step._losses_g(*micro_batch, None))
     for parameter in train_step.parameters_d:
         parameter.stop_gradient = False
-    return kept_g, kept_bytes(networks, lambda: train_step._losses_d(*piece, None))
+    return kept_g, kept_bytes(networks, lambda: train_step._losses_d(*micro_batch, None))
 
 
 def summary(found):

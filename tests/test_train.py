@@ -136,7 +136,7 @@ def test_other_errors_are_not_mistaken_for_lack_of_memory(error):
 
 
 def test_a_training_that_runs_out_of_memory_ends_in_a_line(scripts, tmp_path, monkeypatch):
-    monkeypatch.setattr(TrainStep, '_losses_d', lambda *piece: paddle.zeros([1 << 20, 1 << 20, 1 << 10]))
+    monkeypatch.setattr(TrainStep, '_losses_d', lambda *micro_batch: paddle.zeros([1 << 20, 1 << 20, 1 << 10]))
     said = scripts.train_refusal(tmp_path, niter=1)
     assert says(said, 'out of memory', '--batchSize 1 --accumulate 2', '--crop_size')
 

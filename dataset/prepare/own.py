@@ -84,7 +84,7 @@ def completed(arguments, sources, outcome, content, label_nc, instances, guessed
 def _drawn_before(output, arguments):
     """Whether version 1 of the record drew the set's validation samples, with the same flags.
 
-    Drawn anew, photos that earlier runs were trained on would become validation photos.
+    After a new draw, photos that earlier runs were trained on would become validation photos.
     """
     head = read_record(output)[0]
     return head is not None and ('version' not in head or head.get('drawn') == 1) and \

@@ -1,6 +1,6 @@
 """Choice of validation samples: whole folders, or all tiles of a photograph, rather than single samples.
 
-Neighbouring tiles share streets and shadows: a network trained on one scores too well on the other.
+Neighbouring tiles share streets and shadows, so a network trained on one scores too well on the other.
 """
 import hashlib
 import re
@@ -44,7 +44,7 @@ def set_aside_by_place(stems, fraction, seed):
     order = np.random.default_rng(seed).permutation(len(stems))[:round(len(stems) * fraction)]
     return {stems[place] for place in order}, (
         f'validation: {len(order)} of {len(stems)} samples, drawn as the earlier version did that made this set: '
-        'to draw anew, name another --output')
+        'for a new draw, name another --output')
 
 
 def _draw(seed, name):

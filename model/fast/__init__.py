@@ -1,7 +1,7 @@
 """CPU kernels in C++: convolutions over the oneDNN inside Paddle's wheel, and SPADE on label windows.
 
-They are compiled on first use, with the machine's g++, into the user's cache folder, and called through ctypes: no
-Paddle header, so a build takes two seconds and fits every Paddle version. Where that fails, plain Paddle takes over.
+They are compiled on first use, with the machine's g++, into the user's cache folder, and called through ctypes. Without
+Paddle's headers a build takes two seconds and fits every Paddle version. If it fails, plain Paddle computes.
 """
 import atexit
 import contextlib
@@ -22,16 +22,16 @@ import time
 import paddle
 
 FLAGS = ['-O3', '-march=native', '-fno-math-errno', '-fno-trapping-math', '-std=c++17', '-fopenmp', '-shared', '-fPIC']
-DIGEST = 32     # bytes of a SHA-256, with which the file of a library ends
+DIGEST = 32     # bytes of the SHA-256 at the end of a library's file
 
 
 @functools.lru_cache(maxsize=None)
 def kernels():
-    """The compiled library, a ctypes.CDLL; None, after one line of warning, where it cannot be had."""
+    """The compiled library, a ctypes.CDLL; None, after one line of warning, if it cannot be built."""
     try:
         library = ctypes.CDLL(_built())
     except (OSError, subprocess.SubprocessError, _Unavailable) as error:
-        print(f'CPU kernels: not available ({error}); plain Paddle instead: the same results to rounding, several '
+        print(f'CPU kernels: not available ({error}); plain Paddle computes the same results, to rounding, several '
               'times slower', file=sys.stderr, flush=True)
         return None
     library.spade_convolution.restype = ctypes.c_int
@@ -41,9 +41,9 @@ def kernels():
 
 
 def in_use(opt, x=None):
-    """Whether the kernels compute: for networks of these options (None: whatever they are) on the tensor x.
+    """Whether the kernels compute, for networks of these options (None: of any options) on the tensor x.
 
-    Without x, on new tensors of the default device and dtype: what a run's bits depend on.
+    Without x: on new tensors of the default device and dtype, which determines a run's bits.
     """
     if opt is not None and not opt.cpu_kernels:
         return False
@@ -55,10 +55,9 @@ def in_use(opt, x=None):
 
 
 def return_free_memory():
-    """Give the pages between those in use back to the system:
-    else one phase's peak comes on top of what the last one left.
+    """Return free pages to the system. Otherwise one phase's peak adds to the pages that the last one left.
 
-    Only where the process holds SLACK more than it ever did after doing so, since pages that come back cost time.
+    Only if the process holds SLACK pages more than after any earlier return, since getting pages back costs time.
     """
     global _needed
     if _resident_pages() > _needed + SLACK:
@@ -67,7 +66,7 @@ def return_free_memory():
         _needed = max(_needed, _resident_pages())
 
 
-SLACK = (32 << 20) // resource.getpagesize()  # pages; without it half of the calls in a steady run return some
+SLACK = (32 << 20) // resource.getpagesize()  # pages; without this, half of the calls in a steady run would return some
 _needed = 0  # pages
 
 
@@ -78,10 +77,10 @@ def _resident_pages():
 
 @functools.lru_cache(maxsize=None)
 def has_bfloat16():
-    """Whether this processor has bfloat16 units; a line of warning, once, if not."""
+    """Whether this processor has bfloat16 units; if not, one line of warning."""
     found = any(flag in _processor_flags().split() for flag in ('avx512_bf16', 'amx_bf16'))
     if not found:
-        print('cpu_precision bfloat16: this processor has no units for it; float32 instead', file=sys.stderr,
+        print('cpu_precision bfloat16: this processor has no units for it; computing in float32', file=sys.stderr,
               flush=True)
     return found
 
@@ -108,7 +107,7 @@ def _built():
 
 
 def _is_whole(path):
-    """Whether the library is there as `_compile` wrote it: damaged code would end the process with a signal."""
+    """Whether the library is as `_compile` wrote it; damaged code would end the process with a signal."""
     try:
         with open(path, 'rb') as file:
             content = file.read()
@@ -118,7 +117,7 @@ def _is_whole(path):
 
 
 def _compile(sources, onednn, path):
-    """Build into a file of our own and rename it: processes that start at once do not disturb each other."""
+    """Build into a new file and rename it, so that processes that start at once do not disturb each other."""
     compiler = shutil.which(os.environ.get('CXX', 'g++'))
     if compiler is None:
         raise _Unavailable(f'no {os.environ.get("CXX", "g++")} on PATH')
@@ -135,27 +134,25 @@ def _compile(sources, onednn, path):
                 result.stderr.splitlines() or ['?']
             raise _Unavailable(f'{compiler}: {errors[0]}')
         with open(unfinished, 'r+b') as file:
-            file.write(hashlib.sha256(file.read()).digest())    # behind the code, where the loader does not look
+            file.write(hashlib.sha256(file.read()).digest())    # after the code, where the loader ignores it
             file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, path)
     finally:
         if os.path.exists(unfinished):
             os.remove(unfinished)
-    print(f'CPU kernels: built in {time.perf_counter() - began:.1f} s, kept in {os.path.dirname(path)}', flush=True)
+    print(f'CPU kernels: built in {time.perf_counter() - began:.1f} s, stored in {os.path.dirname(path)}', flush=True)
 
 
 def _cache_folder():
-    """A folder that nobody else can write:
-    in the user's cache, else in the system's temporary one, else for this process alone.
-    """
+    """A folder that only the user can write to: in the cache or the temporary folder, or for this process alone."""
     for folder in (os.path.join(os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache'), 'spade-paddle'),
                    os.path.join(tempfile.gettempdir(), f'spade-paddle-{os.geteuid()}')):
         with contextlib.suppress(OSError):
             os.makedirs(os.path.dirname(folder), exist_ok=True)
             with contextlib.suppress(FileExistsError):
                 os.mkdir(folder, 0o700)
-            found = os.lstat(folder)    # of the place itself: a link may lead to anyone's
+            found = os.lstat(folder)    # of the folder itself: a link may lead to another user's
             if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and os.access(folder, os.W_OK):
                 if found.st_mode & 0o022:   # others could write until now
                     os.chmod(folder, 0o700)
@@ -165,7 +162,7 @@ def _cache_folder():
     try:
         folder = tempfile.mkdtemp(prefix='spade-paddle-')
     except OSError:
-        raise _Unavailable('no folder to keep them in can be written') from None
+        raise _Unavailable('no folder for them can be written') from None
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 

@@ -1,5 +1,6 @@
 """The C++ kernels as differentiable operators on float32 CPU tensors.
-Plain formulas of each stand in tests/model/test_kernels.py.
+
+tests/model/test_kernels.py has the plain formula of each.
 """
 import ctypes
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from paddle.autograd import PyLayer
 from model.fast import kernels, return_free_memory
 from runtime import distributed
 
-# Large layers return free memory in backward (model.fast.return_free_memory), from so many elements on:
+# Layers of this many elements or more return free memory in backward (model.fast.return_free_memory):
 RETURN_AFTER = 1 << 19              # of a SPADE layer's input, after its backward
 RETURN_BEFORE = 8 * RETURN_AFTER    # and before it
 RETURN_AFTER_WEIGHT = 1 << 19       # of a convolution's weight, after its gradient
@@ -39,7 +40,7 @@ class Convolution(PyLayer):
     stride and padding alike in both directions.
 
     singular: divides by this SingularValue of the weight; the quotient is never a tensor. recompute: computes x again
-    in backward, so that x is not kept; SPADE's outputs would be half of a step's memory.
+    in backward, so that x is not stored; SPADE's outputs would be half of a step's memory.
     """
 
     @staticmethod
@@ -75,7 +76,7 @@ class Convolution(PyLayer):
 class ConstantConvolution:
     """Forward-only convolution with a frozen weight; bit-identical to Convolution. x (N, C, H, W) -> (N, O, h, w).
 
-    oneDNN lays the weight out once for each new shape of x, in a second copy.
+    oneDNN converts the weight to its layout once for each new shape of x, in a second copy.
     """
 
     def __init__(self, weight, bias, stride, padding, bfloat16, singular):
@@ -196,11 +197,10 @@ def mean_and_variance(x, per_image):
 
 @dataclass(frozen=True)
 class Statistics:
-    """Mean and 1 / standard deviation that Modulate normalizes by, (C), or (N * C) per_image;
-    they have no gradient of their own.
+    """Mean and 1 / standard deviation for Modulate, (C), or (N * C) per_image; they get no gradient.
 
-    count: number of values behind each, if they are x's own statistics, through which x's gradient then passes
-    (synchronized: a tensor, over all ranks); None for running statistics.
+    count: number of values behind each (synchronized: a tensor, over all ranks) if they are statistics of x, whose
+    gradient then includes theirs; None for running statistics.
     """
     mean: paddle.Tensor
     scale: paddle.Tensor
@@ -273,7 +273,7 @@ class InstanceNorm(PyLayer):
 
 
 class L1(PyLayer):
-    """Mean of |a - b| of two tensors of one shape, a scalar; the gradient is a's alone."""
+    """Mean of |a - b| of two tensors of one shape, a scalar; only a gets a gradient."""
 
     @staticmethod
     def forward(ctx, a, b):

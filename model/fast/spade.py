@@ -1,5 +1,6 @@
-"""SPADE on the CPU kernels: normalization, modulation and activation in one pass,
-recomputed in backward instead of kept.
+"""SPADE on the CPU kernels: normalization, modulation and activation in one pass.
+
+Backward recomputes it instead of storing it.
 """
 import functools
 

@@ -5,7 +5,7 @@ the k x k window of class codes around its pixel. Label maps are mostly flat, so
 256x256: 8 %). Each distinct window is computed once; the picture is the same, to rounding.
 
 Zero padding counts: outside the map a code adds nothing to a hidden vector, and a hidden vector nothing to gamma and
-beta. So 'outside' is a symbol of its own at both levels.
+beta. So 'outside' is a separate symbol at both levels.
 """
 import functools
 from dataclasses import dataclass

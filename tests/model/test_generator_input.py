@@ -127,7 +127,7 @@ def test_a_step_draws_noise_by_seed_and_step_for_either_update(generator_input):
     opt = tiny(generator_input=generator_input)
     steps = [TrainStep(opt) for _ in range(2)]
     assert steps[0].encoder is None
-    draws = [steps[0]._noise(None, update, 0, [steps[0]._piece(*batch(opt))]) for update in range(2)]
+    draws = [steps[0]._noise(None, update, 0, [steps[0]._micro_batch(*batch(opt))]) for update in range(2)]
     assert draws[0].shape == [2, *opt.z_shape()] and not np.array_equal(*draws)
     losses = [steps[0].step(*batch(opt)), steps[1].step(*batch(opt), noise=[draw.numpy() for draw in draws])]
     assert losses[0] == losses[1] and losses[0]['g_loss_vae'] == 0

@@ -89,12 +89,12 @@ def test_micro_batches_equal_the_whole_batch():
     paddle.set_default_dtype('float64')
     try:
         settings = {**TINY, 'norm_G': 'spadeinstance3x3', 'norm_D': 'instance'}
-        whole, pieces = TrainStep(OPT(**settings, batchSize=3)), TrainStep(OPT(**settings, accumulate=3))
+        whole, micro_batches = TrainStep(OPT(**settings, batchSize=3)), TrainStep(OPT(**settings, accumulate=3))
         for step in range(3):
             expected = whole.step(*batch(step, 3))
-            found = pieces.update([batch(step, 3, index) for index in range(3)])
+            found = micro_batches.update([batch(step, 3, index) for index in range(3)])
             np.testing.assert_allclose(list(found.values()), list(expected.values()), atol=1e-9)
-        for ours, theirs in zip(pieces.generator.parameters(), whole.generator.parameters()):
+        for ours, theirs in zip(micro_batches.generator.parameters(), whole.generator.parameters()):
             np.testing.assert_allclose(ours.grad.numpy(), theirs.grad.numpy(), atol=1e-9)
     finally:
         paddle.set_default_dtype('float32')
@@ -108,7 +108,7 @@ def test_only_one_micro_batch_at_a_time_holds_tensors(settings, monkeypatch):
     device.
     """
     train_step = TrainStep(OPT(**{**TINY, **settings}))
-    pieces, held = [(train_step._semantics(*batch(0, 3, index)[:2]), None, batch(0, 3, index)[2])
+    micro_batches, held = [(train_step._semantics(*batch(0, 3, index)[:2]), None, batch(0, 3, index)[2])
                     for index in range(3)], []
 
     def tensors(value):
@@ -117,34 +117,34 @@ def test_only_one_micro_batch_at_a_time_holds_tensors(settings, monkeypatch):
         return sum(map(tensors, value)) if isinstance(value, (list, tuple)) else isinstance(value, paddle.Tensor)
 
     for name in ('_losses_g', '_losses_d'):
-        def losses(*piece, original=getattr(train_step, name)):
-            held.append([tensors(list(semantics._kept.values())) for semantics, *_ in pieces])
-            found = original(*piece)
-            held.append([tensors(list(semantics._kept.values())) for semantics, *_ in pieces])
+        def losses(*micro_batch, original=getattr(train_step, name)):
+            held.append([tensors(list(semantics._kept.values())) for semantics, *_ in micro_batches])
+            found = original(*micro_batch)
+            held.append([tensors(list(semantics._kept.values())) for semantics, *_ in micro_batches])
             return found
         monkeypatch.setattr(train_step, name, losses)
-    train_step.update(pieces)
+    train_step.update(micro_batches)
     before, after = held[::2], held[1::2]
     assert before == 6 * [[0, 0, 0]] and all(sum(map(bool, kept)) <= 1 for kept in after)
     assert settings.get('cpu_kernels', True) and settings['modulation'] == 'windows' or all(map(any, after))
-    train_step.update(pieces[:1])
-    assert held[-2] == held[-3] and train_step.steps == 2    # a single piece keeps its maps for the D update
+    train_step.update(micro_batches[:1])
+    assert held[-2] == held[-3] and train_step.steps == 2    # a single micro_batch keeps its maps for the D update
 
 
 def test_the_kl_divergence_of_micro_batches_is_the_mean_of_their_sums():
     """Its DataParallel computes the losses on each GPU, where KL sums over that GPU's samples,
     and takes the mean over the GPUs.
     """
-    whole, pieces = (TrainStep(OPT(**{**TINY, 'use_vae': True, 'norm_E': 'spectralinstance'})) for _ in range(2))
+    whole, micro_batches = (TrainStep(OPT(**{**TINY, 'use_vae': True, 'norm_E': 'spectralinstance'})) for _ in range(2))
     together = whole.step(*batch(0, 3))['g_loss_vae']
-    in_pieces = pieces.update([batch(0, 3, index) for index in range(3)])['g_loss_vae']
-    assert together > 0 and together == pytest.approx(3 * in_pieces, rel=1e-5)
+    in_parts = micro_batches.update([batch(0, 3, index) for index in range(3)])['g_loss_vae']
+    assert together > 0 and together == pytest.approx(3 * in_parts, rel=1e-5)
 
 
 @pytest.mark.parametrize('settings', [dict(use_vae=True), dict(generator_input='segmap_noise')], ids=str)
 def test_micro_batches_draw_the_noise_of_the_whole_batch(settings):
-    whole, pieces = (TrainStep(OPT(**{**TINY, **settings})) for _ in range(2))
-    semantics = [pieces._piece(*batch(0, 3, index)) for index in range(3)]
-    joint = whole._noise(None, 1, 0, [whole._piece(*batch(0, 3))]).numpy()
+    whole, micro_batches = (TrainStep(OPT(**{**TINY, **settings})) for _ in range(2))
+    semantics = [micro_batches._micro_batch(*batch(0, 3, index)) for index in range(3)]
+    joint = whole._noise(None, 1, 0, [whole._micro_batch(*batch(0, 3))]).numpy()
     for index in range(3):
-        np.testing.assert_array_equal(pieces._noise(None, 1, index, semantics).numpy()[0], joint[index])
+        np.testing.assert_array_equal(micro_batches._noise(None, 1, index, semantics).numpy()[0], joint[index])
