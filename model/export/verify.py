@@ -11,6 +11,9 @@ from model.semantics import SemanticMap
 from runtime.errors import InputError
 
 TOLERANCE = 1e-4    # of the picture's scale, before rounding; both sides sum float32, in different orders
+# A network that amplifies rounding more, such as instance norm where a map of one class leaves features constant, may
+# differ by so many times as much as its own pictures do between two orders of summation.
+AMPLIFIED = 10
 BATCHES = 1, 3
 
 
@@ -101,6 +104,8 @@ def compare_generator(run, interface, painter, source):
         picture, = run(feeds)
         if interface.as_float:
             difference, limit = np.abs(picture - expected) * 127.5, TOLERANCE * np.abs(expected).max() * 127.5
+            if difference.max() > limit:
+                limit = max(limit, AMPLIFIED * np.abs(_summed_otherwise(painter, feeds) - expected).max() * 127.5)
         else:
             levels = np.clip(np.rint((expected.transpose(0, 2, 3, 1) + 1) * 127.5), 0, 255)
             difference, limit = np.abs(picture - levels), 1.0
@@ -112,6 +117,17 @@ def compare_generator(run, interface, painter, source):
         worst, total, seen, start = max(worst,
                                         float(difference.max())), total + mean, seen + 1, start + BATCHES[seen % 2]
     return total / seen, worst
+
+
+def _summed_otherwise(painter, feeds):
+    """The same pictures by Paddle's own operators and dense convolutions: float32 sums in another order."""
+    opt = painter.opt
+    before = opt.cpu_kernels, opt.modulation
+    opt.cpu_kernels, opt.modulation = False, 'dense'
+    try:
+        return painter.paint(SemanticMap(feeds['label'], feeds.get('instance'), opt), z=feeds.get('z')).numpy()
+    finally:
+        opt.cpu_kernels, opt.modulation = before
 
 
 @paddle.no_grad()

@@ -61,7 +61,7 @@ VARIANTS = {
     'pix2pixhd_batch': {'netG': 'pix2pixhd', 'norm_G': 'batch', 'resnet_n_downsample': 2, 'resnet_n_blocks': 1,
                         'resnet_kernel_size': 5, 'resnet_initial_kernel_size': 3, 'aspect_ratio': 0.5},
     'pix2pixhd_instance': {'netG': 'pix2pixhd', 'norm_G': 'spectralinstance', 'resnet_n_blocks': 1, 'no_instance': True,
-                           'resnet_n_downsample': 2, 'resnet_kernel_size': 1, 'attention': 'simam'},
+                           'resnet_kernel_size': 1, 'attention': 'simam'},
     'pix2pixhd_none': {'netG': 'pix2pixhd', 'norm_G': 'spectralnone', 'resnet_n_downsample': 3, 'resnet_n_blocks': 0,
                        'activation': 'gelu', 'contain_dontcare_label': False},
     'noise': {'generator_input': 'noise', 'use_vae': False},
