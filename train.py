@@ -27,7 +27,7 @@ from log import plan, trouble
 from log.dashboard import Dashboard
 from log.progress import Progress
 from model.init import OPT
-from model.presets import PRESETS
+from model.presets import PRESET_HELP
 from model.semantics import prepared
 from model.train_step import LOG_COLUMNS, TrainStep
 from output import resume
@@ -87,8 +87,7 @@ def command(*arguments):
 def options():
     """(OPT, other arguments) of the command line; the preset is demo if there is no data set."""
     parser = OPT.parser(__doc__)
-    parser.add_argument('--preset', choices=PRESETS, default=None,
-                        help='start from these settings; other flags override them')
+    parser.add_argument('--preset', metavar='NAME', default=None, help=PRESET_HELP)
     parser.add_argument('--restart', action='store_true', default=False,
                         help='start a new run in place of the one in --output and --log')
     parser.add_argument('--init_from', metavar='DIR', default=None,

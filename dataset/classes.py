@@ -151,7 +151,7 @@ def settled(arguments, preset=None, before=None, refuse=True):
     A flag or preset overrides the set; with `refuse`, InputError if it contradicts the set's files. before: OPT of a
     run to resume; its settings override those of the set.
     """
-    given = {**PRESETS.get(preset, {}), **OPT().update(arguments).__dict__}
+    given = {**(OPT.preset(preset).__dict__ if preset else {}), **OPT().update(arguments).__dict__}
     opt = OPT(**given)
     known = {name: value if before is None else getattr(before, name)
              for name, value in settings_of(opt.dataroot).items() if name not in given}

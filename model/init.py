@@ -12,7 +12,7 @@ from collections import namedtuple
 
 from model.command_line import parser_of, unknown
 from model.option import Option, group
-from model.presets import PRESETS
+from model.presets import NAMED, PRESETS
 from model.sizes import wrong as wrong_sizes
 from runtime import json_file
 from runtime.errors import InputError, OptionError
@@ -361,7 +361,8 @@ class OPT:
     def preset(cls, name, **settings):
         """OPT with the settings of a named preset (model/presets.py), then `settings`."""
         if name not in PRESETS:
-            raise OptionError(f'preset: found {name!r}, allowed: {", ".join(PRESETS)}')
+            raise OptionError(f'preset: found {name!r}, allowed: {", ".join(NAMED)}, and the rows of the paper\'s '
+                              'tables: python -m model.help --tables')
         return cls(**{**PRESETS[name], **settings})
 
     def differences(self, other, effects=('networks', 'order', 'learned')):

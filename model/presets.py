@@ -1,4 +1,5 @@
-"""Named sets of options: the runs of the paper, the official defaults, and the demo."""
+"""Named sets of options: the runs of the paper, the official defaults, the demo, and the rows of the paper's tables."""
+from model.tables import ROWS
 
 # Settings of the published numbers: TTUR, synchronized batch norm, VGG loss, no style encoder (paper, section 4,
 # appendix A). The paper prints beta2 0.999; an author corrects it to 0.9: "the paper is wrong. We did use beta2 == 0.9"
@@ -29,3 +30,10 @@ PRESETS = {
     'demo_long': dict(use_vae=False, crop_size=128, load_size=144, ngf=24, ndf=24, batchSize=2, niter=5, niter_decay=3,
                       lr=0.0004, beta2=0.99, ema_decay=0.995, dataroot='dataset/demo_long/', save_epoch_freq=5),
 }
+NAMED = tuple(PRESETS)     # without the rows of the tables
+PRESET_HELP = f'settings to start from, which flags override: {", ".join(NAMED)}; or a row of the paper\'s tables: ' \
+              'python -m model.help --tables'
+for _row in ROWS:
+    for _dataset in _row.published if _row.settings else ():
+        _name = _row.preset if _dataset == 'coco_stuff' else f'{_row.preset}_{_dataset}'
+        PRESETS[_name] = {**PRESETS[f'{_dataset}_paper'], **_row.settings}

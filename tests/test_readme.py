@@ -51,6 +51,8 @@ DEMO_RUN = {
         f'{SMALL} --batchSize 2 --niter_decay 0 --label_nc 182',
     'python train.py --preset cityscapes_paper --output runs/cityscapes --log runs/cityscapes/log':
         f'{SMALL} --batchSize 2 --niter_decay 0 --label_nc 182 --contain_dontcare_label true --crop_size 128',
+    'python train.py --preset table3_decoder_concat --output runs/concat --log runs/concat/log':
+        f'{SMALL} --batchSize 2',
     'python train.py --ema_decay 0.999': f'{SMALL} --output runs/averaged --log runs/averaged/log',
     'python train.py --visualdl runs/seen/a': f'{SMALL} --output runs/seen/output --log runs/seen/log',
     'python -m log.plot': '',
@@ -115,7 +117,7 @@ BESIDE_IT = {
     'python -m dataset.classes dataset/coco_stuff/val_label/000000000139.png': '',
     'python -m dataset.prepare demo --output scenes': '--train 4 --val 1 --height 64 --width 64',
     'python train.py --help': '',
-    'python -m model.help': '',
+    'python -m model.help': '', 'python -m model.help --tables': '',
     'python -m dataset.prepare folder --images photos --labels maps --names names.txt --void 11 --output mine':
         '--output named --val 0.3',
     'python -m result.train_segmenter --dataroot mine --size 128x96': '--dataroot named --size 32x32 --epochs 1',

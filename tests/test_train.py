@@ -183,7 +183,7 @@ def test_perceptual_loss(scripts, tmp_path):
 
 def test_presets_are_named(scripts, tmp_path):
     said = scripts.train_refusal(tmp_path, '--preset', 'coco_stuff_papr')
-    assert says(said, '--preset', 'coco_stuff_papr', 'coco_stuff_paper', 'demo')
+    assert says(said, 'preset', 'coco_stuff_papr', 'coco_stuff_paper', 'demo', 'model.help --tables')
     process = scripts.run('train.py', '--preset', 'coco_stuff_paper', '--dataroot', tmp_path / 'nowhere', '--output',
                           tmp_path, '--log', tmp_path)
     assert says(process.stdout, 'settings: preset coco_stuff_paper (', 'beta2 0.9', 'batchSize 32', 'nothing changed')

@@ -8,7 +8,7 @@ from model.convert.torch_names import dropped, from_torch, to_torch
 from model.discriminator import MultiscaleDiscriminator
 from model.generator import build_generator
 from model.init import OPT, ConcatNorm
-from model.presets import PRESETS
+from model.presets import PRESET_HELP
 from model.vae_encoder import VAEEncoder
 from model.weights import (
     WEIGHTS,
@@ -33,7 +33,7 @@ def converter_parser(source, description, names, folder, help):
     parser.prog = f'python -m model.convert {source}'
     parser.add_argument(folder, help=help)
     parser.add_argument('output_dir', help='new folder, for --lastoutput of val.py and predict.py')
-    parser.add_argument('--preset', default=None, help=f'settings to start from: {", ".join(PRESETS)}')
+    parser.add_argument('--preset', default=None, help=PRESET_HELP)
     return parser
 
 
