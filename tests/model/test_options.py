@@ -5,7 +5,8 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as run_with
 from hypothesis import strategies as st
 
 from model import sizes
@@ -14,6 +15,8 @@ from model.presets import PRESETS
 from model.train_step import learning_rate
 from runtime.errors import InputError, OptionError
 from tests.runner import message, says
+
+ON_A_SLOW_MACHINE = run_with(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def parsed(*words):
@@ -132,6 +135,7 @@ def test_sizes_that_do_not_double(settings):
 HD = dict(netG='pix2pixhd')
 
 
+@ON_A_SLOW_MACHINE
 @given(st.integers(1, 3000), st.floats(0.1, 10), st.integers(1, 3000), st.sampled_from(list(UPSAMPLINGS)),
        st.sampled_from([{}, HD, {**HD, 'resnet_n_downsample': 2, 'resnet_kernel_size': 9},
                         {**HD, 'resnet_n_downsample': 1, 'resnet_kernel_size': 1, 'resnet_initial_kernel_size': 15}]),
@@ -191,6 +195,7 @@ def test_files_other_than_options(tmp_path, content):
     assert said.startswith(f'{path}: ') and len(said) < 500
 
 
+@ON_A_SLOW_MACHINE
 @given(st.dictionaries(st.sampled_from([*OPT.fields(), 'semantic_nc', 'other']), st.none() | st.booleans() |
                                st.integers() | st.floats() | st.text() | st.just([])))
 def test_any_options_in_a_file_are_options_or_one_line(tmp_path_factory, content):
