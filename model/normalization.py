@@ -162,18 +162,20 @@ class BatchNorm(nn.Layer):
         return y
 
     def statistics(self, x):
-        """(mean, variance) (C) for the CPU kernels, and the number of values; None if these are the running statistics.
+        """Mean and scale (C) for the CPU kernels, and the number of values; None if these are the running statistics.
 
         Updates the running statistics in training.
         """
         if not self.training:
-            return self._mean, self._variance, None
-        mean, variance = operators.mean_and_variance(x, per_image=False)
-        count = x.size // x.shape[1]
-        if self.synchronized:
-            mean, variance, count = over_all_ranks(mean, variance, count)
+            return self._mean, (self._variance + EPSILON) ** -0.5, None
+        if not self.synchronized:
+            running = self._mean, self._variance
+            mean, _, scale = operators.batch_statistics(x, False, EPSILON, running, self.MOMENTUM)
+            return mean, scale, math.prod(x.shape) // x.shape[1]
+        mean, variance, _ = map(paddle.to_tensor, operators.batch_statistics(x, False, EPSILON))
+        mean, variance, count = over_all_ranks(mean, variance, math.prod(x.shape) // x.shape[1])
         self._update(mean, variance, count)
-        return mean, variance, count
+        return mean, (variance + EPSILON) ** -0.5, count
 
     @paddle.no_grad()
     def _update(self, mean, variance, count):
@@ -205,8 +207,9 @@ class InstanceNorm(nn.Layer):
         """None, since a second forward changes no state."""
 
     def statistics(self, x):
-        """(mean, variance), each (N * C), for the CPU kernels, and the number of their values."""
-        return (*operators.mean_and_variance(x, per_image=True), x.shape[2] * x.shape[3])
+        """Mean and scale, each (N * C), for the CPU kernels, and the number of their values."""
+        mean, _, scale = operators.batch_statistics(x, True, EPSILON)
+        return mean, scale, x.shape[2] * x.shape[3]
 
 
 def activated(block, x, opt):

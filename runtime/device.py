@@ -66,9 +66,9 @@ def _import_paddle():
     """Import Paddle without its advice against more than one thread, which is wrong for its released wheels."""
     if not _threads_chosen():
         os.environ['OMP_NUM_THREADS'] = str(max(1, cores() // _processes_here()))
-    # Two OpenMP runtimes share the cores (Paddle's and oneDNN's): threads that spin while idle starve the other.
-    os.environ.setdefault('OMP_WAIT_POLICY', 'passive')     # libgomp's, of oneDNN and our kernels
-    os.environ.setdefault('KMP_BLOCKTIME', '0')             # libiomp5's, of MKL; by default they spin for 200 ms
+    # How long idle threads of libiomp5 spin, in milliseconds: the next kernel of a step finds them awake, and other
+    # programs find their core free. Its default is 200.
+    os.environ.setdefault('KMP_BLOCKTIME', '1')
     # On AMD processors Paddle's MKL changes to SSE code, 3x slower, at the first large Adam update. 5 selects AVX2.
     if 'AuthenticAMD' in _processor() and ' avx2 ' in _processor():
         os.environ.setdefault('MKL_DEBUG_CPU_TYPE', '5')

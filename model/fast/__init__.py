@@ -22,6 +22,8 @@ import time
 import paddle
 
 FLAGS = ['-O3', '-march=native', '-fno-math-errno', '-fno-trapping-math', '-std=c++17', '-fopenmp', '-shared', '-fPIC']
+# Paddle's oneDNN runs on Paddle's libiomp5; kernels on libgomp would add a second set of threads on the same cores.
+LIBRARIES = ['-l:libdnnl.so.3', '-Wl,--as-needed', '-l:libiomp5.so']
 DIGEST = 32     # bytes of the SHA-256 at the end of a library's file
 
 
@@ -96,7 +98,7 @@ def _built():
         raise _Unavailable(f'this Paddle for {platform.system()} {platform.machine()} brings no oneDNN 3')
     here = os.path.dirname(os.path.abspath(__file__))
     sources = sorted(glob.glob(os.path.join(here, '*.cpp')))
-    digest = hashlib.sha256(f'{FLAGS} {_processor_flags()} {onednn} {os.path.getsize(onednn)}'.encode())
+    digest = hashlib.sha256(f'{FLAGS} {LIBRARIES} {_processor_flags()} {onednn} {os.path.getsize(onednn)}'.encode())
     for path in sources + sorted(glob.glob(os.path.join(here, '*.h'))):
         with open(path, 'rb') as file:
             digest.update(file.read())
@@ -126,7 +128,7 @@ def _compile(sources, onednn, path):
     os.close(descriptor)
     try:
         libraries = os.path.dirname(onednn)
-        command = [compiler, *FLAGS, *sources, '-o', unfinished, f'-L{libraries}', '-l:libdnnl.so.3',
+        command = [compiler, *FLAGS, *sources, '-o', unfinished, f'-L{libraries}', *LIBRARIES,
                    f'-Wl,-rpath,{libraries}']
         result = subprocess.run(command, capture_output=True, text=True, timeout=300)
         if result.returncode:

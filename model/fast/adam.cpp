@@ -1,6 +1,9 @@
 // Adam over all parameters of a network in one call, with the rounding of Paddle's.
 #include <cmath>
 #include <cstdint>
+#include <numeric>
+
+#include "threads.h"
 
 extern "C" {
 
@@ -9,6 +12,7 @@ extern "C" {
 void spade_adam(float *const *parameters, const float *const *gradients, float *const *first, float *const *second,
                 const int64_t *counts, float *const *power1, float *const *power2, int64_t tensors, float rate, float epsilon,
                 float beta1, float beta2) {
+    const Threads threads(0.7 * std::accumulate(counts, counts + tensors, int64_t(0)));
 #pragma omp parallel
     for (int64_t t = 0; t < tensors; ++t) {
         float *p = parameters[t], *m = first[t], *v = second[t];

@@ -12,6 +12,7 @@
 
 #include "onednn.h"
 #include "small_convolution.h"
+#include "threads.h"
 
 namespace {
 
@@ -43,6 +44,10 @@ struct Shape {
     int64_t n, c, h, w, out, kh, kw, stride, pad_h, pad_w, dilation;
     int64_t oh() const { return (h + 2 * pad_h - dilation * (kh - 1) - 1) / stride + 1; }
     int64_t ow() const { return (w + 2 * pad_w - dilation * (kw - 1) - 1) / stride + 1; }
+    double nanoseconds() const {  // on one thread; few pixels: as long as reading the weights takes
+        const double weights = double(out) * c * kh * kw, flop = 2 * weights * n * oh() * ow();
+        return is_small() ? flop / 100 + weights : flop / 100;
+    }
     bool is_small() const {
         return n * oh() * ow() <= small::PIXELS && out >= small::CHANNELS && kh == kw && pad_h == pad_w && dilation == 1;
     }
@@ -289,6 +294,7 @@ extern "C" int64_t spade_kept_bytes(int bf16, int64_t n, int64_t c, int64_t h, i
     std::lock_guard<std::mutex> lock(mutex);
     try {
         const Shape shape = {n, c, h, w, out, kh, kw, stride, pad_h, pad_w, dilation};
+        const Threads threads(shape.nanoseconds());
         const std::vector<Strip> all = strips(shape, FORWARD);
         return all.size() > 1 || (!bf16 && shape.is_small()) ? 0 : plan_of(shape, FORWARD, biased, bf16, scale != 1, all[0]).weight_bytes();
     } catch (const std::exception &) {
@@ -306,6 +312,7 @@ extern "C" int spade_convolution(int64_t pass, int bf16, int64_t n, int64_t c, i
     std::lock_guard<std::mutex> lock(mutex);
     try {
         const Shape shape = {n, c, h, w, out, kh, kw, stride, pad_h, pad_w, dilation};
+        const Threads threads(shape.nanoseconds());
         if (!bf16 && shape.is_small()) {
             const small::Sizes sizes = {n, c, h, w, out, kh, stride, pad_h, shape.oh(), shape.ow()};
             float *first = (float *)a, *second = (float *)b, *to = (float *)result;

@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "threads.h"
+
 namespace {
 
 constexpr int64_t BLOCK = 1024;  // pixels worked on at a time: the block's buffers stay in the first-level cache
@@ -38,8 +40,11 @@ void sums(const float *x, int64_t count, double offset, double &sum, double &squ
 
 extern "C" {
 
-// Mean and biased variance, (C) over the batch or (N * C) per image.
-void spade_statistics(const float *x, int64_t n, int64_t c, int64_t p, int per_image, float *mean, float *variance) {
+// Mean, biased variance and scale = 1 / sqrt(variance + epsilon), (C) over the batch or (N * C) per image. The running ones, unless
+// null, become keep times themselves and 1 - keep times the batch's, the variance unbiased.
+void spade_statistics(const float *x, int64_t n, int64_t c, int64_t p, int per_image, float epsilon, float *mean, float *variance,
+                      float *scale, float *running_mean, float *running_variance, float keep) {
+    const Threads threads(0.3 * n * c * p);
     const int64_t groups = per_image ? n * c : c, images = per_image ? 1 : n, step = c * p;
 #pragma omp parallel for schedule(static)
     for (int64_t g = 0; g < groups; ++g) {
@@ -50,11 +55,18 @@ void spade_statistics(const float *x, int64_t n, int64_t c, int64_t p, int per_i
         for (int64_t i = 0; i < images; ++i) sums(x + g * p + i * step, p, m, sum, squares);
         mean[g] = float(m + sum / count);
         variance[g] = float(std::max(0.0, squares / count - (sum / count) * (sum / count)));
+        scale[g] = float(1 / std::sqrt(double(variance[g]) + epsilon));
+        if (running_mean) {
+            const double unbiased = variance[g] * count / std::max(count - 1, 1.0);
+            running_mean[g] = float(keep * double(running_mean[g]) + (1 - keep) * mean[g]);
+            running_variance[g] = float(keep * double(running_variance[g]) + (1 - keep) * unbiased);
+        }
     }
 }
 
 void spade_modulate(const float *x, const float *mean, const float *scale, const float *table, const int32_t *pixel,
                     float *y, int64_t n, int64_t c, int64_t p, int64_t width, int per_image, float slope) {
+    const Threads threads(n * c * p);
     const Layout layout{n, c, p, width, pixel, per_image != 0};
 #pragma omp parallel for schedule(static)
     for (int64_t channel = 0; channel < c; ++channel) {
@@ -87,6 +99,7 @@ void spade_modulate(const float *x, const float *mean, const float *scale, const
 void spade_modulate_backward(const float *x, const float *mean, const float *scale, const float *table, const int32_t *pixel,
                              const float *dy, float *dtable, float *dnormalized, double *sum, double *product, int64_t n,
                              int64_t c, int64_t p, int64_t width, int per_image, float slope) {
+    const Threads threads(2.0 * n * c * p);
     const Layout layout{n, c, p, width, pixel, per_image != 0};
 #pragma omp parallel
     {
@@ -147,6 +160,7 @@ void spade_modulate_backward(const float *x, const float *mean, const float *sca
 // dnormalized -> dx in place: scale * (d - mean of d - normalized * mean of d * normalized), the means as given.
 void spade_normalize_backward(const float *x, const float *mean, const float *scale, const float *mean_d,
                               const float *mean_product, float *d, int64_t n, int64_t c, int64_t p, int per_image) {
+    const Threads threads(0.3 * n * c * p);
 #pragma omp parallel for schedule(static)
     for (int64_t plane = 0; plane < n * c; ++plane) {
         const int64_t s = per_image ? plane : plane % c;

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "threads.h"
+
 namespace {
 
 constexpr int64_t RUN = 256;     // float sums are over short runs, so that loops vectorize; runs are added in double
@@ -16,6 +18,7 @@ extern "C" {
 
 // y = leaky_relu((x - mean) * scale, slope) of each plane (p values); mean and scale = 1 / sqrt(variance + epsilon) are written.
 void spade_instance_norm(const float *x, float *y, float *mean, float *scale, int64_t planes, int64_t p, float epsilon, float slope) {
+    const Threads threads(0.7 * planes * p);
 #pragma omp parallel for schedule(static)
     for (int64_t plane = 0; plane < planes; ++plane) {
         const float *in = x + plane * p;
@@ -50,6 +53,7 @@ void spade_instance_norm(const float *x, float *y, float *mean, float *scale, in
 // dx = scale * (d - mean of d - z * mean of d * z), where z is the normalized x and d the gradient before the leaky ReLU.
 void spade_instance_norm_backward(const float *x, const float *mean, const float *scale, const float *dy, float *dx,
                                   int64_t planes, int64_t p, float slope) {
+    const Threads threads(planes * p);
 #pragma omp parallel for schedule(static)
     for (int64_t plane = 0; plane < planes; ++plane) {
         const float *in = x + plane * p, *dout = dy + plane * p, m = mean[plane], r = scale[plane];
@@ -78,6 +82,7 @@ void spade_instance_norm_backward(const float *x, const float *mean, const float
 
 // Mean of |a - b|.
 double spade_l1(const float *a, const float *b, int64_t count) {
+    const Threads threads(0.3 * count);
     std::vector<double> parts((count + BLOCK - 1) / BLOCK);
 #pragma omp parallel for schedule(static)
     for (int64_t part = 0; part < int64_t(parts.size()); ++part)
@@ -95,6 +100,7 @@ double spade_l1(const float *a, const float *b, int64_t count) {
 
 // da = factor * sign(a - b); a NaN stays one.
 void spade_l1_backward(const float *a, const float *b, float *da, int64_t count, float factor) {
+    const Threads threads(0.3 * count);
 #pragma omp parallel for simd schedule(static)
     for (int64_t i = 0; i < count; ++i) {
         const float d = a[i] - b[i];

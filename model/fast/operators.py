@@ -3,10 +3,12 @@
 tests/model/test_kernels.py has the plain formula of each.
 """
 import ctypes
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import paddle
+from paddle import _C_ops
 from paddle.autograd import PyLayer
 
 from model.fast import kernels, return_free_memory
@@ -17,22 +19,23 @@ RETURN_AFTER = 1 << 19              # of a SPADE layer's input, after its backwa
 RETURN_BEFORE = 8 * RETURN_AFTER    # and before it
 RETURN_AFTER_WEIGHT = 1 << 19       # of a convolution's weight, after its gradient
 FORWARD, BACKWARD_DATA, BACKWARD_WEIGHTS = range(3)
+CPU = paddle.CPUPlace()
 
 
 @dataclass(frozen=True)
 class SingularValue:
     """The largest singular value of a weight (O, C, k, k) seen as a matrix (O, C * k * k), and its vectors u and v."""
     sigma: float
-    u: paddle.Tensor
-    v: paddle.Tensor
+    u: np.ndarray
+    v: np.ndarray
 
 
 def singular_value(weight, u, v, advance):
     """SingularValue of `weight` from u (O) and v (C * k * k);
     advance: one power iteration updates both first, in place.
     """
-    sigma = _call('spade_singular_value', weight, weight.shape[0], v.shape[0], u, v, advance)
-    return SingularValue(sigma, u.clone(), v.clone())
+    used = np.empty(u.shape, np.float32), np.empty(v.shape, np.float32)     # a second forward changes u and v
+    return SingularValue(_call('spade_singular_value', weight, *u.shape, *v.shape, u, v, advance, *used), *used)
 
 
 class Convolution(PyLayer):
@@ -58,17 +61,17 @@ class Convolution(PyLayer):
         x, weight = _pop_saved(ctx)
         dx = dweight = dbias = None
         if ctx.wanted[0]:
-            dx = paddle.empty(ctx.shape[1:5])
+            dx = _empty(ctx.shape[1:5])
             _convolve(BACKWARD_DATA, ctx.shape, dy, weight, dx, None, ctx.singular)
         if ctx.wanted[1]:
-            dweight = paddle.empty(weight.shape)
-            dbias = paddle.empty([weight.shape[0]]) if ctx.biased else None
+            dweight = _empty(weight.shape)
+            dbias = _empty([weight.shape[0]]) if ctx.biased else None
             _convolve(BACKWARD_WEIGHTS, ctx.shape, dy, x() if callable(x) else x, dweight, dbias)
             if ctx.singular is not None:
                 u, v, sigma = ctx.singular.u, ctx.singular.v, ctx.singular.sigma
                 _call('spade_spectral_norm_backward', weight, u.shape[0], v.shape[0], u, v, ctypes.c_double(sigma),
                       dweight)
-        if weight.size >= RETURN_AFTER_WEIGHT:
+        if math.prod(weight.shape) >= RETURN_AFTER_WEIGHT:
             return_free_memory()
         return (dx, dweight, dbias) if ctx.biased else (dx, dweight)
 
@@ -115,7 +118,7 @@ def _shape(x, weight, stride, padding, dilation, bfloat16):
 
 def _empty_result(shape):
     _, n, _, height, width, out, kh, kw, stride, pad_h, pad_w, dilation = shape
-    return paddle.empty([n, out, *((size + 2 * pad - dilation * (k - 1) - 1) // stride + 1
+    return _empty([n, out, *((size + 2 * pad - dilation * (k - 1) - 1) // stride + 1
                                    for size, pad, k in ((height, pad_h, kh), (width, pad_w, kw)))])
 
 
@@ -147,7 +150,7 @@ class WindowSums(PyLayer):
     @staticmethod
     def backward(ctx, dsums):
         (rows, k), width = ctx.positions.shape, dsums.shape[1]
-        dtable, dbias = paddle.empty([ctx.entries, width]), None if ctx.sums is None else paddle.empty([width])
+        dtable, dbias = _empty([ctx.entries, width]), None if ctx.sums is None else _empty([width])
         _call('spade_window_sums_backward', dsums, ctx.sums, ctx.positions, dtable, dbias, rows, k, width, ctx.entries)
         return dtable if dbias is None else (dtable, dbias)
 
@@ -163,7 +166,7 @@ class SpadeTable(PyLayer):
         (width, channels), (rows, k) = weight.shape[:2], windows.second.shape
         count, first = len(windows.codes), len(windows.first)
         codes, hidden = np.empty((k * count + 1, width), np.float32), np.zeros((first + 1, width), np.float32)
-        table = paddle.empty([2 * gamma.shape[0], rows])
+        table = _empty([2 * gamma.shape[0], rows])
         _call('spade_code_table', weight, windows.codes, codes, count, k, width, channels, edge)
         _call('spade_window_sums', codes, windows.positions, bias, hidden, first, k, width)
         _call('spade_window_product', hidden, windows.second, gamma, gamma_bias, beta, beta_bias, table, rows, k, width,
@@ -177,8 +180,8 @@ class SpadeTable(PyLayer):
         (rows, k), (width, channels), out = windows.second.shape, ctx.shape[:2], gamma.shape[0]
         count, first = len(windows.codes), len(windows.first)
         dhidden, dcodes = np.empty_like(hidden), np.empty((k * count + 1, width), np.float32)
-        dproduct, dbiases = paddle.empty([2, *gamma.shape]), paddle.empty([2, out])
-        dweight, dbias = paddle.empty(ctx.shape), paddle.empty([width])
+        dproduct, dbiases = _empty([2, *gamma.shape]), _empty([2, out])
+        dweight, dbias = _empty(ctx.shape), _empty([width])
         _call('spade_window_product_backward', hidden, windows.second, gamma, beta, dtable, dhidden, dproduct, dbiases,
               rows, k, width, out, first + 1)
         _call('spade_window_sums_backward', dhidden, hidden, windows.positions, dcodes, dbias, first, k, width,
@@ -187,12 +190,15 @@ class SpadeTable(PyLayer):
         return dweight, dbias, dproduct[0], dbiases[0], dproduct[1], dbiases[1]
 
 
-def mean_and_variance(x, per_image):
-    """Mean and biased variance of x (N, C, H, W): (C) over the batch, or (N * C) per image; no gradient."""
+def batch_statistics(x, per_image, epsilon, running=(None, None), keep=0.0):
+    """Mean, biased variance and (variance + epsilon) ** -0.5 of x (N, C, H, W), arrays (C), or (N * C) per image.
+
+    running: mean and variance that move towards them by 1 - keep, the variance to the unbiased one.
+    """
     n, channels, height, width = x.shape
-    mean, variance = (paddle.empty([n * channels if per_image else channels]) for _ in range(2))
-    _call('spade_statistics', x, n, channels, height * width, per_image, mean, variance)
-    return mean, variance
+    results = np.empty((3, n * channels if per_image else channels), np.float32)
+    _call('spade_statistics', x, n, channels, height * width, per_image, epsilon, *results, *running, keep)
+    return results
 
 
 @dataclass(frozen=True)
@@ -202,8 +208,8 @@ class Statistics:
     count: number of values behind each (synchronized: a tensor, over all ranks) if they are statistics of x, whose
     gradient then includes theirs; None for running statistics.
     """
-    mean: paddle.Tensor
-    scale: paddle.Tensor
+    mean: object    # arrays or tensors
+    scale: object
     per_image: bool
     count: object
     synchronized: bool
@@ -211,10 +217,10 @@ class Statistics:
 
 def modulated(x, table, pixel, statistics, slope, inplace=False):
     """Modulate forward only; inplace: the result overwrites x if x is contiguous."""
-    if x.size >= RETURN_BEFORE:
+    if math.prod(x.shape) >= RETURN_BEFORE:
         return_free_memory()
     x, (n, channels, height, width) = x.contiguous(), x.shape
-    y = x if inplace else paddle.empty(x.shape)
+    y = x if inplace else _empty(x.shape)
     _call('spade_modulate', x, statistics.mean, statistics.scale, table, pixel, y, n, channels, height * width,
           table.shape[-1], statistics.per_image, slope)
     return y
@@ -236,7 +242,7 @@ class Modulate(PyLayer):
     def backward(ctx, dy):
         (x, table), own = _pop_saved(ctx), ctx.statistics
         n, channels, height, width = x.shape
-        dtable, dx = paddle.empty(table.shape), paddle.empty(x.shape)
+        dtable, dx = _empty(table.shape), _empty(x.shape)
         sums = np.empty((2, own.mean.shape[0]))
         _call('spade_modulate_backward', x, own.mean, own.scale, table, ctx.pixel, dy, dtable, dx, *sums, n, channels,
               height * width, table.shape[-1], own.per_image, ctx.slope)
@@ -248,7 +254,7 @@ class Modulate(PyLayer):
             means = sums / own.count
         _call('spade_normalize_backward', x, own.mean, own.scale, *means.astype(np.float32), dx, n, channels,
               height * width, own.per_image)
-        if x.size >= RETURN_AFTER:
+        if math.prod(x.shape) >= RETURN_AFTER:
             return_free_memory()
         return dx, None if ctx.constant else dtable
 
@@ -260,14 +266,14 @@ class InstanceNorm(PyLayer):
     def forward(ctx, x, epsilon, slope):
         x = x.contiguous()
         planes, p = x.shape[0] * x.shape[1], x.shape[2] * x.shape[3]
-        y, mean, scale = paddle.empty(x.shape), np.empty(planes, np.float32), np.empty(planes, np.float32)
+        y, mean, scale = _empty(x.shape), np.empty(planes, np.float32), np.empty(planes, np.float32)
         _call('spade_instance_norm', x, y, mean, scale, planes, p, epsilon, slope)
         ctx.saved, ctx.arguments = (x, mean, scale), (planes, p, slope)
         return y
 
     @staticmethod
     def backward(ctx, dy):
-        dx = paddle.empty(dy.shape)
+        dx = _empty(dy.shape)
         _call('spade_instance_norm_backward', *_pop_saved(ctx), dy, dx, *ctx.arguments)
         return dx
 
@@ -278,13 +284,14 @@ class L1(PyLayer):
     @staticmethod
     def forward(ctx, a, b):
         ctx.saved = a, b = a.contiguous(), b.contiguous()
-        return paddle.to_tensor(_call('spade_l1', a, b, int(a.size)), 'float32')
+        return paddle.to_tensor(_call('spade_l1', a, b, math.prod(a.shape)), 'float32')
 
     @staticmethod
     def backward(ctx, d):
         a, b = _pop_saved(ctx)
-        da = paddle.empty(a.shape)
-        _call('spade_l1_backward', a, b, da, int(a.size), float(d) / int(a.size))
+        da = _empty(a.shape)
+        count = math.prod(a.shape)
+        _call('spade_l1_backward', a, b, da, count, float(d) / count)
         return da, None
 
 
@@ -306,7 +313,7 @@ def _addresses(tensors):
 
 
 def _sizes(tensors):
-    return np.array([int(tensor.size) for tensor in tensors], np.int64)
+    return np.array([math.prod(tensor.shape) for tensor in tensors], np.int64)
 
 
 def distinct(keys):
@@ -317,6 +324,11 @@ def distinct(keys):
     values, position = np.empty(keys.size, np.int64), np.empty(keys.shape, np.int32)
     count = _call('spade_distinct', keys, keys.size, values, position)
     return values[:count].copy(), position
+
+
+def _empty(shape):
+    """A float32 CPU tensor, not filled; paddle.empty() takes four times as long to look at its arguments."""
+    return _C_ops.empty(shape, paddle.float32, CPU)
 
 
 def _pop_saved(ctx):

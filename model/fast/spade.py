@@ -10,7 +10,6 @@ import paddle
 from model.activation import SLOPE, activate, attend
 from model.fast import operators
 from model.fast.window_tables import window_table
-from model.normalization import EPSILON
 
 
 def spade_convolution(spade, convolution, x, semantics, activated, inplace):
@@ -45,8 +44,8 @@ def normalized(norm, x, slope):
 
 
 def _statistics(norm, x):
-    mean, variance, count = norm.statistics(x)
-    return operators.Statistics(mean, (variance + EPSILON) ** -0.5, norm.per_image, count, norm.synchronized)
+    mean, scale, count = norm.statistics(x)
+    return operators.Statistics(mean, scale, norm.per_image, count, norm.synchronized)
 
 
 def compiled_table(spade, windows, semantics):

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "threads.h"
+
 namespace {
 
 constexpr int64_t BLOCK = 512;       // columns worked on at a time
@@ -34,8 +36,10 @@ void normalize(const std::vector<double> &from, float *to) {
 
 extern "C" {
 
-// u . W v, after v = W^T u and u = W v, each to length 1, if `advance`.
-double spade_singular_value(const float *weight, int64_t rows, int64_t columns, float *u, float *v, int advance) {
+// u . W v, after v = W^T u and u = W v, each to length 1, if `advance`. used_u and used_v become what u and v are.
+double spade_singular_value(const float *weight, int64_t rows, int64_t columns, float *u, float *v, int advance,
+                            float *used_u, float *used_v) {
+    const Threads threads(0.2 * rows * columns);
     if (advance) {
         std::vector<double> product(columns);
 #pragma omp parallel for schedule(static)
@@ -57,12 +61,15 @@ double spade_singular_value(const float *weight, int64_t rows, int64_t columns, 
     if (advance) normalize(product, u);
     double sigma = 0;
     for (int64_t row = 0; row < rows; ++row) sigma += u[row] * product[row];
+    std::copy_n(u, rows, used_u);
+    std::copy_n(v, columns, used_v);
     return sigma;
 }
 
 // From the gradient of W / sigma, in place, that of W: (gradient - (gradient . W / sigma) u v^T) / sigma.
 void spade_spectral_norm_backward(const float *weight, int64_t rows, int64_t columns, const float *u, const float *v,
                                   double sigma, float *gradient) {
+    const Threads threads(0.3 * rows * columns);
     std::vector<double> products(rows);
 #pragma omp parallel for schedule(static)
     for (int64_t row = 0; row < rows; ++row)

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "onednn.h"
+#include "threads.h"
 
 namespace {
 
@@ -202,6 +203,11 @@ void small_product_backward(const float *hidden, const int32_t *window, const fl
     }
 }
 
+// Of spade_window_product on one thread.
+double nanoseconds(int64_t rows, int64_t k, int64_t width, int64_t out, int64_t hidden_rows) {
+    return 2.0 * out * k * (std::min(rows, hidden_rows) * width / 50.0 + rows / 10.0);
+}
+
 // call(K, WIDE): K as the compiler knows it; WIDE is narrow where wide blocks would leave threads without work.
 template <typename Call>
 void with_sizes(int64_t k, int64_t out, const Call &call) {
@@ -245,6 +251,7 @@ void spade_code_table_backward(const float *dtable, const int32_t *codes, float 
 // hidden (rows x width) = relu(bias + sum over k of table[window[row, k]]); bias may be null: then no relu either.
 void spade_window_sums(const float *table, const int32_t *window, const float *bias, float *hidden, int64_t rows, int64_t k,
                        int64_t width) {
+    const Threads threads(0.1 * rows * k * width);
 #pragma omp parallel for schedule(static)
     for (int64_t row = 0; row < rows; ++row) {
         float *out = hidden + row * width;
@@ -261,6 +268,7 @@ void spade_window_sums(const float *table, const int32_t *window, const float *b
 // dtable (entries x width) and, unless null, dbias (width); hidden is null where the forward pass had no relu.
 void spade_window_sums_backward(const float *dhidden, const float *hidden, const int32_t *window, float *dtable, float *dbias,
                                 int64_t rows, int64_t k, int64_t width, int64_t entries) {
+    const Threads threads(0.1 * rows * k * width);
     std::fill_n(dtable, entries * width, 0.f);
     if (dbias) std::fill_n(dbias, width, 0.f);
 #pragma omp parallel
@@ -288,6 +296,7 @@ void spade_window_sums_backward(const float *dhidden, const float *hidden, const
 void spade_window_product(const float *hidden, const int32_t *window, const float *gamma, const float *gamma_bias,
                           const float *beta, const float *beta_bias, float *table, int64_t rows, int64_t k, int64_t width,
                           int64_t out, int64_t hidden_rows) {
+    const Threads threads(nanoseconds(rows, k, width, out, hidden_rows));
     with_sizes(k, out, [&](auto K, auto WIDE) {
         hidden_rows > ALIKE * rows ?
             small_product<K>(hidden, window, gamma, gamma_bias, beta, beta_bias, table, rows, width, out) :
@@ -299,6 +308,7 @@ void spade_window_product(const float *hidden, const int32_t *window, const floa
 void spade_window_product_backward(const float *hidden, const int32_t *window, const float *gamma, const float *beta,
                                    const float *dtable, float *dhidden, float *dweight, float *dbias, int64_t rows, int64_t k,
                                    int64_t width, int64_t out, int64_t hidden_rows) {
+    const Threads threads(2 * nanoseconds(rows, k, width, out, hidden_rows));
     with_sizes(k, out, [&](auto K, auto WIDE) {
         hidden_rows > ALIKE * rows ?
             small_product_backward<K>(hidden, window, gamma, beta, dtable, dhidden, dweight, dbias, rows, width, out, hidden_rows) :

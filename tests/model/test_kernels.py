@@ -352,9 +352,11 @@ def test_modulation(per_image, dealt, own):
                                                                    seed=6).detach().abs() + 0.5
 
     def kernel(x, table):
-        mean, variance = operators.mean_and_variance(x.detach(), per_image) if own else given
-        statistics = operators.Statistics(mean, (variance + 1e-5) ** -0.5, per_image, x.size // mean.size if own
-                                          else None, False)
+        if own:
+            mean, _, scale = operators.batch_statistics(x.detach(), per_image, 1e-5)
+        else:
+            mean, scale = given[0], (given[1] + 1e-5) ** -0.5
+        statistics = operators.Statistics(mean, scale, per_image, int(x.size) // mean.size if own else None, False)
         return operators.Modulate.apply(x, table, pixel if dealt else None, statistics, 0.2)
 
     def plain(x, table):
