@@ -10,6 +10,7 @@ import paddle
 from model.activation import SLOPE, activate, attend
 from model.fast import operators
 from model.fast.window_tables import window_table
+from model.normalization import EPSILON
 
 
 def spade_convolution(spade, convolution, x, semantics, activated, inplace):
