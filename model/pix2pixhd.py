@@ -45,7 +45,7 @@ class Pix2PixHDGenerator(nn.Layer):
         initialize(self)
 
     def forward(self, semantics, z=None):
-        """SemanticMap of N maps -> (N, output_nc, *size); z is None: there is no style.
+        """SemanticMap of N maps -> (N, output_nc, *size); z is unused.
 
         InputError for a size that the halvings do not divide, or that is too small to be mirrored.
         """

@@ -44,8 +44,8 @@ def source(directory, archive, folder, unpacked=False, inside=''):
         return os.path.join(directory, inside)
     if unpacked:
         raise InputError(f'{folder}: missing, and --link needs unpacked files: unpack {archive} or omit --link')
-    raise InputError(f'{packed}: missing, and so is the folder {folder} of the unpacked files: put one of '
-                     'them there or name another --archives')
+    raise InputError(f'{packed}: missing, and there is no folder {folder} of its unpacked files: put one '
+                     'of them there or name another --archives')
 
 
 def files_by_stem(path, prefix, ending, unsafe, deeper=0):

@@ -25,8 +25,8 @@ class Sources:
 
     def __init__(self, arguments, flags, rows_of, by_place=False):
         if not 0 <= arguments.val < 1:
-            raise InputError(f'--val {arguments.val}: allowed: 0 to less than 1, '
-                             'the fraction of samples for validation')
+            raise InputError(f'--val {arguments.val}: expected the fraction of samples for validation, from 0 to less '
+                             'than 1')
         if arguments.tiles is not None and (arguments.tiles < 1 or arguments.link):
             raise InputError(f'--tiles {arguments.tiles}: ' + (
                 'allowed: 1 pixel or more' if arguments.tiles < 1 else 'tiles are new files: leave --link out'))

@@ -51,7 +51,7 @@ def read_state_dict(path):
     except Refused as error:
         raise InputError(f'{path}: {error}') from None
     except Exception as error:   # a damaged pickle can end in almost any exception
-        raise InputError(f'{path}: truncated or no PyTorch state dict ({type(error).__name__}: {error})') from None
+        raise InputError(f'{path}: truncated, or not a PyTorch state dict ({type(error).__name__}: {error})') from None
 
 
 def write_state_dict(state, path):
