@@ -192,7 +192,8 @@ def new_progress(dataset, samples):
 
 def surroundings(opt):
     """dict of all that the bits of a result depend on, besides the options that change what is learned."""
-    kernels = ('compiled, bfloat16' if bfloat16(opt) else 'compiled, float32') if fast.in_use(opt) else 'Paddle\'s'
+    precision = 'bfloat16' if bfloat16(opt) else 'float32'
+    kernels = f'compiled {fast.digest()}, {precision}' if fast.in_use(opt) else 'Paddle\'s'
     return {'OMP_NUM_THREADS': os.environ.get('OMP_NUM_THREADS', ''), 'Paddle': paddle.__version__,
             'device': paddle.get_device(), 'kernels': kernels, 'processes': distributed.ranks()}
 

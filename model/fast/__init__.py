@@ -42,6 +42,11 @@ def kernels():
     return library
 
 
+def digest():
+    """Digest of what the kernels' bits depend on: their sources, this processor and its oneDNN."""
+    return os.path.basename(kernels()._name).partition('-')[2].partition('.')[0]
+
+
 def in_use(opt, x=None):
     """Whether the kernels compute, for networks of these options (None: of any options) on the tensor x.
 

@@ -115,6 +115,20 @@ def test_every_changed_option_is_refused_or_reported(copied, capsys, effect, see
             assert ('bit for bit' in said) == (effect == 'bits'), (name, said)
 
 
+@pytest.mark.parametrize('name', ['kernels', 'Paddle', 'OMP_NUM_THREADS'])
+def test_other_surroundings_are_reported(copied, capsys, name):
+    """A run of an earlier version, whose kernels round otherwise, goes on, and a line says so."""
+    model = copied / 'output' / 'model'
+    opt = OPT.load(model / 'opt.json')
+    progress = {**counters(copied), 'seen': 0, 'epoch': 1, **resume.surroundings(opt), name: 'compiled, float32'}
+    (model / 'progress.json').write_text(json.dumps(progress))
+    opt.output = copied / 'output'
+    files = Contents.of_samples(find_samples(opt, 'train'), opt.dataroot)
+    assert run_of(opt, copied / 'log/log.npy', progress['dataset'], files).stored() == progress
+    said = capsys.readouterr().out
+    assert says(said, f'with {name} compiled, float32, now', 'not bit for bit') and said.count('\n') == 1
+
+
 def test_another_seed_in_the_middle_of_an_epoch_is_refused(scripts, tmp_path):
     process = scripts.start(tmp_path, save_latest_freq=1, niter=50)
     until(lambda: os.path.lexists(tmp_path / 'output/model') and counters(tmp_path)['seen'] in (2, 4, 6),
