@@ -1,15 +1,17 @@
 """Speed and memory of the default path against plain dense Paddle.
-`python -m tests.benchmark [--full] [--plot]`.
+`python -m tests.benchmark [--size demo|small|full] [--full] [--plot]`.
 
-Generator forward in eval mode and full training step (no encoder, no VGG), ngf 64, 256x256, batch 1, on real COCO-Stuff
-maps (folder named by SPADE_COCO_SAMPLE) or else on demo maps with COCO-Stuff's 182 labels. All settings run in turn in
-one process; ratios are medians of paired runs. Peak memory is that of a process of its own, two training steps long.
+Generator forward in eval mode and full training step (no encoder, no VGG) on real COCO-Stuff maps (folder named by
+SPADE_COCO_SAMPLE) or else on demo maps with COCO-Stuff's 182 labels. All settings run in turn in one process; ratios
+are medians of paired runs. GFLOP are those of convolutions and window products; beside their rate stands that of a
+large matrix product in the same process. Peak memory is that of a process of its own, two training steps long.
 --full, about an hour, adds windows and kernels alone, encoder and VGG, batch 4, other resolutions, and maps from flat
 to random. Ends in one line of JSON.
 """
 import argparse
 import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
@@ -22,10 +24,12 @@ from runtime import device  # first: sets the threads, then imports Paddle
 # isort: split
 
 import numpy as np
+import paddle
 
 from dataset.demo import scene
 from dataset.labelled_images import ValidationImages
 from dataset.loader import stacked
+from model.fast import operators
 from model.init import OPT
 from model.semantics import prepared
 from model.train_step import TrainStep
@@ -36,6 +40,9 @@ from vgg.vgg19 import VGG19Features
 SETTINGS = {'plain': dict(modulation='dense', cpu_kernels=False),
             'windows': dict(modulation='windows', cpu_kernels=False),
             'kernels': dict(modulation='dense', cpu_kernels=True), 'both': {}}
+SIZES = {   # options, batch
+    'demo': (dict(crop_size=64, load_size=64, ngf=16, ndf=16), 2),
+    'small': (dict(crop_size=128, load_size=128, ngf=32, ndf=32), 2), 'full': ({}, 1)}
 RUNS = 5  # timed, of each setting
 BASE = dict(use_vae=False, crop_size=256)
 
@@ -87,6 +94,45 @@ def compare(options, names, maps=None, train=True, count=1, runs=RUNS):
     return times
 
 
+def operations(options, count):
+    """dict of 'generator_forward' and 'train_step' -> GFLOP of convolutions and window products on the kernels."""
+    train_step = TrainStep(OPT(**{**BASE, **options}))
+    batch, counted = next(batches(train_step.opt, count)), [0]
+
+    def counting(function, *arguments):
+        if function == 'spade_convolution':
+            n, c, height, width, out, kh, kw, stride, pad_h, pad_w = arguments[2:12]
+            pixels = ((height + 2 * pad_h - kh) // stride + 1) * ((width + 2 * pad_w - kw) // stride + 1)
+            counted[0] += 2 * n * c * out * kh * kw * pixels
+        elif function.startswith('spade_window_product'):
+            rows, k, width, out, hidden_rows = arguments[-5:]
+            counted[0] += (2 if 'backward' in function else 1) * 4 * min(rows, hidden_rows) * width * out * k
+        return call(function, *arguments)
+
+    call, operators._call = operators._call, counting
+    try:
+        found = {}
+        for what in ('generator_forward', 'train_step'):
+            counted[0] = 0
+            _work(what, train_step, batch)()
+            found[what] = counted[0] / 1e9
+    finally:
+        operators._call = call
+    return found
+
+
+def matrix_product():
+    """GFLOP/s of a large matrix product."""
+    a = paddle.rand([2048, 2048])
+    a @ a
+    return 2 * 2048 ** 3 / 1e9 / statistics.median(seconds(lambda: (a @ a).numpy()) for _ in range(5))
+
+
+def _processor_name():
+    with open('/proc/cpuinfo') as file:
+        return next((line.split(':')[1].strip() for line in file if line.startswith('model name')), platform.machine())
+
+
 def _work(what, train_step, batch):
     semantics = prepared(batch, train_step.opt)['semantics']
     if what == 'generator_forward':
@@ -107,16 +153,17 @@ def ratio(plain, other):
     return statistics.median(a / b for a, b in zip(plain, other))
 
 
-def peak_memory(name):
+def peak_memory(name, size):
     """Peak resident memory in GB of a process that makes two training steps in that setting."""
-    command = [sys.executable, '-m', 'tests.benchmark', '--peak', name]
+    command = [sys.executable, '-m', 'tests.benchmark', '--peak', name, '--size', size]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     return float(result.stdout.splitlines()[-1])
 
 
-def print_peak(name):
-    train_step = TrainStep(OPT(**BASE, **SETTINGS[name]))
-    source = batches(train_step.opt)
+def print_peak(name, size):
+    options, count = SIZES[size]
+    train_step = TrainStep(OPT(**{**BASE, **options, **SETTINGS[name]}))
+    source = batches(train_step.opt, count)
     for _ in range(2):
         batch = next(source)
         train_step.step(batch['label'], batch['instance'], batch['image'])
@@ -180,6 +227,9 @@ def plot(results, path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--size', choices=SIZES, default='full',
+                        help='demo: 64x64, ngf 16, batch 2; small: 128x128, ngf 32, batch 2; full: 256x256, ngf 64, '
+                             'batch 1 [full]')
     parser.add_argument('--full', action='store_true', help='all tables, all settings')
     parser.add_argument('--settings', nargs='+', default=[], choices=SETTINGS, help='more columns than plain and both')
     parser.add_argument('--plot', metavar='FILE', help='draw the ratios')
@@ -198,17 +248,25 @@ def main():
         from tests import benchmark_export  # needs onnx and onnxruntime
         return benchmark_export.main(arguments.lastoutput, lambda opt: list(islice(batches(opt), 8)))
     if arguments.peak:
-        return print_peak(arguments.peak)
+        return print_peak(arguments.peak, arguments.size)
     device.use_best_device()
     if arguments.paint:
         return benchmark_paint.main()
     demo = 'demo scenes (name COCO-Stuff samples with SPADE_COCO_SAMPLE)'
     print(f'maps: {os.environ.get("SPADE_COCO_SAMPLE", demo)}')
+    options, count = SIZES[arguments.size]
+    title = '{0} x {0}, batch {1}'.format(options.get('crop_size', 256), count)
+    print(f'{_processor_name()}, {os.environ["OMP_NUM_THREADS"]} threads, load {os.getloadavg()[0]:.1f}, '
+          f'Paddle {paddle.__version__}')
     window_cost()
     names = [name for name in SETTINGS if arguments.full or name in {'plain', 'both', *arguments.settings}]
-    results = {'256 x 256, batch 1': compare({}, names)}
-    table('256 x 256, batch 1', results['256 x 256, batch 1'])
-    peak = {name: peak_memory(name) for name in ('plain', 'both')}
+    results = {title: compare(options, names, count=count)}
+    table(title, results[title])
+    product = matrix_product()
+    for what, work in operations(options, count).items():
+        rate = work / statistics.median(results[title][what]['both'])
+        print(f'{what}: {work:.1f} GFLOP, {rate:.0f} GFLOP/s; matrix product {product:.0f} GFLOP/s')
+    peak = {name: peak_memory(name, arguments.size) for name in ('plain', 'both')}
     print(f'peak memory of a training step: plain {peak["plain"]:.2f} GB, both {peak["both"]:.2f} GB')
     if arguments.full:
         results.update(full())
@@ -216,7 +274,7 @@ def main():
         plot(results, arguments.plot)
     summary = {what: dict(dense_s=statistics.median(taken['plain']), default_s=statistics.median(taken['both']),
                           ratio=ratio(taken['plain'], taken['both']))
-               for what, taken in results['256 x 256, batch 1'].items()}
+               for what, taken in results[title].items()}
     print(json.dumps({**summary, 'peak_memory_ratio': peak['both'] / peak['plain']}))
 
 
