@@ -10,7 +10,7 @@ import os
 from collections import defaultdict
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from dataset import classes
 from dataset.components import components
@@ -106,9 +106,8 @@ def write(folder, maps, count):
         for number in counted(range(count), count, 'label maps', 'map'):
             label, *instances = maps.varied(number)
             if number < SHOWN:
-                thumbnail = Image.fromarray(colourize(label, opt.label_nc, classes.colours(content, opt.label_nc)))
-                thumbnail.thumbnail(THUMBNAIL, Image.Resampling.NEAREST)
-                thumbnails.append(thumbnail)
+                coloured = Image.fromarray(colourize(label, opt.label_nc, classes.colours(content, opt.label_nc)))
+                thumbnails.append(ImageOps.contain(coloured, THUMBNAIL, Image.Resampling.NEAREST))
             if opt.contain_dontcare_label:
                 label[label == opt.label_nc] = UNLABELLED
             _save(label, os.path.join(unfinished, f'{number:05d}.png'))

@@ -184,7 +184,8 @@ class Training:
         """Load the state of an interrupted training, if there is one; InputError if it is another training's."""
         path = os.path.join(self.output, STATE)
         if self.settings.restart or not os.path.exists(path):
-            print(f'trains on {len(self.samples)} photos of {self.settings.dataroot} at {self.about["size"]}, '
+            painted = f' and {len(self.data) - len(self.samples)} painted' if self.about['added'] else ''
+            print(f'trains on {len(self.samples)} photos of {self.settings.dataroot}{painted} at {self.about["size"]}, '
                   f'{self.steps} steps an epoch; {len(self.val_samples)} for validation')
             return
         state, about = own.read_state(path)

@@ -16,6 +16,7 @@ from PIL import Image
 from dataset.demo import scene
 from dataset.palette import COCO_STUFF, palette
 from model import help
+from tests.annotated import annotate
 from tests.forked import REPOSITORY, Server, kill
 
 PAGES = ['README.md', 'README_cn.md', 'CONTRIBUTING.md', 'output/README.md', 'result/README.md', 'vgg/README.md',
@@ -136,7 +137,33 @@ BESIDE_IT = {
         f'{SMALL} {FOUR} --dataroot scenes --batchSize 2 --output runs/gloo',
     'python -m paddle.distributed.launch val.py': '--lastoutput runs/gloo --results runs/gloo/val',
 }
-RUN = {**DEMO_RUN, **BESIDE_IT}
+OWN_RUN = f'{TINY} --niter 1 --crop_size 32 --load_size 36 --output runs/own --log runs/own/log'
+OWN_TRAINING = ('python train.py --dataroot own --crop_size 128 --load_size 144 --use_vae false --ema_decay 0.999 '
+                '--output runs/own --log runs/own/log')
+OWN_DATA = {     # docs/own_data.md
+    'python -m dataset.prepare labelme --annotations labelme --output own': '',
+    'python -m dataset.prepare labelme --annotations labelme --output shapes': '',
+    'python -m dataset.prepare coco_json --annotations instances.json --images photos --output own':
+        '--images labelme --output own_coco',
+    'python -m dataset.prepare coco_json --annotations instances.json --images photos --output regions':
+        '--images labelme',
+    'python -m dataset.prepare pairs --pictures pix2pix --colours pairs.txt --output own': '--output own_pairs',
+    'python -m dataset.prepare pairs --pictures pix2pix --colours table.txt --output halves': '--colours pairs.txt',
+    'python -m dataset.prepare folder --images photos --labels colours --colours table.txt --tiles 128 --output own':
+        '--tiles 64 --output own_tiles',
+    'python -m dataset.colours pix2pix --half right': '',
+    'python -m result.train_segmenter --dataroot own --size 128x128': '--size 32x32 --epochs 1',
+    OWN_TRAINING: OWN_RUN,
+    f'{OWN_TRAINING} --init_from runs/other --init_classes counterparts.txt':
+        f'{OWN_RUN} --init_from runs/own --output runs/own_from --log runs/own_from/log',
+    'python val.py --lastoutput runs/own --results runs/own/val --score': '',
+    'python -m result.sheet --dataset own --dataroot own --pictures runs/own/val/pics --nearest': '',
+    'python -m dataset.vary --dataroot own --count 500 --output own_maps/': '--count 4',
+    'python predict.py --lastoutput runs/own --label own_maps/ --instance own_maps/inst --out own_painted/': '',
+    'python -m result.train_segmenter --dataroot own --size 128x128 --add own_painted/ --add_labels own_maps/':
+        '--size 32x32 --epochs 1 --seeds 2',
+}
+RUN = {**DEMO_RUN, **BESIDE_IT, **OWN_DATA}
 STAND_INS = ['cp -r checkpoints/mine checkpoints/coco_pretrained']
 
 NOT_RUN = {
@@ -157,10 +184,6 @@ NOT_RUN = {
     'imitations': [
         'python -m dataset.prepare coco_stuff --archives archives', 'python -m dataset.prepare ade20k',
         'python -m dataset.prepare ade20k_outdoor', 'python -m dataset.prepare cityscapes'],
-    'needs annotations: tests/dataset/test_prepare_annotations.py runs it on drawn ones': [
-        'python -m dataset.prepare labelme --annotations labelme --output shapes',
-        'python -m dataset.prepare coco_json --annotations instances.json --images photos --output regions',
-        'python -m dataset.prepare pairs --pictures pix2pix --colours table.txt --output halves'],
     'needs weights that are downloads: tests/model/test_convert_*.py, test_vgg19.py and test_weights.py convert '
     'imitations': [
         'tar xf checkpoints.tar.gz', 'python -m vgg.fetch',
@@ -294,6 +317,7 @@ def folder(tmp_path):
             for index, ((red, green, blue), name) in enumerate(zip(colours, COCO_STUFF))]
     (folder / 'names.txt').write_text('\n'.join(COCO_STUFF))
     (folder / 'table.txt').write_text('\n'.join([*rows, '255 0 0 0 unlabelled']))
+    annotate(folder)
     return folder
 
 
@@ -328,8 +352,8 @@ def run(commands, folder):
 def test_the_commands_run(folder):
     """All of them, in one test, since they share data and runs."""
     with ThreadPoolExecutor() as threads:
-        first, second = threads.map(run, (DEMO_RUN, BESIDE_IT), (folder, folder))
-    results = {**first, **second}
+        results = {command: result for part in threads.map(run, (DEMO_RUN, BESIDE_IT, OWN_DATA), 3 * [folder])
+                   for command, result in part.items()}
     failed = [f'{command} {RUN[command]}\n{said[-2000:]}' for command, (status, said) in results.items() if status]
     assert not failed, '\n\n'.join(failed)
     said = {command: said for command, (_, said) in results.items()}
@@ -338,7 +362,8 @@ def test_the_commands_run(folder):
     for path in ('output/pics', 'output_val/pics', 'painted/pics', 'log/log.png', 'picture.png', 'sunset.png',
                  'mine/sheet.jpg',
                  'coloured/train_inst', 'checkpoints/mine/latest_net_G.pth', 'converted/coco_val/pics', 'spade.onnx',
-                 'spade_inference', 'runs/gloo/model/n_g.pdparams'):
+                 'spade_inference', 'own_painted/00003.jpg', 'own_maps/sheet/sheet.jpg',
+                 'runs/gloo/model/n_g.pdparams'):
         assert (folder / path).exists(), path
     page = (REPOSITORY / 'docs' / 'gpu.md').read_text()
     missing = [line for line in said['python -m tests.scaling'].splitlines()
