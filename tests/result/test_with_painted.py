@@ -39,7 +39,7 @@ def settings(mine, painted, **more):
     pictures, maps = painted
     return SimpleNamespace(**{**dict(dataroot=str(mine), label_nc=None, add=str(pictures), add_labels=str(maps),
                                      seed=0, seeds=2, output=None, epochs=2, patience=1, size=(32, 32), batch=4,
-                                     lr=2e-3, nThreads=0, restart=False), **more})
+                                     lr=2e-3, nThreads=0, restart=False, native=False), **more})
 
 
 def test_the_command(scripts, mine, painted):
