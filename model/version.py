@@ -1,2 +1,2 @@
 """The version of this project, for --help, --version and exported files."""
-__version__ = '0.2.0'
+__version__ = '0.3.0'
