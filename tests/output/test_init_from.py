@@ -94,7 +94,7 @@ def test_every_layer_that_reads_the_map_is_marked():
     """With every choice of each option that shapes the networks, weights grow with label_nc where map_at says so."""
     choices = [{}] + [{name: choice} for name, option in OPT.fields().items() if option.effect == 'networks'
                       for choice in (option.choices or (True, False) * (option.kind is bool))]
-    for settings in [*choices, dict(norm_G='spadeinstance5x5')]:
+    for settings in [*choices, dict(norm_G='spadeinstance5x5'), dict(norm_G='spectralconcatsyncbatch3x3')]:
         for network in build_generator, MultiscaleDiscriminator:
             small, large = (network(OPT(**{**NETWORK, 'crop_size': 128, 'label_nc': count, **settings}))
                             for count in (5, 8))
