@@ -59,7 +59,8 @@ def test_a_block_by_its_definition(float64, channels, modulation):
     expected = through('conv_1', leaky(standardized(y))) + \
         (through('conv_s', standardized(x)) if channels[0] != channels[1] else x)
     found = block(paddle.to_tensor(x), semantics).numpy()
-    np.testing.assert_allclose(found, expected, atol=1e-10 * np.abs(expected).max())
+    # Paddle 2.6 holds the leaky ReLU's slope in float32
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-8 * np.abs(expected).max())
     assert maps.shape[1] == opt.semantic_nc and maps[:, -1].any()
 
 
