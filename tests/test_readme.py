@@ -220,6 +220,8 @@ NOT_RUN = {
     'takes many minutes; tests/model/test_alignment.py measures the same': ['python -m tests.alignment'],
     'takes many minutes': [
         'python -m tests.benchmark', 'SPADE_COCO_SAMPLE=FOLDER python -m tests.benchmark',
+        'SPADE_COCO_SAMPLE=FOLDER python -m tests.benchmark --size demo',
+        'SPADE_COCO_SAMPLE=FOLDER python -m tests.benchmark --size small',
         'python -m tests.benchmark --export',
         'python -m tests.benchmark_sizes', 'python -m tests.benchmark_sizes --plain --sides 256 512',
         'python -m tests.benchmark --paint', 'SPADE_COCO_SAMPLE=FOLDER python -m tests.benchmark --export',
