@@ -28,7 +28,7 @@ from output import painted, pictures
 from output.folder import folder_jobs, is_current, out_folder, record_of
 from runtime.bar import counted
 from runtime.errors import InputError, shown_in_one_line
-from runtime.writing import is_marked, refuse_existing
+from runtime.writing import is_marked, refuse_existing, refuse_shipped
 
 SHEET_COLUMNS = 4
 
@@ -131,6 +131,7 @@ def single_job(arguments):
            for path in inputs + list(arguments.between or ())):
         raise InputError(f'--out {out}: would replace an input; choose another name')
     refuse_existing(out, is_marked)
+    refuse_shipped(out, '--out')
     return (*inputs, out)
 
 

@@ -77,8 +77,8 @@ def set_weights(layer, arrays, source):
 def read_weights(path, texts=()):
     """dict of name -> array in a .pdparams or .pdopt file. Reading runs no code; memory is bounded by the file's size.
 
-    texts: names whose arrays may be text; all others are numbers. Arrays may be read-only. InputError for other
-    content.
+    texts: names whose arrays may be text; all others are numbers. float16, as `python -m model.export weights --half`
+    writes it, becomes float32. Arrays may be read-only. InputError for other content.
     """
     try:
         with open(path, 'rb') as file:
@@ -97,7 +97,7 @@ def read_weights(path, texts=()):
         if not named or array is None or array.dtype.kind == 'U' and name not in texts:
             kind = 'text' if array is not None else f'a {type(value).__name__}'
             raise InputError(f'{path}: {ascii(name):.100} is {kind}, expected names with arrays of numbers')
-        state[name] = array
+        state[name] = array.astype(np.float32) if array.dtype == np.float16 else array
     return state
 
 

@@ -1,9 +1,10 @@
 """A page in the browser where a label map becomes a picture while you draw: python -m paint [--lastoutput output/]
 
-The page is served on 127.0.0.1, to this machine alone. The server writes nothing: your browser saves your files. Ctrl-C
-ends it.
+Without a run in output/ it opens pretrained/aerial, which comes with the project. The page is served on 127.0.0.1, to
+this machine alone. The server writes nothing: your browser saves your files. Ctrl-C ends it.
 """
 import ipaddress
+import os
 import secrets
 import socket
 
@@ -11,12 +12,16 @@ from runtime import device  # first: sets the threads, then imports Paddle
 
 # isort: split
 
+from model.init import OPT
 from model.painter import checkpoint_parser
+from model.weights import folder_of
 from runtime.errors import InputError, shown_in_one_line
+
+SHIPPED = 'pretrained/aerial'
 
 
 def main():
-    arguments = command_line()
+    arguments = or_shipped(command_line())
     try:
         from paint.connection import serve
         from paint.server import application
@@ -43,6 +48,20 @@ def main():
     name = f'[{name}]' if ':' in name else name
     print(f'open http://{name}:{port}/{f"?token={token}" if token else ""}  (Ctrl-C ends it)', flush=True)
     serve(application(studio, arguments.host, token), listening)
+
+
+def or_shipped(arguments):
+    """`arguments`, with lastoutput SHIPPED if they name no weights and there are none in the default place."""
+    own = OPT().lastoutput
+    if 'lastoutput' in arguments or arguments.which_epoch is not None or arguments.weights or \
+            not os.path.isfile(os.path.join(SHIPPED, 'n_g.pdparams')):
+        return arguments
+    try:
+        folder_of(own)
+    except InputError:
+        print(f'no model of your own in {own}: opening {SHIPPED}, aerial photographs; --lastoutput names another run')
+        arguments.lastoutput = SHIPPED
+    return arguments
 
 
 def bound(host, port):

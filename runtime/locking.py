@@ -10,6 +10,7 @@ except ImportError:  # Windows: folders are not guarded
     fcntl = None
 
 from runtime.errors import InputError
+from runtime.writing import refuse_shipped
 
 FILE = '.lock'  # stays in the folder and names the last writer
 
@@ -21,6 +22,7 @@ def locked(folder, writer, flags):
     InputError if another writer is there, or if nothing can be written or locked; `flags` name another folder.
     """
     path = os.path.join(folder, FILE)
+    refuse_shipped(folder, flags)
     try:
         os.makedirs(folder, exist_ok=True)
         if os.path.islink(path) or os.path.isfile(path) and not _is_ours(path):

@@ -15,6 +15,8 @@ UNFINISHED = '.unfinished_'  # prefix of temporary names
 NAME_LONGEST = 255           # bytes of a name on common file systems
 MARK = 'written by spade-paddle, which may replace this file'
 HEAD = 4096     # first bytes of a file, which contain its mark
+# models that come with the project
+SHIPPED = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), 'pretrained')
 
 
 @contextlib.contextmanager
@@ -92,6 +94,14 @@ def refuse_existing(path, ours=lambda path: False):
     """InputError if `path` exists, unless ours(path)."""
     if os.path.lexists(path) and not ours(path):
         raise InputError(f'{path} exists and was not changed: remove it or choose another place')
+
+
+def refuse_shipped(path, option):
+    """InputError if `path`, of `option`, is in the folder of the models that come with the project."""
+    real = os.path.realpath(path)
+    if real == SHIPPED or real.startswith(os.path.join(SHIPPED, '')):
+        raise InputError(f'{option}: {path} is in {SHIPPED}, where no run writes: it holds the models that come with '
+                         'the project; name another place')
 
 
 def remove(path):

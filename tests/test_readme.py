@@ -19,7 +19,8 @@ from model import help
 from tests.annotated import annotate
 from tests.forked import REPOSITORY, Server, kill
 
-PAGES = ['README.md', 'README_cn.md', 'CONTRIBUTING.md', 'output/README.md', 'result/README.md', 'vgg/README.md',
+PAGES = ['README.md', 'README_cn.md', 'CONTRIBUTING.md', 'output/README.md', 'pretrained/aerial/README.md',
+         'result/README.md', 'vgg/README.md',
          *sorted(f'docs/{path.name}' for path in (REPOSITORY / 'docs').glob('*.md'))]
 
 LIMIT = 300  # seconds for one command
@@ -89,6 +90,7 @@ DEMO_RUN = {
     'python -m model.export onnx --lastoutput output/ --out spade.onnx --describe': '',
     'python -m model.export onnx --out spade.onnx': '--force',
     'python -m model.export paddle --lastoutput output/ --out spade_inference/': '',
+    'python -m model.export weights --lastoutput output/ --out spade_weights/ --half': '',
     'python -m model.export check spade.onnx --lastoutput output/': '',
     'python -m model.export describe spade.onnx': '',
     'python -m paddle.distributed.launch train.py --preset coco_stuff_paper --batchSize 4':
@@ -209,6 +211,14 @@ NOT_RUN = {
         'python -m result.evaluate --pictures runs/wide/val/pics --dataset coco_stuff --dataroot mine --size 128x96 '
         '--no_segmentation',
         'python -m result.sheet --pictures ours --reference theirs --dataset coco_stuff'],
+    'needs the weights of pretrained/aerial: tests/model/test_export_weights.py runs these on a folder like it': [
+        'python predict.py --lastoutput pretrained/aerial --label pretrained/aerial/val_label --out aerial_painted/',
+        'python val.py --lastoutput pretrained/aerial',
+        'python -m model.export paddle --lastoutput pretrained/aerial --out aerial_inference/',
+        'python train.py --dataroot mine --no_instance true --ngf 16 --generator_input segmap_noise --z_dim 64 '
+        '--crop_size 128 --preprocess_mode crop --init_from pretrained/aerial',
+        'python -m model.export weights --half --lastoutput runs/aerial --dataroot pretrained/aerial --size map --out '
+        'pretrained/aerial --force'],
     'needs a GPU; the training without --nThreads is run': [
         'python -m tests.device_check', 'python -m tests.benchmark --device gpu',
         'python -m paddle.distributed.launch train.py --preset coco_stuff_paper --batchSize 4 --nThreads 4'],

@@ -2,10 +2,12 @@
 
     python -m model.export onnx --lastoutput output/ --out spade.onnx [--half] [--float] [--force] [--describe]
     python -m model.export paddle --lastoutput output/ --out spade_inference/ [the same]
+    python -m model.export weights --lastoutput output/ --out spade_weights/ [--half] [--force]
     python -m model.export check FILE_OR_FOLDER --lastoutput output/
     python -m model.export describe FILE_OR_FOLDER
 
-A style encoder becomes a second file, spade_encoder.onnx.
+A style encoder becomes a second file, spade_encoder.onnx. weights: a folder for --lastoutput and --init_from without
+what only training needs, in float16 with --half.
 """
 import importlib.util
 import json
@@ -18,7 +20,7 @@ from runtime import device  # noqa: F401  first: sets the threads, then imports 
 
 import paddle
 
-from model.export import files, inference
+from model.export import files, inference, weights
 from model.export.exported import Exported, checkpoint
 from model.export.interface import interface_of
 from model.export.metadata import description
@@ -47,6 +49,22 @@ def export(kind, words):
     {'onnx': files.write_onnx, 'paddle': files.write_paddle}[kind](parts, out)
     if arguments.describe:
         describe([out])
+
+
+def export_weights(words):
+    parser = _parser('weights', __doc__, 'size')
+    parser.add_argument('--out', default='spade_weights', help='the folder to write [spade_weights]')
+    for flag, help in (('half', 'kernels in float16: half the size'),
+                       ('force', 'replace earlier weights in the folder; its other files remain')):
+        parser.add_argument(f'--{flag}', action='store_true', default=False, help=help)
+    arguments = parser.parse_args(words)
+    out = os.path.normpath(arguments.out)
+    weights.refuse_existing(out, arguments.force)
+    opt, painter, folder = checkpoint(arguments)
+    if os.path.realpath(out) == folder:
+        raise InputError(f'--out {arguments.out}: is the folder of the checkpoint: name another one')
+    print(f'weights: the {painter.weights} ones of {folder}')
+    weights.write(opt, painter, folder, out, arguments.half)
 
 
 def check(words):
@@ -78,9 +96,9 @@ def describe(words):
         print(text if path.endswith('.onnx') else text.replace("'PROGRAM'", repr(inference.program_of(path, name))))
 
 
-def _parser(command, description):
-    """Parser with the flags that choose a checkpoint."""
-    parser = checkpoint_parser(description, ['dataroot'])   # dataroot: its validation maps test the file
+def _parser(command, description, *more):
+    """Parser with the flags that choose a checkpoint, and `more`."""
+    parser = checkpoint_parser(description, ['dataroot', *more])   # dataroot: its validation maps test the file
     parser.prog = f'python -m model.export {command}'
     return parser
 
@@ -89,15 +107,16 @@ def main(words=None):
     words = sys.argv[1:] if words is None else words
     if words[:1] in ([], ['-h'], ['--help']):
         return print(__doc__.strip())
-    if words[0] not in ('onnx', 'paddle', 'check', 'describe'):
-        raise OptionError(f'model.export: found {words[0]!r}, allowed: onnx, paddle, check, describe')
-    of_folder = words[0] == 'paddle' or words[0] != 'onnx' and len(words) > 1 and os.path.isdir(words[1])
+    if words[0] not in ('onnx', 'paddle', 'weights', 'check', 'describe'):
+        raise OptionError(f'model.export: found {words[0]!r}, allowed: onnx, paddle, weights, check, describe')
+    of_folder = words[0] in ('paddle', 'weights') or words[0] != 'onnx' and len(words) > 1 and os.path.isdir(words[1])
     missing = [name for name in ('onnx', 'onnxruntime') if not of_folder and importlib.util.find_spec(name) is None]
     if missing:
         raise InputError(f'{" and ".join(missing)}: not installed; pip install -r model/export/requirements.txt')
     paddle.set_device('cpu')    # the reference is float32 on the CPU
     {'onnx': lambda: export('onnx', words[1:]), 'paddle': lambda: export('paddle', words[1:]),
-     'check': lambda: check(words[1:]), 'describe': lambda: describe(words[1:])}[words[0]]()
+     'weights': lambda: export_weights(words[1:]), 'check': lambda: check(words[1:]),
+     'describe': lambda: describe(words[1:])}[words[0]]()
 
 
 if __name__ == '__main__':

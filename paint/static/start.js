@@ -112,7 +112,9 @@ export class StartDialog {
         button.type = 'button';
         button.title = model.maps[index];
         button.setAttribute('aria-label', model.maps[index]);
-        button.append(canvas);
+        const name = document.createElement('span');
+        name.textContent = model.maps[index];
+        button.append(canvas, name);
         const found = validationMap(index);
         found.then((maps) => {
             const { width, height } = maps;
