@@ -166,7 +166,7 @@ def test_ranks_with_other_weights_are_refused(scripts, trained, tmp_path):
                              f'--init_from={tmp_path / "a"}|--init_from={tmp_path / "b"}'))
     for rank in range(2):
         assert says((tmp_path / 'workers' / f'workerlog.{rank}').read_text(), 'error: ', 'the weights of rank 1 on ',
-                    'not those of rank 0')
+                    'differ from those of rank 0')
     assert rows(tmp_path / 'run') == 0
 
 
