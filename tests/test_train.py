@@ -39,8 +39,8 @@ def test_what_a_run_prints(trained, scripts):
     assert says(lines[1], 'device: ', 'threads', 'Paddle')
     assert says(lines[2], f'data: 13 samples in {scripts.data}; pictures 32 wide and 32 high')
     assert says(lines[3], 'plan: 2 epochs of 6 steps, batch 2 (batchSize 2); each epoch skips 1 samples')
-    space = re.match(rf'space: a checkpoint in {re.escape(str(trained))}/output takes (\S+) MB, (\S+) MB of it '
-                     'weights; the disk holds two, and the weights of every 1 epochs', lines[4])
+    space = re.match(rf'space: a checkpoint in {re.escape(str(trained))}/output takes (\S+) MB, of which (\S+) MB are '
+                     'weights; the disk will hold two, and the weights of every 1 epochs', lines[4])
     whole, weights = map(float, space.groups())
     sizes = {path.suffix: 0 for path in (trained / 'output/model').iterdir()}
     for path in (trained / 'output/model').iterdir():

@@ -121,7 +121,7 @@ def test_a_missing_checkpoint(scripts, tmp_path):
     (('--batchSize', 0), ('batchSize', 'at least 1')),
     (('--style', 'sketch'), ('--style', "'sketch'", 'random')), (('--stile', 'photo'), ("'stile'", "'style'")),
     (('--which_epoch', 'last'), ('--which_epoch', "'last'")),
-    (('--which_epoch', 7), ('--which_epoch 7', 'epoch_7 is not there', 'has those of epochs 1, 2')),
+    (('--which_epoch', 7), ('--which_epoch 7', 'epoch_7 is missing', 'has those of epochs 1, 2')),
     (('--dataroot', '/nowhere'), ('/nowhere/val_label', 'missing folder'))])
 def test_contradictions_are_refused(scripts, trained, tmp_path, flags, said):
     results = tmp_path / 'results'
