@@ -97,6 +97,8 @@ DEMO_RUN = {
         f'{SMALL} --batchSize 2 --restart --output runs/launch',     # launch takes --log for one of its own
 }
 BESIDE_IT = {
+    'python predict.py --lastoutput pretrained/aerial --label pretrained/aerial/val_label --out aerial_painted/': '',
+    'python val.py --lastoutput pretrained/aerial': '--results runs/aerial_val --max_dataset_size 1',
     'python -m dataset.prepare folder --images photos --labels maps --output mine': '',
     'python -m dataset.prepare folder --images photos --labels maps --colours table.txt --instances components '
     '--output coloured':
@@ -211,9 +213,10 @@ NOT_RUN = {
         'python -m result.evaluate --pictures runs/wide/val/pics --dataset coco_stuff --dataroot mine --size 128x96 '
         '--no_segmentation',
         'python -m result.sheet --pictures ours --reference theirs --dataset coco_stuff'],
-    'needs the weights of pretrained/aerial: tests/model/test_export_weights.py runs these on a folder like it': [
-        'python predict.py --lastoutput pretrained/aerial --label pretrained/aerial/val_label --out aerial_painted/',
-        'python val.py --lastoutput pretrained/aerial',
+    'needs the photographs; tests/model/test_export_weights.py runs these on a folder like pretrained/aerial': [
+        'python train.py --dataroot DUBAI --preprocess_mode crop --crop_size 128 --generator_input segmap_noise '
+        '--z_dim 64 --ngf 16 --ndf 24 --batchSize 2 --lr 0.0004 --beta2 0.99 --ema_decay 0.999 --niter 60 '
+        '--output runs/aerial',
         'python -m model.export paddle --lastoutput pretrained/aerial --out aerial_inference/',
         'python train.py --dataroot mine --no_instance true --ngf 16 --generator_input segmap_noise --z_dim 64 '
         '--crop_size 128 --preprocess_mode crop --init_from pretrained/aerial',
