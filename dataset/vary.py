@@ -23,7 +23,7 @@ from runtime.errors import InputError, shown_in_one_line
 from runtime.writing import refuse_existing, writing
 
 SETTINGS = 'dataroot', 'label_nc', 'contain_dontcare_label', 'no_instance', 'max_dataset_size', 'seed'
-STREAM = 3              # of random numbers, beside those of dataset.labelled_images and result.segmenter_images
+STREAM = 3              # of random numbers, beside those of dataset.labelled_images and result.own.images
 EXAMINED = 1000         # maps in which classes are counted and objects are found
 KNOTS, WARP = 4, 0.06   # of the warp along a side; largest shift of a knot, part of the side: too little to fold
 MOST_PASTED = 3         # objects

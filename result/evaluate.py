@@ -26,9 +26,10 @@ from log.score_log import OF_THE_CEILING, Score
 from model.command_line import Help, Parser
 from model.init import OPT
 from output import painted
-from result import matching, own, reference
+from result import matching, reference
 from result.cache import prune
 from result.measure import Features, Segmentation
+from result.own import scoring_network
 from result.protocols import DATASETS, OWN, PROTOCOLS, dataset_of
 from result.scores import OTHER, frechet_distance, or_none, segmentation_scores
 from runtime.errors import InputError, shown_in_one_line
@@ -64,9 +65,9 @@ class Settings:
     @classmethod
     def of(cls, opt, **choices):
         """Settings for pictures of a model with the options `opt`; `choices` are other fields."""
-        return cls(**{**choices, 'dataset': OWN if own.scores(opt) else dataset_of(opt), 'dataroot': opt.dataroot,
-                      'size': _picture_size(opt), 'scoring': opt.scoring, 'first': opt.max_dataset_size,
-                      'region': MIDDLE if opt.shows_middle else cls.region})
+        return cls(**{**choices, 'dataset': OWN if scoring_network.scores(opt) else dataset_of(opt),
+                      'dataroot': opt.dataroot, 'size': _picture_size(opt), 'scoring': opt.scoring,
+                      'first': opt.max_dataset_size, 'region': MIDDLE if opt.shows_middle else cls.region})
 
 
 def _picture_size(opt):
@@ -86,7 +87,7 @@ class Evaluation:
     def __init__(self, settings):
         self.settings, self.protocol = settings, PROTOCOLS[settings.protocol]
         if settings.dataset == OWN:
-            self.dataset, folder, self.trained = own.dataset(settings.dataroot, settings.scoring)
+            self.dataset, folder, self.trained = scoring_network.dataset(settings.dataroot, settings.scoring)
         else:
             self.dataset, folder, self.trained = DATASETS[settings.dataset], settings.scoring, None
         self.size = settings.size or self.dataset.size
@@ -252,8 +253,9 @@ def command_line(description):
                         help=f'pictures in one forward pass [{Settings.batch}]')
     parser.add_argument('--checkpoint', metavar='TEXT', help='checkpoint of the pictures, for the record (result.sheet '
                         'shows the options of a folder)')
-    parser.add_argument('--scoring', '--weights', default=Settings.scoring, metavar='DIR', help='folder of the scoring '
-                        f"networks' weights [result/; with --dataset {OWN} first {own.FOLDER}/ in the set]")
+    parser.add_argument('--scoring', '--weights', default=Settings.scoring, metavar='DIR',
+                        help="folder of the scoring networks' weights [result/; with --dataset "
+                             f'{OWN} first {scoring_network.FOLDER}/ in the set]')
     add_settings(parser)
     return parser
 

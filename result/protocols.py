@@ -14,7 +14,7 @@ Protocol = namedtuple('Protocol', 'full_size void_counted')
 
 PROTOCOLS = {'spade': Protocol(False, False), 'full_size': Protocol(True, False), 'void_counted': Protocol(False, True)}
 
-OWN = 'own'   # any data set not in DATASETS; result.own has its classes, network and size
+OWN = 'own'   # any data set not in DATASETS; result.own.scoring_network has its classes, network and size
 
 # label_nc: as in OPT; network: a key of result.networks.kinds.NETWORKS; size: (width, height) of SPADE's pictures;
 # names: of the scored classes; ids: their ids in the label files, None: 0, 1, ...;

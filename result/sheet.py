@@ -29,7 +29,7 @@ from model.weights import folder_of
 from output import pictures
 from result.evaluate import command_line, scored
 from result.measure import at_size
-from result.nearest import nearest
+from result.own.nearest import nearest
 from result.protocols import OWN
 from runtime.bar import counted
 from runtime.errors import InputError, shown_in_one_line
@@ -106,7 +106,7 @@ def sheet_paths(folder, count):
 # ---- The page
 
 def page(evaluation, systems, scores, sheets, log, settings, distances=''):
-    """The HTML text, with all pictures in it. distances: text of result.nearest."""
+    """The HTML text, with all pictures in it. distances: text of result.own.nearest."""
     parts = [f'<h2>Scores</h2>{html_table([("", *systems), *score_log.rows(scores)])}',
              f'<p>{score_log.warning(scores[0].class_iou)}</p>',
              f'<p class=faint>{listed(score_log.protocol(scores))}</p>',

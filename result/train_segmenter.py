@@ -33,13 +33,13 @@ from model.command_line import Help, Parser
 from model.init import OPT
 from model.optimizer_state import set_state, state_of
 from model.weights import as_arrays, save_weights, set_weights
-from result import own, with_painted
 from result.cache import file_digest
 from result.evaluate import size_of
 from result.networks.segmenter import Segmenter, weighted_cross_entropy
-from result.own import DESCRIPTION, FOLDER, STATE, WEIGHTS, checked_label_nc
+from result.own import scoring_network, with_painted
+from result.own.images import SegmenterImages, class_weights
+from result.own.scoring_network import DESCRIPTION, FOLDER, STATE, WEIGHTS, checked_label_nc
 from result.scores import VOID, confusion, or_none, segmentation_scores
-from result.segmenter_images import SegmenterImages, class_weights
 from runtime.errors import InputError, shown_in_one_line
 from runtime.locking import locked
 from runtime.writing import writing
@@ -79,7 +79,7 @@ class Training:
 
     def run(self):
         """Train for all epochs, or until the validation stops improving, then save the best epoch."""
-        own.refuse_foreign(self.output)
+        scoring_network.refuse_foreign(self.output)
         if self.is_trained():
             return
         self.resume()
@@ -160,7 +160,7 @@ class Training:
         path = os.path.join(self.output, DESCRIPTION)
         if self.settings.restart or os.path.exists(os.path.join(self.output, STATE)) or not os.path.exists(path):
             return False
-        content = own.read(self.output)
+        content = scoring_network.read(self.output)
         differences = self.differences({**content, 'size': '{}x{}'.format(*content['size'])})
         if differences:
             raise InputError(f'{path}: network of another training: {differences}: replace it with --restart, or name '
@@ -188,7 +188,7 @@ class Training:
             print(f'trains on {len(self.samples)} photos of {self.settings.dataroot}{painted} at {self.about["size"]}, '
                   f'{self.steps} steps an epoch; {len(self.val_samples)} for validation')
             return
-        state, about = own.read_state(path)
+        state, about = scoring_network.read_state(path)
         self.history = state.pop('history').tolist()
         differences = self.differences(about)
         if differences:
@@ -292,7 +292,7 @@ def trained(settings, added=()):
     training = Training(settings, added)
     with locked(training.output, 'training of a scoring network', '--output'):
         training.run()
-    return own.read(training.output)
+    return scoring_network.read(training.output)
 
 
 if __name__ == '__main__':

@@ -69,7 +69,7 @@ NETWORKS = {
                               'encoder_epoch_50.pth decoder_epoch_50.pth', 'decoder.conv_last.1.weight', multiple=32),
     'inception': ScoringNetwork('FID Inception-v3', FIDInception, 'inception_fid.pdparams',
                                 'pt_inception-2015-12-05-6726825d.pth', features=2048),
-    # For one's own data: result.train_segmenter trains it, result.own locates it.
+    # For one's own data: result.train_segmenter trains it, result.own.scoring_network locates it.
     'segmenter': ScoringNetwork('U-Net of result.train_segmenter', Segmenter, 'segmenter.pdparams',
                                 'the file of result.train_segmenter', 'classify.weight', features=WIDTHS[-1]),
 }

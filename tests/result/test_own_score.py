@@ -10,9 +10,9 @@ from dataset.contents import fingerprint
 from dataset.files import find_samples
 from log.score_log import table
 from model.init import OPT
-from result import own
 from result.evaluate import Evaluation, Settings
-from result.nearest import closest, compared
+from result.own import scoring_network
+from result.own.nearest import closest, compared
 from result.sheet import GAP, TITLE, WIDTH
 from runtime.errors import InputError
 from tests.runner import TINY, VALIDATION, says
@@ -184,14 +184,14 @@ def test_another_network_s_score_is_not_compared(scripts, mine, segmented, tmp_p
 
 def test_the_set_s_own_network_precedes_the_default_folder(tmp_path, monkeypatch):
     """A folder that --scoring names goes first; the default names nothing, and may hold another set's network."""
-    monkeypatch.setattr(own, 'USUAL_SCORING', f'{tmp_path}/usual/')
+    monkeypatch.setattr(scoring_network, 'USUAL_SCORING', f'{tmp_path}/usual/')
     for folder in ('usual', 'named', 'set/segmenter'):
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / 'segmenter.json').write_text('{}')
-    assert own.folder_of(tmp_path / 'set', str(tmp_path / 'usual')) == str(tmp_path / 'set/segmenter')
-    assert own.folder_of(tmp_path / 'set', str(tmp_path / 'named')) == str(tmp_path / 'named')
-    assert own.folder_of(tmp_path / 'other', str(tmp_path / 'usual')) == str(tmp_path / 'usual')
-    assert own.folder_of(tmp_path / 'other', str(tmp_path / 'nowhere')) is None
+    assert scoring_network.folder_of(tmp_path / 'set', str(tmp_path / 'usual')) == str(tmp_path / 'set/segmenter')
+    assert scoring_network.folder_of(tmp_path / 'set', str(tmp_path / 'named')) == str(tmp_path / 'named')
+    assert scoring_network.folder_of(tmp_path / 'other', str(tmp_path / 'usual')) == str(tmp_path / 'usual')
+    assert scoring_network.folder_of(tmp_path / 'other', str(tmp_path / 'nowhere')) is None
 
 
 def test_scores_are_refused(scripts, mine, tiny_set, photos, segmented, trained, tmp_path):
@@ -211,7 +211,7 @@ def test_scores_are_refused(scripts, mine, tiny_set, photos, segmented, trained,
     shutil.copytree(mine, other)
     (other / 'val_label/000.png').write_bytes((other / 'val_label/001.png').read_bytes())
     with pytest.raises(InputError, match='trained on other data'):
-        own.dataset(str(other), 'result/')
+        scoring_network.dataset(str(other), 'result/')
     (mine / 'segmenter' / 'segmenter.json').rename(tmp_path / 'segmenter.json')
     try:
         shutil.copytree(mine / 'segmenter', tmp_path / 'damaged')
@@ -219,6 +219,6 @@ def test_scores_are_refused(scripts, mine, tiny_set, photos, segmented, trained,
         for content, said in (('{', 'cannot be read'), (another, 'does not match segmenter.json')):
             (tmp_path / 'damaged/segmenter.json').write_text(content)
             with pytest.raises(InputError, match=said):
-                own.dataset(str(mine), str(tmp_path / 'damaged'))
+                scoring_network.dataset(str(mine), str(tmp_path / 'damaged'))
     finally:
         (tmp_path / 'segmenter.json').rename(mine / 'segmenter' / 'segmenter.json')

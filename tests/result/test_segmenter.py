@@ -19,10 +19,10 @@ from PIL import Image
 from dataset.files import Sample
 from model.init import OPT
 from model.weights import save_weights, set_weights
-from result import own
 from result.networks.segmenter import Segmenter, weighted_cross_entropy
+from result.own import scoring_network
+from result.own.images import MOST_WEIGHT, SegmenterImages, class_weights
 from result.scores import VOID
-from result.segmenter_images import MOST_WEIGHT, SegmenterImages, class_weights
 from result.train_segmenter import Training, learning_rate
 from runtime.errors import InputError
 from runtime.locking import locked
@@ -259,15 +259,15 @@ def test_a_kill_while_the_network_is_saved_leaves_a_resumable_state(mine, segmen
     """The weights are new; their description is the previous training's, or missing."""
     for name in ('segmenter.json', 'segmenter.pdparams'):
         shutil.copy(mine / 'segmenter' / name, tmp_path)
-    own.refuse_foreign(tmp_path)
+    scoring_network.refuse_foreign(tmp_path)
     best = {'a': np.ones(3, np.float32)}
     save_weights(best, tmp_path / 'segmenter.pdparams')
-    assert says(message(own.refuse_foreign, tmp_path), tmp_path / 'segmenter.pdparams')
+    assert says(message(scoring_network.refuse_foreign, tmp_path), tmp_path / 'segmenter.pdparams')
     save_weights({'about': np.array('{}'), 'history': np.zeros((1, 3)), 'best/a': best['a']},
                  tmp_path / 'training.pdstate')
-    own.refuse_foreign(tmp_path)
+    scoring_network.refuse_foreign(tmp_path)
     (tmp_path / 'segmenter.json').unlink()
-    own.refuse_foreign(tmp_path)
+    scoring_network.refuse_foreign(tmp_path)
 
 
 # ---- Real photographs

@@ -11,8 +11,8 @@ from dataset.files import Sample, find_samples
 from dataset.labelled_images import epoch_order
 from model.init import OPT
 from model.weights import read_weights
-from result import with_painted
-from result.segmenter_images import SegmenterImages
+from result.own import with_painted
+from result.own.images import SegmenterImages
 from result.train_segmenter import Training
 from tests.runner import TRAINING, contents, message, says
 from tests.segmenting import CLASSES, command

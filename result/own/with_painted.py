@@ -13,7 +13,7 @@ from dataset.contents import identity
 from dataset.files import Sample, by_stem, load_label
 from model.init import OPT
 from output.folder import partners
-from result.own import checked_label_nc
+from result.own.scoring_network import checked_label_nc
 from runtime.errors import InputError
 
 FOLDER = 'segmenter_added'      # in the data set: a folder for each network
