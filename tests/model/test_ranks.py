@@ -56,7 +56,8 @@ def test_gradients_sent_during_and_after_backward_have_the_same_bits(both):
     for name in names:
         during, after = (dict(np.load(folder / 'many' / f'{name}_{when}.npz')) for when in ('float32', 'after'))
         (early_g, all_g), (early_d, all_d) = during.pop('early')
-        assert 0.8 * all_g <= early_g <= all_g and all_g > 5 and 0 < early_d <= all_d, name
+        packets = 3 if name == 'pix2pixhd' else 6   # pix2pixHD's weights are few and large
+        assert 0.8 * all_g <= early_g <= all_g >= packets and 0 < early_d <= all_d, name
         assert not after.pop('early')[:, 0].any(), name
         assert during.keys() == after.keys()
         for key in during:
