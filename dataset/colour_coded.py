@@ -11,9 +11,9 @@ def of_colours(pixels, ids, near=0, lossy=False):
     """(int32 (H, W) ids of uint8 RGB (H, W, 3), number of inexact pixels, [(pixels, unknown colour)], most first).
 
     ids: dict: colour -> id. The returned ids are None if a colour is unknown. near: a colour within this distance of a
-    known one, and twice as far from any other id, counts as the known one. A blend of two classes on their border
-    (smoothed or lossy) gets the id beside it. Wider areas of such colours are unknown, and so is a frequent colour in a
-    lossless file unless it is a blend.
+    known one, and twice as far from any other id, counts as the known one. A border pixel whose colour is a
+    blend of two classes (smoothing, JPEG) gets the id of a neighbour. Wider areas of such colours are unknown, and so
+    is a frequent colour in a lossless file unless it is a blend.
     """
     packed = np.asarray(pixels, np.int64) @ (1 << 16, 1 << 8, 1)
     codes, inverse, counts = np.unique(packed, return_inverse=True, return_counts=True)

@@ -91,7 +91,7 @@ def concat_convolution(norm, convolution, x, semantics, activated):
 
 
 class SPADEGenerator(nn.Layer):
-    """SemanticMap, and z if the options have one -> picture in [-1, 1]."""
+    """SemanticMap, and z if the options ask for noise or a style -> picture in [-1, 1]."""
 
     def __init__(self, opt):
         super().__init__()

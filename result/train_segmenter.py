@@ -5,9 +5,9 @@
     python -m result.train_segmenter --dataroot mine --size 128x96 --add painted/ --add_labels maps/     # do they help?
 
 It learns from train_img and train_label. The best epoch on val_img is saved as mine/segmenter/segmenter.pdparams.
-segmenter.json beside it has data, settings, and the network's scores of real photos, the ceiling of all scores by it.
-After a kill the same command resumes at the last whole epoch, to the same bits. With --add it trains on real photos
-alone and on real and painted ones, with several seeds, and prints whether the painted ones help.
+segmenter.json beside it has data, settings, and the network's scores on real photos, the ceiling for painted ones.
+After a kill the same command resumes at the last whole epoch, bit for bit. With --add it trains two networks per seed,
+one on real photos alone and one on real and painted ones, and prints whether the painted ones help.
 """
 import datetime
 import json

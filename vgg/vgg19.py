@@ -61,9 +61,9 @@ class VGG19Features(nn.Layer):
     def _load(self, path):
         if not os.path.isfile(path):
             fetch = 'python -m vgg.fetch' + (f' {path}' if path != OPT().vggwpath else '')
-            raise InputError(f'{path}: the VGG19 weights of the perceptual loss are missing: download (575 MB): '
-                             f'`{fetch}`; or convert torchvision\'s vgg19-dcbb9e9d.pth or Paddle\'s vgg19.pdparams: '
-                             f'`python -m model.convert vgg19 FILE {path}`; or switch the loss off: --no_vgg_loss true')
+            raise InputError(f'{path}: missing VGG19 weights for the perceptual loss: download them (575 MB) with '
+                             f'`{fetch}`; or convert torchvision\'s vgg19-dcbb9e9d.pth or Paddle\'s vgg19.pdparams '
+                             f'with `python -m model.convert vgg19 FILE {path}`; or train without: --no_vgg_loss true')
         names = self.state_dict()
         arrays = of_paddleclas(read_weights(path))
         whole = {name: value for name, value in arrays.items() if name in names or not _beyond(name)}

@@ -62,7 +62,7 @@ the instance map.'''
 
 
 def released(arguments):
-    """Make a released set; -> whether its check found problems."""
+    """Make a released data set; return whether its check found problems."""
     preset, _, shown = RELEASED[arguments.command]
     output = arguments.output or PRESETS[preset].get('dataroot', OPT().dataroot)
     module = coco if arguments.command == 'coco_stuff' else folders

@@ -47,7 +47,7 @@ class Photos:
 
 
 def make(arguments, sources, names, read, things=None):
-    """Make the set; -> whether its check found problems.
+    """Make the data set; return whether its check found problems.
 
     names: of the classes, by id; read(job, background=id of pixels outside all regions) -> own_sample.Whole; things:
     ids of countable classes.

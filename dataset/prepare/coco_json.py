@@ -26,7 +26,7 @@ ARRAYS = 'categories', 'images', 'annotations'
 
 
 def coco_json(arguments):
-    """Make the set of the flags; -> whether its check found problems."""
+    """Make the data set that the flags describe; return whether its check found problems."""
     for prefix in ('', 'val_'):     # photos beside the file, segments in a folder of its name, unless named
         file = getattr(arguments, f'{prefix}annotations')
         if file and not getattr(arguments, f'{prefix}images'):

@@ -122,8 +122,8 @@ def run_lengths(segmentation, height, width):
 def decompressed(text):
     """list of the run lengths in a compressed string; ValueError if it is truncated.
 
-    A number has 5-bit parts, lowest first, each a character from '0' on. Bit 32 means that more parts follow; bit 16 of
-    the last is the sign. From the fourth number on, the difference from the number two places before is stored.
+    A number has 5-bit parts, lowest first, each a character from '0' on. Bit 0x20 means that more parts follow; bit
+    0x10 of the last is the sign. Each number from the fourth on is stored as its difference from the one two before.
     """
     counts, value, shift = [], 0, 0
     for character in text.encode() if isinstance(text, str) else text:

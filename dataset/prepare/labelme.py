@@ -36,7 +36,7 @@ FILE = record(dict(shapes=listing(SHAPE)), dict(imagePath=nullable(text()), imag
 
 
 def labelme(arguments):
-    """Make the set of the flags; -> whether its check found problems."""
+    """Make the data set that the flags describe; return whether its check found problems."""
     arguments.images = arguments.images or arguments.annotations
     arguments.val_images = arguments.val_images or arguments.val_annotations
     found = set()

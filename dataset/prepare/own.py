@@ -17,7 +17,7 @@ from runtime.errors import InputError, printable
 
 
 def folder(arguments):
-    """Make the set of the flags; -> whether its check found problems."""
+    """Make the data set that the flags describe; return whether its check found problems."""
     output, (table, names) = arguments.output, _table_and_names(arguments)
     flags = ['images', 'labels'] + ['instances'] * (arguments.instances not in ('none', COMPONENTS))
     sources = Sources(arguments, flags, _rows, _drawn_before(output, arguments))
@@ -60,9 +60,9 @@ def made(arguments, sources, settings, make):
 
 
 def completed(arguments, sources, outcome, content, label_nc, instances, guessed):
-    """Write classes.json with the `content` of dataset.classes, check and report; -> whether the check found problems.
+    """Write classes.json, check the data set and report; return whether the check found problems.
 
-    instances: whether there are instance maps; guessed: lines for the report.
+    content: of classes.json (dataset.classes); instances: whether there are instance maps; guessed: lines to report.
     """
     output, records = arguments.output, outcome.made
     if both := sources.trained_on():

@@ -13,7 +13,7 @@ from dataset.prepare.sources import Sources
 
 
 def pairs(arguments):
-    """Make the set of the flags; -> whether its check found problems."""
+    """Make the data set that the flags describe; return whether its check found problems."""
     table = read_or_refuse(read_table, '--colours', arguments.colours)
     label_nc = 1 + max((entry.id for entry in table if entry.id != UNLABELLED), default=0)
     content = classes.of_table(table, label_nc)

@@ -125,7 +125,7 @@ def official_options(read, generator, arguments, named=None, written=None, sourc
         if name in read and _plain(value) != _plain(read[name]):
             contradiction = f'{name} {value} contradicts the weights, whose shapes give {read[name]}'
             raise InputError(f'--{contradiction}' if name in flags else
-                             f'{source}: {contradiction}: it belongs to another run: move it away')
+                             f'{source}: {contradiction}: the file is from another run: move it away')
         setattr(opt, name, value)
     if opt.num_upsampling_layers == 'most' and 'num_upsampling_layers' not in read:
         raise InputError('num_upsampling_layers most contradicts the weights, which have no up_4: set normal or more')
@@ -182,9 +182,10 @@ def _fit_latent_size(opt, area, fixed):
     if not fits() and not fixed:
         opt.crop_size = max(1, round(math.sqrt(area * opt.aspect_ratio))) * 2 ** UPSAMPLINGS[opt.num_upsampling_layers]
     if not fits():
-        raise InputError(f'fc.weight makes a first feature map of {area} pixels, which crop_size {crop_size}, '
-                         f'aspect_ratio {opt.aspect_ratio} and num_upsampling_layers {opt.num_upsampling_layers} do '
-                         f'not give{"" if fixed else ", nor does any other crop_size"}: choose others')
+        raise InputError(f'crop_size {crop_size}, aspect_ratio {opt.aspect_ratio} and num_upsampling_layers '
+                         f'{opt.num_upsampling_layers} do not fit the weights: fc.weight needs a first feature map of '
+                         f'{area} pixels' + (': change one of them' if fixed else
+                                             ', which no crop_size gives: change one of the other two'))
 
 
 # ---- opt.txt and opt.pkl
@@ -206,7 +207,7 @@ def written_options(folder):
                         settings[field] = read(values[field])
                     except OptionError as error:
                         if option.effect == 'networks':
-                            raise InputError(f'{path}: {error}; move it away and give flags') from None
+                            raise InputError(f'{path}: {error}; move it away and set the options with flags') from None
             return settings, path
     return {}, None
 
@@ -236,7 +237,7 @@ def _pickled_options(path):
             source = pickle_file.Source(file, os.fstat(file.fileno()).st_size)
             settings = getattr(pickle_file.load(source, {('argparse', 'Namespace'): _Namespace}), 'settings', None)
     except (OSError, pickle_file.Refused) as error:
-        raise InputError(f'{path}: cannot be read: {error}; move it away and give flags') from None
+        raise InputError(f'{path}: cannot be read: {error}; move it away and set the options with flags') from None
     if type(settings) is not dict:
-        raise InputError(f'{path}: no options of the official code; move it away and give flags')
+        raise InputError(f'{path}: no options of the official code; move it away and set the options with flags')
     return {name: value for name, value in settings.items() if type(value) in (bool, int, float, str)}

@@ -195,8 +195,8 @@ def _check_model(path, model, part):
         del whole.graph.node[:], whole.graph.initializer[:], whole.metadata_props[:]
         whole.producer_version = ''
     if expected.SerializeToString(deterministic=True) != model.SerializeToString(deterministic=True):
-        raise InputError(f'{path}: altered, or exported by another version: its inputs, outputs or versions are not '
-                         f'those that this version writes; {AGAIN}')
+        raise InputError(f'{path}: altered, or exported by another version: this version writes other inputs, outputs '
+                         f'or versions; {AGAIN}')
 
 
 def _check_program(path, part, entries):
@@ -207,8 +207,8 @@ def _check_program(path, part, entries):
         expected = inference.digests(folder, name)
     for file, digest in inference.digests(path, name).items():
         if digest != expected.get(file):
-            raise InputError(f'{os.path.join(path, file)}: damaged or altered, or exported by another version of this '
-                             f'project or of Paddle than {paddle.__version__}; {AGAIN}')
+            raise InputError(f'{os.path.join(path, file)}: damaged, altered, or exported by another version of this '
+                             f'project or of Paddle (here {paddle.__version__}); {AGAIN}')
     source = f'{path}: files_sha256 in its metadata'
     if json_file.parsed(entries.get('files_sha256', '{}'), ENTRIES, source, AGAIN) != expected:
         raise InputError(f'{source} does not fit its files; {AGAIN}')

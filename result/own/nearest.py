@@ -28,7 +28,7 @@ def closest(features, others):
 
 
 def compared(painted, real):
-    """The text on distances to the nearest training photo, of painted pictures and of real validation photos."""
+    """A line that compares how far painted pictures and real validation photos are from the nearest training photo."""
     bound = np.quantile(real, NEAR, method='lower')   # the distance of a photo, so that few photos have few below it
     near = int((painted < bound).sum())
     more = wilson_interval(near, len(painted))[0] > NEAR

@@ -166,7 +166,7 @@ def test_contradicting_flags_are_refused(tmp_path, flags, said):
 def test_a_crop_that_does_not_fit_the_style_layer_is_refused(tmp_path):
     folder = save(tmp_path / 'o', tiny('GE', use_vae=True, z_dim=4, crop_size=64)[1])
     for flags, said in ((['--crop_size', '32'], 'feature map of 4 pixels'),
-                        (['--aspect_ratio', '2'], 'nor does any other')):
+                        (['--aspect_ratio', '2'], 'which no crop_size gives')):
         with pytest.raises(InputError, match=said):
             main(['nvlabs', folder, str(tmp_path / 'ours'), *flags])
     assert not (tmp_path / 'ours').exists()
