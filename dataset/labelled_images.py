@@ -192,7 +192,7 @@ class LabelledImages:
 class ValidationImages:
     """Validation samples. [index] -> arrays of the whole image at the picture's size; 'image' only with photos.
 
-    With preprocess_mode crop and without option size: of its middle window, at native resolution.
+    preprocess_mode crop shows the middle window at native resolution, unless option size is set.
     """
 
     def __init__(self, opt, split='val', photos=True):

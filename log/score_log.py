@@ -64,7 +64,7 @@ def append_score(path, score):
 
 
 def read(path):
-    """The Scores of the file `path`, also those of earlier versions; [] without the file."""
+    """Scores read from the file `path`, in the format of any version; [] if it is missing."""
     try:
         lines = json_file.read_lines(path, SCHEMA, 'remove that line, move the file away, or name another')
         return list(map(from_dict, lines))

@@ -193,8 +193,8 @@ def _fit_latent_size(opt, area, fixed):
 def written_options(folder):
     """(dict of settings, path) from opt.txt, else opt.pkl, which official training writes beside its weights.
 
-    ({}, None) without either. Has only settings of networks and of training. InputError for a value that no network
-    here supports; unsupported values of training are left out.
+    ({}, None) if both files are missing. The dict holds settings of networks and of training. A value that no network
+    here supports raises InputError; unsupported values of training are left out.
     """
     for name, reader in (('opt.txt', _text_options), ('opt.pkl', _pickled_options)):
         path = os.path.join(folder, name)

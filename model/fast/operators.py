@@ -134,25 +134,22 @@ def _convolve(which, shape, a, b, result, bias, singular=None, kept=None, laid_o
 
 
 class WindowSums(PyLayer):
-    """Sum of the rows of table (E, width) that each row of positions (A, K) names -> (A, width).
-
-    With a bias (width): relu(bias + sum), then one row of zeros for 'outside'.
-    """
+    """Sum of the rows of table (E, width) that each row of positions (A, K) names -> (A, width)."""
 
     @staticmethod
-    def forward(ctx, table, bias, positions):
-        rows, k = positions.shape
-        sums = paddle.zeros([rows + (bias is not None), table.shape[1]])
-        _call('spade_window_sums', table, positions, bias, sums, rows, k, table.shape[1])
-        ctx.sums, ctx.positions, ctx.entries = sums if bias is not None else None, positions, table.shape[0]
+    def forward(ctx, table, positions):
+        (rows, k), (entries, width) = positions.shape, table.shape
+        sums = _empty([rows, width])
+        _call('spade_window_sums', table, positions, None, sums, rows, k, width)
+        ctx.positions, ctx.entries = positions, entries
         return sums
 
     @staticmethod
     def backward(ctx, dsums):
         (rows, k), width = ctx.positions.shape, dsums.shape[1]
-        dtable, dbias = _empty([ctx.entries, width]), None if ctx.sums is None else _empty([width])
-        _call('spade_window_sums_backward', dsums, ctx.sums, ctx.positions, dtable, dbias, rows, k, width, ctx.entries)
-        return dtable if dbias is None else (dtable, dbias)
+        dtable = _empty([ctx.entries, width])
+        _call('spade_window_sums_backward', dsums, None, ctx.positions, dtable, None, rows, k, width, ctx.entries)
+        return dtable
 
 
 class SpadeTable(PyLayer):

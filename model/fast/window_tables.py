@@ -56,7 +56,7 @@ def code_table(weight, windows, semantics):
 def window_sums(table, windows, opt):
     """Convolution of the one-hot map at its distinct windows, (A, out): sums of K rows of a code_table."""
     if in_use(opt, table):
-        return operators.WindowSums.apply(table, None, windows.positions)
+        return operators.WindowSums.apply(table, windows.positions)
     return F.embedding(_on_device(windows, 'positions'), table).sum(1)
 
 
