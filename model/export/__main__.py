@@ -1,6 +1,7 @@
 """Export the trained generator for other programs, and verify that the file gives the same pictures.
 
-    python -m model.export onnx --lastoutput output/ --out spade.onnx [--half] [--float] [--force] [--describe]
+    python -m model.export onnx --lastoutput output/ --out spade.onnx [--size 512x384] [--half] [--float] [--force]
+                                [--describe]
     python -m model.export paddle --lastoutput output/ --out spade_inference/ [the same]
     python -m model.export weights --lastoutput output/ --out spade_weights/ [--half] [--force]
     python -m model.export check FILE_OR_FOLDER --lastoutput output/
@@ -21,7 +22,7 @@ from runtime import device  # noqa: F401  first: sets the threads, then imports 
 import paddle
 
 from model.export import files, inference, weights
-from model.export.exported import Exported, checkpoint
+from model.export.exported import Exported, checkpoint, set_size
 from model.export.interface import interface_of
 from model.export.metadata import description
 from model.painter import checkpoint_parser
@@ -29,7 +30,7 @@ from runtime.errors import InputError, OptionError, shown_in_one_line
 
 
 def export(kind, words):
-    parser = _parser(kind, __doc__)
+    parser = _parser(kind, __doc__, 'size')
     default = {'onnx': 'spade.onnx', 'paddle': 'spade_inference'}[kind]
     parser.add_argument('--out', default=default, help=f'the file (onnx) or folder (paddle) to write [{default}]')
     for flag, help in (('half', 'weights in float16: half the size'),
@@ -43,6 +44,10 @@ def export(kind, words):
     paths = files.paths_of(['generator', 'encoder'], out).values() if kind == 'onnx' else [out]
     files.refuse_existing(paths, arguments.force, as_folder=kind == 'paddle')
     opt, painter, folder = checkpoint(arguments)
+    if 'size' in arguments and opt.size == 'map':
+        raise InputError('--size map: an export has one size: name it, such as --size 512x384')
+    if 'x' in opt.size:
+        set_size(opt, *opt.painted_size(opt.picture_size), f'--size {opt.size}')
     print(f'weights: the {painter.weights} ones of {folder}')
     names = ['generator'] + ['encoder'] * (painter.encoder is not None)
     parts = {name: Exported(name, opt, painter, folder, arguments.float, arguments.half) for name in names}
@@ -76,6 +81,9 @@ def check(words):
     # the weights that the file was exported from
     arguments.weights = arguments.weights or next(iter(networks.values())).get('weights')
     opt, painter, folder = checkpoint(arguments)
+    if opt.any_size:
+        set_size(opt, *files.options_of(arguments.file, next(iter(networks.values()))).picture_size,
+                 arguments.file)
     for name, entries in networks.items():
         if getattr(painter, name) is None:
             raise InputError(f'{arguments.file}: has a style {name}, {folder} has none')

@@ -7,9 +7,12 @@ from model.export.interface import interface_of
 from model.export.metadata import metadata_of
 from model.generator import build_generator
 from model.init import OPT
-from model.painter import Painter, load_painter
+from model.painter import Painter, bytes_per_pixel, load_painter
+from model.sizes import nearest, short_ratio
 from model.vae_encoder import VAEEncoder
 from model.weights import folder_of, set_weights
+from runtime import memory
+from runtime.errors import InputError
 
 
 def checkpoint(arguments):
@@ -17,6 +20,23 @@ def checkpoint(arguments):
     opt, painter = load_painter(arguments)
     opt.cpu_precision, opt.amp = 'float32', 'none'
     return opt, painter, folder_of(opt.lastoutput, arguments.which_epoch)
+
+
+def set_size(opt, height, width, source):
+    """Let an export paint pictures of this size, which `source` asks for.
+
+    InputError if the generator cannot, or if the memory is too small for the comparison.
+    """
+    if (height, width) == opt.picture_size:
+        return
+    multiple, least = opt.size_multiple, opt.least_side
+    if height % multiple or width % multiple or min(height, width) < least:
+        raise InputError(f'{source}: found {width} wide and {height} high, but both sides of an export are multiples '
+                         f'of {multiple}, at least {least}: nearest that works: '
+                         '--size {}x{}'.format(*nearest(width, height, multiple, least)))
+    memory.require(bytes_per_pixel(opt, dense=True) * max(verify.BATCHES) * height * width,
+                   f'{source}: comparing pictures {width} wide and {height} high', 'choose a smaller --size')
+    opt.crop_size, opt.aspect_ratio = width, short_ratio(width, height)
 
 
 class Exported:

@@ -8,6 +8,7 @@ from PIL import Image
 
 from model.init import DONTCARE
 from model.semantics import SemanticMap
+from runtime.bar import counted
 from runtime.errors import InputError
 
 TOLERANCE = 1e-4    # of the picture's scale, before rounding; both sides sum float32, in different orders
@@ -91,11 +92,13 @@ def _ids(path, opt):
 
 def compare_generator(run, interface, painter, source):
     """(mean, maximum) difference from Painter's pictures in grey levels; InputError if rounding does not explain it."""
-    opt, rng, worst, total, seen = painter.opt, np.random.default_rng(1), 0.0, 0.0, 0
+    opt, rng, worst, total = painter.opt, np.random.default_rng(1), 0.0, 0.0
     label, instance = maps(opt)
-    start = 0
-    while start < len(label):
-        part = slice(start, start + BATCHES[seen % 2])
+    starts = [0]
+    while starts[-1] < len(label):
+        starts.append(starts[-1] + BATCHES[(len(starts) - 1) % 2])
+    parts = list(map(slice, starts, starts[1:]))
+    for part in counted(parts, len(parts), 'compare', 'part'):
         feeds = dict(label=label[part], instance=instance[part],
                      z=rng.standard_normal((len(label[part]), *opt.z_shape())).astype('f4'))
         feeds = {name: np.ascontiguousarray(feeds[name]) for name in interface.inputs}
@@ -114,9 +117,8 @@ def compare_generator(run, interface, painter, source):
             raise InputError(f'{source}: gives other pictures than the checkpoint: {float(difference.max()):.4g} grey '
                              f'levels at most, {mean:.4g} in the mean; rounding explains {limit:.4g} and '
                              f'{2 * 127.5 * TOLERANCE:.4g}')
-        worst, total, seen, start = max(worst,
-                                        float(difference.max())), total + mean, seen + 1, start + BATCHES[seen % 2]
-    return total / seen, worst
+        worst, total = max(worst, float(difference.max())), total + mean
+    return total / len(parts), worst
 
 
 def _summed_otherwise(painter, feeds):

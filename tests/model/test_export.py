@@ -21,6 +21,7 @@ from PIL import Image
 from model.convert.__main__ import main as convert
 from model.export import inference, verify
 from model.export.__main__ import main
+from model.export.networks import input_names
 from model.init import OPT
 from model.semantics import SemanticMap
 from tests.exporting import exported, write_checkpoint
@@ -115,6 +116,26 @@ def test_grey_levels_are_compared_before_and_after_rounding(tmp_path, kind):
     levels = np.rint((painter.paint(SemanticMap(label, instance, painter.opt)).numpy()[:, 0] + 1) * 127.5)
     assert picture.shape == (2, 32, 32, 3) and picture.dtype == np.uint8 and picture.std() > 10
     assert (picture == picture[..., :1]).all() and abs(picture[..., 0] - levels).max() <= 1
+
+
+@pytest.mark.parametrize('kind', ['onnx', pytest.param('paddle', marks=pytest.mark.thorough)])
+@pytest.mark.parametrize('variant', ['segmap_noise', pytest.param('official', marks=pytest.mark.thorough),
+                                     pytest.param('pix2pixhd_batch', marks=pytest.mark.thorough)])
+def test_an_export_has_the_size_of_choice(tmp_path, kind, variant):
+    """The checkpoint's own pictures of that size, not enlarged ones of training's; check reads the size in the file."""
+    painter = write_checkpoint(tmp_path, **{**VARIANTS[variant], 'size': 'map'})
+    printed, out = exported(kind, tmp_path, '--size', '96x64')
+    assert 'after rounding' in printed and painter.opt.picture_size != (64, 96)
+    main(['check', out, '--lastoutput', str(tmp_path)])
+    rng, opt = np.random.default_rng(0), painter.opt
+    label, instance = rng.integers(0, 5, (2, 1, 64, 96)).astype(np.int32)
+    feeds = {'label': label, 'instance': instance,
+             'z': rng.standard_normal((1, *opt.z_shape((64, 96)))).astype(np.float32)}
+    semantics = SemanticMap(label, None if opt.no_instance else instance, opt)
+    expected = painter.paint(semantics, z=feeds['z'] if opt.reads_z else None).numpy()[0].transpose(1, 2, 0)
+    run = verify.onnx_runner(out) if kind == 'onnx' else verify.paddle_runner(inference.program_of(out, 'generator'))
+    picture, = run({name: feeds[name] for name in input_names(opt)})
+    assert picture.shape == (1, 64, 96, 3) and abs(picture[0] - np.rint((expected + 1) * 127.5)).max() <= 1
 
 
 @pytest.mark.parametrize('kind', ['onnx', pytest.param('paddle', marks=pytest.mark.thorough)])

@@ -100,6 +100,18 @@ def test_bad_input_is_refused_in_one_line(pair, tmp_path):
         assert '\n' not in str(caught.value)
 
 
+def test_sizes_that_no_export_has(pair, tmp_path):
+    write_checkpoint(tmp_path, use_vae=True)
+    for folder, size, said in ((pair[0], '100x40', r'--size 100x40: found 100 wide and 40 high, .*multiples of 32.*: '
+                                                   r'--size \d+x\d+$'),
+                               (pair[0], '0x0', 'allowed: WIDTHxHEIGHT'), (pair[0], 'map', 'one size: name it'),
+                               (pair[0], '99968x99968', 'GB are free: choose a smaller --size'),
+                               (tmp_path, '64x64', 'style encoder')):
+        with pytest.raises(InputError, match=said) as caught:
+            main(['onnx', '--lastoutput', str(folder), '--out', str(tmp_path / 'a.onnx'), '--size', size])
+        assert '\n' not in str(caught.value) and not (tmp_path / 'a.onnx').exists()
+
+
 @pytest.mark.parametrize('content',
                          ['[]', '{}', '{"name": "another program"}', '{"generator": {"network": "generator"}}'])
 def test_a_foreign_metadata_json_is_told(pair, tmp_path, content):
@@ -190,7 +202,8 @@ ALTERATIONS = {
     'licence': (set_entry('licence', 'CC0'), 'licence CC0'), 'epoch': (set_entry('epoch', '900'), 'epoch 900'),
     'weights': (set_entry('weights', 'best'), 'no export of this project'),
     'an entry': (set_entry('author', 'me'), 'author me'),
-    'class names': (set_entry('class_names', '["a"]'), 'class_names'), 'width': (option(crop_size=64), 'crop_size 64'),
+    'class names': (set_entry('class_names', '["a"]'), 'class_names'),
+    'width': (option(crop_size=64), 'damaged: '), 'no size': (option(crop_size=50), 'multiples of 32'),
     'no such option': (option(crop_sise=64), "'crop_sise'"), 'no options': (set_entry('options', '{}'), 'missing'),
     'deep options': (set_entry('options', '[' * 100000), 'nested'), 'huge options': (option(ngf=10 ** 9), 'at most'),
     'a flag': (set_entry('float', '[' * 100000), 'no export of this project'),
