@@ -120,6 +120,11 @@ def _channel(file, what, opened, notes, colours):
         return pixels[..., 0]
     filled = pixels.any((0, 1))
     if filled.sum() > 1 or pixels.max() >= CARLA:
+        if colours:
+            listed = ', '.join(f'{colour} ({count} pixels)' for count, colour in unknown[:3])
+            raise DataError(f'{file}: {what} in colours, {len(unknown)} of which classes.json does not have: {listed}'
+                            f'{", ..." if len(unknown) > 3 else ""}: give these pixels a colour of classes.json, '
+                            'without smoothed borders, or save the map as ids', 'colour-coded map')
         raise _colour_coded(file, what, image.mode)
     notes[f'with ids only in the {("red", "green", "blue")[filled.argmax()]} channel, as CARLA stores them'] = 0
     return pixels[..., filled.argmax()]

@@ -37,10 +37,7 @@ class Painter:
         count = len(semantics)
         remedy = 'lower --batchSize' if count > 1 else 'a single picture of this model needs a machine with more'
         height, width = semantics.shown
-        # Training had room for its own size; a GPU raises where it has none.
-        if math.prod(semantics.size) > math.prod(self.opt.picture_size) and paddle.get_device() == 'cpu':
-            memory.require(bytes_per_pixel(self.opt, self._is_dense(semantics)) * count * math.prod(semantics.size),
-                           f'painting {width} wide and {height} high', 'choose a smaller --size')
+        require_memory(self.opt, semantics.size, self._is_dense(semantics), count)
         with memory.enough(f'painting {count} pictures at once: {remedy}'), eval_mode(self.generator, self.encoder):
             picture = self.generator(semantics, self._z(semantics, image, z, noise))
         return picture if semantics.shown == semantics.size else picture[:, :, :height, :width]
@@ -97,6 +94,16 @@ def bytes_per_pixel(opt, dense=False):
     return 4 * (floats + gathered)
 
 
+def require_memory(opt, size, dense=False, count=1):
+    """TooLarge if `count` pictures of `size` (height, width), larger than those of training, do not fit into memory.
+
+    Training had room for its own size; a GPU raises where it has none.
+    """
+    if math.prod(size) > math.prod(opt.picture_size) and paddle.get_device() == 'cpu':
+        memory.require(bytes_per_pixel(opt, dense) * count * math.prod(size),
+                       f'painting {size[1]} wide and {size[0]} high', 'choose a smaller --size')
+
+
 def checkpoint_parser(description, more=()):
     """Command-line parser for `load_painter`: settings of loading and painting, and `more`.
 
@@ -121,7 +128,8 @@ def load_painter(arguments):
     opt.nThreads = OPT().update(arguments).nThreads     # the saved number fits the training machine
     if 'dataroot' not in arguments:
         opt.dataroot = _found_from(place, opt.dataroot)
-    opt.painted_size(opt.picture_size)      # InputError for a --size that is not the generator's
+    # InputError for a --size that is not the generator's, or too large: before a map of that size is made
+    require_memory(opt, opt.painted_size(opt.picture_size))
     painter = Painter(opt, build_generator(opt), VAEEncoder(opt) if opt.use_vae else None, weights, folder)
     load_networks(painter, folder, files={WEIGHTS[weights]: 'generator', 'n_e.pdparams': 'encoder'}, states=states)
     return opt, _held(painter)

@@ -108,6 +108,9 @@ def folder_of(path, which_epoch=None, option='--lastoutput'):
 
     Links are resolved, so that the folder stays the same if a run saves meanwhile.
     """
+    if os.path.isfile(path):
+        raise InputError(f'{option} {path}: a file, expected the folder of a run or of weights: name '
+                         f'{os.path.dirname(path) or "."}')
     epoch = os.path.join(path, f'epoch_{which_epoch}')
     candidates = [os.path.join(path, 'model'), path] if which_epoch is None else [epoch]
     for candidate in candidates:
@@ -119,8 +122,12 @@ def folder_of(path, which_epoch=None, option='--lastoutput'):
         there = f'those of epochs {", ".join(map(str, epochs))}' if epochs else 'no copies'
         raise InputError(f'--which_epoch {which_epoch}: {epoch} is missing; {path} has {there} (training saves one '
                          'every --save_epoch_freq epochs); without --which_epoch the newest weights are used')
-    raise InputError(f'{candidates[0]}: no n_g.pdparams there: train first (python train.py), or name the folder of '
-                     f'the run with {option}')
+    if which_epoch is not None and os.path.isfile(os.path.join(path, 'n_g.pdparams')):
+        raise InputError(f'--which_epoch {which_epoch}: {path} is a folder of weights without copies of epochs: leave '
+                         '--which_epoch out')
+    there = f'no n_g.pdparams there or in {candidates[0]}' if os.path.isdir(path) else 'no such folder'
+    raise InputError(f'{option} {path}: {there}: train first (python train.py), or name the folder of a run with '
+                     f'{option} (pretrained/aerial comes with the project)')
 
 
 def epoch_of(folder):

@@ -19,6 +19,7 @@ from model.weights import AVERAGED, NETWORKS, as_arrays, folder_of, load_trainin
 from runtime.errors import InputError
 
 OPTIONAL = 'n_d.pdparams', 'n_e.pdparams'
+OF_THE_SET = 'label_nc', 'contain_dontcare_label', 'no_instance', 'crop_size', 'aspect_ratio'   # may differ
 ITERATIONS = 100    # of the power method, from u of the other model
 EXPECTED = 'expected lines "new name, old name", a name with a comma in quotes'
 
@@ -32,8 +33,8 @@ def load(train_step, opt, source, table=None):
     path = os.path.join(folder, 'opt.json')
     old = OPT.load(path) if os.path.exists(path) else opt
     channels, plan = channel_sources(opt, old, folder, table)
-    differ = ', '.join(f'{name} is {before} there, {now} here' for name, (now, before) in
-                       opt.differences(old, ['networks']).items())
+    different = opt.differences(old, ['networks'])
+    differ = ', '.join(f'{name} is {before} there, {now} here' for name, (now, before) in different.items())
     states = {}
     for file, name in NETWORKS.items():
         network, path = getattr(train_step, name, None), os.path.join(folder, file)
@@ -44,7 +45,9 @@ def load(train_step, opt, source, table=None):
         states[file], new, unused = fitting(arrays, network)
         if file == 'n_g.pdparams' and 2 * len(new) > len(layers_of(states[file])):
             if differ:
-                raise InputError(f'--init_from {source}: weights of other networks: {differ}; give the same options')
+                flags = ' '.join(f'--{name} {str(before).lower()}' for name, (_, before) in different.items()
+                                 if name not in OF_THE_SET)
+                raise InputError(f'--init_from {source}: weights of other networks: {differ}: add {flags}')
             set_weights(network, arrays, path)  # InputError
         if file != AVERAGED:    # its layers are the generator's
             plan += [f'{file}: {what}: {", ".join(layers)}' for what, layers in (

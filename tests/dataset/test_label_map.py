@@ -317,6 +317,12 @@ def test_one_map_in_the_colours_of_its_set():
     assert found.ids.tolist() == [[0, 1, 2, 3]] and list(found.notes) == ['in the colours of the set']
 
 
+def test_a_colour_that_its_set_lacks_is_named():
+    pixels = np.array([[*SET, (1, 2, 3), (1, 2, 3), (9, 9, 8)]], np.uint8)
+    assert says(message(read_map, saved(Image.fromarray(pixels), 'PNG'), colours=SET), 'map.png', '2 of which',
+                '(1, 2, 3) (2 pixels), (9, 9, 8) (1 pixels)', 'classes.json', 'as ids')
+
+
 def test_one_map_of_greys_that_are_colours_of_its_set():
     """A set made from masks of 0 and 255 by --colours: before, white of a mask to paint was unlabelled."""
     found = read_map(saved(grey(np.array([[0, 128, 255]])), 'PNG'),

@@ -8,7 +8,7 @@ import pytest
 from model.generator import SPADEGenerator
 from model.init import OPT
 from model.painter import checkpoint_parser, load_painter
-from model.weights import load_weights, read_weights, save_weights, write_model
+from model.weights import folder_of, load_weights, read_weights, save_weights, write_model
 from tests.runner import message, says
 
 
@@ -35,6 +35,18 @@ def test_loading_is_strict_and_changes_nothing(generator, tmp_path):
     assert says(said, path, '2 missing: fc.bias, conv_img.bias', '1 unexpected: stranger',
                 '1 wrongly shaped: fc.weight [5, 11, 3, 3] for [32, 11, 3, 3]')
     assert all(np.array_equal(value, state[name]) for name, value in arrays(generator).items())
+
+
+def test_what_is_no_folder_of_a_run(tmp_path):
+    (tmp_path / 'weights').mkdir()
+    file = tmp_path / 'weights/n_g.pdparams'
+    file.touch()
+    for place, epoch, said in ((tmp_path / 'none', None, 'no such folder'), (tmp_path / 'none', 3, 'no such folder'),
+                               (tmp_path, None, 'no n_g.pdparams there or in'),
+                               (file, None, f'a file, expected the folder of a run or of weights: name {file.parent}')):
+        assert says(message(folder_of, str(place), epoch), f'--lastoutput {place}: {said}')
+    assert says(message(folder_of, str(file.parent), 3), f'--which_epoch 3: {file.parent}', 'leave --which_epoch out')
+    assert folder_of(str(file.parent)) == str(file.parent)
 
 
 def test_a_long_list_is_cut(generator, tmp_path):

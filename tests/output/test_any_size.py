@@ -1,4 +1,5 @@
 """--size: maps of any size, for generators of convolutions alone."""
+import argparse
 import json
 
 import numpy as np
@@ -7,7 +8,7 @@ from PIL import Image
 
 from model.generator import SPADEGenerator, build_generator
 from model.init import OPT
-from model.painter import Painter
+from model.painter import Painter, load_painter
 from model.semantics import SemanticMap
 from model.styles import of_seed
 from output import pictures
@@ -96,6 +97,12 @@ def test_a_picture_that_does_not_fit_into_memory_is_refused_before(tmp_path, mon
     painter.paint(SemanticMap(label[None, :32, :32], instance[None, :32, :32], painter.opt))   # as in training
     monkeypatch.setattr(memory, 'available', lambda: None)      # a system that does not say
     painter.paint(SemanticMap(label[None], instance[None], painter.opt))
+
+
+def test_a_size_that_does_not_fit_is_refused_before_a_map_of_it_is_made(tmp_path):
+    write_checkpoint(tmp_path)
+    given = argparse.Namespace(lastoutput=str(tmp_path), which_epoch=None, weights=None, size='99999x99999')
+    assert says(message(load_painter, given), '99999 wide and 99999 high', 'GB are free', 'a smaller --size')
 
 
 # ---- The scripts

@@ -249,14 +249,14 @@ def test_init_from_without_discriminator(trained, tmp_path, capsys, with_d):
 
 def test_init_from_nowhere_is_refused(scripts, tmp_path):
     assert says(scripts.train_refusal(tmp_path, '--init_from', tmp_path / 'nowhere'), tmp_path / 'nowhere',
-                'n_g.pdparams')
+                'no such folder', 'with --init_from')
     assert contents(tmp_path) == {}
 
 
 def test_init_from_other_networks_names_the_options(scripts, trained, tmp_path):
     said = scripts.train_failure(tmp_path, '--init_from', trained / 'output', ngf=3, n_layers_D=3)
     assert says(said, f'--init_from {trained}/output: weights of other networks: ', 'ngf is 2 there, 3 here',
-                'n_layers_D is 4 there, 3 here', 'give the same options')
+                'n_layers_D is 4 there, 3 here', 'add --ngf 2 --n_layers_D 4')
     assert not (tmp_path / 'output/model').exists()
 
 
