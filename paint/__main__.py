@@ -38,7 +38,8 @@ def main():
     token = None if ipaddress.ip_address(address.partition('%')[0]).is_loopback else secrets.token_hex(16)
     studio = Studio(arguments)
     height, width = studio.size
-    named = f'{len(studio.classes)} classes' + (', styles' if studio.opt.use_vae else '')
+    count = sum(entry['id'] != studio.unlabelled for entry in studio.classes)
+    named = f'{count} classes' + (', styles' if studio.opt.use_vae else '')
     print(f'model: {studio.folder}: pictures {width} wide and {height} high, {named}')
     print(f'validation maps: {len(studio.maps.samples) if studio.maps else f"none ({studio.no_maps})"}')
     if token:

@@ -108,7 +108,7 @@ element('message').querySelector('button').addEventListener('click', () => { ele
 function showModel(model, map) {
     const show = () => {
         const parts = [model.run, model.epoch === null ? '' : words('epoch', { epoch: model.epoch }),
-            `${map.width} × ${map.height}`, words('class-count', { count: model.classes.length })];
+            `${map.width} × ${map.height}`, words('class-count', { count: model.classes.filter(({ id }) => id !== model.unlabelled).length })];
         element('about-model').textContent = parts.filter(Boolean).join(' · ');
     };
     onLanguage(show);
