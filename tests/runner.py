@@ -3,6 +3,7 @@ import contextlib
 import io
 import os
 import runpy
+import shutil
 import signal
 import socket
 import subprocess
@@ -34,6 +35,16 @@ def write_tiny_set(root, seed=1):
             for index, pixels in enumerate(pictures):
                 Image.fromarray(pixels).save(folder / f'{index:03d}.png')
     return Path(root)
+
+
+def copy_tracked(folder):
+    """Copy the files that git tracks to the new `folder`."""
+    listed = subprocess.run(['git', 'ls-files', '-z'], cwd=REPOSITORY, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip(f'a fresh copy is made of the files that git tracks: {listed.stderr.strip()}')
+    for name in filter(None, listed.stdout.split('\0')):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(REPOSITORY / name, folder / name)
 
 
 class Scripts:

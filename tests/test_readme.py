@@ -18,6 +18,7 @@ from dataset.palette import COCO_STUFF, palette
 from model import help
 from tests.annotated import annotate
 from tests.forked import REPOSITORY, Server, kill
+from tests.runner import copy_tracked
 
 PAGES = ['README.md', 'README_cn.md', 'CONTRIBUTING.md', 'output/README.md', 'pretrained/aerial/README.md',
          'result/README.md', 'vgg/README.md',
@@ -90,6 +91,7 @@ DEMO_RUN = {
     'python -m model.export onnx --lastoutput output/ --out spade.onnx --describe': '',
     'python -m model.export onnx --out spade.onnx': '--force',
     'python -m model.export paddle --lastoutput output/ --out spade_inference/': '',
+    'python -m model.export onnx --lastoutput pretrained/aerial --size 512x384 --out aerial.onnx': '--size 64x32',
     'python -m model.export weights --lastoutput output/ --out spade_weights/ --half': '',
     'python -m model.export check spade.onnx --lastoutput output/': '',
     'python -m model.export describe spade.onnx': '',
@@ -217,7 +219,7 @@ NOT_RUN = {
         'python train.py --dataroot DUBAI --preprocess_mode crop --crop_size 128 --generator_input segmap_noise '
         '--z_dim 64 --ngf 16 --ndf 24 --batchSize 2 --lr 0.0004 --beta2 0.99 --ema_decay 0.999 --niter 60 '
         '--output runs/aerial',
-        'python -m model.export paddle --lastoutput pretrained/aerial --out aerial_inference/',
+        'python -m model.export paddle --lastoutput pretrained/aerial --size 512x384 --out aerial_inference/',
         'python train.py --dataroot mine --no_instance true --ngf 16 --generator_input segmap_noise --z_dim 64 '
         '--crop_size 128 --preprocess_mode crop --init_from pretrained/aerial',
         'python -m model.export weights --half --lastoutput runs/aerial --dataroot pretrained/aerial --size map --out '
@@ -230,6 +232,8 @@ NOT_RUN = {
     'serves until it is stopped, and needs paint/requirements.txt: the tests of paint/': [
         'python -m paint', 'python -m paint --lastoutput converted/coco', 'python -m paint --help'],
     'serves until it is stopped; tests/log/test_dashboard.py reads what it shows': ['visualdl --logdir runs/seen'],
+    'write to docs/; tests/test_tour.py runs the notebook': [
+        'python -m tests.tour', 'python -m tests.paint_screenshot'],
     'takes many minutes; tests/model/test_alignment.py measures the same': ['python -m tests.alignment'],
     'takes many minutes': [
         'python -m tests.benchmark', 'SPADE_COCO_SAMPLE=FOLDER python -m tests.benchmark',
@@ -307,12 +311,7 @@ def test_every_command_is_run_or_is_an_exception():
 def folder(tmp_path):
     """A fresh copy of the tracked files, and what the commands take for granted: photos and maps of one's own."""
     folder = tmp_path / 'spade'
-    listed = subprocess.run(['git', 'ls-files', '-z'], cwd=REPOSITORY, capture_output=True, text=True)
-    if listed.returncode:
-        pytest.skip(f'a fresh copy is made of the files that git tracks: {listed.stderr.strip()}')
-    for name in filter(None, listed.stdout.split('\0')):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(REPOSITORY / name, folder / name)
+    copy_tracked(folder)
     for name in ('photos', 'maps', 'insts', 'colours', 'dataset/coco_stuff/val_label'):
         (folder / name).mkdir(parents=True)
     colours = palette(len(COCO_STUFF))
