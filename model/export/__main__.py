@@ -27,6 +27,7 @@ from model.export.interface import interface_of
 from model.export.metadata import description
 from model.painter import checkpoint_parser
 from runtime.errors import InputError, OptionError, shown_in_one_line
+from runtime.writing import refuse_shipped
 
 
 def export(kind, words):
@@ -41,6 +42,7 @@ def export(kind, words):
     out = os.path.normpath(arguments.out)
     if kind == 'onnx' and not out.endswith('.onnx'):
         raise InputError(f'--out {arguments.out}: expected a name that ends in .onnx')
+    refuse_shipped(out, '--out')
     paths = files.paths_of(['generator', 'encoder'], out).values() if kind == 'onnx' else [out]
     files.refuse_existing(paths, arguments.force, as_folder=kind == 'paddle')
     opt, painter, folder = checkpoint(arguments)

@@ -174,6 +174,8 @@ def test_nothing_is_written_into_pretrained(scripts, tmp_path, monkeypatch):
     before = {path.name for path in (REPOSITORY / 'pretrained').rglob('*')}
     label = REPOSITORY / 'pretrained/aerial/val_label/coast.png'
     assert says(scripts.refusal('predict.py', '--label', label, '--out', 'pretrained/x.jpg'), '--out', 'no run writes')
+    for kind in ('onnx', 'paddle'):
+        assert says(message(main, [kind, '--out', str(REPOSITORY / 'pretrained/x.onnx')]), '--out', 'no run writes')
     for folder in ('pretrained', 'pretrained/mine', 'pretrained/aerial/x'):
         def claim(folder=REPOSITORY / folder):
             with locked(folder, 'training', '--output and --log'):
