@@ -10,13 +10,14 @@ from tests.forked import REPOSITORY
 from tests.runner import copy_tracked
 
 NOTEBOOK = 'docs/tour.ipynb'
-LIMIT = 300     # seconds for one cell
+LIMIT = 300     # seconds for one cell, or the kernel's start
 
 
 def executed(folder):
     """The notebook with its outputs, run in `folder`, a copy of the repository; an error in a cell raises."""
     notebook = nbformat.read(folder / NOTEBOOK, as_version=4)
-    NotebookClient(notebook, timeout=LIMIT, kernel_name='python3', record_timing=False, coalesce_streams=True,
+    NotebookClient(notebook, timeout=LIMIT, startup_timeout=LIMIT, kernel_name='python3', record_timing=False,
+                   coalesce_streams=True,
                    resources={'metadata': {'path': str((folder / NOTEBOOK).parent)}}).execute()
     return notebook
 
