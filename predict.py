@@ -113,7 +113,7 @@ def check_styles(opt, arguments):
     if len(given) > 1:
         raise InputError(f'{" and ".join(given)}: each chooses the style; give only one')
     if given and not opt.use_vae and (given != ['--styles'] or not opt.reads_z):
-        raise InputError(f'{given[0]}: this model has no style encoder (use_vae false); leave it out')
+        raise InputError(f'{given[0]}: this model has no style encoder (use_vae false); omit it')
     if arguments.style_photo or arguments.between:
         check_style(opt)
     if arguments.styles is not None and arguments.styles < 1 or arguments.steps < 2:

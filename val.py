@@ -40,7 +40,7 @@ def validate(arguments):
     style = arguments.style or ('random' if arguments.score or not opt.use_vae else 'photo') if opt.reads_z else None
     if style == 'photo' and not opt.use_vae:
         raise InputError(f'--style photo: this model has no style encoder (generator_input {opt.generator_input}): '
-                         'leave it out')
+                         'omit it')
     endings = ['.jpg'] + ['.png'] * (arguments.png or arguments.score)
     made_by = painted.made_by(opt, painter.folder)
     record = {'painter': painted.identity(made_by, painter.weights), 'generator': painter.weights, **made_by,

@@ -85,7 +85,7 @@ def checked_size(opt, width, height, path):
         found += f' becomes {new_width} x {new_height}'
     if cropped and (new_width < crop_width or new_height < crop_height):
         kind = 'too small for the crop'
-        remedy = 'leave it out, set a smaller --crop_size, or let --preprocess_mode resize_and_crop enlarge it' \
+        remedy = 'remove it, set a smaller --crop_size, or let --preprocess_mode resize_and_crop enlarge it' \
             if opt.preprocess_mode == 'crop' else \
             f'set --load_size {filling_load_size(opt, width, height)}, or --preprocess_mode resize_and_crop'
     elif not cropped and (new_height, new_width) != opt.picture_size:

@@ -57,7 +57,7 @@ class Parser(argparse.ArgumentParser):
             flags = {flag.lstrip('-'): action.help or '' for flag, action in self._option_string_actions.items()}
             if name in self.left_out:
                 meant = ''.join(f' (or was --{flag} meant?)' for flag in flags if name in flag)
-                self.error(f'--{name} is an option of train.py and changes nothing here: leave it out{meant}')
+                self.error(f'--{name} is an option of train.py and changes nothing here: omit it{meant}')
             self.error(unknown(name, flags))
         return arguments
 

@@ -214,7 +214,7 @@ class OPT:
         if name == 'semantic_nc':
             if value != self.semantic_nc:
                 raise OptionError(f'option semantic_nc: found {value}, but label_nc, contain_dontcare_label and '
-                                  f'no_instance give {self.semantic_nc}: leave it out, it is derived')
+                                  f'no_instance give {self.semantic_nc}: omit it, it is derived')
         elif name not in self.fields():
             raise OptionError(unknown(name, {known: option.help for known, option in self.fields().items()}))
         else:
@@ -284,7 +284,7 @@ class OPT:
             height, width = self.picture_size
             first = 'a style encoder' if self.use_vae else f'generator_input {self.generator_input}'
             raise InputError(f'--size {self.size}: with {first} the generator begins with a linear layer, whose '
-                             f'weights fit pictures {width} wide and {height} high alone: leave --size out')
+                             f'weights fit pictures {width} wide and {height} high alone: omit --size')
         return wanted
 
     @property
@@ -297,7 +297,7 @@ class OPT:
         """Whether the generator reads a z; InputError for a style encoder beside noise."""
         if self.use_vae and self.generator_input != 'segmap':
             raise InputError(f'use_vae true with generator_input {self.generator_input}: z is a style or noise, not '
-                             'both: set --use_vae false, or leave --generator_input out')
+                             'both: set --use_vae false, or omit --generator_input')
         return self.use_vae or self.generator_input != 'segmap'
 
     def z_shape(self, size=None):
@@ -327,7 +327,7 @@ class OPT:
         if bool(layer) != (self.netG == 'pix2pixhd'):
             example = OPT(netG=self.netG).norm_G
             raise OptionError(f'option norm_G: {self.norm_G} is not for netG {self.netG}, whose default is {example}: '
-                              'leave --norm_G out, or choose another --netG')
+                              'omit --norm_G, or choose another --netG')
         if layer:
             return _layer_norm(self.norm_G)
         if concat := CONCAT_NORM.fullmatch(self.norm_G):
@@ -341,7 +341,7 @@ class OPT:
         if self.netG == 'pix2pixhd' and self.reads_z:
             name, value = ('use_vae', 'true') if self.use_vae else ('generator_input', self.generator_input)
             raise OptionError(f'option {name}: found {value}, but netG pix2pixhd starts from the label map alone (the '
-                              f'official code ignores a style): leave --{name} out, or choose --netG spade')
+                              f'official code ignores a style): omit --{name}, or choose --netG spade')
 
     @property
     def discriminator_norm(self):

@@ -168,7 +168,7 @@ def generator_weights(folder, wanted=None):
         return wanted or 'averaged'
     if wanted == 'averaged':
         raise InputError(f'--weights averaged: {folder} has no {AVERAGED}: it was trained without --ema_decay; use '
-                         '--weights last, or leave --weights out')
+                         '--weights last, or omit --weights')
     return 'last'
 
 

@@ -113,10 +113,10 @@ def test_a_missing_checkpoint(scripts, tmp_path):
 
 
 @pytest.mark.parametrize('flags, said', [
-    (('--crop_size', 64), ('--crop_size is an option of train.py and changes nothing here: leave it out',)),
+    (('--crop_size', 64), ('--crop_size is an option of train.py and changes nothing here: omit it',)),
     (('--no_instance', 'true', '--label_nc', 3), ('--no_instance is an option of train.py',)),
-    (('--ngf', 2), ('--ngf is an option of train.py and changes nothing here: leave it out',)),
-    (('--lr=0.1', '--niter', 3), ('--lr is an option of train.py', 'leave it out')),
+    (('--ngf', 2), ('--ngf is an option of train.py and changes nothing here: omit it',)),
+    (('--lr=0.1', '--niter', 3), ('--lr is an option of train.py', 'omit it')),
     (('--output', 'output/'), ('--output is', 'was --lastoutput meant?')),
     (('--batchSize', 0), ('batchSize', 'at least 1')),
     (('--style', 'sketch'), ('--style', "'sketch'", 'random')), (('--stile', 'photo'), ("'stile'", "'style'")),

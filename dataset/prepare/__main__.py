@@ -115,8 +115,8 @@ def parser():
     flag('--void', metavar='ID', type=int, nargs='+', default=[], help='ids that mean unlabelled, besides 255')
     flag('--names', metavar='FILE', help='names of the classes, one per line, in the order of ids')
     flag('--fit', choices=('none', 'photo'), default='none',
-         help='photo: resize maps to the size of their photo, by nearest pixel; none (default): omit samples whose '
-              'files differ in size')
+         help='photo: resize maps to the size of their photo, by nearest pixel; none (default): leave out '
+              'samples whose files differ in size')
     _own_flags(flag)
 
     flag = command('labelme', labelme.labelme, 'your own photos with LabelMe annotations', LABELME)

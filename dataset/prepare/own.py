@@ -111,7 +111,7 @@ def _content(output, table, names, label_nc, of_palette):
 def _table_and_names(arguments):
     """(list of dataset.palette.Class of --colours, or None; list of names of --names); InputError."""
     if arguments.colours and arguments.names:
-        raise InputError('--colours and --names both give names: leave --names out; the table has the names')
+        raise InputError('--colours and --names both give names: omit --names; the table has the names')
     table = read_or_refuse(read_table, '--colours', arguments.colours) if arguments.colours else None
     names = read_or_refuse(read_names, '--names', arguments.names) if arguments.names else []
     while names and len(names) - 1 in arguments.void:

@@ -29,7 +29,7 @@ class Sources:
                              'than 1')
         if arguments.tiles is not None and (arguments.tiles < 1 or arguments.link):
             raise InputError(f'--tiles {arguments.tiles}: ' + (
-                'allowed: 1 pixel or more' if arguments.tiles < 1 else 'tiles are new files: leave --link out'))
+                'allowed: 1 pixel or more' if arguments.tiles < 1 else 'tiles are new files: omit --link'))
         self.arguments, self.flags, self.by_place, self.divided = arguments, flags, by_place, ''
         # of --tiles: sizes of photographs; stems of those of each size that are cut; a tile's stem -> its photograph's
         self.sizes, self.cut, self.photograph_of = {}, {}, {}

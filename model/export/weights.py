@@ -59,7 +59,7 @@ def write(opt, painter, folder, out, half):
         mean, most = differences(painter, copy)
         if most > MOST_LEVELS:
             raise InputError(f'{out}: float16 changes pictures by up to {most} grey levels (allowed: {MOST_LEVELS}): '
-                             'leave --half out')
+                             'omit --half')
     size = sum(os.path.getsize(os.path.join(out, file)) for file in FILES if os.path.exists(os.path.join(out, file)))
     print(f'{out}: pictures differ from the checkpoint\'s by {mean:.3g} grey levels in the mean, {most} at most')
     print(f'written: {out}, {size / 1e6:.1f} MB')

@@ -44,8 +44,8 @@ class SegmenterImages:
         if epoch is None and self.native:
             if photo.width < self.size[0] or photo.height < self.size[1]:
                 raise DataError(f'{self.samples[index].photo}: {photo.width} wide and {photo.height} high, smaller '
-                                'than a window of --size {}x{}: leave it out, set a smaller --size, or leave --native '
-                                'out'.format(*self.size))
+                                'than a window of --size {}x{}: remove it, set a smaller --size, or omit '
+                                '--native'.format(*self.size))
             return self._arrays(middle(photo, self.size), middle(label, self.size))
         if epoch is None:
             return self._arrays(photo.resize(self.size, Image.Resampling.BICUBIC),

@@ -92,7 +92,7 @@ def test_photographs_that_give_no_tile(scripts, tmp_path):
     words = write_photographs(tmp_path, {**SIZES, 'small': (31, 90)})
     (tmp_path / 'maps/bay.png').write_bytes(b'no picture')
     said = scripts.prepare_failure(*words[:-2], '--link')
-    assert says(said, '--tiles 32: tiles are new files: leave --link out')
+    assert says(said, '--tiles 32: tiles are new files: omit --link')
     assert '--tiles 0: allowed: 1 pixel or more' in scripts.prepare_failure(*words, '--tiles', 0)
     scripts.prepared(*words, '--val', 0.34)
     report = (tmp_path / 'set/report.txt').read_text()

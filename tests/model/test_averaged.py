@@ -111,7 +111,7 @@ def test_val_and_predict_use_the_average_or_the_last(scripts, averaged, trained,
 
 def test_a_missing_average_is_refused(scripts, trained, tmp_path):
     said = scripts.refusal('val.py', '--lastoutput', trained / 'output', '--results', tmp_path, '--weights', 'averaged')
-    assert says(said, '--weights averaged', 'has no n_g_ema.pdparams', 'leave --weights out')
+    assert says(said, '--weights averaged', 'has no n_g_ema.pdparams', 'omit --weights')
 
 
 @pytest.mark.thorough

@@ -113,7 +113,7 @@ def test_semantic_channels(dontcare, no_instance, channels):
     opt = OPT(semantic_nc=channels, contain_dontcare_label=dontcare, no_instance=no_instance)
     assert opt.semantic_nc == channels
     assert says(message(OPT, semantic_nc=channels + 1, contain_dontcare_label=dontcare, no_instance=no_instance),
-                f'semantic_nc: found {channels + 1}', f'give {channels}', 'leave it out')
+                f'semantic_nc: found {channels + 1}', f'give {channels}', 'omit it')
     assert 'semantic_nc' not in opt.as_dict()
 
 
@@ -281,7 +281,7 @@ def test_a_script_offers_what_changes_something_there(capsys):
     assert says(text, 'width of the picture, in pixels [the checkpoint\'s]', 'default: output', 'networks:')
     assert not any(f'--{name} ' in text for name in OPT.fields() if name not in ('crop_size', 'use_vae', 'lastoutput'))
     assert parser.parse_args(['--crop_size', '64', '--use_vae']).crop_size == '64'
-    for words, said in ((['--lr', '0.1'], '--lr is an option of train.py and changes nothing here: leave it out;'),
+    for words, said in ((['--lr', '0.1'], '--lr is an option of train.py and changes nothing here: omit it;'),
                         (['--output=x'], '(or was --lastoutput meant?)'),
                         (['--crop_sise', '3'], "did you mean 'crop_size'?")):
         with pytest.raises(SystemExit) as caught:
