@@ -2,12 +2,14 @@
 
     python predict.py --label map.png --instance inst.png
     python predict.py --label maps/ --instance insts/ --style_photo photos/ --out painted/
+    python predict.py --label maps/ --instance insts/ --style random --out painted/
     python predict.py --label map.png --instance inst.png --styles 8
     python predict.py --label large.png --instance inst.png --size map
     python predict.py --label map.png --instance inst.png --between a.jpg b.jpg --steps 7
 
-Paints one picture, a folder, a sheet of styles (seed, seed + 1, ...), or a row of pictures between two styles. Files of
-folders are matched by name. After a kill the same command resumes.
+Paints one picture, a folder, a sheet of styles (seed, seed + 1, ...), or a row of pictures between two styles. A
+folder is painted in one style, by --seed, unless --style_photo or --style chooses others. Files of folders are matched
+by name. After a kill the same command resumes.
 """
 import os
 
@@ -25,6 +27,7 @@ from model import styles
 from model.painter import checkpoint_parser, load_painter
 from model.semantics import SemanticMap
 from output import painted, pictures
+from output.draw import style_noise
 from output.folder import folder_jobs, is_current, out_folder, record_of
 from runtime.bar import counted
 from runtime.errors import InputError, shown_in_one_line
@@ -70,7 +73,8 @@ def paint(opt, painter, arguments, identity, colours, notes, label, instance, ph
     arrays, size = prediction_inputs(opt, label, instance, photo, colours, notes)
     semantics = SemanticMap(arrays['label'][None], None if opt.no_instance else arrays['instance'][None], opt,
                             round_up=True)
-    wanted = wanted_styles(opt, painter, arguments, semantics.size, arrays.get('image'))
+    stem = os.path.splitext(os.path.basename(label))[0]
+    wanted = wanted_styles(opt, painter, arguments, semantics.size, arrays.get('image'), stem)
     cells = [pictures.to_uint8(painter.paint(semantics, z=None if z is None else z[None]))[0] for z in wanted]
     columns = SHEET_COLUMNS if arguments.styles else len(cells)
     pixels = cells[0] if len(cells) == 1 else pictures.grid(cells, columns)
@@ -94,10 +98,12 @@ def resized(opt, sizes):
             f'{", which distorts shapes" if shapes else ""}')
 
 
-def wanted_styles(opt, painter, arguments, size, photo):
-    """list of z (*opt.z_shape(size)), one a picture; [None] if the generator reads none."""
+def wanted_styles(opt, painter, arguments, size, photo, stem):
+    """list of z (*opt.z_shape(size)), one a picture; [None] if the generator reads none. stem: name of the map."""
     if not opt.reads_z:
         return [None]
+    if arguments.style:
+        return style_noise(opt, [stem], size)
     if arguments.between:
         ends = [styles.of_photo(painter, whole_picture({'image': load_photo(path)}, opt)['image'])
                 for path in arguments.between]
@@ -109,10 +115,13 @@ def wanted_styles(opt, painter, arguments, size, photo):
 
 def check_styles(opt, arguments):
     """InputError if style flags contradict each other or the model."""
-    given = [f'--{name}' for name in ('style_photo', 'styles', 'between') if getattr(arguments, name)]
+    given = [f'--{name}' for name in ('style', 'style_photo', 'styles', 'between') if getattr(arguments, name)]
     if len(given) > 1:
         raise InputError(f'{" and ".join(given)}: each chooses the style; give only one')
-    if given and not opt.use_vae and (given != ['--styles'] or not opt.reads_z):
+    if given == ['--style']:
+        if not opt.reads_z:
+            print('--style ignored: this model paints one picture of a map (use_vae false, generator_input segmap)')
+    elif given and not opt.use_vae and (given != ['--styles'] or not opt.reads_z):
         raise InputError(f'{given[0]}: this model has no style encoder (use_vae false); omit it')
     if arguments.style_photo or arguments.between:
         check_style(opt)
@@ -145,6 +154,9 @@ def command_line():
     parser.add_argument('--style_photo', metavar='PATH', default=None,
                         help='photo with the style to use, or a folder with one for each label map; default: a random '
                         'style by --seed')
+    parser.add_argument('--style', choices=('random',), default=None,
+                        help='random: a style or noise of its own for each map, by --seed and its name, the same as '
+                        'val.py --style random')
     parser.add_argument('--styles', type=int, metavar='N', default=None,
                         help='a sheet of N random styles, or of noise: seed, seed + 1, ...')
     parser.add_argument('--between', nargs=2, metavar=('A', 'B'), default=None,

@@ -16,6 +16,7 @@ from dataset import classes
 from dataset.components import components
 from dataset.files import evenly_spaced, find_samples, load_images
 from dataset.palette import UNLABELLED, colourize
+from dataset.prepare.job import png
 from model.init import OPT
 from runtime.bar import counted
 from runtime.commands import runnable
@@ -41,11 +42,10 @@ class Maps:
         pixels = np.zeros(opt.label_nc, np.int64)
         examined = evenly_spaced(self.samples, EXAMINED)
         for sample in counted(examined, len(examined), 'classes of the set', 'map', leave=False):
-            ids, counts = np.unique(self.read(sample)[0], return_counts=True)
-            for index, count in zip(ids.tolist(), counts.tolist()):
-                if index < opt.label_nc:    # not the unlabelled pixels
-                    pixels[index] += count
-                    self.holders[index].append(sample)
+            counts = np.bincount(self.read(sample)[0].ravel(), minlength=opt.label_nc)[:opt.label_nc]
+            pixels += counts
+            for index in np.flatnonzero(counts).tolist():
+                self.holders[index].append(sample)
         present = sorted(self.holders, key=lambda index: (pixels[index], index))
         self.rare = present[:len(present) // 2]
 
@@ -107,23 +107,17 @@ def write(folder, maps, count):
             label, *instances = maps.varied(number)
             if number < SHOWN:
                 coloured = Image.fromarray(colourize(label, opt.label_nc, classes.colours(content, opt.label_nc)))
-                thumbnails.append(ImageOps.contain(coloured, THUMBNAIL, Image.Resampling.NEAREST))
+                thumbnails.append(ImageOps.pad(coloured, THUMBNAIL, Image.Resampling.NEAREST))
             if opt.contain_dontcare_label:
                 label[label == opt.label_nc] = UNLABELLED
-            _save(label, os.path.join(unfinished, f'{number:05d}.png'))
-            for instance in instances:
-                ids = np.unique(instance, return_inverse=True)[1].reshape(instance.shape)   # a PNG holds 16 bits
-                _save(ids, os.path.join(unfinished, 'inst', f'{number:05d}.png'))
-        sheet = Image.new('RGB', (THUMBNAIL[0] * len(thumbnails), THUMBNAIL[1]))
-        for column, thumbnail in enumerate(thumbnails):
-            sheet.paste(thumbnail, (THUMBNAIL[0] * column, 0))
-        sheet.save(os.path.join(unfinished, 'sheet', 'sheet.jpg'), quality=95)
+            # instances are numbered from 0, since a PNG holds 16 bits
+            instances = [np.unique(ids, return_inverse=True)[1].reshape(ids.shape) for ids in instances]
+            for part, ids in zip(('', 'inst'), (label, *instances)):
+                with open(os.path.join(unfinished, part, f'{number:05d}.png'), 'wb') as file:
+                    file.write(png(ids))
+        Image.fromarray(np.hstack(thumbnails)).save(os.path.join(unfinished, 'sheet', 'sheet.jpg'), quality=95)
         if content:
             classes.write(unfinished, content)
-
-
-def _save(ids, path):
-    Image.fromarray(ids.astype(np.uint8 if ids.max() < 256 else np.uint16)).save(path)
 
 
 def main():
@@ -144,7 +138,7 @@ def main():
     print(f'{folder}: {arguments.count} maps; objects pasted of: {", ".join(names[index] for index in maps.rare)}')
     instance = '' if opt.no_instance else f' --instance {folder}/inst'
     print(runnable(f'look at: {folder}/sheet/sheet.jpg\n'
-                   f'paint:   python predict.py --label {folder}{instance} --out {folder}_painted\n'
+                   f'paint:   python predict.py --label {folder}{instance} --style random --out {folder}_painted\n'
                    f'then:    python -m result.train_segmenter --dataroot {opt.dataroot} --add {folder}_painted '
                    f'--add_labels {folder}'))
 

@@ -50,5 +50,6 @@ def is_current(job):
 def record_of(made_by, arguments):
     """dict for painted.json: all that the folder's pictures depend on, besides their inputs."""
     instance = {'instance': COMPONENTS} if arguments.instance == COMPONENTS else {}
-    return {**made_by, **instance, 'generator': arguments.weights, 'styles': arguments.styles,
+    style = {'style': arguments.style} if arguments.style else {}   # records of earlier versions lack both
+    return {**made_by, **instance, **style, 'generator': arguments.weights, 'styles': arguments.styles,
             'steps': arguments.steps, 'between': arguments.between, 'style_photo': arguments.style_photo}

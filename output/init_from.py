@@ -13,14 +13,12 @@ import numpy as np
 
 from dataset import classes
 from dataset.palette import text_of
-from model.convolution import NEVER_ZERO
 from model.init import OPT
 from model.weights import AVERAGED, NETWORKS, as_arrays, folder_of, load_training, read_weights, set_weights
 from runtime.errors import InputError
 
 OPTIONAL = 'n_d.pdparams', 'n_e.pdparams'
 OF_THE_SET = 'label_nc', 'contain_dontcare_label', 'no_instance', 'crop_size', 'aspect_ratio'   # may differ
-ITERATIONS = 100    # of the power method, from u of the other model
 EXPECTED = 'expected lines "new name, old name", a name with a comma in quotes'
 
 
@@ -41,7 +39,7 @@ def load(train_step, opt, source, table=None):
         if network is None or not os.path.exists(path):
             continue
         arrays = read_weights(path)
-        estimated = rearrange(arrays, network, channels, old.semantic_nc)
+        rearrange(arrays, network, channels, old.semantic_nc)
         states[file], new, unused = fitting(arrays, network)
         if file == 'n_g.pdparams' and 2 * len(new) > len(layers_of(states[file])):
             if differ:
@@ -51,8 +49,7 @@ def load(train_step, opt, source, table=None):
             set_weights(network, arrays, path)  # InputError
         if file != AVERAGED:    # its layers are the generator's
             plan += [f'{file}: {what}: {", ".join(layers)}' for what, layers in (
-                ('no such layer of this shape there, newly initialized', new), ('without use here', unused),
-                ('spectral norm estimated again, since input channels were added or dropped', estimated)) if layers]
+                ('no such layer of this shape there, newly initialized', new), ('without use here', unused)) if layers]
     left_out = load_training(train_step, folder, OPTIONAL, states)
     print(f'weights from {source}' + (f'; missing there, newly initialized: {", ".join(left_out)}' if left_out else ''))
     for line in [f'options that differ: {differ}'] * bool(differ) + plan:
@@ -144,32 +141,28 @@ def read_table(path, here, there):
 def rearrange(arrays, network, channels, old_count):
     """Rearrange the map's inputs in `arrays`, weights for `network` with old_count channels of the map, in place.
 
-    Spectral norm: u belongs to outputs and stays, v to inputs and moves with them. If channels are added or dropped,
-    the largest singular value changes: both are estimated again. Returns the layers of these.
+    Spectral norm: u belongs to outputs and stays, v to inputs and moves with them. Channels that are added or dropped
+    change the largest singular value: u and v become its vectors.
     """
-    estimated = []
-    if channels == [[index] for index in range(old_count)]:
-        return estimated
     permuted = sorted(channels) == [[index] for index in range(old_count)]
     for layer, convolution in network.named_sublayers():
-        if getattr(convolution, 'map_at', None) is None:
+        at, spectral = getattr(convolution, 'map_at', None), getattr(convolution, 'spectral', None)
+        if at is None:
             continue
-        at, (outputs, inputs, *kernel) = convolution.map_at, (convolution.weight_orig if convolution.spectral
-                                                              else convolution.weight).shape
+        weight, u, v = names = [f'{layer}.weight{end}' for end in ('_orig' if spectral else '', '_u', '_v')]
+        outputs, inputs, *kernel = (convolution.weight_orig if spectral else convolution.weight).shape
         inputs += old_count - len(channels)
-        weight, u, v = (f'{layer}.weight{end}' for end in ('_orig' if convolution.spectral else '', '_u', '_v'))
-        shapes = {weight: (outputs, inputs, *kernel)}
-        if convolution.spectral:
-            shapes.update({u: (outputs,), v: (inputs * math.prod(kernel),)})
-        if any(name not in arrays or arrays[name].shape != shape for name, shape in shapes.items()):
+        shapes = [(outputs, inputs, *kernel), (outputs,), (inputs * math.prod(kernel),)]
+        if any(name not in arrays or arrays[name].shape != shape
+               for name, shape in list(zip(names, shapes))[:3 if spectral else 1]):
             continue    # the layer stays newly initialized
         arrays[weight] = _rearranged(arrays[weight], at, channels, old_count)
-        if convolution.spectral and permuted:
+        if spectral and permuted:
             arrays[v] = _rearranged(arrays[v].reshape(1, inputs, -1), at, channels, old_count).ravel()
-        elif convolution.spectral:
-            arrays[u], arrays[v] = _singular_vectors(arrays[weight].reshape(outputs, -1), arrays[u])
-            estimated.append(layer)
-    return estimated
+        elif spectral:
+            matrix = np.nan_to_num(arrays[weight], posinf=0, neginf=0)      # which set_weights refuses
+            left, _, right = np.linalg.svd(matrix.astype(np.float64).reshape(outputs, -1), full_matrices=False)
+            arrays[u], arrays[v] = left[:, 0], right[0]
 
 
 def _rearranged(weight, at, channels, old_count):
@@ -177,18 +170,6 @@ def _rearranged(weight, at, channels, old_count):
     old = weight[:, at:at + old_count]
     new = [old[:, some].mean(1, keepdims=True) if some else np.zeros_like(old[:, :1]) for some in channels]
     return np.concatenate([weight[:, :at], *new, weight[:, at + old_count:]], 1)
-
-
-def _singular_vectors(matrix, u):
-    """The first left and right singular vectors of a matrix (O, I), by the power method from u (O)."""
-    matrix, u = matrix.astype(np.float64), u.astype(np.float64)
-    with np.errstate(all='ignore'):     # of a damaged file: set_weights refuses what is not finite
-        for _ in range(ITERATIONS):
-            v = u @ matrix
-            v /= max(np.linalg.norm(v), NEVER_ZERO)
-            u = matrix @ v
-            u /= max(np.linalg.norm(u), NEVER_ZERO)
-    return u, v
 
 
 def layers_of(names):

@@ -156,7 +156,7 @@ def main():
     settings = parser.parse_args()
     if settings.nearest and (settings.dataset != OWN or not settings.distance):
         raise InputError("--nearest needs the features of the set's own network (result.train_segmenter): add "
-                         f'--dataset {OWN}, drop --no_fid')
+                         f'--dataset {OWN}, omit --no_fid')
     if settings.rows < 1 or not settings.segmentation:
         raise InputError('the sheet needs the segmentation and at least one row: omit --no_segmentation, set --rows '
                          'above 0')

@@ -72,6 +72,7 @@ DEMO_RUN = {
     'python predict.py --label label.png --instance inst.png --out picture.png': '',
     'python predict.py --label label.png --instance inst.png --style_photo sunset.jpg --out sunset.png': '--lastoutput '
     'runs/a', 'python predict.py --label maps/ --instance insts/ --style_photo photos/ --out painted/': '--lastoutput '
+    'runs/a', 'python predict.py --label maps/ --instance insts/ --style random --out drawn/': '--lastoutput '
     'runs/a', 'python predict.py --label label.png --instance inst.png --styles 8 --out styles.jpg': '--lastoutput '
     'runs/a', 'python predict.py --label maps/ --instance insts/ --out painted/ --png': '--lastoutput runs/a --out '
     'painted_png/', 'python predict.py --label maps/ --instance insts/ --style_photo photos/': '--lastoutput runs/a '
@@ -165,7 +166,8 @@ OWN_DATA = {     # docs/own_data.md
     'python val.py --lastoutput runs/own --results runs/own/val --score': '',
     'python -m result.sheet --dataset own --dataroot own --pictures runs/own/val/pics --nearest': '',
     'python -m dataset.vary --dataroot own --count 500 --output own_maps/': '--count 4',
-    'python predict.py --lastoutput runs/own --label own_maps/ --instance own_maps/inst --out own_painted/': '',
+    'python predict.py --lastoutput runs/own --label own_maps/ --instance own_maps/inst --style random --out '
+    'own_painted/': '',
     'python -m result.train_segmenter --dataroot own --size 128x128 --add own_painted/ --add_labels own_maps/':
         '--size 32x32 --epochs 1 --seeds 2',
 }

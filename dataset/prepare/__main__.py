@@ -50,16 +50,6 @@ Connected regions have no edges but those of the label map: touching objects of 
 Names: one class name per line, for id 0, 1, 2, ...; lines that begin with # are ignored. classes.json stores them for
 scores, sheets and pages.'''
 
-LABELME = '''\
-Polygons, rectangles, circles and masks are drawn in the order of the file: later ones lie on top. Each shape is an
-object of the instance map; shapes of one label and group_id are one. The label __ignore__ is unlabelled; _background_
-is the class of pixels outside all shapes.'''
-
-COCO_JSON = '''\
-Ids are the places of the categories in the order of their numbers. Instances: crowds are painted first, then large
-objects before small ones; pixels outside are unlabelled, or --background NAME. Panoptic: every segment is an object of
-the instance map.'''
-
 
 def released(arguments):
     """Make a released data set; return whether its check found problems."""
@@ -119,13 +109,14 @@ def parser():
               'samples whose files differ in size')
     _own_flags(flag)
 
-    flag = command('labelme', labelme.labelme, 'your own photos with LabelMe annotations', LABELME)
+    flag = command('labelme', labelme.labelme, 'your own photos with LabelMe annotations', labelme.__doc__)
     flag('--annotations', metavar='DIR', required=True, help='JSON files of LabelMe')
     flag('--images', metavar='DIR', help='photos (default: those below --annotations)')
     flag('--names', metavar='FILE', help='the labels, one per line, in the order of ids (default: by the alphabet)')
     _annotation_flags(flag)
 
-    flag = command('coco_json', coco_json.coco_json, 'your own photos with annotations in COCO\'s formats', COCO_JSON)
+    flag = command('coco_json', coco_json.coco_json, 'your own photos with annotations in COCO\'s formats',
+                   coco_json.__doc__)
     flag('--annotations', metavar='FILE', required=True, help='JSON file, instances or panoptic')
     flag('--images', metavar='DIR', help='photos (default: those below the folder of --annotations)')
     flag('--panoptic', metavar='DIR', help='PNG files of a panoptic FILE.json (default: FILE)')

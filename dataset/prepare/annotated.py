@@ -6,9 +6,12 @@ from collections import defaultdict
 from dataset import classes
 from dataset.files import letters
 from dataset.palette import UNLABELLED
-from dataset.prepare.archive import Member
+from dataset.photo import read_photo
+from dataset.picture_file import DataError, check_size
+from dataset.prepare.archive import Member, read
+from dataset.prepare.job import checked_photo
 from dataset.prepare.own import completed, made
-from dataset.prepare.own_sample import Maker
+from dataset.prepare.own_sample import Maker, Whole
 from dataset.prepare.pairs import below, distinct
 from runtime.errors import InputError
 
@@ -46,11 +49,21 @@ class Photos:
         return distinct(rows), lines
 
 
-def make(arguments, sources, names, read, things=None):
+def map_size(job, source, photo, width, height):
+    """(width, height) of the map: those of the annotations in `source`, else those of the photo; DataError."""
+    if job.photo is None:
+        raise DataError(f'{source}: its photo {photo} is missing: left out; name its folder with --images',
+                        'unpaired files')
+    size = (width, height) if type(width) is type(height) is int else read_photo(read(job.photo)).image.size
+    check_size(source, *size)
+    return size
+
+
+def make(arguments, sources, names, draw, things=None):
     """Make the data set; return whether its check found problems.
 
-    names: of the classes, by id; read(job, background=id of pixels outside all regions) -> own_sample.Whole; things:
-    ids of countable classes.
+    names: of the classes, by id; draw(job, background=id of pixels outside all regions) -> (label, instance, notes) as
+    in own_sample.Whole; things: ids of countable classes.
     """
     if arguments.background and arguments.background not in names:
         names = [*names, arguments.background]
@@ -61,5 +74,11 @@ def make(arguments, sources, names, read, things=None):
     background = names.index(arguments.background) if arguments.background else UNLABELLED
     settings = {'instances': True, 'names': names, 'background': background}
     outcome = made(arguments, sources, settings,
-                   Maker(functools.partial(read, background=background), arguments.tiles, link=arguments.link))
+                   Maker(functools.partial(_whole, draw, background), arguments.tiles, link=arguments.link))
     return completed(arguments, sources, outcome, content, len(names), True, sources.guessed)
+
+
+def _whole(draw, background, job):
+    label, instance, notes = draw(job, background=background)
+    content, photo = checked_photo(job, label)
+    return Whole(label, instance, photo, notes, content, None)

@@ -1,7 +1,9 @@
 """Annotations of one's own in COCO's formats, instances or panoptic: python -m dataset.prepare coco_json.
 
-Instances: regions are those of the COCO API; crowds are painted first, then large objects before small ones. Panoptic:
-a PNG for each photo, whose colours are the numbers of its segments (red + 256 green + 65536 blue).
+Ids are the places of the categories in the order of their numbers. Instances: regions are those of the COCO API; crowds
+are painted first, then large objects before small ones; pixels outside are unlabelled, or --background NAME. Panoptic:
+a PNG for each photo, whose colours are the numbers of its segments (red + 256 green + 65536 blue); each segment is an
+object of the instance map.
 """
 import functools
 import json
@@ -10,14 +12,12 @@ from collections import defaultdict
 
 import numpy as np
 
-from dataset.photo import read_photo
-from dataset.picture_file import DataError, check_size, decoded
-from dataset.prepare.annotated import Photos, make
-from dataset.prepare.archive import Member, read
+from dataset.picture_file import DataError, decoded
+from dataset.prepare.annotated import Photos, make, map_size
+from dataset.prepare.archive import Member
 from dataset.prepare.coco_annotations import elements
 from dataset.prepare.coco_masks import parts
-from dataset.prepare.job import checked_photo, label_bytes
-from dataset.prepare.own_sample import Whole
+from dataset.prepare.job import label_bytes
 from dataset.prepare.pairs import row_of
 from dataset.prepare.sources import Sources
 from runtime.errors import InputError
@@ -37,7 +37,7 @@ def coco_json(arguments):
     ids = {index: place for place, index in enumerate(sorted(categories))}
     things = [ids[index] for index, (_, thing) in categories.items() if thing]
     stuff = any(thing is False for _, thing in categories.values())
-    return make(arguments, sources, names, functools.partial(_read, ids=ids), sorted(things) if stuff else None)
+    return make(arguments, sources, names, functools.partial(_draw, ids=ids), sorted(things) if stuff else None)
 
 
 def _rows(categories, arguments, sources):
@@ -78,17 +78,12 @@ def _rows(categories, arguments, sources):
     return photos.checked(rows, option)
 
 
-def _read(job, ids, background):
-    """Whole of a photo and its annotations. ids: dict: category -> id; background: that of pixels outside all regions.
-    """
+def _draw(job, ids, background):
+    """(label, instance, notes) as for annotated.make. ids: dict: category -> id."""
     name, width, height, *objects = job.details
-    if job.photo is None:
-        raise DataError(f'{name}: no photo of that name: left out; name its folder with --images', 'unpaired files')
-    objects = list(map(json.loads, objects))
+    size, objects = map_size(job, job.label.name, name, width, height), list(map(json.loads, objects))
     try:
         if job.label.name.lower().endswith('.json'):
-            size = (width, height) if type(width) is type(height) is int else read_photo(read(job.photo)).image.size
-            check_size(job.label.name, *size)
             label, instance = _painted(objects, ids, background, *size[::-1])
         else:
             label, instance = _segments(job, objects[0]['segments_info'], ids, background)
@@ -97,8 +92,7 @@ def _read(job, ids, background):
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise DataError(f'{name}: annotations that are not COCO\'s ({type(error).__name__}: {error}): left out',
                         'annotations') from None
-    content, photo = checked_photo(job, label)
-    return Whole(label, instance, photo, [], content, None)
+    return label, instance, []
 
 
 def _painted(objects, ids, background, height, width):

@@ -1,7 +1,8 @@
 """LabelMe's annotations, one JSON file a photo: python -m dataset.prepare labelme.
 
-Shapes are drawn with Pillow in the order of the file, as labelme's own converters do: later ones lie on top. Each shape
-is an object; those of one label and group_id are one.
+Polygons, rectangles, circles and masks are drawn in the order of the file, as labelme does: later ones lie on top. Each
+shape is an object of the instance map; shapes of one label and group_id are one. The label __ignore__ is unlabelled;
+_background_ is the class of pixels outside all shapes.
 """
 import base64
 import functools
@@ -13,13 +14,10 @@ from PIL import Image, ImageDraw
 
 from dataset.files import letters
 from dataset.palette import UNLABELLED, read_names
-from dataset.photo import read_photo
-from dataset.picture_file import DataError, check_size, decoded
-from dataset.prepare.annotated import Photos, make
+from dataset.picture_file import DataError, decoded
+from dataset.prepare.annotated import Photos, make, map_size
 from dataset.prepare.archive import LARGEST, Member, NamedBytes, read
-from dataset.prepare.job import checked_photo
 from dataset.prepare.own import read_or_refuse
-from dataset.prepare.own_sample import Whole
 from dataset.prepare.pairs import below, row_of
 from dataset.prepare.sources import Sources
 from runtime import json_file
@@ -48,7 +46,7 @@ def labelme(arguments):
     if not arguments.names:
         sources.guessed.append(f'ids of {len(names)} classes by their alphabet (or give --names)')
     ids = {name: index for index, name in enumerate(names)}
-    return make(arguments, sources, names, functools.partial(read_shapes, ids=ids))
+    return make(arguments, sources, names, functools.partial(draw_shapes, ids=ids))
 
 
 def _rows(found, folders):
@@ -75,16 +73,11 @@ def _content(file):
         raise DataError(str(error), 'annotations') from None
 
 
-def read_shapes(job, ids, background):
-    """Whole of a photo and its shapes. ids: dict: label -> id; background: that of pixels outside all shapes."""
+def draw_shapes(job, ids, background):
+    """(label, instance, notes) as for annotated.make. ids: dict: label -> id."""
     file = read(job.label)
     content, kinds = _content(file), set()
-    if job.photo is None:
-        raise DataError(f'{file}: its photo {content.get("imagePath")} is missing: left out; name its folder with '
-                        '--images', 'unpaired files')
-    size = content.get('imageWidth'), content.get('imageHeight')
-    size = size if all(size) else read_photo(read(job.photo)).image.size
-    check_size(file, *size)
+    size = map_size(job, file, *(content.get(name) for name in ('imagePath', 'imageWidth', 'imageHeight')))
     drawn, numbers, objects, of_class = Image.new('I', size), [0], {}, [background]
     for place, shape in enumerate(content['shapes'], 1):
         name, group, where = shape['label'], shape.get('group_id'), f'{file}: shape {place} ({shape["label"]})'
@@ -94,11 +87,9 @@ def read_shapes(job, ids, background):
         numbers.append(objects.setdefault((name, repr(group), place if group is None else 0), len(objects) + 1))
         kinds |= _draw(drawn, shape, place, where)
     place = np.asarray(drawn)
-    label, instance = np.array(of_class, np.int32)[place], np.array(numbers, np.int32)[place]
-    photo_content, photo = checked_photo(job, label)
     notes = [('annotation file', f'with shapes of kind {kind}, which have no area and are not drawn', 0)
              for kind in sorted(kinds)]
-    return Whole(label, instance, photo, notes, photo_content, None)
+    return np.array(of_class, np.int32)[place], np.array(numbers, np.int32)[place], notes
 
 
 def _draw(image, shape, value, where):

@@ -235,7 +235,7 @@ def test_coco_panoptic_comes_back(scripts, tmp_path):
     (lambda content: content['annotations'][0].update(segmentation=[[1, 2, 3]]), 'neither polygons'),
     (lambda content: content['annotations'][0].update(segmentation=[['x', 1]]), 'neither polygons'),
     (lambda content: content['images'][0].update(file_name=3), 'AttributeError'),
-    (lambda content: content['images'][0].update(file_name='c.jpg'), 'c.jpg: no photo of that name'),
+    (lambda content: content['images'][0].update(file_name='c.jpg'), 'its photo c.jpg is missing'),
     (lambda content: content['images'][0].update(width=9), 'different sizes'),
     (lambda content: content['images'][0].update(width=10 ** 9), 'million pixels'),
     (lambda content: content['images'].append(image(2, 'a.jpg')), 'a.jpg is annotated twice')])

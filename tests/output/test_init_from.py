@@ -175,7 +175,7 @@ def test_spectral_norm_moves_with_the_channels(float64):
     paddle.seed(3)
     old, new, order = Reader(4), Reader(4), [2, 0, 3, 1]
     arrays = as_arrays(old.state_dict())
-    assert rearrange(arrays, new, [[index] for index in order], 4) == []
+    rearrange(arrays, new, [[index] for index in order], 4)
     new.set_state_dict(arrays)
     x = paddle.randn([1, 8, 5, 5])
     moved = paddle.to_tensor(np.concatenate([x.numpy()[:, :3], x.numpy()[:, 3:7][:, order], x.numpy()[:, 7:]], 1))
@@ -186,16 +186,16 @@ def test_spectral_norm_moves_with_the_channels(float64):
 
 
 @pytest.mark.parametrize('channels', [[[0], [1]], [[0], [1], [2], [3], []], [[0], [0], [1, 2], [3]]])
-def test_spectral_norm_is_estimated_again_with_other_channels(float64, channels):
+def test_spectral_norm_is_computed_again_with_other_channels(float64, channels):
     """sigma is the largest singular value of the new weight."""
     paddle.seed(4)
     old, new = Reader(4), Reader(len(channels))
     arrays = as_arrays(old.state_dict())
     before = arrays['first.weight_orig']
-    assert rearrange(arrays, new, channels, 4) == ['first']
+    rearrange(arrays, new, channels, 4)
     weight, u, v = (arrays[f'first.weight_{end}'] for end in ('orig', 'u', 'v'))
     matrix = weight.reshape(6, -1)
-    assert abs(u @ matrix @ v / np.linalg.norm(matrix, 2) - 1) < 1e-6
+    assert abs(u @ matrix @ v / np.linalg.norm(matrix, 2) - 1) < 1e-12
     assert np.array_equal(weight[:, [0, 1, 2, -1]], before[:, [0, 1, 2, -1]])
     for index, some in enumerate(channels):
         expected = np.mean([before[:, 3 + one] for one in some], 0) if some else 0

@@ -13,13 +13,13 @@ from tests.forked import kill, until
 from tests.runner import contents, says
 
 
-def predicted(scripts, *flags):
-    """The output of predict.py, run in this process, which saves the seconds of a start."""
+def predicted(scripts, *flags, program='predict.py'):
+    """What the program prints, run in this process, which saves the seconds of a start."""
     stdout, argv = io.StringIO(), sys.argv
     with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(io.StringIO()):
-        sys.argv = ['predict.py', *map(str, flags)]
+        sys.argv = [program, *map(str, flags)]
         try:
-            runpy.run_path(str(scripts.REPOSITORY / 'predict.py'), run_name='__main__')
+            runpy.run_path(str(scripts.REPOSITORY / program), run_name='__main__')
         finally:
             sys.argv = argv
     return stdout.getvalue()
@@ -92,6 +92,29 @@ def test_other_settings_in_the_same_folder_are_refused(scripts, styled, tmp_path
     predicted(scripts, *flags_of(scripts, styled, label=label, instance=scripts.data / 'val_inst/001.png',
                                  out=tmp_path / 'one.jpg', style_photo=scripts.data / 'val_img/001.png'))
     assert (tmp_path / 'one.jpg').read_bytes() == (tmp_path / 'painted/001.jpg').read_bytes()
+
+
+def test_each_map_in_a_style_of_its_own(scripts, trained, styled, tmp_path):
+    """The pictures of val.py --style random; a map under another name is another picture."""
+    predicted(scripts, f'--lastoutput={styled}/output', f'--dataroot={scripts.data}', '--style=random', '--png',
+              f'--results={tmp_path}/val', program='val.py')
+    flags = flags_of(scripts, styled, out=tmp_path / 'painted')
+    predicted(scripts, *flags, '--style=random', '--png')
+    for name in ('000.png', '001.png', '002.png'):
+        assert np.array_equal(pixels(tmp_path / 'painted' / name), pixels(tmp_path / 'val/pics' / name))
+    same = tmp_path / 'same'
+    same.mkdir()
+    for name in 'ab':
+        shutil.copy(scripts.data / 'val_label/001.png', same / f'{name}.png')
+        single = flags_of(scripts, styled, label=same / f'{name}.png', out=tmp_path / f'{name}.png',
+                          instance=scripts.data / 'val_inst/001.png')
+        predicted(scripts, *single, '--style=random')
+    assert not np.array_equal(pixels(tmp_path / 'a.png'), pixels(tmp_path / 'b.png'))
+    assert says(scripts.refusal('predict.py', *flags, '--png'), 'other weights, options or styles', 'another --out')
+    assert says(scripts.refusal('predict.py', *flags, '--style=random', '--styles=2'), '--style and --styles')
+    said = predicted(scripts, *flags_of(scripts, trained, label=same / 'a.png', out=tmp_path / 'plain.png',
+                                        instance=scripts.data / 'val_inst/001.png'), '--style=random')
+    assert '--style ignored: this model paints one picture of a map' in said
 
 
 def test_a_sheet_and_an_interpolation_between_two_styles(scripts, styled, tmp_path):
