@@ -1,7 +1,8 @@
 """The rows of the paper's Tables 1 and 3 to 5 (arXiv 1903.07291): settings of their presets, and what was published.
 
 A row is trained by --preset NAME on COCO-Stuff, by NAME_ade20k, NAME_ade20k_outdoor, NAME_cityscapes on the others.
-Table 2 is a study with people: python -m result.compare.
+Table 2 is a study with people: python -m result.compare. docs/scores.md says which figures were checked;
+the other scores are from memory.
 """
 from collections import namedtuple
 
