@@ -68,7 +68,8 @@ class Studio:
             raise Refused('one_size', f'this model paints {self.size[1]} x {self.size[0]} alone', 400)
         if not self._fits(height, width):
             raise Refused('canvas', f'a canvas of {width} x {height} pixels: at most {self.largest} pixels, and '
-                          f'{CANVAS_SIDE} a side, fit into the memory', 413, most=round(self.largest / 1e6, 2))
+                          f'{CANVAS_SIDE} a side, fit into the memory', 413, most=round(self.largest / 1e6, 2),
+                          side=CANVAS_SIDE)
         return height, width
 
     def _largest(self):

@@ -39,7 +39,7 @@ export class CanvasDialog {
     #use(width, height) {
         this.dialog.close();
         if (!(width > 0 && height > 0 && fits(this.model, { width, height }))) {
-            this.say(new Error('canvas-limit'));
+            this.say(Object.assign(new Error(), { code: 'canvas', facts: this.#limits }));
             return;
         }
         this.map.replace(scaled(this.map, { width, height }));
@@ -47,7 +47,11 @@ export class CanvasDialog {
 
     #show() {
         this.button.textContent = `${this.map.width} × ${this.map.height}`;
+        element('canvas-hint').textContent = words('canvas-hint', this.#limits);
+    }
+
+    get #limits() {
         const { largest, most_side: side } = this.model;
-        element('canvas-hint').textContent = words('canvas-hint', { most: (largest / 1e6).toFixed(largest < 1e6 ? 2 : 1), side });
+        return { most: (largest / 1e6).toFixed(largest < 1e6 ? 2 : 1), side };
     }
 }

@@ -158,7 +158,7 @@ def test_the_canvas_has_any_size(canvas, free):
     canvas.tab.wait_for_selector('#start-dialog', state='hidden')
     assert canvas.map().shape == (50, 70, 3)
     resize(canvas, 9999, 9999)
-    assert 'does not fit' in canvas.message()
+    assert '4096 a side' in canvas.message()
     canvas.tab.click('#message button')
 
 
