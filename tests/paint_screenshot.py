@@ -19,7 +19,7 @@ def main():
     given = parser.parse_args()
     with sync_playwright() as player, served(Path(), '--lastoutput', given.lastoutput) as server:
         browser = player.chromium.launch(executable_path=BROWSER, args=ARGUMENTS)
-        page = Page(browser, server, height=680)
+        page = Page(browser, server, height=740)
         draw(page, {entry['name']: entry['id'] for entry in server.model['classes']})
         page.tab.mouse.move(*page.at(0.7, 0.93))
         page.settle()
