@@ -123,8 +123,8 @@ def folder_of(path, which_epoch=None, option='--lastoutput'):
         raise InputError(f'--which_epoch {which_epoch}: {epoch} is missing; {path} has {there} (training saves one '
                          'every --save_epoch_freq epochs); without --which_epoch the newest weights are used')
     if which_epoch is not None and os.path.isfile(os.path.join(path, 'n_g.pdparams')):
-        raise InputError(f'--which_epoch {which_epoch}: {path} is a folder of weights without copies of epochs: leave '
-                         '--which_epoch out')
+        raise InputError(f'--which_epoch {which_epoch}: {path} is a folder of weights without copies of epochs: omit '
+                         '--which_epoch')
     there = f'no n_g.pdparams there or in {candidates[0]}' if os.path.isdir(path) else 'no such folder'
     raise InputError(f'{option} {path}: {there}: train first (python train.py), or name the folder of a run with '
                      f'{option} (pretrained/aerial comes with the project)')

@@ -45,7 +45,7 @@ def test_what_is_no_folder_of_a_run(tmp_path):
                                (tmp_path, None, 'no n_g.pdparams there or in'),
                                (file, None, f'a file, expected the folder of a run or of weights: name {file.parent}')):
         assert says(message(folder_of, str(place), epoch), f'--lastoutput {place}: {said}')
-    assert says(message(folder_of, str(file.parent), 3), f'--which_epoch 3: {file.parent}', 'leave --which_epoch out')
+    assert says(message(folder_of, str(file.parent), 3), f'--which_epoch 3: {file.parent}', 'omit --which_epoch')
     assert folder_of(str(file.parent)) == str(file.parent)
 
 
