@@ -14,12 +14,13 @@ class Adam(paddle.optimizer.Adam):
         # Paddle creates the state in the first step; until then state_dict() lacks what set_state_dict() was given.
         self.helper = LayerHelper(type(self).__name__)
         self._create_accumulators(paddle.static.default_main_program().global_block(), parameters)
+        # set_state_dict() writes into these tensors.
+        self.states = [(parameter, *(self._get_accumulator(name, parameter) for name in (
+            self._moment1_acc_str, self._moment2_acc_str, self._beta1_pow_acc_str, self._beta2_pow_acc_str)))
+            for parameter in parameters]
 
     def step(self):
         if not self.compiled:
             return super().step()
-        moved = [parameter for parameter in self._parameter_list
-                 if not parameter.stop_gradient and parameter.grad is not None]
-        states = [[self._get_accumulator(name, parameter) for parameter in moved] for name in (
-            self._moment1_acc_str, self._moment2_acc_str, self._beta1_pow_acc_str, self._beta2_pow_acc_str)]
-        operators.adam(moved, *states, self.get_lr(), self._epsilon, self._beta1, self._beta2)
+        moved = [state for state in self.states if not state[0].stop_gradient and state[0].grad is not None]
+        operators.adam(*zip(*moved), self.get_lr(), self._epsilon, self._beta1, self._beta2)
