@@ -79,7 +79,7 @@ def concat_convolution(norm, convolution, x, semantics, activated):
     """convolution([activation(norm(x)), one-hot map]). The map's part comes from its distinct windows, as in D."""
     opt, size, kernel = norm.opt, x.shape[2:], 2 * convolution.padding + 1
     if in_use(opt, x) and opt.activation == 'leaky_relu' and opt.attention == 'none':
-        y = compiled.normalized(norm.param_free_norm, x, SLOPE if activated else 1.0)
+        y = norm.param_free_norm.compiled(x, SLOPE if activated else 1.0)
     else:
         y = attend(norm.param_free_norm(x), opt)
         y = activate(y, opt) if activated else y

@@ -94,8 +94,6 @@ class BatchNorm(nn.Layer):
     """
 
     MOMENTUM = 0.9  # weight of the old value; torch's 0.1 is the weight of the new value
-    per_image = False
-
     def __init__(self, channels, affine, synchronized=False, opt=None):
         super().__init__()
         self.opt = opt
@@ -111,6 +109,8 @@ class BatchNorm(nn.Layer):
         per_channel, x = [1, -1, 1, 1], precision.restored(x)
         if statistics is not None:
             return Standardize.apply(x, *statistics, self.synchronized)
+        if in_use(self.opt, x):
+            return self.compiled(x, 1.0)
         if fused(x, self.opt) and not (self.training and self.synchronized):
             return self._fused(x)
         if self.training:
@@ -161,21 +161,26 @@ class BatchNorm(nn.Layer):
             paddle.assign(variance * correction, output=self._variance)
         return y
 
-    def statistics(self, x):
-        """Mean and scale (C) for the CPU kernels, and the number of values; None if these are the running statistics.
+    def compiled(self, x, slope):
+        """leaky_relu(norm(x), slope) by the CPU kernels: SPADE whose gamma and beta are the same everywhere."""
+        n, channels, height, width = x.shape
+        table = paddle.zeros([2 * channels]) if self.weight is None else paddle.concat([self.weight - 1, self.bias])
+        pixel = np.zeros((n, height, width), np.int32)
+        return operators.Modulate.apply(x, table.unsqueeze(1), pixel, self.statistics(x), slope)
 
-        Updates the running statistics in training.
-        """
+    def statistics(self, x):
+        """operators.Statistics of x for the CPU kernels, which also updates the running ones; these in eval mode."""
         if not self.training:
-            return self._mean, (self._variance + EPSILON) ** -0.5, None
+            return operators.Statistics(self._mean, (self._variance + EPSILON) ** -0.5, False, None, self.synchronized)
+        count = math.prod(x.shape) // x.shape[1]
         if not self.synchronized:
             running = self._mean, self._variance
             mean, _, scale = operators.batch_statistics(x, False, EPSILON, running, self.MOMENTUM)
-            return mean, scale, math.prod(x.shape) // x.shape[1]
+            return operators.Statistics(mean, scale, False, count, False)
         mean, variance, _ = map(paddle.to_tensor, operators.batch_statistics(x, False, EPSILON))
-        mean, variance, count = over_all_ranks(mean, variance, math.prod(x.shape) // x.shape[1])
+        mean, variance, count = over_all_ranks(mean, variance, count)
         self._update(mean, variance, count)
-        return mean, (variance + EPSILON) ** -0.5, count
+        return operators.Statistics(mean, (variance + EPSILON) ** -0.5, False, count, True)
 
     @paddle.no_grad()
     def _update(self, mean, variance, count):
@@ -191,32 +196,33 @@ class BatchNorm(nn.Layer):
 class InstanceNorm(nn.Layer):
     """Instance norm of (N, C, H, W), without parameters or state."""
 
-    per_image, synchronized = True, False
-
     def __init__(self, opt=None):
         super().__init__()
         self.opt = opt
 
     def forward(self, x, statistics=None):
         if in_use(self.opt, x):
-            return operators.InstanceNorm.apply(x, EPSILON, 1.0)
+            return self.compiled(x, 1.0)
         x = precision.restored(x)
         return F.instance_norm(x, eps=EPSILON) if fused(x, self.opt) else standardized(x, [2, 3])[0]
 
     def batch_statistics(self, x):
         """None, since a second forward changes no state."""
 
+    def compiled(self, x, slope):
+        """leaky_relu(norm(x), slope) by the CPU kernels."""
+        return operators.InstanceNorm.apply(x, EPSILON, slope)
+
     def statistics(self, x):
-        """Mean and scale, each (N * C), for the CPU kernels, and the number of their values."""
+        """operators.Statistics of each image of x, for the CPU kernels."""
         mean, _, scale = operators.batch_statistics(x, True, EPSILON)
-        return mean, scale, x.shape[2] * x.shape[3]
+        return operators.Statistics(mean, scale, True, x.shape[2] * x.shape[3], False)
 
 
 def activated(block, x, opt):
-    """The activation of block(x), a normalized_convolution; with instance norm in one kernel."""
-    instance = isinstance(block, nn.Sequential) and isinstance(block[1], InstanceNorm)
-    if instance and opt.activation == 'leaky_relu' and in_use(opt, x):
-        return operators.InstanceNorm.apply(block[0](x), EPSILON, SLOPE)
+    """The activation of block(x), a normalized_convolution; with the CPU kernels norm and activation are one."""
+    if isinstance(block, nn.Sequential) and opt.activation == 'leaky_relu' and in_use(opt, x):
+        return block[1].compiled(block[0](x), SLOPE)
     return activate(block(x), opt)
 
 

@@ -7,7 +7,6 @@ from paddle import nn
 from model.activation import activate_hidden, attend
 from model.convolution import Convolution, TransposedConvolution
 from model.fast import in_use
-from model.fast import spade as compiled
 from model.fast.window_tables import convolution_of_maps
 from model.init import PIX2PIXHD_LAST_KERNEL
 from model.initialization import initialize
@@ -102,7 +101,7 @@ def normalized_output(layer, x, opt, activated=True):
 
 def _finished(norm, x, opt, activated=True):
     if norm is not None and in_use(opt, x) and opt.activation == 'leaky_relu':
-        return compiled.normalized(norm, x, 0.0 if activated else 1.0)
+        return norm.compiled(x, 0.0 if activated else 1.0)
     x = x if norm is None else norm(x)
     return activate_hidden(x, opt) if activated else x
 

@@ -4,13 +4,11 @@ Backward recomputes it instead of storing it.
 """
 import functools
 
-import numpy as np
 import paddle
 
 from model.activation import SLOPE, activate, attend
 from model.fast import operators
 from model.fast.window_tables import window_table
-from model.normalization import EPSILON
 
 
 def spade_convolution(spade, convolution, x, semantics, activated, inplace):
@@ -25,28 +23,13 @@ def spade_convolution(spade, convolution, x, semantics, activated, inplace):
     else:
         table, pixel = compiled_table(spade, windows, semantics), windows.pixel
     fused = opt.activation == 'leaky_relu' and opt.attention == 'none'
-    arguments = x, table, pixel, _statistics(spade.param_free_norm, x), SLOPE if activated and fused else 1.0
+    arguments = x, table, pixel, spade.param_free_norm.statistics(x), SLOPE if activated and fused else 1.0
     inplace = inplace and not paddle.is_grad_enabled()
     y = operators.modulated(*arguments, inplace=True) if inplace else operators.Modulate.apply(*arguments)
     if fused:
         return convolution(y, recompute=functools.partial(operators.modulated, *arguments))
     y = attend(y, opt)
     return convolution(activate(y, opt) if activated else y)
-
-
-def normalized(norm, x, slope):
-    """leaky_relu(norm(x), slope) of a BatchNorm or InstanceNorm: SPADE whose gamma and beta are the same everywhere."""
-    if norm.per_image:
-        return operators.InstanceNorm.apply(x, EPSILON, slope)
-    n, channels, height, width = x.shape
-    table = paddle.zeros([2 * channels]) if norm.weight is None else paddle.concat([norm.weight - 1, norm.bias])
-    pixel = np.zeros((n, height, width), np.int32)
-    return operators.Modulate.apply(x, table.unsqueeze(1), pixel, _statistics(norm, x), slope)
-
-
-def _statistics(norm, x):
-    mean, scale, count = norm.statistics(x)
-    return operators.Statistics(mean, scale, norm.per_image, count, norm.synchronized)
 
 
 def compiled_table(spade, windows, semantics):

@@ -7,7 +7,6 @@ import pytest
 
 from model.convert.__main__ import main as convert
 from model.convolution import TransposedConvolution
-from model.fast import spade as compiled
 from model.init import OPT
 from model.normalization import BatchNorm, InstanceNorm
 from model.train_step import TrainStep
@@ -67,13 +66,31 @@ def test_a_norm_and_its_relu_in_one_kernel(make, slope):
         parameters = norm.parameters()
         for parameter, value in zip(parameters, ([2, 0.5, -1], [0.1, -0.2, 1])):
             parameter.set_value(np.array(value, np.float32))
-        y = compiled.normalized(norm, x, slope) if kernels else norm(x)
+        y = norm.compiled(x, slope) if kernels else norm(x)
         y = y if kernels or slope else paddle.nn.functional.relu(y)
         (y * paddle.to_tensor(weights, 'float32')).sum().backward()
         results.append([y.numpy(), x.grad.numpy(), *(parameter.grad.numpy() for parameter in parameters),
                         *(buffer.numpy() for buffer in norm.buffers())])
     for found, expected in zip(*results):
         np.testing.assert_allclose(found, expected, atol=1e-5 * max(1, np.abs(expected).max()))
+
+
+def test_batch_norm_of_many_values_is_precise():
+    """The CPU kernels against float64: 65536 values a channel, whose mean is far from zero."""
+    rng = np.random.default_rng(0)
+    values, weights = np.float32(rng.standard_normal((2, 4, 3, 128, 128)) + [[[[[3.0]]]], [[[[0.5]]]]])
+    results = []
+    for dtype in ('float32', 'float64'):
+        paddle.set_default_dtype(dtype)
+        try:
+            norm, x = BatchNorm(3, True, opt=OPT()), paddle.to_tensor(values.astype(dtype), stop_gradient=False)
+            y = norm(x)
+            (y * paddle.to_tensor(weights.astype(dtype))).sum().backward()
+        finally:
+            paddle.set_default_dtype('float32')
+        results.append([value.numpy() for value in (y, x.grad, norm.bias.grad, *norm.buffers(), norm.weight.grad)])
+    for found, expected, tolerance in zip(*results, (1e-6, 1e-6, 2e-6, 2e-6, 2e-6, 2e-4)):
+        assert np.abs(found - expected).max() <= tolerance * np.abs(expected).max()
 
 
 def test_the_border_is_mirrored(float64):
