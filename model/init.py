@@ -156,7 +156,8 @@ class OPT:
     modulation = _s('auto', 'how SPADE computes gamma and beta: windows (each distinct label window once), dense '
                     '(plain convolutions), auto (windows with the CPU kernels, except on maps too varied; else dense)',
                     choices=('auto', 'windows', 'dense'))
-    recompute = _s(False, 'recompute SPADE in backward, which halves its memory (the CPU kernels always do)')
+    recompute = _s(False, 'recompute SPADE in backward, which halves its memory (the CPU kernels always do; no effect '
+                   'without SPADE)')
     watch_port = _s(0, 'port of rank 0, where a run of several processes detects a dead one; 0: any free port',
                     minimum=0, maximum=65535, effect='free')
 
