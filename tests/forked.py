@@ -36,19 +36,21 @@ class Server:
     def __init__(self, environment, cwd=REPOSITORY):
         self._process = subprocess.Popen([sys.executable, '-m', 'tests.forked'], cwd=cwd, env=environment, text=True,
                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._lock = threading.Lock()
 
-    def start(self, command, stdout, stderr, environment=()):
-        """Process of `python *command`, leader of a group of its own, whose words are added to these files.
+    def start(self, command, stdout, stderr, environment=(), cwd='.'):
+        """Process of `python *command`, leader of a session of its own, whose words are added to these files.
 
         environment: dict of variables beside the server's own.
         """
         return Process(self, self.ask(dict(command=[str(word) for word in command], files=[str(stdout), str(stderr)],
-                                           environment=dict(environment))))
+                                           environment=dict(environment), cwd=str(cwd))))
 
     def ask(self, request):
-        self._process.stdin.write(json.dumps(request) + '\n')
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
+        with self._lock:
+            self._process.stdin.write(json.dumps(request) + '\n')
+            self._process.stdin.flush()
+            return json.loads(self._process.stdout.readline())
 
     def close(self):
         self._process.stdin.close()
@@ -109,16 +111,18 @@ def serve():
             if answer == 0:
                 _separate(*request['files'])
                 os.environ.update(request['environment'])
+                os.chdir(request['cwd'])
                 return request['command']
-            os.setpgid(answer, answer)  # here and there, so that it is done when either goes on
+            while os.getpgid(answer) != answer:     # until it leads its session
+                time.sleep(0.0005)
         print(answer, flush=True)
 
 
 def _separate(stdout, stderr):
-    """Group, signals, files and random generators like those of a new process."""
-    os.setpgid(0, 0)
+    """Signals, session, files and random generators like those of a new process."""
     signal.signal(signal.SIGINT, signal.default_int_handler)    # the import of train.py has set others
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.setsid()
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     for number, file in enumerate((os.open(os.devnull, os.O_RDONLY), os.open(stdout, flags), os.open(stderr, flags))):
         os.dup2(file, number)

@@ -63,12 +63,12 @@ class Scripts:
 
     def run(self, *command, fresh=False, cwd=REPOSITORY):
         """CompletedProcess of `python *command`; fresh: not forked (tests/forked.py) but started as by a user."""
-        if fresh or cwd != REPOSITORY or self._server is None:
+        if fresh or self._server is None:
             return subprocess.run([sys.executable, *map(str, command)], cwd=cwd, env=self.environment,
                                   capture_output=True, text=True, timeout=240)
         with tempfile.TemporaryDirectory() as folder:
             files = Path(folder, 'stdout'), Path(folder, 'stderr')
-            process = self._server.start(command, *files)
+            process = self._server.start(command, *files, cwd=cwd)
             try:
                 status = process.wait(timeout=240)
             except subprocess.TimeoutExpired:

@@ -234,14 +234,14 @@ def test_a_copy_without_data_trains_on_demo_scenes(scripts, tmp_path):
         shutil.copy(path, tmp_path / path.relative_to(scripts.REPOSITORY))
     flags = ('--niter', 1, '--ngf', 2, '--ndf', 2, '--crop_size', 32, '--load_size', 36, '--max_dataset_size', 8,
              '--batchSize', 4, '--niter_decay', 0)
-    process = scripts.run('train.py', *flags, cwd=tmp_path)
+    process = scripts.run('train.py', *flags, fresh=True, cwd=tmp_path)
     assert process.returncode == 0, process.stderr
     assert says(process.stdout, 'no data set in dataset/coco_stuff/ and none named with --dataroot', '--preset demo',
                 'settings: preset demo', 'data: 8 samples in dataset/demo/', 'step 2/2', 'done: 1 epochs')
     assert np.load(tmp_path / 'log/log.npy').shape == (2, 7)
     assert (tmp_path / 'output/pics/val_0001.jpg').exists() and (tmp_path / 'dataset/demo/sheet.jpg').exists()
     before = contents(tmp_path / 'dataset')
-    process = scripts.run('train.py', *flags, cwd=tmp_path)
+    process = scripts.run('train.py', *flags, fresh=True, cwd=tmp_path)
     assert process.returncode == 0 and 'already complete' in process.stdout
     assert contents(tmp_path / 'dataset') == before
 

@@ -200,13 +200,7 @@ def test_prediction_takes_the_style_of_a_photo(scripts, styled, tmp_path):
 
 def test_default_name(scripts, trained, tmp_path):
     """Beside nothing: <label>_painted.jpg in the current folder."""
-    for room in ('runtime', 'model'):
-        shutil.copytree(scripts.REPOSITORY / room, tmp_path / room, ignore=shutil.ignore_patterns('__pycache__'))
-    for room in ('dataset', 'output', 'result', 'log'):
-        shutil.copytree(scripts.REPOSITORY / room, tmp_path / room, ignore=lambda folder, names: [
-            name for name in names if not name.endswith(('.py', '.txt'))])
-    shutil.copy(scripts.REPOSITORY / 'predict.py', tmp_path)
-    process = scripts.run('predict.py', '--lastoutput', trained / 'output', '--label',
+    process = scripts.run(scripts.REPOSITORY / 'predict.py', '--lastoutput', trained / 'output', '--label',
                           scripts.data / 'val_label/001.png',
                           '--instance', scripts.data / 'val_inst/001.png', cwd=tmp_path)
     assert process.returncode == 0, process.stderr

@@ -2,8 +2,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from dataset.scenes.scene import scene
 from runtime.writing import is_marked, staged
 from tests.archives import HEIGHT, WIDTH, Coco, names_in, picture, runs, small_coco, stuff_and
 from tests.dataset.test_prepare_files import grey, write_own
-from tests.forked import REPOSITORY, kill, until
+from tests.forked import kill, until
 from tests.runner import TINY, contents, says
 
 
@@ -30,9 +28,7 @@ def test_killed_and_restarted_equals_uninterrupted(scripts, tmp_path):
     whole = contents(tmp_path / 'whole')
     for attempt, after in enumerate((0, 30, 80)):
         root = tmp_path / f'killed_{attempt}'
-        process = subprocess.Popen([sys.executable, '-m', 'dataset.prepare', *map(str, arguments), root],
-                                   cwd=REPOSITORY,
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        process = scripts.start_command(['-m', 'dataset.prepare', *arguments, root], os.devnull)
         until(lambda: (root / 'prepared.jsonl').exists() and (root / 'prepared.jsonl').read_text().count('\n') > after,
               process=process)
         kill(process)

@@ -18,6 +18,12 @@ from output.resume import new_progress
 from tests.runner import contents, message, says
 
 
+@pytest.fixture(autouse=True)
+def without_the_disk(monkeypatch):
+    """A kill loses nothing of what was written; only a power failure would."""
+    monkeypatch.setattr(os, 'fsync', lambda descriptor: None)
+
+
 class Stub:
     """Stands for TrainStep in Checkpoint.save: each tensor holds the number of steps. Needs no Paddle, so it can fork.
     """

@@ -183,12 +183,11 @@ def test_a_killed_run_on_paddle_s_own_operators_equals_an_uninterrupted_one(scri
     assert_same_run(tmp_path / 'one', tmp_path / 'other')
 
 
-@pytest.mark.parametrize('content',
-                         ['{"modulation": "windows", "seconds": {"dense": 2, "windows": 1}, "device": "cpu"}', '{'])
-def test_modulation_json_of_an_earlier_version_is_ignored(scripts, trained, tmp_path, content):
-    """modulation.json of 2026-11; training continues the copy, and val.py paints with it."""
+def test_modulation_json_of_an_earlier_version_is_ignored(scripts, trained, tmp_path):
+    """modulation.json of 2026-11, damaged in the run; training continues the copy, and val.py paints with it."""
     shutil.copytree(trained, tmp_path / 'run', symlinks=True)
-    for folder in ('model', 'epoch_1'):
+    whole = '{"modulation": "windows", "seconds": {"dense": 2, "windows": 1}, "device": "cpu"}'
+    for folder, content in (('model', '{'), ('epoch_1', whole)):
         (tmp_path / 'run/output' / folder / 'modulation.json').write_text(content)
     assert says(scripts.trained(tmp_path / 'run', niter=3, cpu_kernels='false'), 'resumed from')
     for more in ([], ['--which_epoch', 1, '--cpu_kernels', 'false']):

@@ -67,6 +67,7 @@ def pictures_without_networks(monkeypatch):
             with open(os.path.join(folder, name), 'w') as file:
                 file.write('a picture')
     monkeypatch.setattr(best, 'draw', draw)
+    monkeypatch.setattr(os, 'fsync', lambda descriptor: None)   # a kill loses nothing of what was written
 
 
 def dies(moment, work):
