@@ -13,7 +13,8 @@ FILE = 'scores.jsonl'   # in a run's folder: the scores of its epochs
 SHOWN = {'pixel_accuracy': 'pixel accuracy', 'mean_accuracy': 'mean accuracy', 'mean_iou': 'mean IoU',
          'mean_iou_other': 'mean IoU, other rule', 'frequency_weighted_iou': 'frequency-weighted IoU', 'fid': 'FID',
          'segmenter_frechet': "Frechet distance (own network's features)"}
-OF_THE_CEILING = 'pixel_accuracy', 'mean_iou'   # also given as parts of the real photos' scores
+# Also given as parts of the real photos' scores; their distance is that between two sets of them.
+OF_THE_CEILING = 'pixel_accuracy', 'mean_iou', 'segmenter_frechet'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Score:
     weights: str = None            # 'averaged' or 'last'
     date: str = ''                 # ISO 8601
     class_iou: list = None         # for each class, None if absent
-    real: dict = None              # scores of the real photos, the ceiling; with an own network only
+    real: dict = None              # scores of real photos, the ceiling; with an own network only
     real_class_iou: list = None
     part_of_ceiling: dict = None   # scores / real, for OF_THE_CEILING
 
@@ -94,7 +95,8 @@ def rows(scores):
     parts = [(title, name, [score.scores for score in scores]) for name, title in SHOWN.items()]
     for name in OF_THE_CEILING:
         parts.append((f'real photos: {SHOWN[name]}', name, [score.real or {} for score in scores]))
-        parts.append(('  part of that', name, [score.part_of_ceiling or {} for score in scores]))
+        ratio = '  times that' if name == 'segmenter_frechet' else '  part of that'
+        parts.append((ratio, name, [score.part_of_ceiling or {} for score in scores]))
     return [(title, *(shown(each.get(name)) for each in values)) for title, name, values in parts
             if any(name in each for each in values)]
 

@@ -55,7 +55,7 @@ class Best:
         score_log.append_score(os.path.join(opt.output, score_log.FILE), score)
         remove(self.folder)
         line = ', '.join(f'{name} {value:.4f}' for name, value in score.scores.items() if value is not None)
-        if score.part_of_ceiling and score.part_of_ceiling['mean_iou'] is not None:
+        if (score.part_of_ceiling or {}).get('mean_iou') is not None:
             line += f' ({score.part_of_ceiling["mean_iou"]:.1%} of the real photos\' mean IoU)'
         if warning := score_log.warning(score.class_iou):
             line += f'; {warning}'

@@ -29,7 +29,7 @@ from output import painted
 from result import matching, reference
 from result.cache import prune
 from result.measure import Features, Segmentation
-from result.own import scoring_network
+from result.own import real_photos, scoring_network
 from result.protocols import DATASETS, OWN, PROTOCOLS, dataset_of
 from result.scores import OTHER, frechet_distance, or_none, segmentation_scores
 from runtime.errors import InputError, shown_in_one_line
@@ -91,20 +91,22 @@ class Evaluation:
         else:
             self.dataset, folder, self.trained = DATASETS[settings.dataset], settings.scoring, None
         self.size = settings.size or self.dataset.size
-        if self.trained and self.size != self.dataset.size:
-            raise InputError('pictures {0}x{1}, but the network in {2} was trained for {3}x{4}: train one with '
-                             'result.train_segmenter --size {0}x{1} --output DIR, and name it with --scoring'.format(
-                                 *self.size, folder, *self.dataset.size))
         self.opt = OPT(label_nc=self.dataset.label_nc, no_instance=True,
                        dataroot=settings.dataroot or self.dataset.dataroot)
         if settings.first is not None:
             self.opt.max_dataset_size = settings.first
         photos = self.trained and settings.segmentation or settings.distance and settings.statistics == 'val'
         self.samples = find_samples(self.opt, 'val', photos)
+        native = bool(self.trained and self.trained.get('native'))
         # Maps of the picture's size have no other window: their scores compare with those of any model.
-        self.middle = settings.region == MIDDLE and any(
+        other_sizes = (native or settings.region == MIDDLE) and any(
             read_map(sample.label).ids.shape[::-1] != self.size for sample in self.samples)
-        if self.trained and self.middle and not self.trained.get('native'):
+        self.middle = other_sizes and settings.region == MIDDLE
+        if self.trained and self.size != self.dataset.size and (not native or other_sizes and not self.middle):
+            raise InputError('pictures {0}x{1}, but the network in {2} was trained for {3}x{4}: train one with '
+                             'result.train_segmenter --size {0}x{1} --output DIR, and name it with --scoring'.format(
+                                 *self.size, folder, *self.dataset.size))
+        if self.trained and self.middle and not native:
             print(f'{folder}: its network was trained on whole photos, resized, and scores windows of them, at another '
                   'scale: result.train_segmenter --native trains one for windows')
         if self.middle and self.protocol.full_size:
@@ -120,7 +122,7 @@ class Evaluation:
             if settings.statistics not in ('val', 'train'):
                 self.reference = reference.read(settings.statistics, self.features.kind.features)
         self.frechet = 'segmenter_frechet' if self.trained else 'fid'
-        self.real = {}     # pairs of photos and label maps -> their _segmentation_scores
+        self.real = {}     # pairs of photos and label maps -> (scores, IoU of each class or None)
         self.scored = {}   # folder -> [(matching.Picture, pixel accuracy or NaN)] of its last score
 
     def score(self, folder, style=None, **painter):
@@ -129,21 +131,25 @@ class Evaluation:
         style: as in the protocol; None: unknown. painter: the fields checkpoint, epoch and weights of the Score.
         """
         pictures = matching.matched(folder, self.samples, self.size, self.settings.allow_missing)
-        if self.features and len(pictures) < 2:
-            raise InputError(f'{folder}: FID compares distributions and needs at least two pictures, found '
-                             f'{len(pictures)}: score more pictures, or skip FID with --no_fid')
+        distance = self.features and len(pictures) > 1
+        if self.features and not distance:
+            few = f'{folder}: a Frechet distance (FID) compares distributions and needs at least two pictures, found ' \
+                  f'{len(pictures)}'
+            if not self.segmentation:
+                raise InputError(f'{few}: score more pictures, or leave --no_segmentation out')
+            print(f'{few}: it is left out')
         scores, fields, accuracies = {}, {}, [np.nan] * len(pictures)
         if self.segmentation:
             scores, fields['class_iou'], accuracies = self._segmentation_scores(
                 [(picture.path, picture.label) for picture in pictures], 'segmentation')
-            if self.trained:
-                real, fields['real_class_iou'], _ = self._ceiling(pictures)
-                fields.update(real=_finite(real), part_of_ceiling=_finite(
-                    {name: scores[name] / real[name] if real[name] else None for name in OF_THE_CEILING}))
-        if self.features:
+        if distance:
             known = self.reference
             moments = reference.moments(self.features, [(picture.path,) for picture in pictures], 'features')
             scores[self.frechet] = frechet_distance(moments.mean, moments.covariance, known['mu'], known['sigma'])
+        if self.trained:
+            real, fields['real_class_iou'] = self._ceiling(pictures, distance)
+            fields.update(real=_finite(real), part_of_ceiling=_finite(
+                {name: scores[name] / real[name] if real[name] else None for name in OF_THE_CEILING if name in real}))
         prune(self.settings.cache)
         self.scored[folder] = list(zip(pictures, accuracies))
         absent = 'fid' if self.trained else 'segmenter_frechet'
@@ -151,11 +157,20 @@ class Evaluation:
         return Score(scores, self._description(pictures, style), folder, **painter, **fields,
                      date=datetime.datetime.now().astimezone().isoformat(timespec='seconds'))
 
-    def _ceiling(self, pictures):
-        """_segmentation_scores of the real photos of these pictures, by the same network and protocol."""
+    def _ceiling(self, pictures, distance):
+        """(scores, IoU of each class or None) of the real photos of these pictures, by the same network and protocol.
+
+        distance: add that between two sets of as many real photos, if there are as many training photos.
+        """
         pairs = tuple((picture.photo, picture.label) for picture in pictures)
         if pairs not in self.real:
-            self.real[pairs] = self._segmentation_scores(pairs, 'real photos')
+            scores, class_iou = {}, None
+            if self.segmentation:
+                scores, class_iou, _ = self._segmentation_scores(pairs, 'real photos')
+            if distance and self.settings.statistics == 'val':
+                apart = real_photos.real_distance(self.features, self.opt, pictures)
+                scores.update({} if apart is None else {self.frechet: apart})
+            self.real[pairs] = scores, class_iou
         return self.real[pairs]
 
     def _segmentation_scores(self, pairs, title):
@@ -186,7 +201,9 @@ class Evaluation:
         if self.trained:
             described.update(name='own' if self.settings.protocol == 'spade' else f'own, {self.settings.protocol}',
                              network_trained_on=f'{self.trained["train"]} (validation {self.trained["val"]})')
-        if self.features:
+            if self.trained['maps'] != self.trained['val']:
+                described['label_maps'] = self.trained['maps']   # of another set
+        if self.features and len(pictures) > 1:
             described.update({f'{self.frechet}_network': self.features.kind.title,
                               f'{self.frechet}_network_sha256': self.features.checksum,
                               f'{self.frechet}_reference': self.reference['what']})
@@ -278,7 +295,7 @@ def main():
     device.use_best_device()
     evaluation, scores = scored(arguments)
     print(score_log.table(scores))
-    if scores[0].real:
+    if scores[0].real_class_iou:
         print(score_log.class_table(evaluation.dataset.names, scores[0]))
 
 

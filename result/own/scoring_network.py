@@ -101,16 +101,24 @@ def _located(dataroot, scoring):
 def dataset(dataroot, scoring):
     """(result.protocols.Dataset of the set in dataroot, folder of its network, content of its segmenter.json).
 
-    InputError if the network is missing, damaged, or of other data.
+    InputError if the network is missing, damaged or, in the set's own folder, of other data. A network that `scoring`
+    names may be of another set with the same classes; content['maps'] is the identity of this set's maps.
     """
     folder = _located(dataroot, scoring)
     content = read(folder)
     opt = OPT(dataroot=dataroot, label_nc=content['label_nc'], no_instance=True)
-    if identity(find_samples(opt, 'val', photos=False), dataroot, content['val']) != content['val']:
+    content['maps'] = identity(find_samples(opt, 'val', photos=False), dataroot, content['val'])
+    if content['maps'] != content['val'] and \
+            os.path.normpath(folder) == os.path.normpath(os.path.join(dataroot, FOLDER)):
         raise InputError(f'{os.path.join(folder, DESCRIPTION)}: trained on other data: {dataroot}/val_label has '
                          'changed; train a network with python -m result.train_segmenter, or name its folder with '
                          '--scoring')
     names = tuple(content.get('classes') or map(str, range(content['label_nc'])))
+    own = classes.read(dataroot)
+    if own and content.get('classes') and own['names'][:len(names)] != list(names):
+        raise InputError(f'{os.path.join(folder, DESCRIPTION)}: trained for the classes {", ".join(names)}, but '
+                         f'{os.path.join(dataroot, classes.FILE)} names {", ".join(own["names"][:len(names)])}: name '
+                         'the network of a set with these classes')
     return Dataset(dataroot, content['label_nc'], 'segmenter', content['size'], names, None, LABELLED), folder, content
 
 

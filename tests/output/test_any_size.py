@@ -10,11 +10,12 @@ from model.generator import SPADEGenerator, build_generator
 from model.init import OPT
 from model.painter import Painter, load_painter
 from model.semantics import SemanticMap
-from model.styles import of_seed
+from model.styles import drawn, of_seed
 from output import pictures
 from result.evaluate import MIDDLE, Settings
 from runtime import memory
 from tests.exporting import write_checkpoint
+from tests.forked import REPOSITORY
 from tests.model.test_networks import arrays
 from tests.runner import contents, message, says
 from tests.segmenting import command
@@ -77,6 +78,22 @@ def test_a_linear_first_layer_has_one_size(settings, said):
     generator = SPADEGenerator(opt)
     label = np.zeros((1, 64, 64), np.int32)
     assert says(message(lambda: generator(SemanticMap(label, label, opt))), '64 wide', '32 wide and 32 high alone')
+
+
+@pytest.mark.thorough
+def test_a_large_picture_has_no_seams():
+    """Rows of 8192, which the kernels convolve in strips, are those of maps that they convolve at once."""
+    opt, painter = load_painter(argparse.Namespace(lastoutput=str(REPOSITORY / 'pretrained/aerial'), which_epoch=None,
+                                                   weights=None))
+    height, part, reach = 8192, 4096, 7 * 32    # the noise of a place reaches less than 7 places far
+    label, noise = maps(height, 32)[:1], drawn(opt, (height, 32), 0)[None]
+    whole = painter.paint(SemanticMap(label, None, opt), z=noise).numpy()
+    for top in range(0, height - part + 1, part // 2):
+        rows = slice(top and top + reach, top + part - reach if top + part < height else height)
+        alone = painter.paint(SemanticMap(label[:, top:top + part], None, opt),
+                              z=noise[:, :, top // 32:(top + part) // 32]).numpy()
+        np.testing.assert_allclose(alone[:, :, rows.start - top:rows.stop - top], whole[:, :, rows], rtol=0, atol=1e-3)
+    assert whole.std() > 0.1
 
 
 def test_what_sizes_there_are():

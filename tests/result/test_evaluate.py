@@ -157,7 +157,8 @@ def test_folders_that_do_not_match(tiny_set, photos, weights, tmp_path):
     (tmp_path / 'pics/000.png').rename(tmp_path / 'pics/zero.png')
     refused(r'do not match: 1 missing, 1 extra, 1 unreadable '
             r'\(000: missing; zero.png: no label map of this name; 001.png')
-    refused('FID compares distributions and needs at least two pictures, found 1', '--allow-missing')
+    refused(r'\(FID\) compares distributions and needs at least two pictures, found 1', '--allow-missing',
+            '--no_segmentation')
     refused('have 64x64: paint at that size', '--size', '64x64', '--allow-missing')
     refused('leave nothing to score', '--no_fid', '--no_segmentation')
     refused('cannot list the pictures', folder=tmp_path / 'nowhere')

@@ -39,14 +39,16 @@ def test_real_photos_reach_the_ceiling(scripts, mine, photos, segmented, tmp_pat
     found, _ = kept(mine / 'segmenter')
     for name, value in found['ceiling'].items():
         assert line['scores'][name] == pytest.approx(value) and line['real'][name] == pytest.approx(value)
-    assert line['part_of_ceiling'] == {'pixel_accuracy': 1, 'mean_iou': 1}
+    assert line['part_of_ceiling'] == {'pixel_accuracy': 1, 'mean_iou': 1,
+                                       'segmenter_frechet': pytest.approx(0, abs=1e-6)}
+    assert line['real']['segmenter_frechet'] > 1e-3
     assert line['class_iou'] == line['real_class_iou'] == pytest.approx(found['ceiling_class_iou'])
     assert 0 <= line['scores']['segmenter_frechet'] < 1e-6 and 'fid' not in line['scores']
     protocol = line['protocol']
     assert protocol['name'] == 'own' and protocol['network_sha256'] == found['weights_sha256'] and found['train'] in \
         protocol['network_trained_on']
     assert says(said, 'real photos: mean IoU', 'part of that', "Frechet distance (own network's features)",
-                'kind 3') and \
+                "real photos: Frechet distance (own network's features)", 'times that', 'kind 3') and \
         'FID' not in said
 
 
@@ -90,6 +92,43 @@ def test_windows_are_compared_with_windows(scripts, mine, photos, segmented, tmp
     assert whole.scores['mean_iou'] != whole.real['mean_iou'] and whole.scores['segmenter_frechet'] > 1e-3
     with pytest.raises(InputError, match='full_size: enlarges pictures to the whole label map'):
         scored(tmp_path, region='middle', protocol='full_size')
+
+
+def few(mine, folder, count):
+    """A set with `count` of the validation samples and no training photos."""
+    for part in ('val_img', 'val_label', 'val_inst'):
+        (folder / part).mkdir(parents=True)
+        for path in sorted((mine / part).iterdir())[:count]:
+            shutil.copy(path, folder / part)
+    return folder
+
+
+def test_photos_of_elsewhere(scripts, mine, segmented, trained, tmp_path, capsys):
+    """A few maps and photos without training photos, scored by the network of another set: only what they tell."""
+    process = scripts.run(*command(mine, '--native', '--output', tmp_path / 'native', epochs=1))
+    assert process.returncode == 0, process.stderr
+    for count in (1, 2):
+        root = few(mine, tmp_path / f'set {count}', count)
+        process = scripts.run('val.py', '--lastoutput', trained / 'output', '--dataroot', root, '--results',
+                              tmp_path / f'val {count}', '--score', '--dataset', 'own', '--scoring', mine / 'segmenter',
+                              '--cache', tmp_path / 'cache', '--scores', tmp_path / 'scores.jsonl')
+        assert process.returncode == 0, process.stderr
+        line = json.loads((tmp_path / 'scores.jsonl').read_text().splitlines()[-1])
+        assert line['scores']['mean_iou'] is not None and line['real']['mean_iou'] is not None
+        assert (line['scores']['segmenter_frechet'] is None) == (count == 1)
+        assert 'segmenter_frechet' not in line['real'] and 'label_maps' in line['protocol']
+        assert says(process.stdout, *{1: ['at least two pictures, found 1', 'left out'],
+                                      2: ['missing folder', 'real photos is unknown']}[count])
+    whole = Evaluation(Settings('own', str(root), size=(48, 40), cache=str(tmp_path / 'cache'),
+                                scoring=str(tmp_path / 'native')))   # photos at their own scale: any size
+    score = whole.score(str(root / 'val_img'))
+    assert score.scores['mean_iou'] == score.real['mean_iou'] and score.scores['segmenter_frechet'] < 1e-6
+    for scoring, size in ((tmp_path / 'native', (64, 64)), (mine / 'segmenter', (48, 40))):
+        with pytest.raises(InputError, match='was trained for 32x32'):
+            Evaluation(Settings('own', str(root), size=size, scoring=str(scoring)))
+    (root / 'classes.json').write_text((mine / 'classes.json').read_text().replace('kind 3', 'water'))
+    with pytest.raises(InputError, match='kind 3.*names .*water'):
+        scoring_network.dataset(str(root), str(mine / 'segmenter'))
 
 
 def test_chain_of_native_crops(scripts, mine, segmented, tmp_path):
