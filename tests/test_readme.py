@@ -226,6 +226,28 @@ NOT_RUN = {
         '--crop_size 128 --preprocess_mode crop --init_from pretrained/aerial',
         'python -m model.export weights --half --lastoutput runs/aerial --dataroot pretrained/aerial --size map --out '
         'pretrained/aerial --force'],
+    'needs the photographs, and hours: tests/result/test_own_score.py runs the like on a small set': [
+        'python -m dataset.prepare folder --images photos --labels masks --val_images val_photos --val_labels val_masks '
+        '--colours colours.txt --tiles 256 --output dubai',
+        'python -m result.train_segmenter --dataroot dubai --size 128x128 --native --epochs 18',
+        'python val.py --lastoutput pretrained/aerial --dataroot dubai --results aerial_val/ --score',
+        'python val.py --lastoutput pretrained/aerial --dataroot dubai --size "" --results aerial_windows/ --score',
+        'python -m result.sheet --dataset own --dataroot dubai --pictures aerial_val/pics --size 256x256 --nearest',
+        'python val.py --lastoutput pretrained/aerial --dataroot kept --results kept_val/ --score --dataset own '
+        '--scoring dubai/segmenter',
+        'python train.py --dataroot dubai --preprocess_mode crop --crop_size 128 --generator_input segmap_noise '
+        '--z_dim 64 --ngf 16 --ndf 24 --batchSize 2 --lr 0.0004 --beta2 0.99 --ema_decay 0.999 --niter 30 '
+        '--niter_decay 8 --save_epoch_freq 5 --output runs/aerial',
+        'python val.py --lastoutput runs/aerial --which_epoch 25 --size map --score',
+        'python train.py --dataroot dubai --preprocess_mode crop --crop_size 64 --generator_input segmap --use_vae '
+        'false --z_dim 64 --ngf 16 --ndf 24 --batchSize 4 --lr 0.0004 --beta2 0.99 --ema_decay 0.99 --niter 3 '
+        '--output runs/segmap',
+        'python train.py --dataroot dubai --preprocess_mode crop --crop_size 64 --generator_input segmap_noise '
+        '--z_dim 64 --ngf 16 --ndf 24 --batchSize 4 --lr 0.0004 --beta2 0.99 --ema_decay 0.99 --niter 3 '
+        '--output runs/segmap_noise',
+        'python val.py --lastoutput runs/segmap --results runs/segmap/val --score',
+        'python predict.py --lastoutput pretrained/aerial --label large_maps/ --out large/',
+        'python val.py --lastoutput runs/segmap --size map --results runs/segmap/whole --score'],
     'needs a GPU; the training without --nThreads is run': [
         'python -m tests.device_check', 'python -m tests.benchmark --device gpu',
         'python -m paddle.distributed.launch train.py --preset coco_stuff_paper --batchSize 4 --nThreads 4'],
