@@ -227,8 +227,8 @@ NOT_RUN = {
         'python -m model.export weights --half --lastoutput runs/aerial --dataroot pretrained/aerial --size map --out '
         'pretrained/aerial --force'],
     'needs the photographs, and hours: tests/result/test_own_score.py runs the like on a small set': [
-        'python -m dataset.prepare folder --images photos --labels masks --val_images val_photos --val_labels val_masks '
-        '--colours colours.txt --tiles 256 --output dubai',
+        'python -m dataset.prepare folder --images photos --labels masks --val_images val_photos --val_labels '
+        'val_masks --colours colours.txt --tiles 256 --output dubai',
         'python -m result.train_segmenter --dataroot dubai --size 128x128 --native --epochs 18',
         'python val.py --lastoutput pretrained/aerial --dataroot dubai --results aerial_val/ --score',
         'python val.py --lastoutput pretrained/aerial --dataroot dubai --size "" --results aerial_windows/ --score',
