@@ -26,6 +26,20 @@ print([round(value, 4) for value in train_step.step(label, label, np.zeros((2, 3
 
 
 @pytest.fixture
+def compiler(tmp_path):
+    """A compiler that gives a copy of this process's library, after $LASTS seconds.
+
+    tests/runtime/test_signals.py runs g++ itself.
+    """
+    with open(fast.kernels()._name, 'rb') as file:
+        (tmp_path / 'code').write_bytes(file.read()[:-fast.DIGEST])
+    path = tmp_path / 'copy'
+    path.write_text(f'#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\nsleep ${{LASTS:-0}}; cp {tmp_path}/code "$2"\n')
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
 def steps(scripts, tmp_path):
     """Outputs of processes that take STEP at the same time, one for each dict of environment variables."""
     def run(*environments):
@@ -48,8 +62,8 @@ def test_without_a_compiler(steps, tmp_path):
 
 
 @pytest.mark.thorough
-def test_two_processes_with_an_empty_cache(steps, tmp_path):
-    outputs = steps(*2 * [{'XDG_CACHE_HOME': str(tmp_path / 'cache')}])
+def test_two_processes_with_an_empty_cache(steps, compiler, tmp_path):
+    outputs = steps(*2 * [{'CXX': str(compiler), 'LASTS': '5', 'XDG_CACHE_HOME': str(tmp_path / 'cache')}])
     assert not any('not available' in said for said in outputs)
     assert any('CPU kernels: built in' in said for said in outputs)
     assert outputs[0].splitlines()[-1] == outputs[1].splitlines()[-1]
@@ -74,16 +88,8 @@ print(fast.kernels() is not None, fast.kernels() and fast.kernels()._name)
 
 
 @pytest.fixture
-def library(scripts, tmp_path):
-    """(output, path of the library) of a process that loads the kernels. Its compiler copies this process's library:
-    g++ itself is run by test_two_processes_with_an_empty_cache.
-    """
-    with open(fast.kernels()._name, 'rb') as file:
-        (tmp_path / 'code').write_bytes(file.read()[:-fast.DIGEST])
-    compiler = tmp_path / 'copy'
-    compiler.write_text(f'#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\ncp {tmp_path}/code "$2"\n')
-    compiler.chmod(0o755)
-
+def library(scripts, compiler, tmp_path):
+    """(output, path of the library) of a process that loads the kernels."""
     def run(umask='022', **environment):
         (tmp_path / 'library.py').write_text(LIBRARY)
         process = scripts.start_command([tmp_path / 'library.py', umask], tmp_path / 'said', environment={

@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -184,9 +185,11 @@ SLOW = '''
 import os, runpy, sys, time
 from runtime import stopping, device
 from output.checkpoint import Checkpoint
-save = Checkpoint.save
+save, number = Checkpoint.save, iter(range(10))
 def slow(*arguments, **settings):
-    time.sleep(33)
+    if next(number) == WHICH:
+        time.sleep(33)
+        print('slept')
     save(*arguments, **settings)
 Checkpoint.save = slow
 sys.argv[0] = 'train.py'
@@ -196,12 +199,20 @@ runpy.run_path('train.py', run_name='__main__')
 
 @pytest.mark.thorough
 def test_saves_of_more_than_30_seconds(scripts, tmp_path):
-    """The first, one in the middle of an epoch, and the last."""
-    (tmp_path / 'shim.py').write_text(SLOW)
-    command = scripts.training(tmp_path, niter=1, save_latest_freq=2)[1:]
-    assert not any(scripts.ranks(tmp_path, 2, tmp_path / 'shim.py',
-                                 *command)), (tmp_path / 'workers/workerlog.1').read_text()
-    assert rows(tmp_path) == progress(tmp_path)['step'] == 3
+    """The first, one in the middle of an epoch, and the last: in three runs side by side."""
+    def run(which):
+        folder = tmp_path / str(which)
+        folder.mkdir()
+        (folder / 'shim.py').write_text(SLOW.replace('WHICH', str(which)))
+        return scripts.ranks(folder, 2, folder / 'shim.py', *scripts.training(folder, niter=1, save_latest_freq=2)[1:])
+
+    with ThreadPoolExecutor() as threads:
+        statuses = list(threads.map(run, range(3)))
+    for which, found in enumerate(statuses):
+        folder = tmp_path / str(which)
+        said = [(folder / f'workers/workerlog.{rank}').read_text() for rank in range(2)]
+        assert found == [0, 0] and 'slept' in said[0], said
+        assert rows(folder) == progress(folder)['step'] == 3
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ SIGNALS = 50
 RUNS = 2        # that are interrupted side by side
 FILES = ('n_g.pdparams', 'n_d.pdparams', 'n_g.pdopt', 'n_d.pdopt')
 
-# Leader of a session, so that the terminal it opens becomes its own, with the key for Ctrl-C;
+# Leader of a session, so that the terminal it opens becomes its own, with the key for Ctrl-C.
 # SIGUSR2 shows where it waits.
 ON_TERMINAL = '''
 import faulthandler, os, runpy, signal, sys
@@ -64,14 +64,16 @@ class Training:
     """A run of train.py that is begun again and again, each time in a process of its own on a terminal of its own."""
 
     def __init__(self, scripts, folder):
-        self.folder, self.environment = folder, scripts.environment
-        self.arguments = list(map(str, scripts.training(folder, niter=10000, save_latest_freq=1, display_freq=7)))
+        self.scripts, self.folder = scripts, folder
+        folder.mkdir()
+        (folder / 'on_terminal.py').write_text(ON_TERMINAL)
+        self.arguments = scripts.training(folder, niter=10000, save_latest_freq=1, display_freq=7)
 
-    def start(self):
-        """(Popen, Terminal) as soon as the handlers are set."""
+    def start(self, fresh):
+        """(Popen or Process, Terminal) as soon as the handlers are set. fresh: with the imports."""
         terminal = Terminal()
-        process = subprocess.Popen([sys.executable, '-c', ON_TERMINAL, terminal.name, *self.arguments], cwd=REPOSITORY,
-                                   env=self.environment, start_new_session=True)
+        process = self.scripts.start_command([self.folder / 'on_terminal.py', terminal.name, *self.arguments],
+                                             os.devnull, fresh)
         until(lambda: catches_sigterm(process.pid), process=process)
         return process, terminal
 
@@ -80,9 +82,9 @@ class Training:
         try:
             status = process.wait(timeout=60)
         except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGUSR2)
+            os.kill(process.pid, signal.SIGUSR2)
             time.sleep(2)
-            process.kill()
+            kill(process)
             terminal.close()
             raise AssertionError(f'the signal did not end it:\n{terminal.text}') from None
         terminal.close()
@@ -102,25 +104,26 @@ def catches_sigterm(process):
 @pytest.mark.thorough
 def test_fifty_signals_at_random_moments_on_a_terminal(scripts, tmp_path):
     """In the imports, in steps, in saves and in prints, by the key and by SIGTERM;
-    each run goes on from the one before.
+    each run goes on from the one before. Only for a signal in the imports does a process start afresh.
     """
     ends, failures = {'stopped and saved after step': 0, 'stopped before the first step': 0}, []
 
     def interrupt(number):
-        draw, training = random.Random(number), Training(scripts, tmp_path / str(number))
+        draw, training, start_up = random.Random(number), Training(scripts, tmp_path / str(number)), {}
         try:
-            process, terminal = training.start()
-            began = time.monotonic()
-            until(training.rows, seconds=300, process=process)
-            start_up = time.monotonic() - began
-            process.terminate()
-            assert training.ended(process, terminal)[0] == 143
+            for fresh in True, False:
+                process, terminal = training.start(fresh)
+                began, before = time.monotonic(), training.rows()
+                until(lambda: training.rows() > before, seconds=300, process=process)
+                start_up[fresh] = time.monotonic() - began
+                os.kill(process.pid, signal.SIGTERM)
+                assert training.ended(process, terminal)[0] == 143
             for attempt in range(SIGNALS // RUNS):
-                by_key = attempt % 2 == 0
-                delay = start_up * (draw.uniform(0, 0.8) if attempt % 3 == 0 else draw.uniform(0.8, 1.3))
-                process, terminal = training.start()
+                by_key, fresh = attempt % 2 == 0, attempt % 3 == 0
+                delay = start_up[fresh] * (draw.uniform(0, 0.8) if fresh else draw.uniform(0.2, 2))
+                process, terminal = training.start(fresh)
                 time.sleep(delay)
-                terminal.press_ctrl_c() if by_key else process.terminate()
+                terminal.press_ctrl_c() if by_key else os.kill(process.pid, signal.SIGTERM)
                 status, text = training.ended(process, terminal)
                 assert status == (130 if by_key else 143), (delay, text)
                 assert 'Traceback' not in text and 'Error' not in text and 'the same command' in text, (delay, text)
