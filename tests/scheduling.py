@@ -26,10 +26,10 @@ def pytest_xdist_auto_num_workers(config):
 
 
 # Seconds of the files that take longest with --thorough, roughly.
-LONGEST = {'test_alignment': 285, 'test_evaluate': 200, 'test_readme': 175, 'test_resume': 140, 'test_ranks': 110,
-           'test_signals': 140, 'test_distributed': 125, 'test_deeplab': 110, 'test_export': 90, 'test_windows': 90,
-           'test_trouble': 65, 'test_averaged': 65, 'test_own_score': 60, 'test_tour': 50, 'test_on_a_gpu': 50,
-           'test_export_refused': 50, 'test_dashboard': 40}
+LONGEST = {'test_readme': 220, 'test_evaluate': 195, 'test_resume': 150, 'test_alignment': 140, 'test_export': 140,
+           'test_ranks': 130, 'test_distributed': 110, 'test_tables': 100, 'test_deeplab': 80, 'test_windows': 80,
+           'test_signals': 80, 'test_trouble': 60, 'test_averaged': 50, 'test_own_score': 50, 'test_tour': 50,
+           'test_export_refused': 50, 'test_alignment_training': 40, 'test_dashboard': 40}
 
 
 def pytest_collection_modifyitems(config, items):

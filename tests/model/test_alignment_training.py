@@ -53,7 +53,7 @@ def test_options_need_the_same_number_of_photographs(tiny_set):
 
 
 @pytest.mark.thorough
-def test_a_small_one(tiny_set, tmp_path, monkeypatch, capfd):
+def test_a_small_one(scripts, tiny_set, tmp_path, monkeypatch, capfd):
     """Two seeds of six steps, against losses far away, then against themselves; the second start trains nothing."""
     settings = {**json.loads(str(GOLDEN['options'])), **TINY, 'use_vae': False, 'contain_dontcare_label': True,
                 'steps': STEPS, 'dataset': TINY_SET}
@@ -64,6 +64,15 @@ def test_a_small_one(tiny_set, tmp_path, monkeypatch, capfd):
     def stored(log):
         np.savez(tmp_path / 'stored.npz', log=log, options=json.dumps(settings), scores=GOLDEN['scores'])
         return tmp_path / 'stored.npz'
+    afresh = alignment_training.script
+
+    def script(*command):
+        if command[0] == '-m':
+            return afresh(*command)
+        process = scripts.run(*command)     # forked
+        assert process.returncode == 0, process.stderr
+        print(process.stdout)
+    monkeypatch.setattr(alignment_training, 'script', script)
     monkeypatch.setattr(alignment_training, 'SCORING', ('--epochs', '1'))
     monkeypatch.setattr(alignment_training, 'WINDOWS', [(0, STEPS)])
     log = GOLDEN['log'][:, :STEPS]

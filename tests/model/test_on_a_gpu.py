@@ -57,7 +57,7 @@ def test_without_a_gpu_they_say_so(scripts, module):
 
 @pytest.mark.thorough
 def test_the_check_shows_the_stored_values(scripts):
-    process = scripts.run('-m', 'tests.device_check', '--device', 'cpu', '--cases', 'base_64.npz')
+    process = scripts.run('-m', 'tests.device_check', '--device', 'cpu', '--cases', 'pix2pixhd_64.npz')
     assert process.returncode == 0, process.stdout + process.stderr
     assert says(process.stdout, 'no TF32 on a CPU', 'float32', 'float64', 'eval picture', 'all log rows')
     assert 'FAILED' not in process.stdout

@@ -19,7 +19,7 @@ from result.networks.upernet import UPerNet
 from result.scores import Moments, frechet_distance
 from runtime.errors import InputError
 from tests.forked import GOLDEN
-from tests.golden.fixture import smooth_image
+from tests.golden.fixture import seeded_weight, smooth_image
 from tests.scoring import golden_tensors, seeded_state
 from tests.torch_writer import write_arrays
 
@@ -146,18 +146,16 @@ def test_both_releases_of_upernet_get_the_input_they_were_trained_on():
     """The later one has the first convolution turned to RGB and scaled:
     the same maps, but for the border and the mean's digits.
     """
-    state = seeded_state(UPerNet(6), 1.4)
-    state['encoder.bn1._variance'] *= 1e4
-    later = dict(state)
+    network, convolutions = UPerNet(6), []
+    first, norm = network.encoder.conv1, network.encoder.bn1
+    weight = seeded_weight(0, 'encoder.conv1.weight', tuple(first.weight.shape), 1.4)
+    norm._variance.set_value(norm._variance * 1e4)
     deviation = np.array([0.229, 0.224, 0.225], 'f4').reshape(1, 3, 1, 1)
-    later['encoder.conv1.weight'] = np.ascontiguousarray(state['encoder.conv1.weight'][:, ::-1]) * 255 * deviation
     rgb = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3)).astype(np.uint8)
-    first, second = (NETWORKS['upernet'].filled(weights, 'here') for weights in (state, later))
-    assert first.sees_bytes() and not second.sees_bytes()
-    convolutions = []
-    for network in (first, second):
-        x = network.prepare(rgb)
-        convolutions.append(F.conv2d(x, network.encoder.conv1.weight, None, 2, 1).numpy()[..., 1:-1, 1:-1])
+    for values, bytes_ in (weight, True), (np.ascontiguousarray(weight[:, ::-1]) * 255 * deviation, False):
+        first.weight.set_value(values)
+        assert network.sees_bytes() == bytes_
+        convolutions.append(F.conv2d(network.prepare(rgb), first.weight, None, 2, 1).numpy()[..., 1:-1, 1:-1])
     assert error(convolutions[1], convolutions[0]) < 0.02
 
 

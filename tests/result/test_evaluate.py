@@ -169,14 +169,6 @@ def test_folders_that_do_not_match(tiny_set, photos, weights, tmp_path):
 
 
 @pytest.mark.thorough
-def test_another_number_of_classes(tiny_set, photos, tmp_path):
-    save_weights(seeded_state(DeepLabV2(5)), tmp_path / 'deeplabv2_cocostuff.pdparams')
-    with pytest.raises(InputError, match='a network of 5 classes, but this data set has 182'):
-        found, folder = evaluation(photos, tiny_set, tmp_path, tmp_path, '--no_fid')
-        found.score(folder)
-
-
-@pytest.mark.thorough
 def test_statistics_are_stored_and_reused(tiny_set, photos, weights, tmp_path):
     """Those of train photos, made once; then as a file with pytorch-fid's names."""
     def statistics(*which):
