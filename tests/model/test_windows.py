@@ -184,10 +184,10 @@ LARGE = [dict(num_upsampling_layers='more', crop_size=64), dict(num_upsampling_l
          dict(norm_G='spectralconcatsyncbatch3x3'), dict(norm_G='concatinstance3x3', no_instance=True),
          dict(netG='pix2pixhd', norm_G='spectralnone', resnet_n_downsample=2, resnet_initial_kernel_size=5)]
 ORDINARY = [SMALL[0], SMALL[1], SMALL[2], SMALL[4], LARGE[2], LARGE[3], LARGE[4], LARGE[5], LARGE[6]]
-STEPS = [(options, 'mixed') for options in ORDINARY]
-STEPS += [pytest.param(options, kind, marks=pytest.mark.thorough) for options in SMALL + LARGE
-          for kind in ('mixed', 'flat', 'noise')
-          if (options, kind) not in STEPS and (kind == 'mixed' or options in SMALL)]
+STEPS = [(options, 'mixed') for options in ORDINARY]    # a flat map, noise and blocks in a batch
+STEPS += [pytest.param(options, 'blocks' if options.get('crop_size') == 128 else 'mixed', marks=pytest.mark.thorough)
+          for options in SMALL + LARGE if options not in ORDINARY]
+STEPS += [pytest.param(SMALL[0], kind, marks=pytest.mark.thorough) for kind in ('flat', 'noise')]
 
 
 @pytest.mark.parametrize('options, kind', STEPS, ids=str)
