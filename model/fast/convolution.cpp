@@ -1,5 +1,5 @@
-// Convolution forward and backward over oneDNN. Tensors are plain NCHW float32; oneDNN chooses its own layouts inside (in
-// bfloat16 where wanted), and what differs is reordered on the way in and out.
+// Convolution forward and backward: 3x3 by winograd.h, few pixels by small_convolution.h, the others over oneDNN. Tensors are plain
+// NCHW float32; oneDNN chooses its own layouts inside (in bfloat16 where wanted), and what differs is reordered on the way in and out.
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -13,6 +13,7 @@
 #include "onednn.h"
 #include "small_convolution.h"
 #include "threads.h"
+#include "winograd.h"
 
 namespace {
 
@@ -47,6 +48,14 @@ struct Shape {
     double nanoseconds() const {  // on one thread; few pixels: as long as reading the weights takes
         const double weights = double(out) * c * kh * kw, flop = 2 * weights * n * oh() * ow();
         return is_small() ? flop / 100 + weights : flop / 100;
+    }
+    bool is_winograd() const {
+#ifdef __AVX512F__
+        return kh == 3 && kw == 3 && stride == 1 && dilation == 1 && pad_h == pad_w && pad_h <= 2 && c % winograd::STEP == 0 &&
+               out % winograd::STEP == 0 && n * oh() * ow() >= 8;  // less is slower
+#else
+        return false;
+#endif
     }
     bool is_small() const {
         return n * oh() * ow() <= small::PIXELS && out >= small::CHANNELS && kh == kw && pad_h == pad_w && dilation == 1;
@@ -288,7 +297,7 @@ extern "C" void spade_release_scratch() {
 }
 
 // Bytes of memory for the weights of a forward convolution as oneDNN lays them out, for spade_convolution's `kept`; 0 where there
-// is nothing to keep: it takes them as they are, the convolution is small, or it is done in strips, each of which may want another layout.
+// is nothing to keep: it takes them as they are, another kernel does it, or it is done in strips, each of which may want another layout.
 extern "C" int64_t spade_kept_bytes(int bf16, int64_t n, int64_t c, int64_t h, int64_t w, int64_t out, int64_t kh, int64_t kw,
                                     int64_t stride, int64_t pad_h, int64_t pad_w, int64_t dilation, int biased, float scale) {
     std::lock_guard<std::mutex> lock(mutex);
@@ -296,7 +305,7 @@ extern "C" int64_t spade_kept_bytes(int bf16, int64_t n, int64_t c, int64_t h, i
         const Shape shape = {n, c, h, w, out, kh, kw, stride, pad_h, pad_w, dilation};
         const Threads threads(shape.nanoseconds());
         const std::vector<Strip> all = strips(shape, FORWARD);
-        return all.size() > 1 || (!bf16 && shape.is_small()) ? 0 : plan_of(shape, FORWARD, biased, bf16, scale != 1, all[0]).weight_bytes();
+        return all.size() > 1 || (!bf16 && (shape.is_winograd() || shape.is_small())) ? 0 : plan_of(shape, FORWARD, biased, bf16, scale != 1, all[0]).weight_bytes();
     } catch (const std::exception &) {
         return 0;  // the convolution itself says what is wrong
     }
@@ -313,10 +322,20 @@ extern "C" int spade_convolution(int64_t pass, int bf16, int64_t n, int64_t c, i
     try {
         const Shape shape = {n, c, h, w, out, kh, kw, stride, pad_h, pad_w, dilation};
         const Threads threads(shape.nanoseconds());
+        float *first = (float *)a, *second = (float *)b, *to = (float *)result;
+        const auto reserve = [](int64_t floats) { return (float *)arena.reserve(floats * sizeof(float)); };
+#ifdef __AVX512F__
+        if (!bf16 && shape.is_winograd()) {
+            const winograd::Sizes sizes = {n, c, h, w, out, pad_h};
+            if (pass == FORWARD) winograd::forward(sizes, first, second, (float *)bias, scale, to, reserve);
+            if (pass == BACKWARD_DATA) winograd::backward_data(sizes, first, second, scale, to, reserve);
+            if (pass == BACKWARD_WEIGHTS) winograd::backward_weights(sizes, second, first, to, (float *)bias, reserve);
+            return 0;
+        }
+#endif
         if (!bf16 && shape.is_small()) {
             const small::Sizes sizes = {n, c, h, w, out, kh, stride, pad_h, shape.oh(), shape.ow()};
-            float *first = (float *)a, *second = (float *)b, *to = (float *)result;
-            float *scratch = (float *)arena.reserve(sizes.scratch() * sizeof(float));
+            float *scratch = reserve(sizes.scratch());
             if (pass == FORWARD) small::forward(sizes, first, second, (float *)bias, scale, to, scratch);
             if (pass == BACKWARD_DATA) small::backward_data(sizes, first, second, scale, to, scratch);
             if (pass == BACKWARD_WEIGHTS) small::backward_weights(sizes, second, first, to, (float *)bias, scratch);

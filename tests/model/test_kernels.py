@@ -58,8 +58,28 @@ def test_convolution(n, c, out, size, k, stride, padding, biased):
                 lambda x, w: F.conv2d(x, w, None, stride, padding), [x, weight])
 
 
-@pytest.mark.parametrize('n, size, k, padding', [(1, (263, 259), 3, 1), (2, (200, 180), 5, 2), (1, (270, 260), 4, 2),
-                                                 (1, (1100, 61), 2, 0)])
+@pytest.mark.parametrize('n, c, out, size, padding, biased', [
+    (2, 32, 64, (2, 2), 1, True),           # one tile an image
+    (1, 320, 96, (9, 7), 1, False),         # channels in blocks; the input's transform is kept
+    (2, 96, 32, (13, 18), 0, True), (1, 32, 32, (7, 70), 2, True),      # the filters' is
+    (1, 64, 128, (75, 70), 1, True)])       # the weights' gradient is summed over rows of tiles
+def test_winograd_convolution(n, c, out, size, padding, biased):
+    """3x3 with 32 channels and multiples: odd sizes, partial vectors; a scaled weight, and a constant one with its
+    bits.
+    """
+    x, weight, bias = leaf(n, c, *size), leaf(out, c, 3, 3, scale=0.2), leaf(out) if biased else None
+    singular = operators.SingularValue(2.0, np.zeros(out, np.float32), np.zeros(9 * c, np.float32))
+    leaves = [x, weight] + [bias] * biased
+    # With u and v zero, the gradient of weight / sigma is that of the quotient alone.
+    compare(lambda x, w, b=None: operators.Convolution.apply(x, w, b, 1, padding, False, singular),
+            lambda x, w, b=None: F.conv2d(x, w / 2, b, 1, padding), leaves, tolerance=5e-6)
+    constant = operators.ConstantConvolution(weight, bias, 1, padding, False, singular)
+    expected = operators.Convolution.apply(x, weight, bias, 1, padding, False, singular).numpy()
+    np.testing.assert_array_equal(constant(x).numpy(), expected)
+    np.testing.assert_array_equal(constant(x).numpy(), expected)
+
+
+@pytest.mark.parametrize('n, size, k, padding', [(2, (200, 180), 5, 2), (1, (270, 260), 4, 2), (1, (1100, 61), 2, 0)])
 def test_large_convolutions_are_done_in_strips(n, size, k, padding):
     weight, bias = leaf(64, 64, k, k, scale=0.1).detach(), leaf(64).detach()  # their gradients are not
     compare(lambda x: operators.Convolution.apply(x, weight, bias, 1, padding, False),
