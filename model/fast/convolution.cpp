@@ -1,16 +1,13 @@
 // Convolution forward and backward: 3x3 by winograd.h, few pixels by small_convolution.h, the others over oneDNN. Tensors are plain
 // NCHW float32; oneDNN chooses its own layouts inside (in bfloat16 where wanted), and what differs is reordered on the way in and out.
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <map>
-#include <mutex>
 #include <stdexcept>
 #include <vector>
 
 #include "onednn.h"
+#include "scratch.h"
 #include "small_convolution.h"
 #include "threads.h"
 #include "winograd.h"
@@ -20,26 +17,6 @@ namespace {
 void check(int status, const char *what) {
     if (status) throw std::runtime_error(what);
 }
-
-// A huge page, of which a few cover what thousands of small ones would: their addresses fit the processor's table of pages.
-const size_t PAGE = 2 << 20;
-
-// One buffer for all reordered operands and scratch, as large as the largest call needed.
-struct Arena {
-    char *data = nullptr;
-    size_t size = 0;
-    void release() { std::free(data); data = nullptr; size = 0; }
-    char *reserve(size_t bytes) {
-        if (bytes > size) {
-            release();
-            data = static_cast<char *>(std::aligned_alloc(PAGE, (bytes + PAGE - 1) / PAGE * PAGE));
-            if (!data) throw std::bad_alloc();
-            madvise(data, bytes, MADV_HUGEPAGE);
-            size = bytes;
-        }
-        return data;
-    }
-};
 
 struct Shape {
     int64_t n, c, h, w, out, kh, kw, stride, pad_h, pad_w, dilation;
@@ -57,6 +34,7 @@ struct Shape {
         return false;
 #endif
     }
+    bool is_pointwise() const { return kh == 1 && kw == 1 && stride == 1 && pad_h == 0 && pad_w == 0; }
     bool is_small() const {
         return n * oh() * ow() <= small::PIXELS && out >= small::CHANNELS && kh == kw && pad_h == pad_w && dilation == 1;
     }
@@ -245,10 +223,10 @@ struct Plan {
     }
 
     // kept: null, or memory of weight_bytes() for the weights, which hold them already if they are `laid_out`.
-    void run(const std::vector<void *> &tensors, Arena &arena, float scale, void *kept, bool laid_out) const {
+    void run(const std::vector<void *> &tensors, float scale, void *kept, bool laid_out) const {
         size_t total = scratch_bytes;
         for (const Operand &operand : operands) total += operand.bytes;
-        char *free = arena.reserve(total);
+        char *free = ::scratch.reserve(total);
         std::vector<dnnl_exec_arg_t> args;
         for (size_t i = 0; i < operands.size(); ++i) {
             const Operand &operand = operands[i];
@@ -270,9 +248,6 @@ struct Plan {
     }
 };
 
-std::mutex mutex;  // for plans and arena
-Arena arena;
-
 const Plan &plan_of(const Shape &s, Pass pass, bool bias, bool bf16, bool scaled, const Strip &strip) {
     static std::map<std::array<int64_t, 19>, Plan> plans;
     const std::array<int64_t, 19> key = {pass, bf16, bias, scaled, s.n, s.c, s.h, s.w, s.out, s.kh, s.kw, s.stride, s.pad_h, s.pad_w,
@@ -292,20 +267,20 @@ const Plan &plan_of(const Shape &s, Pass pass, bool bias, bool bf16, bool scaled
 
 // Free the scratch memory, until the next convolution.
 extern "C" void spade_release_scratch() {
-    std::lock_guard<std::mutex> lock(mutex);
-    arena.release();
+    std::lock_guard<std::mutex> lock(scratch.mutex);
+    scratch.release();
 }
 
 // Bytes of memory for the weights of a forward convolution as oneDNN lays them out, for spade_convolution's `kept`; 0 where there
 // is nothing to keep: it takes them as they are, another kernel does it, or it is done in strips, each of which may want another layout.
 extern "C" int64_t spade_kept_bytes(int bf16, int64_t n, int64_t c, int64_t h, int64_t w, int64_t out, int64_t kh, int64_t kw,
                                     int64_t stride, int64_t pad_h, int64_t pad_w, int64_t dilation, int biased, float scale) {
-    std::lock_guard<std::mutex> lock(mutex);
+    std::lock_guard<std::mutex> lock(scratch.mutex);
     try {
         const Shape shape = {n, c, h, w, out, kh, kw, stride, pad_h, pad_w, dilation};
         const Threads threads(shape.nanoseconds());
         const std::vector<Strip> all = strips(shape, FORWARD);
-        return all.size() > 1 || (!bf16 && (shape.is_winograd() || shape.is_small())) ? 0 : plan_of(shape, FORWARD, biased, bf16, scale != 1, all[0]).weight_bytes();
+        return all.size() > 1 || (!bf16 && (shape.is_winograd() || shape.is_small() || (shape.is_pointwise() && !biased))) ? 0 : plan_of(shape, FORWARD, biased, bf16, scale != 1, all[0]).weight_bytes();
     } catch (const std::exception &) {
         return 0;  // the convolution itself says what is wrong
     }
@@ -318,27 +293,35 @@ extern "C" int64_t spade_kept_bytes(int bf16, int64_t n, int64_t c, int64_t h, i
 extern "C" int spade_convolution(int64_t pass, int bf16, int64_t n, int64_t c, int64_t h, int64_t w, int64_t out, int64_t kh,
                                  int64_t kw, int64_t stride, int64_t pad_h, int64_t pad_w, int64_t dilation, void *a, void *b,
                                  void *result, void *bias, float scale, void *kept, int laid_out) {
-    std::lock_guard<std::mutex> lock(mutex);
+    std::lock_guard<std::mutex> lock(scratch.mutex);
     try {
         const Shape shape = {n, c, h, w, out, kh, kw, stride, pad_h, pad_w, dilation};
         const Threads threads(shape.nanoseconds());
         float *first = (float *)a, *second = (float *)b, *to = (float *)result;
-        const auto reserve = [](int64_t floats) { return (float *)arena.reserve(floats * sizeof(float)); };
 #ifdef __AVX512F__
         if (!bf16 && shape.is_winograd()) {
             const winograd::Sizes sizes = {n, c, h, w, out, pad_h};
-            if (pass == FORWARD) winograd::forward(sizes, first, second, (float *)bias, scale, to, reserve);
-            if (pass == BACKWARD_DATA) winograd::backward_data(sizes, first, second, scale, to, reserve);
-            if (pass == BACKWARD_WEIGHTS) winograd::backward_weights(sizes, second, first, to, (float *)bias, reserve);
+            if (pass == FORWARD) winograd::forward(sizes, first, second, (float *)bias, scale, to);
+            if (pass == BACKWARD_DATA) winograd::backward_data(sizes, first, second, scale, to);
+            if (pass == BACKWARD_WEIGHTS) winograd::backward_weights(sizes, second, first, to, (float *)bias);
             return 0;
         }
 #endif
         if (!bf16 && shape.is_small()) {
             const small::Sizes sizes = {n, c, h, w, out, kh, stride, pad_h, shape.oh(), shape.ow()};
-            float *scratch = reserve(sizes.scratch());
-            if (pass == FORWARD) small::forward(sizes, first, second, (float *)bias, scale, to, scratch);
-            if (pass == BACKWARD_DATA) small::backward_data(sizes, first, second, scale, to, scratch);
-            if (pass == BACKWARD_WEIGHTS) small::backward_weights(sizes, second, first, to, (float *)bias, scratch);
+            float *memory = scratch.floats(sizes.scratch());
+            if (pass == FORWARD) small::forward(sizes, first, second, (float *)bias, scale, to, memory);
+            if (pass == BACKWARD_DATA) small::backward_data(sizes, first, second, scale, to, memory);
+            if (pass == BACKWARD_WEIGHTS) small::backward_weights(sizes, second, first, to, (float *)bias, memory);
+            return 0;
+        }
+        if (!bf16 && shape.is_pointwise() && !bias) {  // a matrix product of tensors as they lie
+            const int64_t p = h * w;
+            for (int64_t i = 0; i < n; ++i) {
+                if (pass == FORWARD) dnnl_sgemm('N', 'N', out, p, c, scale, second, c, first + i * c * p, p, 0, to + i * out * p, p);
+                if (pass == BACKWARD_DATA) dnnl_sgemm('T', 'N', c, p, out, scale, second, c, first + i * out * p, p, 0, to + i * c * p, p);
+                if (pass == BACKWARD_WEIGHTS) dnnl_sgemm('N', 'T', out, c, p, 1, first + i * out * p, p, second + i * c * p, p, i > 0, to, c);
+            }
             return 0;
         }
         for (const Strip &strip : strips(shape, Pass(pass))) {
@@ -348,7 +331,7 @@ extern "C" int spade_convolution(int64_t pass, int bf16, int64_t n, int64_t c, i
             std::vector<void *> tensors = {pass == FORWARD ? x : y, pass == BACKWARD_WEIGHTS ? x : b,
                                            pass == FORWARD ? y : pass == BACKWARD_DATA ? x : result};
             if (bias) tensors.push_back(bias);
-            plan.run(tensors, arena, scale, kept, laid_out);
+            plan.run(tensors, scale, kept, laid_out);
         }
         return 0;
     } catch (const std::bad_alloc &) {

@@ -8,10 +8,11 @@
 #include <omp.h>
 
 #include <algorithm>
-#include <memory>
+#include <mutex>
 #include <vector>
 
 #include "onednn.h"
+#include "scratch.h"
 #include "threads.h"
 
 namespace {
@@ -19,23 +20,6 @@ namespace {
 constexpr int64_t TILE = 16;         // double windows transposed at a time: a cache line of the table
 constexpr int64_t AHEAD = 6;         // windows between a prefetch and its use
 constexpr double ALIKE = 0.85;       // hidden vectors by double windows, above which they are side by side (measured)
-constexpr int64_t KEPT = 4 << 20;    // floats that a thread keeps for its next call; fresh pages cost as much as the product
-enum { LAID, PRODUCTS, DHIDDEN };    // a thread's buffers
-
-// `count` floats, not filled: buffer `which` of this thread, valid until its next call, or larger ones in `own`.
-float *room(int which, int64_t count, std::unique_ptr<float[]> &own) {
-    thread_local std::unique_ptr<float[]> kept[3];
-    thread_local int64_t sizes[3] = {};
-    if (count > KEPT) {
-        own.reset(new float[count]);
-        return own.get();
-    }
-    if (sizes[which] < count) {
-        kept[which].reset(new float[count]);
-        sizes[which] = count;
-    }
-    return kept[which].get();
-}
 
 // gamma's and beta's weights as one matrix (2 * out x width * K), and of it `count` rows from `first`.
 struct Weights {
@@ -109,11 +93,12 @@ void spread_rows(const float *dtable, const int32_t *window, int64_t rows, int64
 template <int K, int WIDE>
 void product(const float *hidden, const int32_t *window, const float *gamma, const float *gamma_bias, const float *beta,
              const float *beta_bias, float *table, int64_t rows, int64_t width, int64_t out, int64_t hidden_rows) {
+    const int64_t each = K * WIDE * (width + hidden_rows);
+    float *memory = scratch.floats(omp_get_max_threads() * each);
 #pragma omp parallel for schedule(static)
     for (int64_t first = 0; first < 2 * out; first += WIDE) {
         const Weights weights{gamma, beta, out, width, first, std::min<int64_t>(WIDE, 2 * out - first)};
-        std::unique_ptr<float[]> own[2];
-        float *laid = room(LAID, K * WIDE * width, own[0]), *products = room(PRODUCTS, hidden_rows * K * WIDE, own[1]);
+        float *laid = memory + omp_get_thread_num() * each, *products = laid + K * WIDE * width;
         lay_out<K, WIDE>(weights, laid);
         dnnl_sgemm('N', 'T', hidden_rows, K * WIDE, width, 1, hidden, width, laid, width, 0, products, K * WIDE);
         float bias[WIDE];
@@ -126,6 +111,8 @@ template <int K, int WIDE>
 void product_backward(const float *hidden, const int32_t *window, const float *gamma, const float *beta, const float *dtable,
                       float *dhidden, float *dweight, float *dbias, int64_t rows, int64_t width, int64_t out,
                       int64_t hidden_rows) {
+    const int64_t each = K * WIDE * (width + hidden_rows) + hidden_rows * width;
+    float *memory = scratch.floats(omp_get_max_threads() * each);
     std::vector<const float *> parts(omp_get_max_threads());  // each thread's share of dhidden; the first one's is dhidden itself
     const auto add_parts = [&](int64_t from, int64_t to) {    // in their order: the same bits in every run
         for (size_t part = 1; part < parts.size(); ++part)
@@ -134,12 +121,11 @@ void product_backward(const float *hidden, const int32_t *window, const float *g
 #pragma omp parallel
     {
         const int64_t thread = omp_get_thread_num(), threads = omp_get_num_threads();
-        std::unique_ptr<float[]> own[3];
-        float *mine = thread ? room(DHIDDEN, hidden_rows * width, own[0]) : dhidden;
+        float *laid = memory + thread * each, *dproducts = laid + K * WIDE * width,
+              *mine = thread ? dproducts + K * WIDE * hidden_rows : dhidden;
 #pragma omp for schedule(static)
         for (int64_t first = 0; first < 2 * out; first += WIDE) {
             const Weights weights{gamma, beta, out, width, first, std::min<int64_t>(WIDE, 2 * out - first)};
-            float *laid = room(LAID, K * WIDE * width, own[1]), *dproducts = room(PRODUCTS, hidden_rows * K * WIDE, own[2]);
             lay_out<K, WIDE>(weights, laid);
             std::fill_n(dproducts, hidden_rows * K * WIDE, 0.f);
             spread_rows<K, WIDE>(dtable + first * rows, window, rows, weights.count, dproducts);
@@ -157,7 +143,6 @@ void product_backward(const float *hidden, const int32_t *window, const float *g
             }
         }
         add_parts(hidden_rows * width * thread / threads, hidden_rows * width * (thread + 1) / threads);
-#pragma omp barrier  // the parts live in the threads' buffers
     }
 }
 
@@ -174,8 +159,7 @@ template <int K>
 void small_product(const float *hidden, const int32_t *window, const float *gamma, const float *gamma_bias, const float *beta,
                    const float *beta_bias, float *table, int64_t rows, int64_t width, int64_t out) {
     const int64_t inner = width * K;
-    std::unique_ptr<float[]> own;
-    float *block = room(PRODUCTS, rows * inner, own);
+    float *block = scratch.floats(rows * inner);
     gather<K>(hidden, window, rows, width, block);
     for (int64_t o = 0; o < 2 * out; ++o) std::fill_n(table + o * rows, rows, o < out ? gamma_bias[o] : beta_bias[o - out]);
     dnnl_sgemm('N', 'T', out, rows, inner, 1, gamma, inner, block, inner, 1, table, rows);
@@ -187,8 +171,7 @@ void small_product_backward(const float *hidden, const int32_t *window, const fl
                             float *dhidden, float *dweight, float *dbias, int64_t rows, int64_t width, int64_t out,
                             int64_t hidden_rows) {
     const int64_t inner = width * K;
-    std::unique_ptr<float[]> own;
-    float *block = room(PRODUCTS, rows * inner, own);
+    float *block = scratch.floats(rows * inner);
     gather<K>(hidden, window, rows, width, block);
     dnnl_sgemm('N', 'N', 2 * out, inner, rows, 1, dtable, rows, block, inner, 0, dweight, inner);
     dnnl_sgemm('T', 'N', rows, inner, out, 1, dtable, rows, gamma, inner, 0, block, inner);
@@ -296,6 +279,7 @@ void spade_window_sums_backward(const float *dhidden, const float *hidden, const
 void spade_window_product(const float *hidden, const int32_t *window, const float *gamma, const float *gamma_bias,
                           const float *beta, const float *beta_bias, float *table, int64_t rows, int64_t k, int64_t width,
                           int64_t out, int64_t hidden_rows) {
+    const std::lock_guard<std::mutex> lock(scratch.mutex);
     const Threads threads(nanoseconds(rows, k, width, out, hidden_rows));
     with_sizes(k, out, [&](auto K, auto WIDE) {
         hidden_rows > ALIKE * rows ?
@@ -308,6 +292,7 @@ void spade_window_product(const float *hidden, const int32_t *window, const floa
 void spade_window_product_backward(const float *hidden, const int32_t *window, const float *gamma, const float *beta,
                                    const float *dtable, float *dhidden, float *dweight, float *dbias, int64_t rows, int64_t k,
                                    int64_t width, int64_t out, int64_t hidden_rows) {
+    const std::lock_guard<std::mutex> lock(scratch.mutex);
     const Threads threads(2 * nanoseconds(rows, k, width, out, hidden_rows));
     with_sizes(k, out, [&](auto K, auto WIDE) {
         hidden_rows > ALIKE * rows ?

@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "scratch.h"
+
 #ifdef __AVX512F__
 #include <immintrin.h>
 #endif
@@ -268,8 +270,7 @@ void multiply(const float *a, int64_t a_block, const float *b, int64_t b_block, 
 }
 
 // y = the convolution of x. Of the transformed input and filters the smaller is kept whole; the other is made block by block.
-template <typename Reserve>
-void convolve(const Sizes &s, const float *x, const Filters &filters, const float *bias, float *y, const Reserve &reserve) {
+void convolve(const Sizes &s, const float *x, const Filters &filters, const float *bias, float *y) {
     const int64_t all_rows = s.tile_rows(), across = s.row_tiles();
     const bool keep_filters = s.out < s.tiles();
     const int64_t rows = keep_filters ? std::min(all_rows, std::max<int64_t>(1, TILES / across)) : all_rows,
@@ -279,7 +280,7 @@ void convolve(const Sizes &s, const float *x, const Filters &filters, const floa
     const Operand own = keep_filters ? Operand{nullptr, channels / LANES, tiles} : Operand{nullptr, outs / LANES, channels},
                   product = {nullptr, outs / LANES, tiles};
     const int64_t mine = own.size() + product.size() + pixels_of(s);
-    kept.data = reserve(kept.size() + mine * omp_get_max_threads());
+    kept.data = scratch.floats(kept.size() + mine * omp_get_max_threads());
 #pragma omp parallel
     {
         Operand part = own, m = product;
@@ -324,85 +325,80 @@ void convolve(const Sizes &s, const float *x, const Filters &filters, const floa
     }
 }
 
-template <typename Reserve>
-void forward(const Sizes &s, const float *x, const float *weight, const float *bias, float scale, float *y, const Reserve &reserve) {
-    convolve(s, x, {weight, 9 * s.c, 9, false, scale}, bias, y, reserve);
+void forward(const Sizes &s, const float *x, const float *weight, const float *bias, float scale, float *y) {
+    convolve(s, x, {weight, 9 * s.c, 9, false, scale}, bias, y);
 }
 
 // The convolution of dy with the filters turned and transposed.
-template <typename Reserve>
-void backward_data(const Sizes &s, const float *dy, const float *weight, float scale, float *dx, const Reserve &reserve) {
-    convolve({s.n, s.out, s.oh(), s.ow(), s.c, 2 - s.pad}, dy, {weight, 9, 9 * s.c, true, scale}, nullptr, dx, reserve);
+void backward_data(const Sizes &s, const float *dy, const float *weight, float scale, float *dx) {
+    convolve({s.n, s.out, s.oh(), s.ow(), s.c, 2 - s.pad}, dy, {weight, 9, 9 * s.c, true, scale}, nullptr, dx);
 }
 
-// Few tiles: the input's transform is kept whole, and a job does all tiles of a few output channels. Many: a job does some rows of
+// Few tiles: the input's transform is kept for all of them, and a job does a few output channels. Many: a job does some rows of
 // tiles for all channels; each thread's sums over its jobs are added at the end.
-template <typename Reserve>
-void backward_weights(const Sizes &s, const float *x, const float *dy, float *dweight, float *dbias, const Reserve &reserve) {
+void backward_weights(const Sizes &s, const float *x, const float *dy, float *dweight, float *dbias) {
     const int64_t all_rows = s.tile_rows(), across = s.row_tiles(), threads = omp_get_max_threads();
-    const bool keep_input = s.tiles() <= MOST_TILES && s.out / STEP >= threads;
-    const int64_t rows = keep_input ? all_rows : std::min(all_rows, std::max<int64_t>(1, 2 * TILES / across)), tiles = rows * across,
-                  outs = keep_input ? STEP : s.out, channels = keep_input ? std::min<int64_t>(s.c, STEP) : s.c,
-                  jobs = keep_input ? s.out / outs : (all_rows + rows - 1) / rows;
-    const Operand input = {nullptr, s.c / LANES, tiles}, gradient = {nullptr, outs / LANES, tiles}, product = {nullptr, channels / LANES, outs};
-    const int64_t mine = (keep_input ? 0 : input.size()) + gradient.size() + product.size() + pixels_of(s) + outs;
-    float *memory = reserve((keep_input ? input.size() : 0) + mine * threads);
-    float *first_mine = memory + (keep_input ? input.size() : 0);
+    const bool keep = s.tiles() <= MOST_TILES && s.out / STEP >= threads;
+    const int64_t rows = keep ? all_rows : std::min(all_rows, std::max<int64_t>(1, 2 * TILES / across)), tiles = rows * across,
+                  outs = keep ? STEP : s.out, channels = keep ? std::min(s.c, CHANNELS) : s.c, step = keep ? STEP : s.c,
+                  jobs = keep ? s.out / outs : (all_rows + rows - 1) / rows;
+    const Operand input = {nullptr, channels / LANES, tiles}, gradient = {nullptr, outs / LANES, tiles}, product = {nullptr, step / LANES, outs};
+    const int64_t kept = keep ? input.size() : 0, mine = product.size() + outs + gradient.size() + input.size() - kept + pixels_of(s);
+    float *memory = scratch.floats(kept + mine * threads);
 #pragma omp parallel
     {
-        float *at = first_mine + omp_get_thread_num() * mine;
-        Operand m = product, v = input, z = gradient;
-        m.data = at; at += m.size();
-        float *sums = at; at += outs;
-        z.data = at; at += z.size();
-        v.data = keep_input ? memory : at; at += keep_input ? 0 : v.size();
-        float *pixels = at;
-        if (keep_input) {
+        Operand m = product, z = gradient, v = input;
+        m.data = memory + kept + omp_get_thread_num() * mine;
+        float *sums = m.data + m.size();
+        z.data = sums + outs;
+        v.data = keep ? memory : z.data + z.size();
+        float *pixels = keep ? z.data + z.size() : v.data + v.size();
+        if (!keep) std::fill_n(m.data, m.size() + outs, 0.f);
+        for (int64_t from = 0; from < s.c; from += channels) {
+            const int64_t blocks = std::min(channels, s.c - from) / LANES;
+            if (keep) {
 #pragma omp for collapse(2)
-            for (int64_t block = 0; block < s.c / LANES; ++block)
-                for (int64_t row = 0; row < all_rows; ++row) transform_input(s, x, block, row, v, block, row * across, pixels);
-        } else {
-            std::fill_n(m.data, m.size() + outs, 0.f);
-        }
+                for (int64_t block = 0; block < blocks; ++block)
+                    for (int64_t row = 0; row < all_rows; ++row) transform_input(s, x, from / LANES + block, row, v, block, row * across, pixels);
+            }
 #pragma omp for schedule(static)
-        for (int64_t job = 0; job < jobs; ++job) {
-            const int64_t first_row = keep_input ? 0 : job * rows, end_row = std::min(all_rows, first_row + rows),
-                          count = (end_row - first_row) * across, first_out = keep_input ? job * outs / LANES : 0;
-            if (keep_input) std::fill_n(sums, outs, 0.f);
-            else
-                for (int64_t block = 0; block < s.c / LANES; ++block)
+            for (int64_t job = 0; job < jobs; ++job) {
+                const int64_t first_row = keep ? 0 : job * rows, end_row = std::min(all_rows, first_row + rows),
+                              count = (end_row - first_row) * across, first_out = keep ? job * outs : 0;
+                if (keep) std::fill_n(sums, outs, 0.f);
+                for (int64_t block = 0; block < (keep ? 0 : blocks); ++block)
                     for (int64_t row = first_row; row < end_row; ++row)
                         transform_input(s, x, block, row, v, block, (row - first_row) * across, pixels);
-            for (int64_t block = 0; block < outs / LANES; ++block) {
-                for (int64_t row = first_row; row < end_row; ++row)
-                    transform_gradient(s, dy, first_out + block, row, z, block, (row - first_row) * across, pixels);
-                Vector sum = {};  // the sixth value is the sum of a tile
-                for (int64_t tile = 0; tile < count; ++tile) sum += load(z.at(5, block, tile));
-                store(sums + block * LANES, load(sums + block * LANES) + sum);
-            }
-            for (int64_t c = 0; c < s.c; c += channels) {
-                for (int64_t i = 0; i < 16; ++i)
-                    for (int64_t block = 0; block < channels / LANES; block += WIDE)
-                        for (int64_t out = 0; out < outs; out += HIGH)
-                            multiply<true>(z.at(i, out / LANES) + out % LANES, 0, v.at(i, c / LANES + block), v.block(), count,
-                                           m.at(i, block, out), m.block(), !keep_input);
-                if (keep_input)
-                    for (int64_t out = 0; out < outs; ++out)
-                        for (int64_t block = 0; block < channels / LANES; ++block)
+                for (int64_t block = 0; block < outs / LANES; ++block) {
+                    for (int64_t row = first_row; row < end_row; ++row)
+                        transform_gradient(s, dy, first_out / LANES + block, row, z, block, (row - first_row) * across, pixels);
+                    Vector sum = {};  // the sixth value is the sum of a tile
+                    for (int64_t tile = 0; tile < count; ++tile) sum += load(z.at(5, block, tile));
+                    store(sums + block * LANES, load(sums + block * LANES) + sum);
+                }
+                for (int64_t c = 0; c < blocks; c += step / LANES) {
+                    for (int64_t i = 0; i < 16; ++i)
+                        for (int64_t block = 0; block < step / LANES; block += WIDE)
+                            for (int64_t out = 0; out < outs; out += HIGH)
+                                multiply<true>(z.at(i, out / LANES) + out % LANES, 0, v.at(i, c + block), v.block(), count,
+                                               m.at(i, block, out), m.block(), !keep);
+                    for (int64_t out = 0; out < (keep ? outs : 0); ++out)
+                        for (int64_t block = 0; block < step / LANES; ++block)
                             transform_weights(m.at(0, block, out), m.value(), 1, 0,
-                                              dweight + ((first_out * LANES + out) * s.c + c + block * LANES) * 9);
+                                              dweight + ((first_out + out) * s.c + from + (c + block) * LANES) * 9);
+                }
+                if (keep && dbias) std::copy_n(sums, outs, dbias + first_out);
             }
-            if (keep_input && dbias) std::copy_n(sums, outs, dbias + first_out * LANES);
         }
-        if (!keep_input) {
+        if (!keep) {
 #pragma omp for
             for (int64_t out = 0; out < s.out; ++out) {
-                m.data = first_mine;
                 for (int64_t block = 0; block < s.c / LANES; ++block)
-                    transform_weights(m.at(0, block, out), m.value(), omp_get_num_threads(), mine, dweight + (out * s.c + block * LANES) * 9);
+                    transform_weights(memory + (m.at(0, block, out) - m.data), m.value(), omp_get_num_threads(), mine,
+                                      dweight + (out * s.c + block * LANES) * 9);
                 if (!dbias) continue;
                 dbias[out] = 0;
-                for (int64_t p = 0; p < omp_get_num_threads(); ++p) dbias[out] += first_mine[p * mine + m.size() + out];
+                for (int64_t part = 0; part < omp_get_num_threads(); ++part) dbias[out] += memory[part * mine + m.size() + out];
             }
         }
     }
