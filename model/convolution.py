@@ -117,7 +117,7 @@ class TransposedConvolution(SpectralWeight, nn.Conv2DTranspose):
 def hold_constant(network):
     """Promise that the weights of `network` never change again: in eval mode its convolutions prepare them once.
 
-    With the kernels this costs a second copy of the weights.
+    With the kernels this costs a second copy of the weights that oneDNN multiplies.
     """
     for layer in network.sublayers():
         if isinstance(layer, Convolution):

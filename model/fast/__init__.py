@@ -1,4 +1,4 @@
-"""CPU kernels in C++: convolutions over the oneDNN inside Paddle's wheel, and SPADE on label windows.
+"""CPU kernels in C++: convolutions, by Winograd's algorithm or oneDNN from Paddle's wheel, and SPADE on label windows.
 
 They are compiled on first use, with the machine's g++, into the user's cache folder, and called through ctypes. Without
 Paddle's headers a build takes ten seconds and fits every Paddle version. If it fails, plain Paddle computes.

@@ -280,7 +280,8 @@ extern "C" int64_t spade_kept_bytes(int bf16, int64_t n, int64_t c, int64_t h, i
         const Shape shape = {n, c, h, w, out, kh, kw, stride, pad_h, pad_w, dilation};
         const Threads threads(shape.nanoseconds());
         const std::vector<Strip> all = strips(shape, FORWARD);
-        return all.size() > 1 || (!bf16 && (shape.is_winograd() || shape.is_small() || (shape.is_pointwise() && !biased))) ? 0 : plan_of(shape, FORWARD, biased, bf16, scale != 1, all[0]).weight_bytes();
+        const bool others = !bf16 && (shape.is_winograd() || shape.is_small() || (shape.is_pointwise() && !biased));
+        return all.size() > 1 || others ? 0 : plan_of(shape, FORWARD, biased, bf16, scale != 1, all[0]).weight_bytes();
     } catch (const std::exception &) {
         return 0;  // the convolution itself says what is wrong
     }

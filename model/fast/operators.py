@@ -79,7 +79,7 @@ class Convolution(PyLayer):
 class ConstantConvolution:
     """Forward-only convolution with a frozen weight; bit-identical to Convolution. x (N, C, H, W) -> (N, O, h, w).
 
-    oneDNN converts the weight to its layout once for each new shape of x, in a second copy.
+    Where oneDNN computes, it converts the weight to its layout once for each new shape of x, in a second copy.
     """
 
     def __init__(self, weight, bias, stride, padding, bfloat16, singular):
