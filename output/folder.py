@@ -30,12 +30,12 @@ def out_folder(arguments):
     return arguments.out or f'{os.path.basename(os.path.abspath(arguments.label))}_painted'
 
 
-def partners(labels, folder, option):
-    """dict: stem -> path in `folder`; InputError unless every label map has one."""
+def partners(stems, folder, option):
+    """dict: stem -> path in `folder`; InputError unless each of `stems` has one."""
     paths = by_stem(folder, option)
-    missing = [stem for stem in labels if stem not in paths]
+    missing = [stem for stem in stems if stem not in paths]
     if missing:
-        raise InputError(f'{option} {folder}: no file for {len(missing)} label maps: {", ".join(missing[:3])}'
+        raise InputError(f'{option} {folder}: {len(missing)} files are missing: {", ".join(missing[:3])}'
                          f'{", ..." if len(missing) > 3 else ""}; files are matched by name without ending')
     return paths
 

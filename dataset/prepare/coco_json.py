@@ -33,11 +33,10 @@ def coco_json(arguments):
             setattr(arguments, f'{prefix}images', os.path.dirname(file) or '.')
     categories = {}
     sources = Sources(arguments, ['annotations', 'images'], functools.partial(_rows, categories, arguments))
-    names = [categories[index][0] for index in sorted(categories)]
     ids = {index: place for place, index in enumerate(sorted(categories))}
-    things = [ids[index] for index, (_, thing) in categories.items() if thing]
-    stuff = any(thing is False for _, thing in categories.values())
-    return make(arguments, sources, names, functools.partial(_draw, ids=ids), sorted(things) if stuff else None)
+    names, are_things = zip(*(categories[index] for index in ids)) if ids else ((), ())
+    things = None if all(are_things) else [place for place, thing in enumerate(are_things) if thing]
+    return make(arguments, sources, list(names), functools.partial(_draw, ids=ids), things)
 
 
 def _rows(categories, arguments, sources):

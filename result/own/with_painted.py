@@ -48,11 +48,8 @@ def compare(settings, train):
 
 def painted_samples(settings):
     """list of Sample: the pictures in --add, with the label maps that they were painted from; InputError."""
-    labels = by_stem(settings.add_labels, '--add_labels')
+    labels = partners(by_stem(settings.add, '--add'), settings.add_labels, '--add_labels')
     pictures = partners(labels, settings.add, '--add')
-    if others := sorted(by_stem(settings.add, '--add').keys() - labels.keys()):
-        raise InputError(f'--add_labels {settings.add_labels}: no label map for {len(others)} pictures of --add: '
-                         f'{", ".join(others[:3])}: name the folder that they were painted from')
     validation = os.path.join(settings.dataroot, 'val_label')
     if os.path.isdir(validation) and os.path.samefile(validation, settings.add_labels):
         raise InputError(f'--add_labels {settings.add_labels}: the maps that score: add pictures of others, such as '

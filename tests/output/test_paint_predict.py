@@ -65,7 +65,7 @@ def test_refused_folders(scripts, trained, styled, tmp_path):
     (tmp_path / 'mine/000.jpg').write_text('mine')
     before = contents(tmp_path)
     for more, said in (
-            (dict(instance=tmp_path / 'set/val_inst'), ('--instance', 'no file for 1 label maps: 001')),
+            (dict(instance=tmp_path / 'set/val_inst'), ('--instance', '1 files are missing: 001')),
             (dict(label=tmp_path / 'empty'), ('--label', 'no images in it')),
             (dict(instance=scripts.data / 'val_inst/000.png'), ('--instance', 'not a folder')),
             (dict(out=scripts.data / 'val_label'), ('--out', 'is the folder of --label')),
