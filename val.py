@@ -48,14 +48,23 @@ def validate(arguments):
     if opt.shows_middle:
         record['region'] = MIDDLE
     count = draw(opt, painter, folder, endings, style, opt.batchSize, distributed.rank(), distributed.ranks(), record)
-    print(f'{count} pictures in {folder}' + (f' (max_dataset_size {count})' if count == opt.max_dataset_size else '') +
-          (', with averaged weights (--weights last uses the last step\'s)' if painter.weights == 'averaged' else ''))
+    if count == opt.max_dataset_size and (more := samples_without_limit(opt)) > count:
+        print(f'only the first {count} of {more} validation samples by name (max_dataset_size {count}, given here '
+              f'or for the training): --max_dataset_size {more} takes all')
+    print(f'{count} pictures in {folder}' + (
+        ', with averaged weights (--weights last uses the last step\'s)' if painter.weights == 'averaged' else ''))
     if evaluation and distributed.is_main():
         score = evaluation.score(folder, {'photo': 'photo (reconstruction)'}.get(style, style or 'none'),
                                  weights=painter.weights, checkpoint=painter.folder)
         score_log.append_score(arguments.scores, score)
-        print(score_log.table([score]))
+        print(score_log.table([score], evaluation.dataset.names))
     distributed.barrier()
+
+
+def samples_without_limit(opt):
+    """How many validation samples the set has."""
+    whole = OPT(**{**opt.as_dict(), 'max_dataset_size': OPT().max_dataset_size})
+    return len(find_samples(whole, 'val', photos=False))
 
 
 def command_line():

@@ -1,12 +1,14 @@
 """New label maps from a set's own, for predict.py to paint: flipped, warped, with rare objects of other maps.
 
     python -m dataset.vary --dataroot mine --count 500 --output maps/
-    python predict.py --label maps/ --instance maps/inst --out painted/        # --instance if the set has instances
+    python predict.py --lastoutput RUN --label maps/ --instance maps/inst --out painted/   # --instance if there are
 
 Map n is a function of the training maps, --seed and n. Rare are the classes of the less frequent half, by pixels. The
-folder also has classes.json, and sheet/sheet.jpg to look at.
+folder also has classes.json, vary.json (what its maps depend on), and sheet/sheet.jpg to look at.
 """
+import json
 import os
+import shlex
 from collections import defaultdict
 
 import numpy as np
@@ -14,16 +16,19 @@ from PIL import Image, ImageOps
 
 from dataset import classes
 from dataset.components import components
+from dataset.contents import identity
 from dataset.files import evenly_spaced, find_samples, load_images
 from dataset.palette import UNLABELLED, colourize
 from dataset.prepare.job import png
 from model.init import OPT
+from runtime import json_file
 from runtime.bar import counted
 from runtime.commands import runnable
 from runtime.errors import InputError, shown_in_one_line
 from runtime.writing import refuse_existing, writing
 
 SETTINGS = 'dataroot', 'label_nc', 'contain_dontcare_label', 'no_instance', 'max_dataset_size', 'seed'
+RECORD = 'vary.json'    # in the folder: what its maps depend on
 STREAM = 3              # of random numbers, beside those of dataset.labelled_images and result.own.images
 EXAMINED = 1000         # maps in which classes are counted and objects are found
 KNOTS, WARP = 4, 0.06   # of the warp along a side; largest shift of a knot, part of the side: too little to fold
@@ -96,8 +101,24 @@ def paste(maps, kind, other, rng):
         maps[1, rows, columns] = maps[1].max() + 1
 
 
-def write(folder, maps, count):
-    """Write `count` maps, their instances, classes.json and the sheet to a new folder."""
+def is_made(folder, made):
+    """Whether the maps that `made` (dict) describes are in `folder`; InputError if other things are."""
+    record = os.path.join(folder, RECORD)
+    if not os.path.isfile(record):
+        refuse_existing(folder)
+        return False
+    remedy = 'name another --output, or remove the folder to make it again'
+    before = json_file.read(record, json_file.mapping(json_file.anything), remedy)
+    differences = [f'{name} {before.get(name)} (now {value})' for name, value in made.items()
+                   if name != 'maps' and before.get(name) != value]
+    differences += ['the training maps changed'] * (before.get('maps') != made['maps'])
+    if differences:
+        raise InputError(f'{folder}: made with other settings: {", ".join(differences)}: {remedy}')
+    return True
+
+
+def write(folder, maps, count, made):
+    """Write `count` maps, their instances, classes.json, the sheet and the record `made` to a new folder."""
     opt, content = maps.opt, classes.of_set(maps.opt)
     with writing(folder) as unfinished:
         for name in ['sheet'] + ['inst'] * (not opt.no_instance):
@@ -118,6 +139,8 @@ def write(folder, maps, count):
         Image.fromarray(np.hstack(thumbnails)).save(os.path.join(unfinished, 'sheet', 'sheet.jpg'), quality=95)
         if content:
             classes.write(unfinished, content)
+        with open(os.path.join(unfinished, RECORD), 'w', encoding='utf-8') as file:
+            json.dump(made, file)
 
 
 def main():
@@ -128,19 +151,35 @@ def main():
     if arguments.count < 1:
         raise InputError(f'--count {arguments.count}: must be at least 1')
     folder = os.path.normpath(arguments.output)
-    refuse_existing(folder)
+    if not os.path.isfile(os.path.join(folder, RECORD)):
+        refuse_existing(folder)
     opt, of_the_set = classes.settled(arguments, refuse=False)
     if of_the_set:
         print(of_the_set)
-    maps = Maps(opt)
-    write(folder, maps, arguments.count)
-    names = (classes.of_set(opt) or {}).get('names') or list(map(str, range(opt.label_nc)))
-    print(f'{folder}: {arguments.count} maps; objects pasted of: {", ".join(names[index] for index in maps.rare)}')
-    instance = '' if opt.no_instance else f' --instance {folder}/inst'
-    print(runnable(f'look at: {folder}/sheet/sheet.jpg\n'
-                   f'paint:   python predict.py --label {folder}{instance} --style random --out {folder}_painted\n'
-                   f'then:    python -m result.train_segmenter --dataroot {opt.dataroot} --add {folder}_painted '
-                   f'--add_labels {folder}'))
+    samples = find_samples(opt, 'train', photos=False)
+    made = {'maps': identity(samples, opt.dataroot), 'count': arguments.count, 'seed': opt.seed,
+            **{name: getattr(opt, name) for name in ('label_nc', 'contain_dontcare_label', 'no_instance')}}
+    if is_made(folder, made):
+        print(f'{folder}: {arguments.count} maps, already complete')
+    else:
+        maps = Maps(opt)
+        write(folder, maps, arguments.count, made)
+        names = (classes.of_set(opt) or {}).get('names') or list(map(str, range(opt.label_nc)))
+        print(f'{folder}: {arguments.count} maps; objects pasted of: {", ".join(names[index] for index in maps.rare)}')
+    print(next_commands(folder, opt))
+
+
+def next_commands(folder, opt):
+    """What to do with the maps, as in docs/own_data.md, with names where only the user knows."""
+    painted = folder[:-4] + 'painted' if folder.endswith('maps') else f'{folder}_painted'
+    maps, painted, root = map(shlex.quote, (f'{folder}/', f'{painted}/', opt.dataroot))
+    instance = '' if opt.no_instance else f' --instance {shlex.quote(f"{folder}/inst")}'
+    return runnable(f'look at: {folder}/sheet/sheet.jpg\n'
+                    f'paint:   python predict.py --lastoutput RUN --label {maps}{instance} --out {painted}\n'
+                    '         (RUN: --output of train.py; a model with styles or noise: add --style random)\n'
+                    f'then:    python -m result.train_segmenter --dataroot {root} --size WxH --add {painted} '
+                    f'--add_labels {maps}\n'
+                    '         (WxH: the size of the painted pictures, such as 128x128)')
 
 
 if __name__ == '__main__':

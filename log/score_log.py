@@ -15,6 +15,8 @@ SHOWN = {'pixel_accuracy': 'pixel accuracy', 'mean_accuracy': 'mean accuracy', '
          'segmenter_frechet': "Frechet distance (own network's features)"}
 # Also given as parts of the real photos' scores; their distance is that between two sets of them.
 OF_THE_CEILING = 'pixel_accuracy', 'mean_iou', 'segmenter_frechet'
+FEATURES = {'fid': 2048, 'segmenter_frechet': 192}   # numbers a picture that the distance compares
+LOW = 0.2   # mean IoU on real photos below which an own network cannot score pictures
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +33,15 @@ class Score:
     real: dict = None              # scores of real photos, the ceiling; with an own network only
     real_class_iou: list = None
     part_of_ceiling: dict = None   # scores / real, for OF_THE_CEILING
+    network_mean_iou: float = None   # of an own network, on the real validation photos of its set
+
+    def lowest(self):
+        """The lower mean IoU on real photos, of the network's own set or of these pictures' maps; None if unknown."""
+        known = (self.network_mean_iou, (self.real or {}).get('mean_iou'))
+        return min((value for value in known if value is not None), default=None)
+
+    def is_low(self):
+        return self.lowest() is not None and self.lowest() < LOW
 
     def as_dict(self):
         return {name: value for name, value in vars(self).items() if value is not None}
@@ -40,7 +51,7 @@ _NUMBER, _TEXT = nullable(number()), nullable(text())
 _EACH, _NAMED = nullable(listing(_NUMBER)), nullable(mapping(_NUMBER))
 SCHEMA = record(dict(scores=mapping(_NUMBER), protocol=mapping(anything)), others=anything, optional=dict(
     pictures=_TEXT, checkpoint=_TEXT, weights=_TEXT, date=_TEXT, epoch=nullable(whole()), class_iou=_EACH,
-    real_class_iou=_EACH, real=_NAMED, part_of_ceiling=_NAMED))
+    real_class_iou=_EACH, real=_NAMED, part_of_ceiling=_NAMED, network_mean_iou=_NUMBER))
 
 
 def append_score(path, score):
@@ -81,6 +92,19 @@ def warning(class_iou):
         'gets them; label the rest as a class too, not as 255'
 
 
+def warnings(score):
+    """Lines on what makes a Score mean little."""
+    lines = [line] if (line := warning(score.class_iou)) else []
+    if score.is_low():
+        lines.append(f'low: the scoring network has a mean IoU of {score.lowest():.4f} on real photos, below {LOW}: it '
+                     'cannot score pictures, and grey ones may score like photos; train it longer: '
+                     'result.train_segmenter --epochs N --restart')
+    count = score.protocol.get('number_of_pictures')
+    return lines + [f'{SHOWN[name]}: {count} pictures are fewer than its {features} features, so it is biased upwards: '
+                    'compare equal numbers of pictures only' for name, features in FEATURES.items()
+                    if isinstance(count, int) and count < features and score.scores.get(name) is not None]
+
+
 def from_dict(line):
     """Score of a dict that fits SCHEMA, of this version or an earlier one."""
     prose = re.match(r'epoch (\d+) of ', line.get('checkpoint') or '')   # earlier versions wrote the epoch in this way
@@ -96,7 +120,7 @@ def rows(scores):
     for name in OF_THE_CEILING:
         parts.append((f'real photos: {SHOWN[name]}', name, [score.real or {} for score in scores]))
         ratio = '  times that' if name == 'segmenter_frechet' else '  part of that'
-        parts.append((ratio, name, [score.part_of_ceiling or {} for score in scores]))
+        parts.append((ratio, name, [not score.is_low() and score.part_of_ceiling or {} for score in scores]))
     return [(title, *(shown(each.get(name)) for each in values)) for title, name, values in parts
             if any(name in each for each in values)]
 
@@ -108,11 +132,12 @@ def protocol(scores):
     return {name: ' | '.join(each if len(set(each)) > 1 else each[:1]) for name, each in values.items()}
 
 
-def table(scores):
-    """Scores side by side, and their protocol, as text."""
+def table(scores, names=()):
+    """Scores side by side, the first one's IoU of the classes `names`, their protocol and warnings, as text."""
     protocols = [f'  {name} {value}' for name, value in protocol(scores).items()]
-    return '\n'.join([text_table([('', *(score.pictures for score in scores)), *rows(scores)]), 'protocol:', *protocols,
-                      *filter(None, {warning(score.class_iou) for score in scores})])
+    by_class = [class_table(names, scores[0])] if names and scores[0].real_class_iou else []
+    return '\n'.join([text_table([('', *(score.pictures for score in scores)), *rows(scores)]), *by_class, 'protocol:',
+                      *protocols, *dict.fromkeys(line for score in scores for line in warnings(score))])
 
 
 def class_table(names, score):

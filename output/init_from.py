@@ -27,13 +27,8 @@ def load(train_step, opt, source, table=None):
 
     table: file of --init_classes, with a line "new name, old name" for each class that no name or another one matches.
     """
-    folder = folder_of(source, option='--init_from')
-    path = os.path.join(folder, 'opt.json')
-    old = OPT.load(path) if os.path.exists(path) else opt
-    channels, plan = channel_sources(opt, old, folder, table)
-    different = opt.differences(old, ['networks'])
-    differ = ', '.join(f'{name} is {before} there, {now} here' for name, (now, before) in different.items())
-    states = {}
+    folder, old, channels, plan = examined(opt, source, table)
+    differ, states = differences(opt, old)[0], {}
     for file, name in NETWORKS.items():
         network, path = getattr(train_step, name, None), os.path.join(folder, file)
         if network is None or not os.path.exists(path):
@@ -43,9 +38,7 @@ def load(train_step, opt, source, table=None):
         states[file], new, unused = fitting(arrays, network)
         if file == 'n_g.pdparams' and 2 * len(new) > len(layers_of(states[file])):
             if differ:
-                flags = ' '.join(f'--{name} {str(before).lower()}' for name, (_, before) in different.items()
-                                 if name not in OF_THE_SET)
-                raise InputError(f'--init_from {source}: weights of other networks: {differ}: add {flags}')
+                refuse_other_networks(opt, old, source)
             set_weights(network, arrays, path)  # InputError
         if file != AVERAGED:    # its layers are the generator's
             plan += [f'{file}: {what}: {", ".join(layers)}' for what, layers in (
@@ -54,6 +47,30 @@ def load(train_step, opt, source, table=None):
     print(f'weights from {source}' + (f'; missing there, newly initialized: {", ".join(left_out)}' if left_out else ''))
     for line in [f'options that differ: {differ}'] * bool(differ) + plan:
         print(f'  {line}')
+
+
+def examined(opt, source, table=None):
+    """(folder, its OPT, *channel_sources) of the weights in `source`; InputError for what shows without networks."""
+    folder = folder_of(source, option='--init_from')
+    path = os.path.join(folder, 'opt.json')
+    old = OPT.load(path) if os.path.exists(path) else opt
+    channels, plan = channel_sources(opt, old, folder, table)
+    if old.ngf != opt.ngf:      # no layer of the generator fits
+        refuse_other_networks(opt, old, source)
+    return folder, old, channels, plan
+
+
+def differences(opt, old):
+    """(text on the options whose networks differ, flags that make them equal but for the data set's)."""
+    different = opt.differences(old, ['networks'])
+    return (', '.join(f'{name} is {before} there, {now} here' for name, (now, before) in different.items()),
+            ' '.join(f'--{name} {str(before).lower()}' for name, (_, before) in different.items()
+                     if name not in OF_THE_SET))
+
+
+def refuse_other_networks(opt, old, source):
+    differ, flags = differences(opt, old)
+    raise InputError(f'--init_from {source}: weights of other networks: {differ}: add {flags}')
 
 
 # ---- Which channel of the map comes from which

@@ -1,5 +1,6 @@
 """Scores a training run every score_epoch_freq epochs, and copies its best checkpoint to output/best."""
 import os
+import re
 
 from log import score_log
 from output.draw import draw
@@ -55,10 +56,9 @@ class Best:
         score_log.append_score(os.path.join(opt.output, score_log.FILE), score)
         remove(self.folder)
         line = ', '.join(f'{name} {value:.4f}' for name, value in score.scores.items() if value is not None)
-        if (score.part_of_ceiling or {}).get('mean_iou') is not None:
+        if not score.is_low() and (score.part_of_ceiling or {}).get('mean_iou') is not None:
             line += f' ({score.part_of_ceiling["mean_iou"]:.1%} of the real photos\' mean IoU)'
-        if warning := score_log.warning(score.class_iou):
-            line += f'; {warning}'
+        line += ''.join(f'; {warning}' for warning in score_log.warnings(score))
         if difference:
             line += f'; the earlier best has another protocol and cannot be compared ({difference})' + (
                 ', and is kept under its epoch' if better else '')
@@ -74,4 +74,5 @@ class Best:
         difference = ', '.join(f'{name} {best.protocol.get(name)}, now {protocol.get(name)}'
                                for name in {**best.protocol, **protocol}
                                if best.protocol.get(name) != protocol.get(name))
+        difference = re.sub(r'\b([0-9a-f]{8})[0-9a-f]{56}\b', r'\1', difference)   # of each digest the beginning
         return None if difference else best.scores.get(self.opt.score_by), difference

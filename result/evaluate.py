@@ -148,8 +148,9 @@ class Evaluation:
             scores[self.frechet] = frechet_distance(moments.mean, moments.covariance, known['mu'], known['sigma'])
         if self.trained:
             real, fields['real_class_iou'] = self._ceiling(pictures, distance)
-            fields.update(real=_finite(real), part_of_ceiling=_finite(
-                {name: scores[name] / real[name] if real[name] else None for name in OF_THE_CEILING if name in real}))
+            part = {name: scores[name] / real[name] if real[name] else None for name in OF_THE_CEILING if name in real}
+            fields.update(real=_finite(real), part_of_ceiling=_finite(part),
+                          network_mean_iou=self.trained['ceiling']['mean_iou'])
         prune(self.settings.cache)
         self.scored[folder] = list(zip(pictures, accuracies))
         absent = 'fid' if self.trained else 'segmenter_frechet'
@@ -294,9 +295,7 @@ def main():
     arguments = command_line(__doc__).parse_args()
     device.use_best_device()
     evaluation, scores = scored(arguments)
-    print(score_log.table(scores))
-    if scores[0].real_class_iou:
-        print(score_log.class_table(evaluation.dataset.names, scores[0]))
+    print(score_log.table(scores, evaluation.dataset.names))
 
 
 if __name__ == '__main__':

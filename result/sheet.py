@@ -3,8 +3,9 @@
     python -m result.sheet --pictures output_val/pics --dataset coco_stuff [--reference theirs/pics] [--rows 20]
     python -m result.sheet --pictures output_val/pics --dataset own --dataroot mine --nearest
 
-result/1.jpg, 2.jpg, ... have ten rows each: our picture, the other system's, the photo, and their segmentations.
-result/index.html, a single file, adds scores, IoU by class, worst and best pictures, losses and settings.
+PICTURES_sheet/1.jpg, 2.jpg, ... have ten rows each: the label map, our picture, the other system's, the photo, and
+their segmentations. index.html there, a single file, adds scores, IoU and colour of each class, worst and best
+pictures, losses and settings.
 """
 import html
 import os
@@ -19,6 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from dataset import classes
 from dataset.files import find_samples
+from dataset.labelled_images import middle
 from dataset.palette import colourize, palette
 from dataset.photo import load_photo
 from log import plot, score_log
@@ -28,7 +30,7 @@ from model.init import OPT
 from model.weights import folder_of
 from output import pictures
 from result.evaluate import command_line, scored
-from result.measure import at_size
+from result.measure import at_size, true_classes
 from result.own.nearest import nearest
 from result.protocols import OWN
 from runtime.bar import counted
@@ -44,6 +46,7 @@ STYLE = """
 td+td{text-align:right} .row{flex-wrap:wrap} .row img{image-rendering:auto}
 .bars{columns:3} .bar{display:flex;font-size:12px;break-inside:avoid}
 .bar b{font-weight:400;width:11em;overflow:hidden;white-space:nowrap;text-overflow:ellipsis}
+.bar u{width:12px;margin:1px 4px}
 .bar i{flex:1;background:#eee;height:9px;margin:4px 6px} .bar i>span{display:block;height:9px;background:#1f5fa8}
 """
 
@@ -51,7 +54,7 @@ td+td{text-align:right} .row{flex-wrap:wrap} .row img{image-rendering:auto}
 # ---- The sheets
 
 def rows(evaluation, systems, count, training=None):
-    """[[uint8 (H, W, 3), ...]] of the first `count` scored pictures: systems, photo, then their segmentations.
+    """[[uint8 (H, W, 3), ...]] of the first `count` scored pictures: label map, systems, photo, their segmentations.
 
     training: dict of stem -> a training photo, which follows the first system's picture and is not segmented.
     """
@@ -65,7 +68,10 @@ def rows(evaluation, systems, count, training=None):
         first, *others = (np.asarray(at_size(load_photo(path), size, evaluation.middle)) for path in paths + beside)
         others, beside = others[:len(folders)], others[len(folders):]
         maps = evaluation.segmentation.predict(np.stack([first, *others]))
-        cells.append([first, *beside, *others, *(colourize(predicted, len(colours), colours) for predicted in maps)])
+        label = Image.fromarray(true_classes(sample.label, evaluation.dataset).astype(np.int32))
+        label = middle(label, size) if evaluation.middle else label.resize(size, Image.Resampling.NEAREST)
+        label, *maps = (colourize(ids, len(colours), colours) for ids in (np.asarray(label), *maps))
+        cells.append([label, first, *beside, *others, *maps])
     return cells
 
 
@@ -108,7 +114,7 @@ def sheet_paths(folder, count):
 def page(evaluation, systems, scores, sheets, log, settings, distances=''):
     """The HTML text, with all pictures in it. distances: text of result.own.nearest."""
     parts = [f'<h2>Scores</h2>{html_table([("", *systems), *score_log.rows(scores)])}',
-             f'<p>{score_log.warning(scores[0].class_iou)}</p>',
+             *(f'<p>{html.escape(line)}</p>' for line in score_log.warnings(scores[0])),
              f'<p class=faint>{listed(score_log.protocol(scores))}</p>',
              *([f'<p>{html.escape(distances)}</p>'] if distances else []),
              '<h2>The first pictures by name</h2>',
@@ -122,7 +128,7 @@ def page(evaluation, systems, scores, sheets, log, settings, distances=''):
                           for each, accuracy in chosen)
         parts.append(f'<h2>{title}, by pixel accuracy</h2><div class=row>{figures}</div>')
     parts.append('<h2>IoU by class</h2>' + _bars(
-        evaluation.dataset.names, scores[0].class_iou, scores[0].real_class_iou))
+        evaluation.dataset.names, scores[0].class_iou, scores[0].real_class_iou, _colours(evaluation)))
     if log is not None:
         parts.append(f'<h2>Losses</h2>{picture(log, SHEET_WIDTH, "losses")}')
     parts.append(f'<h2>Settings</h2><p class=faint>{listed(vars(settings))}</p>')
@@ -133,14 +139,17 @@ def page(evaluation, systems, scores, sheets, log, settings, distances=''):
     return document(title, parts, scores[0].date, STYLE)
 
 
-def _bars(names, values, real):
-    """A bar for each class with an IoU, the best first, and the IoU of real photos if known."""
-    bars = sorted(((value, name, photo) for name, value, photo in zip(names, values, real or [None] * len(names))
-                   if value is not None), key=lambda bar: bar[:2], reverse=True)
-    lines = ''.join(f'<div class=bar><b title="{html.escape(name)}">{html.escape(name)}</b>'
+def _bars(names, values, real, colours):
+    """A bar for each class with an IoU, the best first: its colour on the sheets, the IoU of real photos if known."""
+    bars = sorted(((value, name, photo, bytes(colour).hex()) for name, value, photo, colour in zip(
+        names, values, real or [None] * len(names), colours) if value is not None),
+        key=lambda bar: bar[:2], reverse=True)
+    lines = ''.join(f'<div class=bar><u style="background:#{colour}"></u><b title="{html.escape(name)}">'
+                    f'{html.escape(name)}</b>'
                     f'<i><span style="width:{100 * value:.1f}%"></span></i>{value:.3f}'
-                    + (f' <em>{photo:.3f}</em>' if photo is not None else '') + '</div>' for value, name, photo in bars)
-    note = '; in italics: real photos' if real else ''
+                    + (f' <em>{photo:.3f}</em>' if photo is not None else '') + '</div>'
+                    for value, name, photo, colour in bars)
+    note = '; in italics: real photos' * bool(real) + '; before each its colour on the sheets (unlabelled: black)'
     return (f'<p class=faint>{len(bars)} of {len(names)} classes are in the labels or the segmentation{note}</p>'
             f'<div class=bars>{lines}</div>')
 
@@ -152,8 +161,10 @@ def main():
     parser.add_argument('--nearest', action='store_true', help="with --dataset own: show each picture's nearest "
                         'training photo, by features, and compare its distance with those of real photos')
     parser.add_argument('--log', default='log/', metavar='DIR', help='folder of log.npy, for the loss curves [log/]')
-    parser.add_argument('--output', default='result/', metavar='DIR', help='folder of sheets and index.html [result/]')
+    parser.add_argument('--output', metavar='DIR', help='folder of sheets and index.html [PICTURES_sheet, beside the '
+                        'pictures]')
     settings = parser.parse_args()
+    settings.output = settings.output or f'{os.path.normpath(settings.pictures)}_sheet'
     if settings.nearest and (settings.dataset != OWN or not settings.distance):
         raise InputError("--nearest needs the features of the set's own network (result.train_segmenter): add "
                          f'--dataset {OWN}, omit --no_fid')
@@ -169,7 +180,7 @@ def main():
     training, distances = nearest(evaluation, settings.pictures) if settings.nearest else (None, '')
     shown = ['ours', *['nearest in training'] * settings.nearest, *[*systems][1:], 'photo']
     cells = rows(evaluation, systems, settings.rows, training)
-    titles = shown + [f'{name}: segmented' for name in (*systems, 'photo')]
+    titles = ['label map', *shown] + [f'{name}: segmented' for name in (*systems, 'photo')]
     sheets = write_sheets(settings.output, titles, cells)
     has_log = os.path.exists(os.path.join(settings.log, 'log.npy'))
     log = rendered(plot.losses(plot.read(settings.log))) if has_log else None

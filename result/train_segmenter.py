@@ -21,14 +21,13 @@ from runtime import device  # first: sets the threads, then imports Paddle
 
 import numpy as np
 import paddle
-from tqdm import tqdm
 
 from dataset import classes
 from dataset.contents import identity
 from dataset.files import find_samples
 from dataset.labelled_images import epoch_order
 from dataset.loader import Loader
-from log.score_log import warning
+from log.score_log import LOW, warning
 from model.command_line import Help, Parser
 from model.init import OPT
 from model.optimizer_state import set_state, state_of
@@ -40,14 +39,16 @@ from result.own import scoring_network, with_painted
 from result.own.images import SegmenterImages, class_weights
 from result.own.scoring_network import DESCRIPTION, FOLDER, STATE, WEIGHTS, checked_label_nc
 from result.scores import VOID, confusion, or_none, segmentation_scores
+from runtime.bar import counted
 from runtime.errors import InputError, shown_in_one_line
 from runtime.locking import locked
 from runtime.writing import writing
 
 WARM_UP, WEIGHT_DECAY = 0.1, 1e-3   # part of all steps in which the learning rate rises; weight decay of AdamW
 EPOCH = 4000                        # most samples of an epoch, different ones in each
+CHANGED = {'train': 'the training photos or maps changed', 'val': 'the validation maps changed',
+           'added': 'the painted pictures changed'}   # what a digest says
 HISTORY = 'mean_iou', 'pixel_accuracy'   # beside the loss
-LOW = 0.2                           # mean IoU on real photos below which the network cannot score pictures
 
 
 class Training:
@@ -114,12 +115,10 @@ class Training:
         epoch, losses = len(self.history) + 1, []
         order = epoch_order(self.opt, len(self.data), epoch)[:self.steps * self.batch]
         keys = [[(epoch, index) for index in row] for row in order.reshape(self.steps, self.batch).tolist()]
-        bar = tqdm(loader(keys), f'epoch {epoch}/{self.settings.epochs}', self.steps, unit='step', disable=None,
-                   leave=False, dynamic_ncols=True)
-        for step, batch in enumerate(bar, (epoch - 1) * self.steps):
+        shown = counted(loader(keys), self.steps, f'epoch {epoch}/{self.settings.epochs}', 'step', leave=False)
+        for step, batch in enumerate(shown, (epoch - 1) * self.steps):
             self.optimizer.set_lr(learning_rate(self.settings.lr, step, self.settings.epochs * self.steps))
             losses.append(self.step(batch))
-            bar.set_postfix(loss=f'{losses[-1]:.3f}', refresh=False)
         return float(np.mean(losses))
 
     def step(self, batch):
@@ -141,7 +140,7 @@ class Training:
         keys = [[(None, index) for index in range(start, min(start + self.batch, len(self.val)))]
                 for start in range(0, len(self.val), self.batch)]
         with paddle.no_grad():
-            for batch in tqdm(loader(keys), 'validation', len(keys), disable=None, leave=False, dynamic_ncols=True):
+            for batch in counted(loader(keys), len(keys), 'validation', 'batch', leave=False):
                 predicted = self.network(self.network.prepare(batch['rgb'])).argmax(1).numpy()
                 counts = counts + confusion(batch['label'], predicted, self.opt.label_nc)
         return segmentation_scores(counts)
@@ -163,7 +162,7 @@ class Training:
         content = scoring_network.read(self.output)
         differences = self.differences({**content, 'size': '{}x{}'.format(*content['size'])})
         if differences:
-            raise InputError(f'{path}: network of another training: {differences}: replace it with --restart, or name '
+            raise InputError(f'{path}: network of another training: {differences}; replace it with --restart, or name '
                              'another --output')
         print(f'already complete: {path}, mean IoU {content["ceiling"]["mean_iou"]:.4f} on real validation photos; '
               '--restart trains it again')
@@ -175,10 +174,11 @@ class Training:
             ('train', self.samples), ('val', [sample._replace(photo=None) for sample in self.val_samples]))}
 
     def differences(self, about):
-        """Text on the differences of another training's `about`; '' without any."""
+        """Text on the differences of another training's `about`, the settings first; '' without any."""
         mine = {**self.about, **self.data_identities(about)}
-        return ', '.join(f'{name} {about.get(name)} (now {value})' for name, value in mine.items()
-                         if about.get(name) != value)
+        changed = [name for name, value in mine.items() if about.get(name) != value]
+        return ', '.join([f'{name} {about.get(name)} (now {mine[name]})' for name in changed if name not in CHANGED] +
+                         [CHANGED[name] for name in CHANGED if name in changed])
 
     def resume(self):
         """Load the state of an interrupted training, if there is one; InputError if it is another training's."""
@@ -230,7 +230,7 @@ class Training:
               f' mean IoU {scores["mean_iou"]:.4f}, pixel accuracy {scores["pixel_accuracy"]:.4f}')
         if warning(class_iou):
             print(warning(class_iou))
-        if not scores['mean_iou'] >= LOW:
+        if not self.settings.add and not scores['mean_iou'] >= LOW:   # --add prints it once, at its end
             print(f'low (below {LOW}): this network cannot score pictures; train it longer (--epochs, --restart), at '
                   'a larger --size, or with more photos')
 

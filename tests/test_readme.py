@@ -166,8 +166,7 @@ OWN_DATA = {     # docs/own_data.md
     'python val.py --lastoutput runs/own --results runs/own/val --score': '',
     'python -m result.sheet --dataset own --dataroot own --pictures runs/own/val/pics --nearest': '',
     'python -m dataset.vary --dataroot own --count 500 --output own_maps/': '--count 4',
-    'python predict.py --lastoutput runs/own --label own_maps/ --instance own_maps/inst --style random --out '
-    'own_painted/': '',
+    'python predict.py --lastoutput runs/own --label own_maps/ --instance own_maps/inst --out own_painted/': '',
     'python -m result.train_segmenter --dataroot own --size 128x128 --add own_painted/ --add_labels own_maps/':
         '--size 32x32 --epochs 1 --seeds 2',
 }

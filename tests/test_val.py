@@ -10,7 +10,7 @@ from PIL import Image
 
 from model.init import OPT
 from predict import resized
-from tests.runner import contents, says
+from tests.runner import VALIDATION, contents, says
 
 NAMES = ['000', '001', '002']
 
@@ -70,6 +70,13 @@ def test_batches_and_workers_change_nothing(scripts, trained, validation, tmp_pa
     """Up to rounding, since a batch sums in another order."""
     pictures = drawn(scripts, trained, tmp_path, *flags)
     assert all(np.abs(pictures[name] - validation[1][name]).max() <= 1 for name in NAMES)
+
+
+def test_a_limit_is_said_in_a_line_of_its_own(scripts, trained, tmp_path):
+    process = scripts.run('val.py', '--lastoutput', trained / 'output', '--results', tmp_path, '--max_dataset_size', 2)
+    assert process.returncode == 0, process.stderr
+    assert f'\nonly the first 2 of {VALIDATION} validation samples' in process.stdout and says(
+        process.stdout, f'--max_dataset_size {VALIDATION} takes all', f'2 pictures in {tmp_path}/pics')
 
 
 def test_without_a_style_encoder_no_photo_is_read(scripts, trained, validation, tmp_path):

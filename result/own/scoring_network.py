@@ -111,8 +111,8 @@ def dataset(dataroot, scoring):
     if content['maps'] != content['val'] and \
             os.path.normpath(folder) == os.path.normpath(os.path.join(dataroot, FOLDER)):
         raise InputError(f'{os.path.join(folder, DESCRIPTION)}: trained on other data: {dataroot}/val_label has '
-                         'changed; train a network with python -m result.train_segmenter, or name its folder with '
-                         '--scoring')
+                         'changed; replace the network: python -m result.train_segmenter --dataroot {} --size {}x{} '
+                         '--restart; or name the folder of another with --scoring'.format(dataroot, *content['size']))
     names = tuple(content.get('classes') or map(str, range(content['label_nc'])))
     own = classes.read(dataroot)
     if own and content.get('classes') and own['names'][:len(names)] != list(names):

@@ -11,12 +11,14 @@ import numpy as np
 from dataset import classes
 from dataset.contents import identity
 from dataset.files import Sample, by_stem, load_label
+from log.score_log import LOW
 from model.init import OPT
 from output.folder import partners
 from result.own.scoring_network import checked_label_nc
 from runtime.errors import InputError
 
 FOLDER = 'segmenter_added'      # in the data set: a folder for each network
+FEW = 20                        # validation photos below which the sentence says so
 # 97.5 % quantile of Student's t with 2 n - 2 degrees of freedom, by the runs n on each side
 T = {2: 4.303, 3: 2.776, 4: 2.447, 5: 2.306, 6: 2.228, 7: 2.179, 8: 2.145, 9: 2.120, 10: 2.101}
 SIDES = 'real', 'real and painted'
@@ -43,7 +45,7 @@ def compare(settings, train):
     print(f'\ntrained on {first["training_photos"]} real photos, alone and with {len(added)} painted pictures; on '
           f'{first["validation_photos"]} real validation photos, mean (lowest to highest) of {settings.seeds} seeds:')
     print(*table(*found.values()), sep='\n')
-    print(verdict(*([run['ceiling']['mean_iou'] for run in found[side]] for side in SIDES)))
+    print(verdict(*([run['ceiling']['mean_iou'] for run in found[side]] for side in SIDES), first['validation_photos']))
 
 
 def painted_samples(settings):
@@ -81,11 +83,22 @@ def _spread(values):
     return f'{np.mean(values):.4f} ({min(values):.4f} to {max(values):.4f})'
 
 
-def verdict(real, painted):
-    """The sentence on the mean IoUs of equally many runs: by the 95 % interval of the difference of their means."""
+def verdict(real, painted, photos):
+    """The sentence on the mean IoUs of equally many runs: by the 95 % interval of the difference of their means.
+
+    photos: how many they were validated on; the sentence says if those are few, or a network cannot score pictures.
+    """
     difference = np.mean(painted) - np.mean(real)
     half = T[len(real)] * np.sqrt((np.var(real, ddof=1) + np.var(painted, ddof=1)) / len(real))
     answer = 'painted pictures help' if difference - half > 0 else \
         'painted pictures do not help, they harm' if difference + half < 0 else 'too close to say'
     return (f'{answer}: mean IoU {difference:+.4f}, 95 % interval {difference - half:+.4f} to {difference + half:+.4f} '
-            'over seeds')
+            'over seeds' + doubt([*real, *painted], photos))
+
+
+def doubt(scores, photos):
+    """The end of the sentence if networks of these mean IoUs, on so many photos, say little; else ''."""
+    low, few = min(scores) < LOW, photos < FEW
+    causes = [f'networks below {LOW}'] * low + [f'{photos} validation photos'] * few
+    remedies = ['train longer first (--epochs N --restart)'] * low + [f'validate on {FEW} or more'] * few
+    return f'; {" and ".join(causes)}: {", ".join(remedies)}' if causes else ''

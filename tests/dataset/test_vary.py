@@ -102,8 +102,10 @@ def test_the_folder_is_read_by_name(scripts, tmp_path, instances):
     command = ['-m', 'dataset.vary', '--dataroot', root, '--count', 6, '--output']
     process = scripts.run(*command, f'{output}/')
     assert process.returncode == 0, process.stderr
-    assert says(process.stdout, '6 maps; objects pasted of: cat, pole', f'predict.py --label {output}',
-                f'--add {output}_painted --add_labels {output}')
+    painted = tmp_path / 'painted'
+    assert says(process.stdout, '6 maps; objects pasted of: cat, pole', f'--out {painted}/',
+                f'predict.py --lastoutput RUN --label {output}/',
+                f'--dataroot {root} --size WxH --add {painted}/ --add_labels {output}/')
     assert ('--instance' in process.stdout) == instances == (output / 'inst').exists()
     labels, opt = by_stem(str(output), '--label'), opt_of(root)
     assert len(labels) == 6 and classes.read(output) == classes.read(root)
@@ -120,7 +122,15 @@ def test_the_folder_is_read_by_name(scripts, tmp_path, instances):
     width, height = Image.open(output / 'sheet/sheet.jpg').size
     assert (width, height) == (6 * 160, 160)
     before = contents(output)
+    again = scripts.run(*command, output)
+    assert again.returncode == 0 and says(again.stdout, '6 maps, already complete', process.stdout.split('look at')[1])
+    seven = ['7' if word == 6 else word for word in command]
+    assert says(scripts.failure(*seven, output), 'made with other settings: count 6 (now 7): name another --output')
+    Image.fromarray(np.full((40, 60), 1, np.uint8)).save(root / 'train_label/0.png')
+    assert says(scripts.failure(*command, output), 'made with other settings: the training maps changed')
+    (output / 'vary.json').unlink()
     assert says(scripts.failure(*command, output), f'{output} exists and was not changed')
+    (output / 'vary.json').write_bytes(before['vary.json'])
     assert contents(output) == before
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from log.score_log import Score, append_score, html_table, read, rows, table
+from log.score_log import FEATURES, LOW, Score, append_score, html_table, read, rows, table
 from runtime.errors import InputError
 from tests.runner import says
 
@@ -126,6 +126,32 @@ def test_a_line_warns_of_scores_over_one_class():
         perfect = Score(scores={'mean_iou': 1.0}, protocol={}, pictures='ours', class_iou=class_iou)
         assert 'only one class' in table([perfect]) and 'mean nothing' in table([perfect])
     assert 'only one class' not in table([ONE]) + table([Score(scores={'fid': 1.0}, protocol={}, pictures='ours')])
+
+
+@pytest.mark.parametrize('known', [dict(real={'mean_iou': 0.04}), dict(real={'mean_iou': 0.3}, network_mean_iou=0.04),
+                                   dict(real={'mean_iou': 0.04}, network_mean_iou=0.3), dict(network_mean_iou=0.04)])
+def test_a_network_that_cannot_score_has_no_ceiling(known):
+    """Grey pictures reached 1.9 times the photos' accuracy. The record keeps the parts, no table shows them."""
+    low = Score(scores={'mean_iou': 0.08}, protocol={}, pictures='grey', part_of_ceiling={'mean_iou': 2.0}, **known)
+    assert says(table([low]), f'0.0400 on real photos, below {LOW}', 'cannot score pictures', '--restart') and \
+        'part of that' not in table([low])
+    assert '0.8000' in table([ONE, low]) and '2.0000' not in table([ONE, low])
+    fine = Score(scores={}, protocol={}, real={'mean_iou': LOW}, network_mean_iou=LOW, part_of_ceiling={'mean_iou': 2})
+    assert 'low' not in table([fine]) and 'part of that' in table([fine])
+
+
+def test_a_distance_of_few_pictures_is_biased():
+    for name, features in FEATURES.items():
+        for count, few in ((features - 1, True), (features, False)):
+            score = Score(scores={name: 1.0}, protocol={'number_of_pictures': count}, pictures='ours')
+            assert (f'{count} pictures are fewer than its {features} features' in table([score])) == few
+    assert 'fewer' not in table([ONE])    # no distance
+
+
+def test_a_table_has_the_iou_of_each_class():
+    score = Score(scores={}, protocol={}, class_iou=[0.25, None], real={}, real_class_iou=[0.75, None])
+    text = table([score], ['road', 'tree'])
+    assert says(text, 'road', '0.2500', '0.7500') and 'tree' not in text
 
 
 def test_html_shows_text_as_it_is():

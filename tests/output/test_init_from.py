@@ -222,6 +222,14 @@ def test_a_style_encoder_at_another_size_has_a_new_fc(tmp_path, capsys):
             assert np.array_equal(value, fresh[name] if name.startswith('fc.') else theirs[name]), name
 
 
+def test_other_networks_are_refused_before_any_is_made(trained):
+    opt = OPT.load(trained / 'output/model/opt.json')
+    width = opt.ngf
+    opt.ngf = 2 * width
+    assert says(message(init_from.examined, opt, str(trained / 'output')), 'weights of other networks',
+                f'ngf is {width} there, {2 * width} here: add --ngf {width}')
+
+
 def test_a_run_starts_from_other_classes(scripts, trained, tmp_path):
     """The whole road, and the same command resumes it without the model."""
     table = tmp_path / 'table.txt'

@@ -263,7 +263,7 @@ def test_sheets_and_page(scripts, tiny_set, photos, weights, trained, tmp_path):
                           tmp_path / 'out')
     assert process.returncode == 0, process.stderr
     assert f'2 rows: {tmp_path}/out/1.jpg; page: {tmp_path}/out/index.html' in process.stdout
-    assert Image.open(tmp_path / 'out/1.jpg').size == (6 * 196 - 4, 28 + 2 * 196 - 4)
+    assert Image.open(tmp_path / 'out/1.jpg').size == (7 * 196 - 4, 28 + 2 * 196 - 4)
     text = (tmp_path / 'out/index.html').read_text()
     assert 'http' not in text and text.count('<img src="data:image/jpeg;base64,') == 1 + 2 * 2 + 1
     assert says(text, 'Scores', 'mean IoU', 'IoU by class', 'Worst pictures', 'Best pictures', 'Losses', 'Settings',

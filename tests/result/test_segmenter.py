@@ -207,7 +207,7 @@ def test_the_same_command_afterwards_changes_nothing(scripts, mine, segmented):
 
 def test_refused_settings(scripts, mine, tiny_set, segmented, tmp_path):
     assert says(scripts.failure(*command(mine, '--seed', 7)),
-                'network of another training: seed 0 (now 7)', '--restart')
+                'network of another training: seed 0 (now 7); replace it with --restart')
     assert says(scripts.failure('-m', 'result.train_segmenter', '--dataroot', tiny_set), 'classes.json', '--label_nc')
     assert says(scripts.failure(*command(mine, '--lr', 'inf')), '--lr')
     assert says(scripts.failure(*command(tiny_set, '--label_nc', 1)), tiny_set, '1 class',
@@ -237,7 +237,8 @@ def test_networks_of_other_data_and_damaged_ones_are_refused(scripts, mine, segm
     one, path = command(tmp_path / 'mine'), tmp_path / 'mine/segmenter/segmenter.json'
     next((tmp_path / 'mine/val_label').iterdir()).rename(tmp_path / 'mine/val_label/other.png')
     next((tmp_path / 'mine/val_img').iterdir()).rename(tmp_path / 'mine/val_img/other.png')
-    assert says(scripts.failure(*one), path, 'network of another training: val ', '--restart')
+    assert says(scripts.failure(*one), path, 'network of another training: the validation maps changed; replace it',
+                '--restart')
     path.write_text('{}')
     assert says(scripts.failure(*one), path, 'cannot be read', 'move it away, or name another --output')
 

@@ -14,7 +14,7 @@ from model.weights import read_weights
 from result.own import with_painted
 from result.own.images import SegmenterImages
 from result.train_segmenter import Training
-from tests.runner import TRAINING, contents, message, says
+from tests.runner import TRAINING, VALIDATION, contents, message, says
 from tests.segmenting import CLASSES, command
 
 PAINTED = 5
@@ -53,9 +53,11 @@ def test_the_command(scripts, mine, painted):
     assert all(run['epochs_run'] == 2 for run in runs)
     scores = [run['ceiling']['mean_iou'] for run in runs]
     assert says(process.stdout, f'trained on {TRAINING} real photos, alone and with 5 painted pictures',
-                with_painted.verdict(scores[2:], scores[:2]), *with_painted.table(runs[2:], runs[:2]))
+                with_painted.verdict(scores[2:], scores[:2], VALIDATION), *with_painted.table(runs[2:], runs[:2]))
     one, two = (read_weights(folders[side] / 'segmenter.pdparams') for side in (0, 2))
     assert any(not np.array_equal(one[name], two[name]) for name in one)
+    assert 'cannot score' not in process.stdout and says(   # the tiny set is noise
+        process.stdout.splitlines()[-1], f'networks below 0.2 and {VALIDATION} validation photos: train longer first')
     before = contents(mine)
     again = scripts.run(*flags)
     assert again.stdout.count('already complete') == 4 and again.stdout.splitlines()[-1] == \
@@ -102,7 +104,19 @@ def test_a_map_is_resized_to_its_picture_as_when_it_was_painted(tmp_path):
     ([0.5, 0.5], [0.5, 0.5], 'too close to say: mean IoU +0.0000, 95 % interval +0.0000 to +0.0000')])
 def test_the_sentence(real, painted, said):
     """t(4) = 2.776 and a standard deviation of 0.01 on both sides: half the interval is 2.776 * 0.01 * sqrt(2 / 3)."""
-    assert with_painted.verdict(real, painted).startswith(said)
+    found = with_painted.verdict(real, painted, 20)
+    assert found.startswith(said) and found.endswith(' over seeds')
+
+
+@pytest.mark.parametrize('real, photos, said', [
+    ([0.5, 0.6], 20, ''), ([0.2, 0.2], 20, ''),
+    ([0.5, 0.1], 20, '; networks below 0.2: train longer first (--epochs N --restart)'),
+    ([0.5, 0.6], 19, '; 19 validation photos: validate on 20 or more'),
+    ([0.1, 0.1], 4, '; networks below 0.2 and 4 validation photos: train longer first (--epochs N --restart), '
+                    'validate on 20 or more')])
+def test_the_sentence_says_what_it_cannot_know(real, photos, said):
+    for sides in (real, [0.6, 0.6]), ([0.6, 0.6], real):
+        assert with_painted.verdict(*sides, photos).endswith(f' over seeds{said}')
 
 
 def test_the_quantiles_are_those_of_students_t():
