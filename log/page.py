@@ -122,6 +122,7 @@ def _score_table(scores):
     last = scores[-1].protocol
     epochs = [f'{score.epoch}{"" if score.protocol == last else " *"}' for score in scores]
     note = '<p>* another protocol or network: not comparable</p>' if any('*' in epoch for epoch in epochs) else ''
+    note += ''.join(f'<p>{html.escape(line)}</p>' for line in score_log.warnings(scores[-1]))
     columns = [('epoch', *epochs)] + [row for row in score_log.rows(scores) if set(row[1:]) != {'-'}]
     return f'{html_table(zip(*columns))}{note}<p class=faint>{listed(last)}</p>'
 
