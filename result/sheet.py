@@ -185,8 +185,8 @@ def main():
     has_log = os.path.exists(os.path.join(settings.log, 'log.npy'))
     log = rendered(plot.losses(plot.read(settings.log))) if has_log else None
     write(path, page(evaluation, systems, scores, sheets, log, settings, distances))
-    if distances:
-        print(distances)
+    for line in [distances] * bool(distances) + score_log.warnings(scores[0]):
+        print(line)
     print(f'{len(cells)} rows: {", ".join(sheets)}; page: {path}')
 
 
