@@ -6,7 +6,7 @@ import signal
 import threading
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from log.score_log import FEATURES, LOW, Score, append_score, html_table, read, rows, table
@@ -49,6 +49,7 @@ SCORES = st.builds(Score, scores=st.dictionaries(st.sampled_from(['mean_iou', 'f
                    epoch=st.integers(1, 99), class_iou=st.none() | st.lists(NUMBERS, max_size=3))
 
 
+@settings(deadline=None)
 @given(scores=st.lists(SCORES, max_size=4))
 def test_what_is_appended_is_read(tmp_path_factory, scores):
     path = tmp_path_factory.mktemp('scores') / 'new/scores.jsonl'
