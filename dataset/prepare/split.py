@@ -4,7 +4,7 @@ Neighbouring tiles share streets and shadows, so a network trained on one scores
 """
 import hashlib
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 
 import numpy as np
 
@@ -36,7 +36,8 @@ def set_aside(stems, folders, fraction, seed, group='auto', what='samples'):
                            'uses no neighbour of a validation sample (--group none draws them one by one)')
     drawn = set(sorted(stems, key=lambda stem: _draw(seed, stem))[:wanted])
     why = f', since whole {kind} do not fit it: training may use neighbours of validation samples' if of else ''
-    return drawn, f'validation: {wanted} of {len(stems)} {what}, drawn one by one{why}'
+    how = ', drawn one by one' if what == 'samples' else ''
+    return drawn, f'validation: {wanted} of {len(stems)} {what}{how}{why}'
 
 
 def set_aside_by_place(stems, fraction, seed):
@@ -56,22 +57,12 @@ def _groups(stems, folders):
     of_folder = dict(zip(stems, folders))
     if len(set(folders)) > 1:
         return of_folder, 'folders'
-    tiles = {stem: found for stem in stems if (found := TILE.fullmatch(stem))}
-    places = defaultdict(set)
-    for found in tiles.values():
-        places[found['of']].add((int(found['row']), int(found['column'])))
-    grids = {name for name, inside in places.items() if _is_grid(inside)}
-    of = {stem: tiles[stem]['of'] if stem in tiles and tiles[stem]['of'] in grids else stem for stem in stems}
-    sizes = Counter(of.values())
-    if sum(count for name, count in sizes.items() if name in grids) * 2 < len(stems):
-        return None, ''     # most samples are not tiles
+    # Few tiles of a photograph may be annotated, so their places need not fill a grid.
+    tiles = {stem: found['of'] for stem in stems if (found := TILE.fullmatch(stem))}
+    of = {stem: tiles.get(stem, stem) for stem in stems}
+    if len(tiles) * 2 < len(stems) or len(set(of.values())) == len(stems):
+        return None, ''     # most samples are not tiles, or each is of another photograph
     return of, 'photographs that were cut into tiles NAME_row_column'
-
-
-def _is_grid(places):
-    """Whether (row, column) pairs fill most of a grid, as tiles of a photograph do; dates and times do not."""
-    rows, columns = ({place[side] for place in places} for side in (0, 1))
-    return len(places) > 1 and 2 * len(places) >= len(rows) * len(columns)
 
 
 def _whole_groups(sizes, wanted, seed):
