@@ -14,8 +14,9 @@ from dataset.photo import TURNS, is_deep
 from dataset.picture_file import DataError, decoded, notes_of
 
 # ids: integers (H, W); palette: the Palette whose indices are the ids, else None; notes: dict of each change or ignored
-# header -> pixels, 0 for all; white: the id stored as white in grey of fewer than 8 bits, else None
-LabelMap = namedtuple('LabelMap', 'ids palette notes white', defaults=(None,))
+# header -> pixels, 0 for all; white: the id stored as white in grey of fewer than 8 bits, else None; lacking:
+# [(pixels, colour)] of classes that the table of colours seems to lack
+LabelMap = namedtuple('LabelMap', 'ids palette notes white lacking', defaults=(None, ()))
 
 # grey: whether all colours in use are grey; all_used: whether all colours are in use
 Palette = namedtuple('Palette', 'colours grey all_used')
@@ -70,10 +71,10 @@ def read_colours(file, ids, near=NEAR, columns=slice(None)):
     opened = decoded(file)
     notes = notes_of(opened)
     pixels = _colours(file, 'label map', opened)[:, columns]
-    label, off, unknown = of_colours(pixels, ids, near, bool(opened.lossy))
+    label, off, unknown, lacking = of_colours(pixels, ids, near, bool(opened.lossy))
     if off:
         notes['in colours slightly off: the nearest of the table is used'] = off
-    return LabelMap(None if unknown else _upright(opened, label, notes), None, notes), unknown
+    return LabelMap(None if unknown else _upright(opened, label, notes), None, notes, None, lacking), unknown
 
 
 # ---- Pixels
@@ -111,7 +112,7 @@ def _channel(file, what, opened, notes, colours):
         raise _colour_coded(file, what, image.mode)
     pixels = _colours(file, what, opened)
     if colours:
-        label, _, unknown = of_colours(pixels, colours)
+        label, _, unknown, _ = of_colours(pixels, colours)
         if not unknown:
             notes['in the colours of the set'] = 0
             return LabelMap(_upright(opened, label, notes), None, notes)

@@ -7,6 +7,7 @@ from collections import namedtuple
 import numpy as np
 from PIL import Image
 
+from dataset.colour_coded import clusters
 from dataset.components import COMPONENTS, components
 from dataset.label_map import read_colours, read_instances, read_map
 from dataset.palette import UNLABELLED
@@ -18,8 +19,8 @@ from dataset.prepare.job import checked_photo, facts_of, label_bytes, photo_file
 FITTED = 'of another size than the photo, fitted to it by nearest pixel'
 # A photograph and its maps before they are cut. label, instance: integers (H, W), instance perhaps None; photo:
 # dataset.photo.Photo; notes: as of `noted`; photo_file: NamedBytes of a photo that stays as it is, else None;
-# instance_file: the same, (ending, bytes or Member)
-Whole = namedtuple('Whole', 'label instance photo notes photo_file instance_file')
+# instance_file: the same, (ending, bytes or Member); lacking: as of LabelMap
+Whole = namedtuple('Whole', 'label instance photo notes photo_file instance_file lacking', defaults=((),))
 SHAPES_DIFFER = 0.02   # relative difference of width / height that --fit photo accepts: rounding
 
 
@@ -46,7 +47,8 @@ class Maker:
             files['inst'] = whole.instance_file or ('.png', png(whole.instance))
         known, facts = whole.label[whole.label != UNLABELLED], facts_of(whole.photo)
         return files, {**facts, 'highest': int(known.max(initial=0)), 'unlabelled': known.size < whole.label.size,
-                       'notes': whole.notes + facts['notes']}
+                       'notes': whole.notes + facts['notes'],
+                       **({'lacking': whole.lacking} if whole.lacking else {})}
 
 
 def _tile(whole, job, side):
@@ -59,10 +61,11 @@ def _tile(whole, job, side):
                            f'smaller than a tile of {side}') + ': left out', 'too small for a tile')
     box = slice(top, top + side), slice(left, left + side)
     photo = whole.photo._replace(image=whole.photo.image.crop((left, top, left + side, top + side)))
-    notes = whole.notes
+    notes, lacking = whole.notes, whole.lacking
     if job.tile != (0, 0):      # a note on a file counts once
-        photo, notes = photo._replace(notes={}), []
-    return Whole(whole.label[box], None if whole.instance is None else whole.instance[box], photo, notes, None, None)
+        photo, notes, lacking = photo._replace(notes={}), [], []
+    return Whole(whole.label[box], None if whole.instance is None else whole.instance[box], photo, notes, None, None,
+                 lacking)
 
 
 def read_maps(job, table, void, classes, instances, fit, span, link):
@@ -88,7 +91,7 @@ def read_maps(job, table, void, classes, instances, fit, span, link):
         name, instance, instance_file = _instances(job, fit, link, notes)
         maps = [(name, instance)]
     photo_content, photo = checked_photo(job, label, *maps, span=span)
-    return Whole(label, maps[0][1] if maps else None, photo, notes, photo_content, instance_file)
+    return Whole(label, maps[0][1] if maps else None, photo, notes, photo_content, instance_file, decoded.lacking)
 
 
 def _instances(job, fit, link, notes):
@@ -136,10 +139,11 @@ def ids_of_colours(file, table, columns=slice(None)):
         raise DataError(f'{file}: holds {", ".join(str(colour[0]) for _, colour in unknown[:3])}, which are ids of the '
                         'table of --colours, not its colours: omit --colours; --names FILE gives the names',
                         'unknown colour')
-    named = []
-    for count, colour in unknown[:3]:
+    named, found = [], list(clusters(*(np.array(part) for part in list(zip(*unknown))[::-1])))
+    for pixels, colour in found[:3]:
         nearest = min(table, key=lambda entry: sum((one - other) ** 2 for one, other in zip(entry.colour, colour)))
-        named.append(f'{colour} in {count} pixels (nearest known: {nearest.colour}, id {nearest.id}, {nearest.name})')
-    more = f' and {len(unknown) - 3} more' if len(unknown) > 3 else ''
-    raise DataError(f'{file}: {len(unknown)} unknown colours: {", ".join(named)}{more}: add them to the table of '
+        named.append(f'{colour} in {pixels} pixels (nearest known: {nearest.colour}, id {nearest.id}, {nearest.name})')
+    more = f' and {len(found) - 3} more' if len(found) > 3 else ''
+    shades = f', in {len(unknown)} shades' if len(unknown) > len(found) else ''
+    raise DataError(f'{file}: unknown colours: around {", ".join(named)}{more}{shades}: add them to the table of '
                     '--colours, or correct the picture', 'unknown colour')

@@ -46,4 +46,4 @@ def _read(job, table, left):
     if decoded.ids.shape != (height, width // 2):
         raise DataError(f'{content}: upright only by its orientation tag: left out; save it upright', 'no pair')
     photo = photo._replace(image=photo.image.crop((begin, 0, end, height)))
-    return Whole(decoded.ids, None, photo, noted('label map', decoded), None, None)
+    return Whole(decoded.ids, None, photo, noted('label map', decoded), None, None, decoded.lacking)
