@@ -37,29 +37,35 @@ def labelme(arguments):
     """Make the data set that the flags describe; return whether its check found problems."""
     arguments.images = arguments.images or arguments.annotations
     arguments.val_images = arguments.val_images or arguments.val_annotations
-    found = set()
+    found = {}
     sources = Sources(arguments, ['annotations', 'images'], functools.partial(_rows, found))
     names = [name for name in read_or_refuse(read_names, '--names', arguments.names) if name != IGNORED] \
-        if arguments.names else sorted(found - {IGNORED})
+        if arguments.names else sorted(found.keys() - {IGNORED})
     if BACKGROUND in names:
         arguments.background = arguments.background or BACKGROUND
     if not arguments.names:
-        sources.guessed.append(f'ids of {len(names)} classes by their alphabet (or give --names)')
+        listed = [f'{name!r} in {len(found[name])} files' if len(found[name]) > 1 else f'{name!r} in {found[name][0]}'
+                  for name in names]
+        sources.guessed.append(f'ids of {len(names)} classes by their alphabet (or give --names): {", ".join(listed)}')
     ids = {name: index for index, name in enumerate(names)}
     return make(arguments, sources, names, functools.partial(draw_shapes, ids=ids))
 
 
 def _rows(found, folders):
-    """(Rows, lines) of dict: option -> folder, of annotations and photos; adds all labels to the set `found`."""
+    """(Rows, lines) of dict: option -> folder, of annotations and photos; adds label -> files with it to the dict
+    `found`.
+    """
     (option, folder), (photo_option, photo_folder) = folders.items()
+    files = below(folder, option, ('.json',))       # before the photos, which may be in the same folder
     photos, rows = Photos(photo_folder, photo_option), []
-    for name in below(folder, option, ('.json',)):
+    for name in files:
         member = Member(folder, name)
         try:
             content = _content(read(member))
         except DataError:   # reported where the sample is made
             content = {'shapes': []}
-        found.update(shape['label'] for shape in content['shapes'])
+        for label in {shape['label'] for shape in content['shapes']}:
+            found.setdefault(label, []).append(name)
         path = content.get('imagePath') or ''
         photo = photos.find(path, os.path.dirname(name)) or photos.by_stem.get(letters(os.path.splitext(name)[0]))
         rows.append(row_of(photo, member))

@@ -1,5 +1,6 @@
 """A data set of one's own photos and label maps: python -m dataset.prepare folder."""
 import functools
+from collections import defaultdict
 
 from dataset import classes
 from dataset.agreement import check_palettes, masks
@@ -77,8 +78,18 @@ def completed(arguments, sources, outcome, content, label_nc, instances, guessed
                            'width': [min(widths), max(widths)], 'height': [min(heights), max(heights)]})
     opt = OPT(dataroot=output, **classes.settings_of(output))
     count = sum(record['split'] == 'train' for record in records)
-    return finish(opt, label_nc, Report(outcome, guessed, borders=sources.borders()),
+    report = Report(outcome, guessed, borders=sources.borders(), suspicious=_alike(content['names']))
+    return finish(opt, label_nc, report,
                   advice.own(output, count, len(records) - count, arguments.tiles))
+
+
+def _alike(names):
+    """Lines on classes whose names differ at most in case and blanks."""
+    alike = defaultdict(list)
+    for index, name in enumerate(names):
+        alike[' '.join(name.split()).casefold()].append(f'{index} {name!r}')
+    return [f'classes {" and ".join(found)} have one name but for case and blanks: if they are one class, give them '
+            'one name in the annotations, or one id in the table' for found in alike.values() if len(found) > 1]
 
 
 def _drawn_before(output, arguments):

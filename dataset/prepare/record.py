@@ -39,7 +39,7 @@ def refuse_foreign(root):
 
 
 def changed_settings(root, head, settings, before, tasks):
-    """Sorted names of settings that differ from the record's `head`; InputError if that is another set's.
+    """Sorted texts on settings that differ from the record's `head`; InputError if that is another set's.
 
     before: the records, by key; tasks: [(Job, its sources)]. Folders with the same files are the same sources.
     """
@@ -54,7 +54,8 @@ def changed_settings(root, head, settings, before, tasks):
         if len(pairs) < len(before) or any(_of_files(one) != _of_files(other) for one, other in pairs):
             names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
             _refuse_other(root, 'from other sources', names, old, new)
-    return changed
+    old, new = (len(found) if isinstance(found := known.get('names'), list) else 0 for known in (head, settings))
+    return [f'names (of {old} classes, now {new})' if name == 'names' and old != new else name for name in changed]
 
 
 def _of_files(source):

@@ -1,9 +1,13 @@
 """The end of dataset.prepare: checks the set, writes report.txt and sheet.jpg, prints the next commands."""
+import math
 import os
 from collections import defaultdict
 
+import numpy as np
+
 from dataset import classes, contents
 from dataset.check import check
+from dataset.colour_coded import LEAST, NEAR, clusters
 from dataset.files import find_samples
 from dataset.picture_file import Notes
 from dataset.prepare.contact_sheet import contact_sheet
@@ -18,16 +22,17 @@ NAMED = 3    # samples that a line names
 class Report:
     """Lines under headings. altered: the lines on changes, guesses and omissions, counted in the first line."""
 
-    def __init__(self, outcome, guessed=(), unsafe=(), borders=()):
+    def __init__(self, outcome, guessed=(), unsafe=(), borders=(), suspicious=()):
         """outcome: dataset.prepare.samples.Outcome; guessed: lines; unsafe: names of skipped members of archives;
-        borders: lines on parts of photographs.
+        borders: lines on parts of photographs; suspicious: lines on classes.
         """
         self.outcome, self.unsafe = outcome, list(unsafe)
         self.altered = {
             'left out': [f'{record["split"]} {record["stem"]}: {record["left_out"]}' for record in outcome.left_out]
             + [f'not read from the archive, because its name or kind is unsafe: {name!r}' for name in self.unsafe]
             + list(borders),
-            'changed': _noted(outcome.made, 'notes'), 'suspicious': _noted(outcome.made, 'flaws'),
+            'changed': _noted(outcome.made, 'notes'),
+            'suspicious': [*_noted(outcome.made, 'flaws'), *_lacking(outcome.made), *suspicious],
             'guessed': list(guessed)}
         self.grey = [f'{record["split"]} {record["stem"]}' for record in outcome.made if record['grey']]
 
@@ -64,6 +69,21 @@ def _noted(records, kind):
         for what, note, _ in record.get(kind, ()):
             stems[what, note].append(record['stem'])
     return [f'{line}: {_named(of)}' for line, of in zip(notes.lines(), stems.values())]
+
+
+def _lacking(records):
+    """Lines on classes that the table of colours seems to lack; a few pixels are none."""
+    found = [(pixels, colour, record['stem']) for record in records for pixels, colour in record.get('lacking', ())]
+    if not found:
+        return
+    counts, colours = np.array([pixels for pixels, *_ in found]), np.array([colour for _, colour, _ in found])
+    for pixels, colour in clusters(colours, counts):
+        if pixels >= LEAST * sum(math.prod(record['size']) for record in records):
+            near = ((colours - colour) ** 2).sum(1) <= NEAR ** 2
+            stems = sorted({stem for (*_, stem), inside in zip(found, near) if inside})
+            yield (f'a class around {" ".join(map(str, colour))} seems missing in the table of --colours: {pixels} '
+                   f'pixels in {len(stems)} label maps, which got the class of their neighbours: {_named(stems)}')
+            return      # smaller clusters may be its blends
 
 
 def _since(outcome):

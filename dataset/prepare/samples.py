@@ -33,7 +33,7 @@ OF_THE_SPLIT = 'sources', 'val', 'seed', 'group', 'drawn'   # settings that sele
 
 class Outcome(namedtuple('Outcome', 'records new remade removed changed before')):
     """records: a dict for each job; new, remade, removed: records of such samples; changed: names of settings that
-    differ from the last command's; before: whether the set existed.
+    differ from the last command's; before: whether the set had samples.
     """
 
     @property
@@ -83,9 +83,9 @@ def prepare(root, settings, jobs, make):
                          'command, which resumes') from None
     except OSError as error:
         raise InputError(f'{root}: cannot be written ({error.strerror or error}): {RESUMES}') from None
-    old = {name: record.get('files') for name, record in before.items()}
+    old = {name: record.get('files') for name, record in before.items() if 'left_out' not in record}
     removed = [record for record in removed if 'left_out' not in record]
-    outcome = Outcome(records, [], [], removed, changed, bool(before))
+    outcome = Outcome(records, [], [], removed, changed, bool(old))
     for record in outcome.made:
         if key(record) not in old:
             outcome.new.append(record)

@@ -349,9 +349,88 @@ def test_dominant_colours_are_those_of_areas():
     left, ramp = np.full((20, 40, 3), (10, 20, 30)), np.linspace((10, 20, 30), (250, 220, 200), 12)
     picture = np.hstack([left, np.tile(ramp.astype(int), (20, 1, 1)), np.full((20, 41, 3), (250, 220, 200))])
     picture[3, 3] = picture[3, 4] = picture[4, 3] = picture[4, 4] = (12, 22, 32)
-    found = dict(dominant([picture]))
-    assert list(found) == [(250, 220, 200), (10, 20, 30)] and sum(found.values()) == pytest.approx(1)
-    assert dominant([noise(0)]) == [] or max(share for _, share in dominant([noise(0)])) < 1
+    listed, (other, rest) = dominant([picture])
+    assert [colour for colour, _ in listed] == [(250, 220, 200), (10, 20, 30)] and other in map(tuple, ramp.astype(int))
+    assert sum(share for _, share in listed) + rest == pytest.approx(1) and 0 < rest < 12 / 93
+    assert dominant([noise(0)]) == ([], None) or max(share for _, share in dominant([noise(0)])[0]) < 1
+
+
+THIN = 192, 192, 128
+
+
+def write_poles(folder, count=4):
+    """Pairs in JPEG, of two classes and poles of a third, three pixels wide, which have no flat areas."""
+    folder.mkdir()
+    for index in range(count):
+        colours = np.full((64, 96, 3), (128, 128, 128))
+        colours[32:], colours[8:56, 20 + 7 * index:23 + 7 * index] = (128, 0, 0), THIN
+        Image.fromarray(np.hstack([noise(index, (64, 96)), colours]).astype(np.uint8)).save(
+            folder / f'{index}.jpg', quality=85)
+
+
+def test_a_class_of_thin_objects_is_listed_and_missed(scripts, tmp_path):
+    write_poles(tmp_path / 'in')
+    process = scripts.run('-m', 'dataset.colours', tmp_path / 'in', '--half', 'right')
+    (tmp_path / 'table').write_text(process.stdout)
+    table = read_table(tmp_path / 'table')
+    assert any(np.linalg.norm(np.subtract(entry.colour, THIN)) < 24 for entry in table)
+    shares = [float(part.split('%')[0].split()[-1]) for part in process.stdout.split('\n')[1:-1]]
+    assert sum(shares) == pytest.approx(100, abs=.1)
+    words = ['pairs', '--pictures', tmp_path / 'in', '--colours', tmp_path / 'table', '--val', 0.25, '--output']
+    (tmp_path / 'table').write_text('0 128 128 128 sky\n1 128 0 0 wall\n2 192 192 128 pole\n')
+    assert 'seems missing' not in scripts.prepared(*words, tmp_path / 'three')
+    (tmp_path / 'table').write_text('0 128 128 128 sky\n1 128 0 0 wall\n')
+    said = scripts.prepared(*words, tmp_path / 'two')
+    assert says(said, 'suspicious: a class around ', 'seems missing in the table of --colours', 'in 4 label maps')
+    assert 'seems missing' in (tmp_path / 'two/report.txt').read_text()
+
+
+# ---- Every source
+
+def write_source(kind, folder, names):
+    """Photos of these names with annotations of one kind, and the flags that name them."""
+    if kind == 'pairs':
+        folder.mkdir()
+        for name in names:
+            (folder / f'{name}.png').write_bytes(picture(np.tile(COLOURS[0], (8, 16, 1)), 'PNG'))
+        (folder / 'table').write_text(TABLE)
+        return ['--pictures', folder, '--colours', folder / 'table']
+    write_photos(folder / 'photos', *(f'{name}.png' for name in names))
+    if kind == 'folder':
+        (folder / 'maps').mkdir()
+        for name in names:
+            (folder / f'maps/{name}.png').write_bytes(picture(drawn((TREE, 1), outside=0), 'PNG'))
+        return ['--images', folder / 'photos', '--labels', folder / 'maps']
+    if kind == 'labelme':
+        for name in names:
+            labelme(folder / 'photos', name, [shape('tree', TREE), shape('Tree ', SKY)], '.png')
+        return ['--annotations', folder / 'photos']
+    content = {'images': [image(index, f'{name}.png') for index, name in enumerate(names)],
+               'categories': [{'id': 1, 'name': 'tree'}, {'id': 2, 'name': 'Tree '}],
+               'annotations': instances(*((index, 1, [box(*TREE)]) for index in range(len(names))))}
+    return ['--annotations', write_json(folder / 'all.json', content), '--images', folder / 'photos']
+
+
+@pytest.mark.parametrize('kind', ['folder', 'labelme', 'coco_json', 'pairs'])
+def test_every_source_keeps_the_tiles_of_a_photograph_together(scripts, tmp_path, kind):
+    """Few tiles of each are annotated, far from each other. Names that differ in case and blanks are reported."""
+    generator = np.random.default_rng(0)
+    names = sorted({f'{photo}_3_{row}_{column}' for photo in range(9)
+                    for row, column in generator.integers(0, 7, (1 + photo % 3, 2))})
+    words = [kind, *write_source(kind, tmp_path / 'in', names), '--output', tmp_path / 'set', '--val', 0.2]
+    said = scripts.prepared(*words)
+    sides = [{name[0] for name in names_in(tmp_path / f'set/{split}_img')} for split in ('train', 'val')]
+    assert sides[0].isdisjoint(sides[1]) and len(sides[0] | sides[1]) == 9 and sides[1]
+    assert 'of 9 photographs that were cut into tiles NAME_row_column' in said
+    if kind in ('labelme', 'coco_json'):
+        assert 'suspicious: classes ' in said and "'Tree '" in said and 'have one name but for case and blanks' in said
+    if kind == 'labelme':
+        assert f"'Tree ' in {len(names)} files" in said
+
+
+def test_a_missing_folder_is_named_by_the_flag_that_was_typed(scripts, tmp_path):
+    said = refused(scripts, 'labelme', '--annotations', tmp_path / 'none', '--output', tmp_path / 'set')
+    assert says(said, f'--annotations {tmp_path}/none: cannot list the folder') and '--images' not in said
 
 
 def test_a_folder_of_no_maps_has_no_table(scripts, tmp_path):

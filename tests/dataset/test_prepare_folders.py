@@ -134,7 +134,7 @@ def test_unknown_colours_are_named(scripts, tmp_path):
     pixels[:2, :4] = 70, 250, 83
     (tmp_path / 'labels' / '1.png').write_bytes(picture(pixels, 'PNG'))
     scripts.prepared(*arguments, tmp_path / 'set', '--colours', tmp_path / 'table.txt', '--val', '0')
-    assert says((tmp_path / 'set' / 'report.txt').read_text(), '1.png', '(70, 250, 83) in 8 pixels',
+    assert says((tmp_path / 'set' / 'report.txt').read_text(), '1.png', 'around (70, 250, 83) in 8 pixels',
                 '(0, 255, 0), id 1, green thing', '--colours')
     text = scripts.prepare_failure(*arguments, tmp_path / 'other')
     assert says(text, 'no sample could be made', 'mode RGB', '--colours')
