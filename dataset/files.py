@@ -111,8 +111,8 @@ def _images(folder):
 
 def _missing_folder(opt, folder, part):
     if not os.path.isdir(opt.dataroot):
-        return DataError(f'--dataroot {opt.dataroot}: no such folder: make a set with python -m dataset.prepare, or '
-                         'correct the name', 'missing folder')
+        return DataError(f'{folder}: missing folder, since --dataroot {opt.dataroot} does not exist: correct the '
+                         'name, or make the set with python -m dataset.prepare', 'missing folder')
     what = {'label': 'label maps', 'instance': 'instance maps', 'photo': 'photos'}[part]
     return DataError(f'{folder}: missing folder for the {what} of --dataroot {opt.dataroot}: put them there or name '
                      f'another --dataroot{WITHOUT if part == "instance" else ""}', 'missing folder')

@@ -262,7 +262,8 @@ def test_a_missing_folder(scripts, data, tmp_path, part, said):
 
 
 def test_a_missing_data_set(scripts, tmp_path):
-    assert says(refused(scripts, tmp_path, dataroot=tmp_path / 'nowhere'), tmp_path / 'nowhere', 'missing folder')
+    assert says(refused(scripts, tmp_path, dataroot=tmp_path / 'nowhere'), tmp_path / 'nowhere', 'missing folder',
+                'does not exist')
 
 
 def test_unpaired_files(scripts, data, tmp_path):
