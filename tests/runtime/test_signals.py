@@ -28,6 +28,7 @@ import faulthandler, os, runpy, signal, sys
 terminal = os.open(sys.argv[1], os.O_RDWR)
 for standard in range(3):
     os.dup2(terminal, standard)
+sys.stdout, sys.stderr = (open(standard, 'w', 1, closefd=False) for standard in (1, 2))  # the old ones may seek
 faulthandler.register(signal.SIGUSR2)
 sys.argv = sys.argv[2:]
 sys.path[0] = ''
