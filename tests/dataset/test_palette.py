@@ -55,6 +55,6 @@ def test_ids_near_one_colour_are_no_shades_of_it():
     """Grey ids 0 to 3 with a table of two colours: 1, 2 and 3 are not black; JPEG's noise around black is."""
     pixels = np.repeat(np.arange(4, dtype=np.uint8).repeat(400).reshape(40, 40)[..., None], 3, 2)
     ids = {(0, 0, 0): 0, (128, 0, 0): 1}
-    label, _, unknown = of_colours(pixels, ids, NEAR)
+    label, _, unknown, _ = of_colours(pixels, ids, NEAR)
     assert label is None and {colour for _, colour in unknown} == {(index,) * 3 for index in (1, 2, 3)}
     assert not of_colours(pixels, ids, NEAR, lossy=True)[0].any()
