@@ -317,4 +317,4 @@ def test_predict_takes_a_map_in_the_colours_of_the_set(scripts, styled, tmp_path
         assert (tmp_path / f'{name}_out.png').read_bytes() == (tmp_path / 'ids_out.png').read_bytes()
     Image.fromarray(255 - colours[ids]).save(tmp_path / 'other.png')
     assert says(scripts.failure(*command, '--label', tmp_path / 'other.png', '--out', tmp_path / 'no.png'), 'other.png',
-                'mode RGB', '--colours')
+                'classes.json does not have', '(63, 255, 255)', 'save the map as ids')
