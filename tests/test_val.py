@@ -114,8 +114,8 @@ def test_random_styles_need_no_photos(scripts, trained_vae, tmp_path):
 def test_a_missing_checkpoint(scripts, tmp_path):
     label = scripts.data / 'val_label/000.png'
     for script in (['val.py', '--results', tmp_path / 'results'], ['predict.py', '--label', label]):
-        assert says(scripts.failure(*script, '--lastoutput', tmp_path / 'output'), tmp_path / 'output', 'no such folder',
-                    'python train.py', '--lastoutput')
+        assert says(scripts.failure(*script, '--lastoutput', tmp_path / 'output'), tmp_path / 'output',
+                    'no such folder', 'python train.py', '--lastoutput')
     assert contents(tmp_path) == {}
 
 

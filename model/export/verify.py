@@ -13,8 +13,8 @@ from runtime.errors import InputError
 
 TOLERANCE = 1e-4    # of the picture's scale, before rounding; both sides sum float32, in different orders
 # A network that amplifies rounding more, such as instance norm where a map of one class leaves features constant, may
-# differ by so many times as much as its own pictures do between two orders of summation. Measured with random weights: at
-# most 2.2 times in ONNX Runtime (198 pictures of 66 networks), 7.2 in Paddle Inference (pix2pixHD with instance norm).
+# differ by so many times as much as its own pictures do between two orders of summation. Measured with random weights:
+# at most 2.2 times in ONNX Runtime (198 pictures of 66 networks), 7.2 in Paddle Inference (pix2pixHD, instance norm).
 AMPLIFIED = 10
 BATCHES = 1, 3
 
