@@ -13,9 +13,11 @@ from dataset.palette import UNLABELLED
 from dataset.photo import TURNS, is_deep
 from dataset.picture_file import DataError, decoded, notes_of
 
-# ids: integers (H, W); palette: the Palette whose indices are the ids, else None; notes: dict of each change or ignored
-# header -> pixels, 0 for all; white: the id stored as white in grey of fewer than 8 bits, else None; lacking:
-# [(pixels, colour)] of classes that the table of colours seems to lack
+# ids: integers (H, W)
+# palette: the Palette whose indices are the ids, else None
+# notes: dict of each change or ignored header -> pixels, 0 for all
+# white: the id stored as white in grey of fewer than 8 bits, else None
+# lacking: [(pixels, colour)] of classes that the table of colours seems to lack
 LabelMap = namedtuple('LabelMap', 'ids palette notes white lacking', defaults=(None, ()))
 
 # grey: whether all colours in use are grey; all_used: whether all colours are in use

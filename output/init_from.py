@@ -50,7 +50,7 @@ def load(train_step, opt, source, table=None):
 
 
 def examined(opt, source, table=None):
-    """(folder, its OPT, *channel_sources) of the weights in `source`; InputError for what shows without networks."""
+    """(folder, its OPT, *channel_sources) of the weights in `source`. Makes no network; InputError if none can fit."""
     folder = folder_of(source, option='--init_from')
     path = os.path.join(folder, 'opt.json')
     old = OPT.load(path) if os.path.exists(path) else opt

@@ -23,7 +23,7 @@ def checkpoint(arguments):
 
 
 def set_size(opt, height, width, source):
-    """Let an export paint pictures of this size, which `source` asks for.
+    """Set the size of an export's pictures, in pixels. source: the flag or file that names it, for messages.
 
     InputError if the generator cannot, or if the memory is too small for the comparison.
     """

@@ -84,7 +84,7 @@ def _spread(values):
 
 
 def verdict(real, painted, photos):
-    """The sentence on the mean IoUs of equally many runs: by the 95 % interval of the difference of their means.
+    """One sentence: do painted pictures help? The 95 % interval of the difference of the mean IoUs decides.
 
     photos: how many they were validated on; the sentence says if those are few, or a network cannot score pictures.
     """
