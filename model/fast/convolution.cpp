@@ -8,6 +8,7 @@
 
 #include "onednn.h"
 #include "scratch.h"
+#include "signals.h"
 #include "small_convolution.h"
 #include "threads.h"
 #include "winograd.h"
@@ -295,6 +296,7 @@ extern "C" int spade_convolution(int64_t pass, int bf16, int64_t n, int64_t c, i
                                  int64_t kw, int64_t stride, int64_t pad_h, int64_t pad_w, int64_t dilation, void *a, void *b,
                                  void *result, void *bias, float scale, void *kept, int laid_out) {
     std::lock_guard<std::mutex> lock(scratch.mutex);
+    const SignalsWait signals;
     try {
         const Shape shape = {n, c, h, w, out, kh, kw, stride, pad_h, pad_w, dilation};
         const Threads threads(shape.nanoseconds());

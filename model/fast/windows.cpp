@@ -13,6 +13,7 @@
 
 #include "onednn.h"
 #include "scratch.h"
+#include "signals.h"
 #include "threads.h"
 
 namespace {
@@ -280,6 +281,7 @@ void spade_window_product(const float *hidden, const int32_t *window, const floa
                           const float *beta, const float *beta_bias, float *table, int64_t rows, int64_t k, int64_t width,
                           int64_t out, int64_t hidden_rows) {
     const std::lock_guard<std::mutex> lock(scratch.mutex);
+    const SignalsWait signals;
     const Threads threads(nanoseconds(rows, k, width, out, hidden_rows));
     with_sizes(k, out, [&](auto K, auto WIDE) {
         hidden_rows > ALIKE * rows ?
@@ -293,6 +295,7 @@ void spade_window_product_backward(const float *hidden, const int32_t *window, c
                                    const float *dtable, float *dhidden, float *dweight, float *dbias, int64_t rows, int64_t k,
                                    int64_t width, int64_t out, int64_t hidden_rows) {
     const std::lock_guard<std::mutex> lock(scratch.mutex);
+    const SignalsWait signals;
     const Threads threads(2 * nanoseconds(rows, k, width, out, hidden_rows));
     with_sizes(k, out, [&](auto K, auto WIDE) {
         hidden_rows > ALIKE * rows ?

@@ -1,5 +1,6 @@
 """The CPU kernels against plain formulas. How they are built: tests/model/test_kernels_built.py."""
 import functools
+import os
 import platform
 import shutil
 import subprocess
@@ -148,6 +149,45 @@ def test_no_memory_for_a_convolution_is_a_memory_error():
     assert found.returncode == 0, found.stderr
     assert found.stdout.splitlines()[-2:] == ['no memory for a convolution (False, 1, 64, 600, 600, 64, 3, 3, 2, 1, 1, '
                                               '1)', '(1, 64, 300, 300) 256.0 576.0']
+
+
+SIGNALS = """
+import signal
+import numpy as np
+import paddle
+from model.fast import operators
+from model.fast.windows import distinct_double_windows
+
+def leaf(*shape):
+    return paddle.to_tensor(np.random.default_rng(shape).standard_normal(shape).astype(np.float32), stop_gradient=False)
+
+def results():
+    pointwise, small = (leaf(2, 32, 96, 96), leaf(32, 32, 1, 1)), (leaf(1, 512, 8, 8), leaf(64, 512, 4, 4))
+    table = leaf(128, 6, 3, 3), leaf(128), leaf(64, 128, 3, 3), leaf(64), leaf(64, 128, 3, 3), leaf(64)
+    y = [operators.Convolution.apply(*pointwise, None, 1, 0, False), operators.Convolution.apply(*small, None, 2, 1, False),
+         operators.SpadeTable.apply(*table, windows, 0)]
+    paddle.add_n([value.sum() for value in y]).backward()
+    return [value.numpy() for value in y] + [leaf.grad.numpy() for leaf in (*pointwise, *small, *table)]
+
+ids = np.random.default_rng(0).integers(0, 6, (1, 24, 24), np.int32)
+windows = distinct_double_windows(2 * ids, 3)
+expected, came = results(), []
+signal.signal(signal.SIGALRM, lambda *_: came.append(1))
+signal.setitimer(signal.ITIMER_REAL, 1e-4, 1e-4)
+for _ in range(60):
+    assert all(map(np.array_equal, results(), expected))
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(len(came))
+"""
+
+
+@pytest.mark.parametrize('threads', ['1', '2'])
+def test_signals_disturb_nothing(threads):
+    """oneDNN's stack pointer may point into its heap memory: a handler's frame would be written there."""
+    found = subprocess.run([sys.executable, '-c', SIGNALS], capture_output=True, text=True, cwd=REPOSITORY, timeout=120,
+                           env={**os.environ, 'OMP_NUM_THREADS': threads})
+    assert found.returncode == 0, found.stderr
+    assert int(found.stdout.splitlines()[-1]) > 100
 
 
 def test_convolution_of_a_frozen_weight_or_a_fixed_image():
