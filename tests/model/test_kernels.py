@@ -164,7 +164,8 @@ def leaf(*shape):
 def results():
     pointwise, small = (leaf(2, 32, 96, 96), leaf(32, 32, 1, 1)), (leaf(1, 512, 8, 8), leaf(64, 512, 4, 4))
     table = leaf(128, 6, 3, 3), leaf(128), leaf(64, 128, 3, 3), leaf(64), leaf(64, 128, 3, 3), leaf(64)
-    y = [operators.Convolution.apply(*pointwise, None, 1, 0, False), operators.Convolution.apply(*small, None, 2, 1, False),
+    y = [operators.Convolution.apply(*pointwise, None, 1, 0, False),
+         operators.Convolution.apply(*small, None, 2, 1, False),
          operators.SpadeTable.apply(*table, windows, 0)]
     paddle.add_n([value.sum() for value in y]).backward()
     return [value.numpy() for value in y] + [leaf.grad.numpy() for leaf in (*pointwise, *small, *table)]
