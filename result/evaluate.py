@@ -104,8 +104,8 @@ class Evaluation:
         self.middle = other_sizes and settings.region == MIDDLE
         if self.trained and self.size != self.dataset.size and (not native or other_sizes and not self.middle):
             raise InputError('pictures {0}x{1}, but the network in {2} was trained for {3}x{4}: train one with '
-                             'result.train_segmenter --size {0}x{1} --output DIR, and name it with --scoring'.format(
-                                 *self.size, folder, *self.dataset.size))
+                             'python -m result.train_segmenter --dataroot {5} --size {0}x{1} --output DIR, and name it '
+                             'with --scoring'.format(*self.size, folder, *self.dataset.size, settings.dataroot))
         if self.trained and self.middle and not native:
             print(f'{folder}: its network was trained on whole photos, resized, and scores windows of them, at another '
                   'scale: result.train_segmenter --native trains one for windows')

@@ -1,5 +1,6 @@
 """Scoring protocols and data sets, by name: papers differ in picture size, void pixels, classes and FID's reference."""
 import os
+import shlex
 from collections import namedtuple
 
 from dataset.classes import USUAL_FOLDERS
@@ -39,6 +40,15 @@ PREPARED = {'dataset.prepare coco_stuff': 'coco_stuff', 'dataset.prepare ade20k'
             'dataset.prepare ade20k_outdoor': 'ade20k', 'dataset.prepare cityscapes': 'cityscapes'}
 
 
+def network_for(dataroot, flags=''):
+    """What to do for a scoring network of the classes in `dataroot`; flags: of result.train_segmenter."""
+    if not os.path.isdir(os.path.join(dataroot, 'train_img')):
+        return ('name the folder of a network of these classes with --scoring, or a set that has training photos with '
+                f'--dataroot ({dataroot} has no train_img for python -m result.train_segmenter)')
+    return (f'train one (to its end) with python -m result.train_segmenter --dataroot {shlex.quote(dataroot)} {flags}'
+            .rstrip() + ', or name the folder of one with --scoring')
+
+
 def dataset_of(opt):
     """Key of DATASETS for opt.dataroot: opt.dataset, else by the set's record, else by its usual folder.
 
@@ -57,8 +67,8 @@ def dataset_of(opt):
             height, width = opt.picture_size
             raise InputError(f'{opt.dataroot}: {origin}; its {opt.label_nc} classes do not identify it. The published '
                              f'segmentation networks are for {", ".join(DATASETS)}. Name one with --dataset if the '
-                             'label ids are the same, train one with python -m result.train_segmenter --dataroot '
-                             f'{opt.dataroot} --size {width}x{height}, or turn scoring off')
+                             f'label ids are the same, {network_for(opt.dataroot, f"--size {width}x{height}")}, or '
+                             'turn scoring off')
     if DATASETS[name].label_nc != opt.label_nc:
         raise InputError(f'dataset {name} has {DATASETS[name].label_nc} classes (label_nc), found {opt.label_nc} here: '
                          'name the right --dataset, or turn scoring off')

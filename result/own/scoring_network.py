@@ -11,7 +11,7 @@ from dataset.files import find_samples
 from model.init import OPT
 from model.weights import read_weights
 from result.cache import file_digest
-from result.protocols import OWN, Dataset
+from result.protocols import OWN, Dataset, network_for
 from result.scores import LABELLED
 from runtime import json_file
 from runtime.errors import InputError
@@ -62,8 +62,8 @@ def scores(opt):
     label_nc = read(_located(opt.dataroot, opt.scoring))['label_nc']
     if label_nc != opt.label_nc:
         raise InputError(f'label_nc {opt.label_nc}: the scoring network of {opt.dataroot} was trained for {label_nc} '
-                         f'classes: train it again with result.train_segmenter --label_nc {opt.label_nc} --restart, or '
-                         'turn scoring off')
+                         f'classes: {network_for(opt.dataroot, f"--label_nc {opt.label_nc} --restart")}, or turn '
+                         'scoring off')
     return True
 
 
@@ -93,8 +93,7 @@ def _located(dataroot, scoring):
     folder = folder_of(dataroot, scoring)
     if folder is None:
         place = os.path.join(dataroot, FOLDER, DESCRIPTION)
-        raise InputError(f'{place}: this set has no scoring network yet: train it (to its end) with python -m '
-                         f'result.train_segmenter --dataroot {dataroot}, or name its folder with --scoring')
+        raise InputError(f'{place}: this set has no scoring network yet: {network_for(dataroot)}')
     return folder
 
 

@@ -8,9 +8,10 @@ import pytest
 from dataset.prepare.record import RECORD
 from model.init import OPT
 from model.presets import PRESETS
-from result.protocols import DATASETS, PREPARED, dataset_of
+from result.own.scoring_network import scores
+from result.protocols import DATASETS, OWN, PREPARED, dataset_of
 from runtime.errors import InputError
-from tests.runner import says
+from tests.runner import message, says
 
 
 def prepared(folder, made_by):
@@ -33,6 +34,20 @@ def test_the_wrong_scoring_network_by_the_number_of_classes(tmp_path, label_nc, 
     assert ('a set of your own' in said) == bool(made_by)
     named = {dataset.label_nc: name for name, dataset in DATASETS.items()}[label_nc]
     assert dataset_of(OPT(label_nc=label_nc, dataroot=folder, dataset=named)) == named
+
+
+def test_a_network_is_trained_where_photos_are(tmp_path):
+    """A shipped model has label maps alone: a command that trains on them could not work."""
+    aerial = OPT.load('pretrained/aerial/opt.json')
+    for opt in (aerial, OPT(**{**aerial.as_dict(), 'dataset': OWN})):
+        said = message(scores, opt) if opt.dataset else message(dataset_of, opt)
+        assert says(said, '--scoring', '--dataroot', 'pretrained/aerial has no train_img') and \
+            '--dataroot pretrained/aerial' not in said
+    (tmp_path / 'a set/train_img').mkdir(parents=True)
+    opt = OPT(label_nc=9, dataroot=tmp_path / 'a set')
+    trains = f"python -m result.train_segmenter --dataroot '{tmp_path}/a set'"
+    assert says(message(dataset_of, opt), f'{trains} --size 256x256, or name the folder of one with --scoring')
+    assert says(message(scores, OPT(**{**opt.as_dict(), 'dataset': OWN})), f'{trains}, or name')
 
 
 @pytest.mark.parametrize('made_by', PREPARED)
