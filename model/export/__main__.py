@@ -45,9 +45,9 @@ def export(kind, words):
     refuse_shipped(out, '--out')
     paths = files.paths_of(['generator', 'encoder'], out).values() if kind == 'onnx' else [out]
     files.refuse_existing(paths, arguments.force, as_folder=kind == 'paddle')
-    opt, painter, folder = checkpoint(arguments)
-    if 'size' in arguments and opt.size == 'map':
+    if getattr(arguments, 'size', '') == 'map':
         raise InputError('--size map: an export has one size: name it, such as --size 512x384')
+    opt, painter, folder = checkpoint(arguments)
     if 'x' in opt.size:
         set_size(opt, *opt.painted_size(opt.picture_size), f'--size {opt.size}')
     print(f'weights: the {painter.weights} ones of {folder}')

@@ -12,9 +12,10 @@ from runtime.bar import counted
 from runtime.errors import InputError
 
 TOLERANCE = 1e-4    # of the picture's scale, before rounding; both sides sum float32, in different orders
-# A network that amplifies rounding more, such as instance norm where a map of one class leaves features constant, may
-# differ by so many times as much as its own pictures do between two orders of summation. Measured with random weights:
-# at most 2.2 times in ONNX Runtime (198 pictures of 66 networks), 7.2 in Paddle Inference (pix2pixHD, instance norm).
+# Some networks amplify rounding, such as instance norm on features that a map of one class leaves constant. There a
+# picture may differ by so many times as much as the checkpoint's own do between two orders of summation. Measured with
+# random weights: at most 2.2 times in ONNX Runtime (198 pictures of 66 networks), 7.2 in Paddle Inference (pix2pixHD,
+# instance norm).
 AMPLIFIED = 10
 BATCHES = 1, 3
 
@@ -123,7 +124,10 @@ def compare_generator(run, interface, painter, source):
 
 
 def _summed_otherwise(painter, feeds):
-    """The same pictures by Paddle's own operators and dense convolutions: float32 sums in another order."""
+    """The same pictures by Paddle's own operators and dense convolutions: float32 sums in another order.
+
+    Without compiled kernels and windows the order is the same, so that TOLERANCE alone decides.
+    """
     opt = painter.opt
     before = opt.cpu_kernels, opt.modulation
     opt.cpu_kernels, opt.modulation = False, 'dense'
