@@ -34,10 +34,12 @@ from runtime.errors import InputError, shown_in_one_line
 from runtime.writing import is_marked, refuse_existing, refuse_shipped
 
 SHEET_COLUMNS = 4
+STEPS = 7   # pictures of --between
 
 
 def main():
     arguments = command_line()
+    check_arguments(arguments)
     jobs = folder_jobs(arguments) if os.path.isdir(arguments.label) else [single_job(arguments)]
     device.use_best_device()
     opt, painter = load_painter(arguments)
@@ -113,11 +115,27 @@ def wanted_styles(opt, painter, arguments, size, photo, stem):
     return [styles.of_seed(opt, opt.seed + number, size) for number in range(arguments.styles or 1)]
 
 
-def check_styles(opt, arguments):
-    """InputError if style flags contradict each other or the model."""
-    given = [f'--{name}' for name in ('style', 'style_photo', 'styles', 'between') if getattr(arguments, name)]
+def styles_given(arguments):
+    return [f'--{name}' for name in ('style', 'style_photo', 'styles', 'between') if getattr(arguments, name)]
+
+
+def check_arguments(arguments):
+    """InputError for flags that contradict each other and for missing files, before weights are read."""
+    given = styles_given(arguments)
     if len(given) > 1:
         raise InputError(f'{" and ".join(given)}: each chooses the style; give only one')
+    if arguments.styles is not None and arguments.styles < 1 or arguments.steps < 2:
+        raise InputError(f'--styles {arguments.styles} --steps {arguments.steps}: at least 1 style and 2 steps')
+    for path in (arguments.label, arguments.style_photo, *(arguments.between or ())):
+        if path and not os.path.exists(path):
+            raise InputError(f'{path}: unreadable: no such file or folder: check the name')
+    if arguments.steps != STEPS and not arguments.between:
+        print('--steps ignored without --between')
+
+
+def check_styles(opt, arguments):
+    """InputError if style flags contradict the model."""
+    given = styles_given(arguments)
     if given == ['--style']:
         if not opt.reads_z:
             print('--style ignored: this model paints one picture of a map (use_vae false, generator_input segmap)')
@@ -125,8 +143,6 @@ def check_styles(opt, arguments):
         raise InputError(f'{given[0]}: this model has no style encoder (use_vae false); omit it')
     if arguments.style_photo or arguments.between:
         check_style(opt)
-    if arguments.styles is not None and arguments.styles < 1 or arguments.steps < 2:
-        raise InputError(f'--styles {arguments.styles} --steps {arguments.steps}: at least 1 style and 2 steps')
 
 
 def single_job(arguments):
@@ -135,6 +151,8 @@ def single_job(arguments):
     out = arguments.out or f'{stem}_painted{".png" if arguments.png else ".jpg"}'
     if os.path.splitext(out)[1].lower() not in ('.jpg', '.jpeg', '.png'):
         raise InputError(f'--out {out}: expected a name with ending .jpg or .png')
+    if arguments.png and not out.lower().endswith('.png'):
+        print(f'--png ignored: --out {out} names the format')
     inputs = [arguments.label, arguments.instance, arguments.style_photo]
     if any(path and os.path.exists(path) and os.path.exists(out) and os.path.samefile(path, out)
            for path in inputs + list(arguments.between or ())):
@@ -161,7 +179,7 @@ def command_line():
                         help='a sheet of N random styles, or of noise: seed, seed + 1, ...')
     parser.add_argument('--between', nargs=2, metavar=('A', 'B'), default=None,
                         help='a row of pictures, from the style of photo A to the style of photo B')
-    parser.add_argument('--steps', type=int, metavar='N', default=7, help='pictures of --between [7]')
+    parser.add_argument('--steps', type=int, metavar='N', default=STEPS, help=f'pictures of --between [{STEPS}]')
     parser.add_argument('--out', metavar='PATH', default=None,
                         help='picture to write, .jpg or .png, or folder for them [<label>_painted, .jpg]')
     parser.add_argument('--png', action='store_true', default=False,

@@ -5,7 +5,6 @@
     python -m paddle.distributed.launch train.py ...      on all GPUs; on CPUs with --nproc_per_node 2 --backend gloo
 """
 import os
-import shlex
 import signal
 import sys
 import time
@@ -34,7 +33,7 @@ from output import init_from, resume
 from output.training_pictures import TrainingPictures
 from result.best import Best, score_is_due
 from runtime import distributed, memory
-from runtime.commands import runnable
+from runtime.commands import command
 from runtime.errors import InputError, shown_in_one_line
 
 EARLY = 1, 10   # steps with a picture, besides those of display_freq: an early look at the training
@@ -51,11 +50,10 @@ def main():
 
 def train(opt, arguments):
     begun = time.monotonic()
-    if distributed.is_main() and opt.dataroot in demo.SETS and not os.path.isdir(opt.dataroot):
-        demo.write(opt.dataroot, **demo.SETS[opt.dataroot])
+    if distributed.is_main():
+        demo.write_if_missing(opt.dataroot)
     distributed.barrier()
     resume.check_same_options(opt)
-    opt.painted_size(opt.picture_size)  # InputError now, not when the first scores are due
     data = LabelledImages(opt, ranks=distributed.ranks())
     print(f'data: {len(data)} samples in {opt.dataroot}; pictures {opt.picture_size[1]} wide and {opt.picture_size[0]} '
           'high')
@@ -82,10 +80,6 @@ def train(opt, arguments):
           f'losses: {command("-m", "log.plot", "--log", opt.log)}; validation set: {paint}')
 
 
-def command(*arguments):
-    return runnable(shlex.join(['python', *arguments]))
-
-
 def options():
     """(OPT, other arguments) of the command line; the preset is demo if there is no data set."""
     parser = OPT.parser(__doc__)
@@ -100,17 +94,16 @@ def options():
     arguments = parser.parse_args()
     if arguments.init_classes and not arguments.init_from:
         raise InputError(f'--init_classes {arguments.init_classes}: it belongs to --init_from DIR, which is missing')
-    preset = arguments.preset
-    folders = [os.path.join(OPT().dataroot, f'train_{part}') for part in ('label', 'inst', 'img')]
-    if preset is None and 'dataroot' not in arguments and not any(map(os.path.isdir, folders)):
-        print(f'no data set in {OPT().dataroot} and none named with --dataroot: training on generated scenes '
-              '(--preset demo)')
-        preset = 'demo'
+    preset = demo.preset_without_data(arguments) if arguments.preset is None else arguments.preset
     saved = os.path.join(OPT().update(arguments).output, 'model', 'opt.json')
     before = OPT.load(saved) if os.path.exists(saved) and not arguments.restart else None
     opt, of_the_set = classes.settled(arguments, preset, before)
     opt.check_generator()
-    plan.print_settings(opt, preset)
+    opt.painted_size(opt.picture_size)  # InputError now, not when the first scores are due
+    if os.path.normpath(opt.lastoutput) != os.path.normpath(opt.output):
+        raise InputError(f'--lastoutput {opt.lastoutput}: val.py and predict.py read it, train.py does not: resume a '
+                         'run with its --output and --log, or start one from its weights with --init_from')
+    plan.print_settings(opt, preset, arguments)
     if of_the_set:
         print(of_the_set)
     return opt, arguments

@@ -28,19 +28,20 @@ def main():
 
 def validate(arguments):
     """Paint the validation set, each rank its share; with --score, rank 0 scores it."""
+    if arguments.score:
+        score_log.read(arguments.scores)    # refuses bad input before hours of painting
     opt, painter = load_painter(arguments)
-    samples = find_samples(opt, 'val', photos=False)
-    plan.print_scales(opt, samples)
-    folder, evaluation = os.path.join(arguments.results, 'pics'), None
-    if arguments.score:   # refuses bad input before hours of painting
-        evaluation = Evaluation(Settings.of(opt, **chosen(arguments)))
-        score_log.read(arguments.scores)
-        if not arguments.allow_missing:
-            matching.refuse_extra(folder, samples)
     style = arguments.style or ('random' if arguments.score or not opt.use_vae else 'photo') if opt.reads_z else None
     if style == 'photo' and not opt.use_vae:
         raise InputError(f'--style photo: this model has no style encoder (generator_input {opt.generator_input}): '
                          'omit it')
+    samples = find_samples(opt, 'val', photos=False)
+    plan.print_scales(opt, samples)
+    folder, evaluation = os.path.join(arguments.results, 'pics'), None
+    if arguments.score:
+        evaluation = Evaluation(Settings.of(opt, **chosen(arguments)))
+        if not arguments.allow_missing:
+            matching.refuse_extra(folder, samples)
     endings = ['.jpg'] + ['.png'] * (arguments.png or arguments.score)
     made_by = painted.made_by(opt, painter.folder)
     record = {'painter': painted.identity(made_by, painter.weights), 'generator': painter.weights, **made_by,
@@ -77,8 +78,15 @@ def command_line():
     parser.add_argument('--results', metavar='DIR', default='output_val/', help='folder for the pictures [output_val/]')
     parser.add_argument('--score', action='store_true', default=False,
                         help='score the pictures, written as PNG too, like python -m result.evaluate')
-    add_settings(parser.add_argument_group('with --score'))
-    return parser.parse_args()
+    of_scores = parser.add_argument_group('with --score')
+    add_settings(of_scores)
+    arguments = parser.parse_args()
+    given = [f'--{name}' for name in ('scoring', 'dataset') if name in arguments]
+    given += [flag.option_strings[0] for flag in of_scores._group_actions
+              if getattr(arguments, flag.dest, flag.default) != flag.default]
+    if given and not arguments.score:
+        print(f'{", ".join(given)} ignored without --score')
+    return arguments
 
 
 if __name__ == '__main__':

@@ -38,6 +38,23 @@ SETS = {PRESETS['demo']['dataroot']: {},
 PHASE_SEEDS = 10 ** 6  # scene seeds of each phase: training and validation never share a scene
 
 
+def preset_without_data(arguments):
+    """The preset of a command line without --preset: demo, and a line, if there is no data set to train on; else None.
+    """
+    root = OPT().dataroot
+    if 'dataroot' in arguments or any(os.path.isdir(os.path.join(root, f'train_{part}'))
+                                      for part in ('label', 'inst', 'img')):
+        return None
+    print(f'no data set in {root} and none named with --dataroot: training on generated scenes (--preset demo)')
+    return 'demo'
+
+
+def write_if_missing(root):
+    """Write the demo set that belongs in `root`; nothing if none does, or if root exists."""
+    if root in SETS and not os.path.isdir(root):
+        write(root, **SETS[root])
+
+
 def write(root, train=64, val=8, height=128, width=128, seed=0):
     """Write root/{train,val}_{img,label,inst}/scene_00000.{jpg,png}, ..., sheet.jpg, classes.json; -> class names.
 

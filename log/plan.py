@@ -16,10 +16,16 @@ from runtime import distributed
 SAMPLED = 5     # label maps, spread over a set, whose sizes stand for all
 DAY = 86400     # seconds
 APART = 1.5     # least ratio of training's scale to validation's, horizontal or vertical, for a warning
+# Options that training does not read while another has one of these values. Those of networks shape a resumed run.
+UNREAD = {'no_vgg_loss': ([True], ['lambda_vgg', 'vggwpath', 'vgg_taps']), 'no_ganFeat_loss': ([True], ['lambda_feat']),
+          'use_vae': ([False], ['lambda_kld']), 'score_epoch_freq': ([0], ['score_by']),
+          'preprocess_mode': (['crop', 'fixed', 'none'], ['load_size'])}
 
 
-def print_settings(opt, preset=None):
-    """Print the settings of the `preset`, if any, and those that differ from it or from the defaults."""
+def print_settings(opt, preset=None, given=()):
+    """Print the settings of the `preset`, if any, those that differ from it or from the defaults, and the names `given`
+    on the command line that this run does not read.
+    """
     differences = opt.differences(OPT.preset(preset) if preset else OPT())
     listed = ', '.join(f'{name} {own} ({"preset" if preset else "default"}: {other})'
                        for name, (own, other) in differences.items())
@@ -28,6 +34,10 @@ def print_settings(opt, preset=None):
         print(f'settings: preset {preset} ({named}); {"different here: " + listed if listed else "nothing changed"}')
     else:
         print(f'settings: {listed or "the defaults"}')
+    ignored = [f'--{name} ({switch} {str(getattr(opt, switch)).lower()})' for switch, (values, names) in UNREAD.items()
+               if getattr(opt, switch) in values for name in names if name in given]
+    if ignored:
+        print(f'ignored: {", ".join(ignored)}')
 
 
 def print_plan(opt, samples, train_step):
@@ -41,6 +51,11 @@ def print_plan(opt, samples, train_step):
     print(f'plan: {opt.epochs} epochs of {samples // whole} steps, batch {whole} ({product});{rest} '
           f'learning rates G {train_step.optimizer_g.get_lr():g}, D {train_step.optimizer_d.get_lr():g}')
     print(f'space: {_space(opt, train_step)}')
+    updates = max(1, -(-opt.epochs * (samples // whole) // opt.D_steps_per_G))
+    if opt.ema_decay and (1 - opt.ema_decay) * updates < 1:
+        tenth = max(0, 1 - float(f'{10 / updates:.1g}'))
+        print(f'ema_decay {opt.ema_decay:g}: averages over more updates than the {updates} of this run, so the '
+              f'averaged weights stay near the first ones: --ema_decay {tenth:g} averages over a tenth of them')
     if ranks > 1 and opt.generator_norm.kind == 'batch':
         print(f'norm_G {opt.norm_G}: every process normalizes over its own {opt.batchSize} samples; the paper does '
               f'over those of all: --norm_G {opt.norm_G.replace("batch", "syncbatch")}')

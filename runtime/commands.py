@@ -6,6 +6,11 @@ import shlex
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
+def command(*words):
+    """The command `python *words`, to run in the user's folder."""
+    return runnable(shlex.join(['python', *words]))
+
+
 def runnable(text):
     """`text` with the checkout's path in its commands, unless the current folder is the checkout."""
     if os.path.realpath(os.curdir) == os.path.realpath(CHECKOUT):

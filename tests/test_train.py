@@ -246,6 +246,44 @@ def test_a_copy_without_data_trains_on_demo_scenes(scripts, tmp_path):
     assert contents(tmp_path / 'dataset') == before
 
 
+# ---- Options that a run does not read
+
+def test_weights_of_another_run_are_not_ignored(scripts, tmp_path):
+    """ctkindle's --lastoutput named the weights to continue from; that of --output itself is where a run resumes."""
+    said = refused(scripts, tmp_path, lastoutput=tmp_path / 'other')
+    assert says(said, f'--lastoutput {tmp_path}/other', '--output', '--init_from')
+    said = refused(scripts, tmp_path, lastoutput=f'{tmp_path}/run/output/', dataroot=tmp_path / 'nowhere')
+    assert says(said, 'nowhere', 'missing folder')
+
+
+@pytest.mark.parametrize('switch, values', plan.UNREAD.items())
+def test_options_that_are_not_read_are_named(switch, values, capsys):
+    unread, names = values
+    kind = OPT.fields()[switch].choices or ([False, True] if OPT.fields()[switch].kind is bool else [0, 1])
+    for value in kind:
+        plan.print_settings(OPT(**{switch: value}), None, names)
+        line = [line for line in capsys.readouterr().out.splitlines() if line.startswith('ignored: ')]
+        own = [f'--{name} ({switch} {str(value).lower()})' for name in names]
+        assert all(text in ''.join(line) for text in own) == (value in unread), value
+    plan.print_settings(OPT(), None, ['lr', 'z_dim'])
+    assert 'ignored' not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('settings, said', [
+    (dict(ema_decay=0.999, niter=150), ['more updates than the 150 of this run', '--ema_decay 0.93 ']),
+    (dict(ema_decay=0.9995, niter=1900), ['than the 1900', '--ema_decay 0.995 ']),
+    (dict(ema_decay=0.99, niter=300, D_steps_per_G=4), ['than the 75', '--ema_decay 0.9 ']),
+    (dict(ema_decay=0.9, niter=9), ['than the 9', '--ema_decay 0 ']),
+    (dict(ema_decay=1.0, niter=10 ** 6), ['ema_decay 1:']),
+    (dict(ema_decay=0.9, niter=0), ['than the 1 ']), (dict(ema_decay=0.999, niter=1000), []), (dict(niter=1), [])])
+def test_an_average_over_more_than_the_run_is_named(settings, said, tmp_path, capsys):
+    rate = SimpleNamespace(get_lr=lambda: 0.1)
+    train_step = SimpleNamespace(optimizer_g=rate, optimizer_d=rate)
+    plan.print_plan(OPT(output=tmp_path, batchSize=2, **settings), 3, train_step)
+    out = capsys.readouterr().out
+    assert says(out, *said) and ('ema_decay' in out) == bool(said)
+
+
 # ---- Bad input
 
 def refused(scripts, tmp_path, *flags, **settings):

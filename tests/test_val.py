@@ -2,6 +2,8 @@
 import os
 import re
 import shutil
+import sys
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +11,9 @@ import pytest
 from PIL import Image
 
 from model.init import OPT
-from predict import resized
+from predict import check_arguments, resized, single_job
 from tests.runner import VALIDATION, contents, says
+from val import command_line
 
 NAMES = ['000', '001', '002']
 
@@ -145,6 +148,16 @@ def test_help_shows_only_accepted_flags(scripts, script):
     assert not shown & set(OPT.network_fields())
 
 
+@pytest.mark.parametrize('flags, named', [
+    (('--scoring', 'a', '--dataset', 'own', '--no_fid'), '--scoring, --dataset, --no_fid'), (('--size', '64x64'), ''),
+    (('--scores', 'mine', '--protocol', 'full_size', '--allow-missing'), '--protocol, --scores, --allow-missing')])
+def test_flags_of_scores_are_named_without_scores(monkeypatch, capsys, flags, named):
+    for more in ((), ('--score',)):
+        monkeypatch.setattr(sys, 'argv', ['val.py', *flags, *more])
+        command_line()
+        assert capsys.readouterr().out == (f'{named} ignored without --score\n' if named and not more else '')
+
+
 def test_weights_that_are_not_finite_are_named(scripts, trained, tmp_path):
     shutil.copytree(trained / 'output/epoch_2', tmp_path / 'weights')
     path = tmp_path / 'weights/n_g.pdparams'
@@ -236,6 +249,30 @@ def test_bad_predictions(scripts, trained, tmp_path, changes, said):
              for name, value in arguments.items() if value]
     assert says(scripts.refusal('predict.py', '--lastoutput', trained / 'output', *flags), *said)
     assert contents(tmp_path) == before
+
+
+def test_wrong_names_and_flags_are_refused_before_weights_are_read(scripts, tmp_path):
+    label, weights = scripts.data / 'val_label/001.png', ('--lastoutput', tmp_path / 'none')
+    for flags, said in ((('--label', tmp_path / 'map.png'), [tmp_path / 'map.png', 'no such file']),
+                        (('--label', label, '--between', label, tmp_path / 'b.jpg'), [tmp_path / 'b.jpg']),
+                        (('--label', label, '--style_photo', tmp_path / 'c.jpg'), [tmp_path / 'c.jpg']),
+                        (('--label', label, '--styles', 0), ['--styles 0']),
+                        (('--label', label, '--styles', 2, '--style', 'random'), ['give only one']),
+                        (('--label', label, '--png'), ['none: no such folder'])):
+        assert says(scripts.refusal('predict.py', *weights, *flags), *said)
+
+
+def test_flags_that_a_prediction_does_not_read_are_named(scripts, tmp_path, capsys):
+    given = Namespace(label=str(scripts.data / 'val_label/001.png'), out=str(tmp_path / 'a.jpg'), png=True, steps=9,
+                      **dict.fromkeys(('instance', 'style', 'style_photo', 'styles', 'between')))
+    check_arguments(given)
+    single_job(given)
+    assert capsys.readouterr().out.splitlines() == [
+        '--steps ignored without --between', f'--png ignored: --out {tmp_path}/a.jpg names the format']
+    given.out, given.steps = str(tmp_path / 'a.PNG'), 7
+    check_arguments(given)
+    single_job(given)
+    assert not capsys.readouterr().out
 
 
 def test_a_label_is_needed(scripts):
