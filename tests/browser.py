@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.forked import until
+from tests.forked import HANGS, until
 
 BROWSER = next(filter(None, map(shutil.which, (os.environ.get('SPADE_BROWSER', ''), 'chromium', 'chromium-browser',
                                                'google-chrome'))), None)
@@ -25,7 +25,7 @@ class Page:
         self.context = browser.new_context(viewport=dict(width=width, height=height), accept_downloads=True,
                                            **{'locale': 'en-US', **options})
         self.context.grant_permissions(['clipboard-read', 'clipboard-write'])
-        self.context.set_default_timeout(60000)
+        self.context.set_default_timeout(1000 * HANGS)
         self.open_tab()
 
     def open_tab(self, address=None):

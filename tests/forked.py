@@ -23,6 +23,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
 GOLDEN = REPOSITORY / 'tests/golden'   # stored values of the official implementation (README.md there)
+HANGS = 300     # seconds after which a process is taken to hang, however busy the machine
 
 
 class Server:
@@ -80,22 +81,22 @@ class Process:
             return None
 
 
-def until(condition, seconds=60, process=None):
-    """Wait for a true value of condition() and return it; fails after `seconds` or if `process` ends before."""
-    end = time.monotonic() + seconds
+def until(condition, process=None):
+    """Wait for a true value of condition() and return it; fails after HANGS seconds or if `process` ends before."""
+    end = time.monotonic() + HANGS
     while time.monotonic() < end:
         value = condition()
         if value:
             return value
         assert process is None or process.poll() is None, f'the process ended with status {process.returncode}'
         time.sleep(0.005)
-    raise AssertionError(f'did not happen within {seconds} s')
+    raise AssertionError(f'did not happen within {HANGS} s')
 
 
 def kill(process, number=signal.SIGKILL):
     """Send a signal to the process group, as a terminal does, and return the exit status."""
     os.killpg(process.pid, number)
-    return process.wait(timeout=60)
+    return process.wait(timeout=HANGS)
 
 
 def serve():

@@ -20,7 +20,7 @@ from model.generator import SPADEGenerator
 from model.init import OPT
 from model.weights import as_arrays, write_model
 from tests.exporting import write_checkpoint
-from tests.forked import REPOSITORY
+from tests.forked import HANGS, REPOSITORY
 
 
 class Served:
@@ -28,7 +28,7 @@ class Served:
 
     def __init__(self, process, file):
         self.process, self._file = process, file
-        end = time.monotonic() + 120
+        end = time.monotonic() + HANGS
         while not (found := re.search(r'^open (http://(.*):(\d+)/(?:\?token=(\w+))?)\s', self.said, re.MULTILINE)):
             assert process.poll() is None and time.monotonic() < end, f'not served: {self.said}'
             time.sleep(0.01)
@@ -40,7 +40,7 @@ class Served:
         """Everything that it has printed."""
         return self._file.read_text()
 
-    def ask(self, method, path, body=None, headers=(), timeout=120):
+    def ask(self, method, path, body=None, headers=(), timeout=HANGS):
         """(status, bytes, headers) of one request."""
         with contextlib.closing(http.client.HTTPConnection('127.0.0.1', self.port, timeout=timeout)) as connection:
             cookie = {'Cookie': f'spade-paint-{self.port}={self.token}'} if self.token else {}

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from runtime.errors import InputError
-from tests.forked import REPOSITORY, Server, kill
+from tests.forked import HANGS, REPOSITORY, Server, kill
 from tests.golden.fixture import inputs
 
 TINY = dict(label_nc=9, crop_size=32, load_size=36, ngf=2, ndf=2, z_dim=8, use_vae='false', batchSize=2, niter=2,
@@ -65,12 +65,12 @@ class Scripts:
         """CompletedProcess of `python *command`; fresh: not forked (tests/forked.py) but started as by a user."""
         if fresh or self._server is None:
             return subprocess.run([sys.executable, *map(str, command)], cwd=cwd, env=self.environment,
-                                  capture_output=True, text=True, timeout=240)
+                                  capture_output=True, text=True, timeout=HANGS)
         with tempfile.TemporaryDirectory() as folder:
             files = Path(folder, 'stdout'), Path(folder, 'stderr')
             process = self._server.start(command, *files, cwd=cwd)
             try:
-                status = process.wait(timeout=240)
+                status = process.wait(timeout=HANGS)
             except subprocess.TimeoutExpired:
                 kill(process)
                 raise
@@ -121,7 +121,7 @@ class Scripts:
         Forked, with what launch tells its processes, where launch itself is not what is tried.
         """
         if not self._server:
-            return [self.launch(folder, count, *command).wait(timeout=60)]
+            return [self.launch(folder, count, *command).wait(timeout=HANGS)]
         Path(folder, 'workers').mkdir(parents=True, exist_ok=True)
         addresses = [f'127.0.0.1:{free_port()}' for _ in range(count + 1)]
         common = {'PYTHONPATH': str(REPOSITORY), 'PADDLE_MASTER': addresses.pop(), 'PADDLE_NNODES': '1',
@@ -134,7 +134,7 @@ class Scripts:
                 **common, 'PADDLE_TRAINER_ID': str(rank), 'PADDLE_RANK_IN_NODE': str(rank),
                 'PADDLE_CURRENT_ENDPOINT': address}))
         try:
-            return [process.wait(timeout=200) for process in processes]
+            return [process.wait(timeout=HANGS) for process in processes]
         finally:
             for process in processes:
                 if process.poll() is None:
@@ -143,7 +143,7 @@ class Scripts:
     def launched(self, folder, processes, *command, **rules):
         """The output of rank 0 of a launch that must succeed."""
         process = self.launch(folder, processes, *command, **rules)
-        process.wait(timeout=400)
+        process.wait(timeout=HANGS)
         said = ''.join(path.read_text() for path in sorted(Path(folder, 'workers').glob('workerlog.*')))
         assert process.returncode == 0, Path(folder, 'launched').read_text()[-3000:] + said
         return Path(folder, 'workers', 'workerlog.0').read_text()

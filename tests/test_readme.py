@@ -17,14 +17,12 @@ from dataset.demo import scene
 from dataset.palette import COCO_STUFF, palette
 from model import help
 from tests.annotated import annotate
-from tests.forked import REPOSITORY, Server, kill
+from tests.forked import HANGS, REPOSITORY, Server, kill
 from tests.runner import copy_tracked
 
 PAGES = ['README.md', 'README_cn.md', 'CONTRIBUTING.md', 'output/README.md', 'pretrained/aerial/README.md',
          'result/README.md', 'vgg/README.md',
          *sorted(f'docs/{path.name}' for path in (REPOSITORY / 'docs').glob('*.md'))]
-
-LIMIT = 300  # seconds for one command
 
 # Flags that make a command short. What a run shares with another that goes on from it, or draws with it,
 # stays the same.
@@ -371,11 +369,11 @@ def run(commands, folder):
             words = [sys.executable if word == 'python' else word for word in words]
             with open(said, 'w') as file:
                 status = subprocess.run(['env', *words], cwd=folder, env=environment, stdout=file, stderr=file,
-                                        timeout=LIMIT).returncode
+                                        timeout=HANGS).returncode
         else:
             process = server.start(words[1:], said, said)
             try:
-                status = process.wait(LIMIT)
+                status = process.wait(HANGS)
             except subprocess.TimeoutExpired:
                 kill(process)
                 raise

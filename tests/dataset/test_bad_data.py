@@ -17,6 +17,7 @@ from dataset.loader import Loader
 from dataset.picture_file import DataError
 from model.init import OPT
 from tests.dataset.test_labelled_images import REPOSITORY, small, write_sample, write_set
+from tests.forked import until
 
 
 def message(call, *arguments, **settings):
@@ -261,10 +262,8 @@ time.sleep(60)'''
     with subprocess.Popen([sys.executable, '-c', code], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as parent:
         workers = [int(number) for number in parent.stdout.readline().split()]
         parent.kill()
-    deadline = time.time() + 10
-    while any(map(alive, workers)) and time.time() < deadline:
-        time.sleep(0.1)
-    assert len(workers) == 2 and not any(map(alive, workers))
+    assert len(workers) == 2
+    until(lambda: not any(map(alive, workers)))
 
 
 def alive(process):

@@ -20,7 +20,7 @@ from model.generator import SPADEGenerator
 from model.init import OPT
 from model.painter import Painter, checkpoint_parser, load_painter
 from model.semantics import SemanticMap
-from tests.forked import REPOSITORY
+from tests.forked import HANGS, REPOSITORY
 
 # Where there is a compiler, kernels that do not build are a failure, not a reason to skip.
 pytestmark = [pytest.mark.skipif(platform.machine() != 'x86_64' or not shutil.which('g++'),
@@ -185,8 +185,8 @@ print(len(came))
 @pytest.mark.parametrize('threads', ['1', '2'])
 def test_signals_disturb_nothing(threads):
     """oneDNN's stack pointer may point into its heap memory: a handler's frame would be written there."""
-    found = subprocess.run([sys.executable, '-c', SIGNALS], capture_output=True, text=True, cwd=REPOSITORY, timeout=120,
-                           env={**os.environ, 'OMP_NUM_THREADS': threads})
+    found = subprocess.run([sys.executable, '-c', SIGNALS], capture_output=True, text=True, cwd=REPOSITORY,
+                           timeout=HANGS, env={**os.environ, 'OMP_NUM_THREADS': threads})
     assert found.returncode == 0, found.stderr
     assert int(found.stdout.splitlines()[-1]) > 100
 

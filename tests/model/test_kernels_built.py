@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from model import fast
-from tests.forked import REPOSITORY
+from tests.forked import HANGS, REPOSITORY
 
 # Where there is a compiler, kernels that do not build are a failure, not a reason to skip.
 pytestmark = pytest.mark.skipif(platform.machine() != 'x86_64' or not shutil.which('g++'),
@@ -48,7 +48,7 @@ def steps(scripts, tmp_path):
         processes = [scripts.start_command([tmp_path / 'step.py'], file,
                                            environment={'PYTHONPATH': str(REPOSITORY), **environment})
                      for file, environment in zip(files, environments)]
-        statuses, said = [process.wait(timeout=180) for process in processes], [file.read_text() for file in files]
+        statuses, said = [process.wait(timeout=HANGS) for process in processes], [file.read_text() for file in files]
         assert not any(statuses), said
         return said
     return run
@@ -94,7 +94,7 @@ def library(scripts, compiler, tmp_path):
         (tmp_path / 'library.py').write_text(LIBRARY)
         process = scripts.start_command([tmp_path / 'library.py', umask], tmp_path / 'said', environment={
             'PYTHONPATH': str(REPOSITORY), 'CXX': str(compiler), **environment})
-        assert process.wait(timeout=180) == 0, (tmp_path / 'said').read_text()
+        assert process.wait(timeout=HANGS) == 0, (tmp_path / 'said').read_text()
         said = (tmp_path / 'said').read_text()
         found, path = said.splitlines()[-1].split()
         assert found == 'True'

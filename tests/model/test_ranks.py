@@ -6,7 +6,7 @@ import pytest
 from model.fast.windows import Windows
 from model.init import OPT
 from model.train_step import TrainStep
-from tests.forked import REPOSITORY
+from tests.forked import HANGS, REPOSITORY
 from tests.rank import SETTINGS, TINY, batch
 
 # All that is exchanged is in these two settings; the others are tried one mechanism at a time.
@@ -27,7 +27,7 @@ def both(request, scripts, shared):
             (folder / name).mkdir()
         alone = scripts.start_command(['-m', 'tests.rank', folder / 'one', '--world', world, *names], folder / 'said')
         assert not any(scripts.ranks(folder, world, REPOSITORY / 'tests' / 'rank.py', folder / 'many', *names))
-        assert alone.wait(timeout=300) == 0, (folder / 'said').read_text()
+        assert alone.wait(timeout=HANGS) == 0, (folder / 'said').read_text()
     return shared(f'world{world}_{len(names)}', make), names
 
 

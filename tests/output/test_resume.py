@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from model.weights import read_weights
-from tests.forked import kill, until
+from tests.forked import HANGS, kill, until
 from tests.runner import says
 
 KILLS = 20
@@ -86,7 +86,7 @@ def left_alone(scripts, tmp_path_factory):
     process = scripts.start(folder, fresh=True, **WHOLE)
     until(lambda: rows(folder), process=process)
     first, count = time.monotonic(), rows(folder)
-    assert process.wait(timeout=120) == 0, (folder / 'said').read_text()
+    assert process.wait(timeout=HANGS) == 0, (folder / 'said').read_text()
     return folder, first - begin, (time.monotonic() - first) / (rows(folder) - count)
 
 
@@ -157,8 +157,8 @@ def test_workers_change_nothing_and_leave_no_orphans(scripts, tmp_path):
     workers = [int(pid) for pid in Path(f'/proc/{process.pid}/task/{process.pid}/children').read_text().split()]
     assert len(workers) == 2
     os.kill(process.pid, signal.SIGKILL)    # it alone, not its group
-    process.wait(timeout=30)
-    until(lambda: not any(running(pid) for pid in workers), seconds=10)
+    process.wait(timeout=HANGS)
+    until(lambda: not any(running(pid) for pid in workers))
     scripts.trained(folder, nThreads=2, niter=1)
     assert_same_run(tmp_path / 'none', folder)
 

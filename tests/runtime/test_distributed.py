@@ -22,7 +22,7 @@ from model.init import OPT
 from model.weights import read_weights, save_weights
 from runtime import distributed, watch
 from runtime.errors import InputError
-from tests.forked import until
+from tests.forked import HANGS, until
 from tests.runner import contents, free_port, says
 
 
@@ -91,7 +91,7 @@ def test_a_run_resumes_with_another_number_of_processes(scripts, tmp_path):
 
 def stop(process):
     os.killpg(process.pid, signal.SIGTERM)
-    return process.wait(timeout=60)
+    return process.wait(timeout=HANGS)
 
 
 def ranks_of(folder):
@@ -115,12 +115,11 @@ def test_a_killed_rank_ends_the_job_and_is_named(scripts, tmp_path, dead):
     until(lambda: rows(tmp_path) >= 3, process=process)
     found = ranks_of(tmp_path)
     assert sorted(found) == [0, 1]
-    began = time.monotonic()
     os.kill(found[dead], signal.SIGKILL)
-    assert process.wait(timeout=60) != 0 and time.monotonic() - began < 60
+    assert process.wait(timeout=HANGS) != 0
     said = (tmp_path / 'workers' / f'workerlog.{1 - dead}').read_text()
     assert says(said, f'error: rank {dead} was lost', 'the same command continues')
-    until(lambda: not ranks_of(tmp_path), seconds=30)
+    until(lambda: not ranks_of(tmp_path))
     before = progress(tmp_path)['step']
     command = scripts.training(tmp_path, **{**settings, 'niter': before // 3 + 2})
     assert not any(scripts.ranks(tmp_path / 'again', 2, *command))
@@ -242,7 +241,7 @@ def machine_said(folder, rank):
 @pytest.mark.thorough
 def test_two_machines_train(scripts, tmp_path):
     with two_machines(scripts, tmp_path, f'--watch_port={free_port()}') as machines:
-        assert [machine.wait(timeout=150) for machine in machines] == [0, 0], [machine_said(tmp_path, rank)
+        assert [machine.wait(timeout=HANGS) for machine in machines] == [0, 0], [machine_said(tmp_path, rank)
                                                                                for rank in range(2)]
     assert says(machine_said(tmp_path, 0), '2 processes x batchSize 2', 'done: 1 epochs')
     assert rows(tmp_path) == 3
@@ -251,7 +250,7 @@ def test_two_machines_train(scripts, tmp_path):
 @pytest.mark.thorough
 def test_two_machines_with_other_options_are_refused(scripts, tmp_path):
     with two_machines(scripts, tmp_path, '--lr=0.0002|--lr=0.5') as machines:
-        assert all(machine.wait(timeout=150) for machine in machines)
+        assert all(machine.wait(timeout=HANGS) for machine in machines)
     for rank in range(2):
         assert says(machine_said(tmp_path, rank), 'rank 1 on', 'differs from rank 0', '--lr 0.5 (there 0.0002)')
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.forked import REPOSITORY, kill, until
+from tests.forked import HANGS, REPOSITORY, kill, until
 from tests.output.test_resume import assert_whole_generation
 from tests.runner import says
 
@@ -81,7 +81,7 @@ class Training:
     def ended(self, process, terminal):
         """(exit status, what the terminal shows); a process that does not end tells where it waits, and fails."""
         try:
-            status = process.wait(timeout=60)
+            status = process.wait(timeout=HANGS)
         except subprocess.TimeoutExpired:
             os.kill(process.pid, signal.SIGUSR2)
             time.sleep(2)
@@ -115,7 +115,7 @@ def test_fifty_signals_at_random_moments_on_a_terminal(scripts, tmp_path):
             for fresh in True, False:
                 process, terminal = training.start(fresh)
                 began, before = time.monotonic(), training.rows()
-                until(lambda: training.rows() > before, seconds=300, process=process)
+                until(lambda: training.rows() > before, process=process)
                 start_up[fresh] = time.monotonic() - began
                 os.kill(process.pid, signal.SIGTERM)
                 assert training.ended(process, terminal)[0] == 143
@@ -182,7 +182,7 @@ with stopping.after_the_step():
 def alone(scripts, code):
     """CompletedProcess of Python code in a process that starts from nothing."""
     return subprocess.run([sys.executable, '-c', code], check=False, cwd=REPOSITORY, env=scripts.environment,
-                          capture_output=True, text=True, timeout=60)
+                          capture_output=True, text=True, timeout=HANGS)
 
 
 def test_ctrl_c_while_printing(scripts):
@@ -219,5 +219,5 @@ def test_ctrl_c_during_the_first_compilation(scripts, tmp_path):
     assert not list((tmp_path / 'cache').rglob('kernels-*.so')) and not (tmp_path / 'output/model').exists()
     again = scripts.start_command(command[1:], tmp_path / 'again',
                                   environment={'XDG_CACHE_HOME': str(tmp_path / 'cache')})
-    assert again.wait(timeout=120) == 0 and \
+    assert again.wait(timeout=HANGS) == 0 and \
         says((tmp_path / 'again').read_text(), 'CPU kernels: built', 'done: 1 epochs')

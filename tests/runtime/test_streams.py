@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from tests.forked import HANGS
 from tests.runner import says
 
 NOWHERE = {'| head -1': "| head -1; exit ${PIPESTATUS[0]}", '2>&1 | head -1': "2>&1 | head -1; exit ${PIPESTATUS[0]}",
@@ -17,7 +18,7 @@ NOWHERE = {'| head -1': "| head -1; exit ${PIPESTATUS[0]}", '2>&1 | head -1': "2
 def in_shell(scripts, command, where, **environment):
     return subprocess.run(['bash', '-c', f'{shlex.join([sys.executable, *map(str, command)])} '
                            f'{NOWHERE.get(where, "")}'], capture_output=True,
-                          cwd=scripts.REPOSITORY, env={**scripts.environment, **environment}, text=True, timeout=240)
+                          cwd=scripts.REPOSITORY, env={**scripts.environment, **environment}, text=True, timeout=HANGS)
 
 
 @pytest.mark.parametrize('where', ['2>&1 | head -1', '>/dev/full', '<&- >&- 2>&-'])
