@@ -91,6 +91,11 @@ def png(pixels, mode=None, **options):
     return target.getvalue()
 
 
+def resident(process):
+    """Bytes of memory of a process."""
+    return int(Path(f'/proc/{process.pid}/statm').read_text().split()[1]) * os.sysconf('SC_PAGE_SIZE')
+
+
 @contextlib.contextmanager
 def served(run, *flags, start=None):
     """Served for the run in the folder `run`/output; ended afterwards. start: Scripts.start_command, which forks it."""

@@ -8,6 +8,8 @@ import pytest
 from model.version import __version__
 from tests.runner import REPOSITORY, says
 
+pytestmark = pytest.mark.without_paddle
+
 
 @pytest.mark.parametrize('command', [('install',), ('install', '-e'), ('wheel',)], ids=' '.join)
 def test_pip_is_refused_with_what_to_do(tmp_path, command):

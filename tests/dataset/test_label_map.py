@@ -12,6 +12,8 @@ from dataset.prepare.archive import NamedBytes
 from tests.dataset.test_labelled_images import chunked, packed
 from tests.runner import message, says
 
+pytestmark = pytest.mark.without_paddle
+
 
 def saved(image, kind, **options):
     file = NamedBytes(b'', f'map.{kind.lower()}')

@@ -5,6 +5,8 @@ import pytest
 from dataset.colour_coded import NEAR, of_colours
 from dataset.palette import COCO_STUFF, colourize, palette
 
+pytestmark = pytest.mark.without_paddle
+
 
 def test_names_are_where_the_pixel_maps_have_them():
     assert len(COCO_STUFF) == len(set(COCO_STUFF)) == 182

@@ -17,6 +17,8 @@ from tests.dataset.test_label_map import saved
 from tests.dataset.test_labelled_images import REPOSITORY, chunked
 from tests.runner import message, says
 
+pytestmark = pytest.mark.without_paddle
+
 PHOTO = Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8).repeat(8, 0).repeat(8, 1))
 
 

@@ -21,6 +21,7 @@ from tests.forked import kill, until
 from tests.runner import TINY, contents, says
 
 
+@pytest.mark.without_paddle
 def test_killed_and_restarted_equals_uninterrupted(scripts, tmp_path):
     source = small_coco(pictures=200).write(tmp_path / 'archives')
     arguments = ['coco_stuff', '--archives', source, '--output']

@@ -12,6 +12,8 @@ from dataset.palette import read_table
 from tests.archives import HEIGHT, WIDTH, box, compressed, names_in, noise, picture, runs
 from tests.runner import contents, says
 
+pytestmark = pytest.mark.without_paddle
+
 # Boxes: left, top, right, bottom, the latter two outside; later ones lie on top.
 SKY, TREE, CAR, OTHER = (0, 0, 80, 30), (10, 10, 40, 60), (20, 40, 30, 50), (60, 40, 75, 55)
 

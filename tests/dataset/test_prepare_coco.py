@@ -18,6 +18,8 @@ from dataset.prepare.coco import instances, official_instances
 from tests.archives import GRASS, SKY, box, compressed, runs
 from tests.runner import message, says
 
+pytestmark = pytest.mark.without_paddle
+
 
 def region(segmentation, height, width):
     """bool (height, width): the union of a segmentation's parts."""

@@ -14,6 +14,8 @@ from dataset.files import load_instance
 from tests.archives import SKY, names_in, noise, picture
 from tests.runner import says
 
+pytestmark = pytest.mark.without_paddle
+
 # ---- ADE20K and Cityscapes
 
 def write_ade20k(folder):

@@ -14,6 +14,8 @@ from dataset.prepare.split import set_aside
 from tests.archives import Coco, box, names_in, noise, picture, stuff_and
 from tests.runner import contents, says
 
+pytestmark = pytest.mark.without_paddle
+
 HEIGHT, WIDTH = 40, 48
 
 

@@ -4,10 +4,13 @@ and maps of another size.
 import json
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from tests.archives import HEIGHT, WIDTH, names_in, noise, picture
 from tests.runner import says
+
+pytestmark = pytest.mark.without_paddle
 
 
 def write_split(folder):

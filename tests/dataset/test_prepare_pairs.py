@@ -13,6 +13,8 @@ from runtime.errors import InputError
 from tests.archives import picture
 from tests.runner import says
 
+pytestmark = pytest.mark.without_paddle
+
 OPTIONS = {'photo': '--images', 'label': '--labels', 'instance': '--instances'}
 SMALL = picture(np.zeros((2, 2)), 'PNG')
 

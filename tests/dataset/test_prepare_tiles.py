@@ -8,6 +8,8 @@ from PIL import Image
 from tests.archives import names_in, noise, picture
 from tests.runner import contents, says
 
+pytestmark = pytest.mark.without_paddle
+
 SIZES = {'airport': (40, 70), 'bay': (64, 64), 'coast': (95, 33), 'dunes': (64, 100)}     # height, width
 
 

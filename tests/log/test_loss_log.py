@@ -14,6 +14,8 @@ from log.loss_log import HEADER_SIZE, LossLog, rows_on_disk
 from runtime.errors import InputError
 from tests.forked import REPOSITORY
 
+pytestmark = pytest.mark.without_paddle
+
 ROW_BYTES = 7 * 8
 
 

@@ -12,6 +12,8 @@ from log.plot import envelope, main, plot, smooth, smoothing_window
 from runtime.errors import InputError
 from tests.forked import REPOSITORY
 
+pytestmark = pytest.mark.without_paddle
+
 
 def losses(steps):
     """(steps, 7) noisy losses with the perceptual loss switched off."""

@@ -13,6 +13,8 @@ from log.score_log import FEATURES, LOW, Score, append_score, html_table, read, 
 from runtime.errors import InputError
 from tests.runner import says
 
+pytestmark = pytest.mark.without_paddle
+
 # As version 204147d wrote them: training, val.py --score, result.evaluate.
 EARLIER = ['''{"date": "2026-11-01T10:00:00+00:00", "pictures": "runs/a/scoring/pics",
  "checkpoint": "epoch 3 of runs/a",

@@ -26,7 +26,7 @@ from output import pictures
 from output.draw import style_noise
 from paint.__main__ import bound
 from paint.maps import renumbered
-from tests.painting import body, maps_of, png, served
+from tests.painting import body, maps_of, png, resident, served
 from tests.runner import message, says
 
 LABEL = np.zeros((32, 32), np.uint16)
@@ -294,3 +294,16 @@ def test_without_instances_unlabelled_pixels_or_maps(plain_model, scripts):
         server.refused('/paint', body(dict(page='p', number=1), maps_of(LABEL, LABEL)), 400, 'malformed')
         unlabelled = png(np.full((4, 4), 255, np.uint8))
         server.refused('/open', body(dict(label=len(unlabelled)), unlabelled), 422, 'ids')
+
+
+def test_many_requests_at_constant_memory(server):
+    label, instance = server.maps(0)
+    ask = [lambda n: server.get('/model'), lambda n: server.get('/maps/1'),
+           lambda n: server.ask('POST', '/paint', body(dict(page=f'page {n}', number=n), maps_of(label, instance))),
+           lambda n: server.ask('POST', '/open', b'{}\n'), lambda n: server.get(f'/{n}')]
+    for n in range(100):
+        ask[n % len(ask)](n)
+    before = resident(server.process)
+    for n in range(500):
+        ask[n % len(ask)](n)
+    assert resident(server.process) - before < 16 << 20

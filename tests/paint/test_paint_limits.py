@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import io
 import json
-import os
 import socket
 import threading
 import time
@@ -26,7 +25,9 @@ from paint.decoder import Decoders
 from paint.refusal import Refused, say_once
 from paint.turns import Busy
 from tests.forked import REPOSITORY, until
-from tests.painting import body, maps_of, png, served
+from tests.painting import body, png, resident, served
+
+pytestmark = pytest.mark.without_paddle
 
 HEAD = b'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'
 ANSWER = bytes(16 << 20)    # more than the sockets' buffers hold
@@ -210,11 +211,6 @@ def test_a_body_that_does_not_arrive(monkeypatch):
         until(lambda: kept.total == 0 and not kept.arriving)
 
 
-def resident(process):
-    """Bytes of memory of a process."""
-    return int(Path(f'/proc/{process.pid}/statm').read_text().split()[1]) * os.sysconf('SC_PAGE_SIZE')
-
-
 def test_60_unfinished_bodies(server):
     """32 MB each: the server holds no more than MOST_BODIES of them (and a copy), and goes on painting."""
     label, instance = server.maps(0)
@@ -331,19 +327,6 @@ def test_the_largest_files_are_read(server):
 
 
 # ---- What is kept of them
-
-def test_many_requests_at_constant_memory(server):
-    label, instance = server.maps(0)
-    ask = [lambda n: server.get('/model'), lambda n: server.get('/maps/1'),
-           lambda n: server.ask('POST', '/paint', body(dict(page=f'page {n}', number=n), maps_of(label, instance))),
-           lambda n: server.ask('POST', '/open', b'{}\n'), lambda n: server.get(f'/{n}')]
-    for n in range(100):
-        ask[n % len(ask)](n)
-    before = resident(server.process)
-    for n in range(500):
-        ask[n % len(ask)](n)
-    assert resident(server.process) - before < 16 << 20
-
 
 def test_the_same_line_once(capsys):
     for _ in range(9):

@@ -14,6 +14,8 @@ from PIL import Image
 
 from tests.painting import body, maps_of, png
 
+pytestmark = pytest.mark.without_paddle
+
 LABEL = np.zeros((32, 32), np.uint16)
 NOISE = np.random.default_rng(0).integers(0, 9, (99, 99), np.uint8)
 

@@ -17,6 +17,8 @@ from result.compare import count, make
 from result.scores import wilson_interval
 from tests.runner import message, says
 
+pytestmark = pytest.mark.without_paddle
+
 NAMES = [f'{index:02d}' for index in range(12)]
 Z = 1.959963984540054     # of 95 %
 

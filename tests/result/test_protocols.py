@@ -13,6 +13,8 @@ from result.protocols import DATASETS, OWN, PREPARED, dataset_of
 from runtime.errors import InputError
 from tests.runner import message, says
 
+pytestmark = pytest.mark.without_paddle
+
 
 def prepared(folder, made_by):
     folder.mkdir()

@@ -11,6 +11,8 @@ from model.init import OPT
 from result.own.real_photos import distance_of_halves, real_distance
 from tests.runner import says
 
+pytestmark = pytest.mark.without_paddle
+
 
 def test_halves_of_few_photos_in_closed_form():
     """One number a photo: (m1 - m2)^2 + (s1 - s2)^2, by hand; twenty splits show the median of all six."""

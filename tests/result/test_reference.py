@@ -18,6 +18,8 @@ from result.cache import Cache
 from runtime.errors import InputError
 from tests.runner import says
 
+pytestmark = pytest.mark.without_paddle
+
 FEATURES = 3
 
 

@@ -5,6 +5,8 @@ import pytest
 from result.protocols import DATASETS
 from result.scores import ALL, EITHER, LABELLED, OTHER, VOID, Moments, confusion, frechet_distance, segmentation_scores
 
+pytestmark = pytest.mark.without_paddle
+
 
 def test_perfect_pictures_score_one():
     label = np.random.RandomState(0).randint(0, 182, (5, 64, 64))

@@ -9,6 +9,8 @@ from runtime import json_file
 from runtime.errors import InputError
 from runtime.json_file import anything, flag, listing, mapping, nullable, number, one_of, record, text, whole
 
+pytestmark = pytest.mark.without_paddle
+
 SCHEMA = record({'epoch': whole(1, 1000), 'losses': listing(nullable(number()), longest=3)},
                 {'name': text(10, 1), 'by': one_of('averaged', 'last'), 'done': flag(), 'sizes': mapping(whole()),
                  'more': anything})

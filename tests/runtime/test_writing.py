@@ -12,6 +12,8 @@ from runtime.writing import staged, sweep, writing
 from tests.forked import REPOSITORY
 from tests.runner import says
 
+pytestmark = pytest.mark.without_paddle
+
 
 def put(path, content, **how):
     with writing(str(path), **how) as unfinished, open(unfinished, 'w') as file:
