@@ -22,11 +22,12 @@ def pytest_xdist_auto_num_workers(config):
     if not whole_suite(config):
         return 0
     os.environ['OMP_NUM_THREADS'] = str(max(1, int(os.environ['OMP_NUM_THREADS']) // cores()))
+    os.environ['KMP_BLOCKTIME'] = '0'   # a thread that waits leaves its core to the other workers (docs/speed.md)
     return cores() + 1
 
 
 # Seconds of the files that take longest with --thorough, roughly.
-LONGEST = {'test_readme': 220, 'test_evaluate': 195, 'test_resume': 150, 'test_alignment': 140, 'test_export': 140,
+LONGEST = {'test_readme': 190, 'test_evaluate': 195, 'test_resume': 150, 'test_alignment': 140, 'test_export': 140,
            'test_ranks': 130, 'test_distributed': 110, 'test_tables': 100, 'test_deeplab': 80, 'test_windows': 80,
            'test_signals': 80, 'test_trouble': 60, 'test_averaged': 50, 'test_own_score': 50, 'test_tour': 50,
            'test_export_refused': 50, 'test_alignment_training': 40, 'test_dashboard': 40}
