@@ -17,7 +17,7 @@ from model import fast
 from model.weights import read_weights, save_weights
 from tests.archives import small_coco
 from tests.browser import browser, page  # noqa: F401  fixtures
-from tests.exporting import pair  # noqa: F401  a fixture
+from tests.exporting import pair, short_stacks  # noqa: F401  fixtures
 from tests.painting import any_size, plain_model, server  # noqa: F401  fixtures
 from tests.runner import Scripts, write_tiny_set
 from tests.scheduling import (  # noqa: F401  hooks

@@ -3,6 +3,7 @@ import contextlib
 import io
 import json
 import os
+import sys
 
 from runtime import device  # noqa: F401  first: sets the threads, then imports Paddle
 
@@ -78,6 +79,12 @@ def exported(kind, folder, *flags):
     with contextlib.redirect_stdout(printed):
         main([kind, '--lastoutput', str(folder), '--out', str(out), *flags])
     return printed.getvalue(), str(out)
+
+
+@pytest.fixture
+def short_stacks(monkeypatch):
+    """Paddle notes the stack at each operator that it traces for an export; pytest's is 60 calls deep."""
+    monkeypatch.setattr(sys, 'tracebacklimit', 5, raising=False)
 
 
 @pytest.fixture(scope='module')

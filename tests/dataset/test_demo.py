@@ -11,8 +11,11 @@ from PIL import Image
 
 from dataset import demo
 from dataset.palette import COCO_STUFF
+from model.init import OPT
 from runtime.errors import InputError
 from tests.runner import message, says
+
+pytestmark = pytest.mark.without_paddle
 
 THINGS = range(91)  # ids of countable objects in COCO-Stuff
 
@@ -98,6 +101,15 @@ def test_write_makes_pairs(tmp_path):
     assert label.mode == 'L' and photo.mode == 'RGB' and label.size == photo.size == (64, 32)
     assert Image.open(tmp_path / 'set/sheet.jpg').size == (5 * 64, 3 * 32)
     assert os.listdir(tmp_path) == ['set']
+
+
+@pytest.mark.parametrize('preset', ['demo', 'demo_long'])
+def test_a_preset_s_set_has_the_size_it_is_trained_at(tmp_path, preset):
+    """Fewer scenes of it; test_train.py and test_readme.py train on all that the preset demo makes."""
+    opt = OPT.preset(preset)
+    demo.write(tmp_path / 'set', **{**demo.SETS[opt.dataroot], 'train': 2, 'val': 1})
+    with Image.open(tmp_path / 'set/train_img/scene_00001.jpg') as photo:
+        assert min(photo.size) >= opt.load_size
 
 
 def test_write_twice_replaces_and_is_deterministic(tmp_path):

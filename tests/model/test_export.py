@@ -29,6 +29,7 @@ from tests.model.test_convert_ctkindle import of_ctkindle  # noqa: F401  a fixtu
 from tests.model.test_convert_nvlabs import save, tiny
 
 onnx = pytest.importorskip('onnx')
+pytestmark = pytest.mark.usefixtures('short_stacks')
 
 # Every norm_G once. 'portrait' begins at 1 x 2,
 # where windows of a batch once lay in another order than the kernels read.

@@ -23,6 +23,7 @@ from tests.forked import REPOSITORY
 from tests.model.test_convert_ctkindle import of_ctkindle  # noqa: F401  a fixture
 
 onnx = pytest.importorskip('onnx')
+pytestmark = pytest.mark.usefixtures('short_stacks')
 
 
 def test_check_tells_a_flipped_weight(pair, tmp_path):

@@ -186,11 +186,11 @@ def test_statistics_are_stored_and_reused(tiny_set, photos, weights, tmp_path):
 
 
 @pytest.fixture(scope='module')
-def scored(scripts, weights, tmp_path_factory):
+def scored(scripts, weights, shared):
     """A training of 182 classes, with style encoder, that scores after every epoch."""
-    folder = tmp_path_factory.mktemp('scored')
     settings = dict(label_nc=182, dataset='coco_stuff', use_vae='true', niter=2, score_epoch_freq=1, scoring=weights)
-    return folder, scripts.trained(folder, **settings)
+    folder = shared('scored', lambda folder: (folder / 'said').write_text(scripts.trained(folder, **settings)))
+    return folder, (folder / 'said').read_text()
 
 
 @pytest.mark.thorough
