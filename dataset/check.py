@@ -105,7 +105,8 @@ class Tally:
             yield f'width {self.least[0]} .. {self.most[0]}, height {self.least[1]} .. {self.most[1]} pixels'
         if self.pixels.any():
             unused = np.flatnonzero(self.pixels[:-1] == 0)
-            yield f'classes used: {self.opt.label_nc - len(unused)} of {self.opt.label_nc}{self._names(unused)}'
+            listed = f'; not used: {named(self.opt, unused)}' if len(unused) else ''
+            yield f'classes used: {self.opt.label_nc - len(unused)} of {self.opt.label_nc}{listed}'
             yield f'unlabelled pixels: {self.pixels[-1] / self.pixels.sum():.2%}'
         if self.photos:
             yield f'grey photos: {self.grey} of {self.photos} ({self.grey / self.photos:.2%})'
@@ -120,14 +121,16 @@ class Tally:
         except DataError as error:
             yield error.kind, str(error)
 
-    def _names(self, unused, most=10):
-        found = classes.of_set(self.opt)
-        names = [f'{index} {found["names"][index]}' if found else str(index) for index in unused[:most]]
-        return '; not used: ' + ', '.join(names) + (', ...' if len(unused) > most else '') if names else ''
+
+def named(opt, ids, most=10):
+    """Text of up to `most` class ids, with their names if the set has them."""
+    found = classes.of_set(opt)
+    names = [f'{index} {found["names"][index]}' if found else str(index) for index in ids[:most]]
+    return ', '.join(names) + (', ...' if len(ids) > most else '')
 
 
 def check_split(opt, split, crop):
-    """(problems [(kind, line)], lines on the contents of the split); None without any of its folders."""
+    """(problems [(kind, line)], lines on the contents of the split, pixels of each id); None without its folders."""
     folders = split_folders(opt, split)
     if not any(map(os.path.isdir, folders.values())):
         return None
@@ -150,7 +153,7 @@ def check_split(opt, split, crop):
                          'memory and check again') from None
     problems += tally.problems()
     without = [] if photos else [f'no folder {folders["photo"]}: styles are random, and nothing can be scored']
-    return problems, [*tally.lines(), *without]
+    return problems, [*tally.lines(), *without], tally.pixels
 
 
 def show(problems, report=None):
@@ -183,9 +186,15 @@ def check(opt, report=None):
         raise InputError(f'{opt.dataroot}: no data set there, neither train_label, train_img, ... nor '
                          f'val_label, val_img, ...: put them there or name another --dataroot')
     for split, content in splits.items():
-        found, lines = content or ([], [f'absent: {opt.dataroot!r} has no {split}_label, {split}_inst, {split}_img'])
+        found, lines, _ = content or ([], [f'absent: {opt.dataroot!r} has no {split}_label, {split}_inst, {split}_img'],
+                                      None)
         problems += found
         print(f'{split}: ' + '\n       '.join(lines))
+    if all(splits.values()):
+        train, val = (pixels[:-1] > 0 for *_, pixels in splits.values())
+        lacking = np.flatnonzero(train & ~val)
+        if val.any() and len(lacking):
+            print(f'suspicious: val lacks classes of train, so no score shows them: {named(opt, lacking)}')
     show(problems, report)
     return bool(problems)
 

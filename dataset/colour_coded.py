@@ -1,5 +1,6 @@
 """Ids of a colour-coded label map: exact colours, colours altered by JPEG, and blends along borders."""
-from itertools import islice
+import math
+from collections import Counter
 
 import numpy as np
 
@@ -7,15 +8,12 @@ NEAR = 24       # distance of two colours: JPEG of fair quality changes areas by
 BORDER = 4      # pixels on each side of a border that JPEG blurs; smoothing blurs half as many
 STRAY, STRAY_ROUNDS = 0.001, 16     # largest share of unknown pixels beyond BORDER to fill, and how deep
 FREQUENT = 4    # pixels of one colour, not a blend, that indicate a class missing in the table
-BIN, STARTS = 16, 8     # side of the cubes of colours in which clusters begin, and how many are tried
-LEAST = 0.0005  # share of a colour that is a class
-LACKING = 3     # clusters that a label map names
-LUMA = (.299, .587, .114), (-.169, -.331, .5), (.5, -.419, -.081)   # JPEG's brightness and chroma of red, green, blue
+MOST = 1 << 12  # frequent exact colours that are merged
 
 
 def of_colours(pixels, ids, near=0, lossy=False):
     """(int32 (H, W) ids of uint8 RGB (H, W, 3), number of inexact pixels, [(pixels, unknown colour)], most first,
-    [(pixels, colour)] of classes that `ids` seems to lack among the border pixels).
+    [(colour, pixels)] of those that got the id of a neighbour, most first).
 
     ids: dict: colour -> id. The returned ids are None if a colour is unknown. near: a colour within this distance of a
     known one, and twice as far from any other id, counts as the known one. A border pixel whose colour is a
@@ -34,7 +32,7 @@ def of_colours(pixels, ids, near=0, lossy=False):
         other[other] = ~_blends(found[other], found[exact], near)
         known[other] = -1
     inverse = inverse.reshape(packed.shape)
-    label, lacking = known[inverse], []
+    label = known[inverse]
     if near and (known < 0).any() and (known >= 0).any():
         lossy = lossy or counts[exact].sum() < packed.size / 2      # a lossless file that was lossy before
         foreign = (known < 0) & (counts >= FREQUENT) & (not lossy)
@@ -45,10 +43,8 @@ def of_colours(pixels, ids, near=0, lossy=False):
     left = np.bincount(inverse[label < 0], minlength=len(codes))
     unknown = [(int(count), tuple(colour)) for count, colour in zip(left, found.tolist()) if count]
     unknown.sort(reverse=True)
-    if not unknown and (known < 0).any():
-        present = [colour for colour, index in ids.items() if index in known]
-        lacking = list(islice(missing(found[known < 0], counts[known < 0], present), LACKING))
-    return None if unknown else label, int(counts[~exact].sum()), unknown, lacking
+    filled = Counter(dict(zip(map(tuple, found[known < 0].tolist()), counts[known < 0].tolist())))
+    return None if unknown else label, int(counts[~exact].sum()), unknown, [] if unknown else merged(filled)
 
 
 def _nearest(colours, ids, near):
@@ -75,48 +71,16 @@ def _blends(colours, ends, near):
     return result
 
 
-def clusters(colours, counts):
-    """Yields (pixels, mean colour) of the colours within NEAR of each other, most pixels first.
+def merged(counts, centres=()):
+    """[(colour, number)], highest first, of a Counter of colours: near ones count as the most frequent of them.
 
-    colours: integers (N, 3), of which each occurs `counts` times.
+    centres: colours that others join first.
     """
-    while len(colours):
-        cubes, place = np.unique(colours // BIN @ (1 << 16, 1 << 8, 1), return_inverse=True)
-        balls = [((colours - np.average(colours[place == cube], 0, counts[place == cube])) ** 2).sum(1) <= NEAR ** 2
-                 for cube in np.bincount(place, counts).argsort()[-STARTS:]]
-        inside = max(balls, key=lambda ball: counts[ball].sum())
-        mean = np.average(colours[inside], 0, counts[inside]).round().astype(int)
-        yield int(counts[inside].sum()), tuple(mean.tolist())
-        colours, counts = colours[~inside], counts[~inside]
-
-
-def missing(colours, counts, table):
-    """`clusters` of the colours (N, 3) that neither a colour of `table` nor a border between two of them explains."""
-    _, place = np.unique(colours // 4 @ (1 << 16, 1 << 8, 1), return_inverse=True)      # fewer, for speed
-    total = np.bincount(place, counts)
-    colours = np.stack([np.bincount(place, counts * channel) for channel in colours.T], 1) / total[:, None]
-    for colour in table:
-        far = ((colours - colour) ** 2).sum(1) > NEAR ** 2
-        colours, total = colours[far], total[far]
-    far = ~_mixtures(colours, np.array(table))
-    return clusters(colours[far].round().astype(int), total[far].round().astype(int))
-
-
-def _mixtures(colours, ends):
-    """bool (N,): whether each colour (N, 3) lies within NEAR of a mixture of two of `ends` (K, 3).
-
-    Brightness and chroma mix by different shares: JPEG stores chroma at half the resolution.
-    """
-    result = np.zeros(len(colours), bool)
-    (luma, *chroma), (lumas, *chromas) = np.array(LUMA) @ np.transpose(colours), np.array(LUMA) @ np.transpose(ends)
-    chroma, chromas = np.transpose(chroma), np.transpose(chromas)
-    for one in range(len(ends)):
-        for other in range(one):
-            way = chromas[other] - chromas[one]
-            share = np.clip((chroma - chromas[one]) @ way / max(way @ way, 1), 0, 1)
-            off = luma - np.clip(luma, *sorted((lumas[one], lumas[other])))
-            result |= ((chroma - chromas[one] - share[:, None] * way) ** 2).sum(1) + off ** 2 <= NEAR ** 2
-    return result
+    found = Counter(dict.fromkeys(centres, 0))
+    for colour, number in counts.most_common(MOST):
+        near = min(found, key=lambda other: math.dist(colour, other), default=colour)
+        found[near if math.dist(colour, near) <= NEAR else colour] += number
+    return found.most_common()
 
 
 def _filled(label, rounds):

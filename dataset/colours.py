@@ -1,57 +1,38 @@
 """The dominant colours of a folder of label maps, as a table to be named: python -m dataset.colours FOLDER > table.txt
 
-Colours of flat areas are listed, and of thin objects unless they may be blends on borders, smoothed or from JPEG.
-Colours that JPEG alters count as the one near them, as dataset.prepare --colours reads them. The last line tells the
-share of the other pixels.
+Colours that JPEG alters count as the frequent one near them, as dataset.prepare --colours reads them. A colour without
+flat areas is a class of thin objects, or a blend on borders: it is listed in a comment.
 """
 import argparse
 from collections import Counter
 
 import numpy as np
+from PIL import Image
 
-from dataset.colour_coded import LEAST, NEAR, missing
+from dataset.colour_coded import merged
 from dataset.files import by_stem, evenly_spaced
 from dataset.photo import load_photo
+from dataset.prepare.side_by_side import half
 from runtime.bar import counted
 from runtime.errors import InputError, shown_in_one_line
 
 FLAT = 12           # largest difference, in any channel, from the pixels on the right and below within an area
 EXAMINED = 500      # files, evenly spaced
-MOST = 1 << 12      # frequent exact colours that are merged
+LEAST = 0.0005      # share of a colour that is listed
 
 
 def dominant(pictures):
-    """([((red, green, blue), share)], most frequent first; (most frequent colour, share) of all pixels near none of
-    these, None without any) of uint8 pictures (H, W, 3).
-    """
+    """[((red, green, blue), share, whether it has flat areas)], most frequent first, of uint8 pictures (H, W, 3)."""
     counts, areas = Counter(), Counter()
     for pixels in pictures:
-        codes = np.asarray(pixels, np.int32) @ (1 << 16, 1 << 8, 1)
-        here = np.asarray(pixels[:-1, :-1], np.int32)
-        flat = (np.abs(here - pixels[:-1, 1:]).max(2) <= FLAT) & (np.abs(here - pixels[1:, :-1]).max(2) <= FLAT)
-        for counter, part in ((counts, codes), (areas, codes[:-1, :-1][flat])):
-            counter.update(dict(zip(*(values.tolist() for values in np.unique(part, return_counts=True)))))
-    found = {}
-    for code, count in areas.most_common(MOST):
-        colour = code >> 16, code >> 8 & 255, code & 255
-        distance = [np.linalg.norm(np.subtract(colour, other)) for other in found]
-        near = [*found][int(np.argmin(distance))] if distance and min(distance) <= NEAR else colour
-        found[near] = found.get(near, 0) + count
-    listed = [colour for colour, count in found.items() if count >= LEAST * sum(areas.values())]
-    codes, number = np.array([*counts], int), np.array([*counts.values()], int)
-    colours = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], 1)
-    while listed:       # thin objects, which have no areas
-        pixels, colour = next(missing(colours, number, listed), (0, None))
-        if pixels < LEAST * number.sum():
-            break
-        listed.append(colour)
-    if not listed:
-        return [], None
-    distance = np.stack([((colours - colour) ** 2).sum(1) for colour in listed], 1)
-    place = np.where(distance.min(1) <= NEAR ** 2, distance.argmin(1), len(listed))
-    *shares, rest = (np.bincount(place, number, len(listed) + 1) / number.sum()).tolist()
-    other = tuple(colours[(number * (place == len(listed))).argmax()].tolist())
-    return sorted(zip(listed, shares), key=lambda entry: (-entry[1], entry[0])), (other, rest) if rest else None
+        right, below = (np.abs(np.diff(pixels.astype(int), axis=axis)).max(2) for axis in (1, 0))
+        flat = pixels[:-1, :-1][np.maximum(right[:-1], below[:, :-1]) <= FLAT]
+        for counter, part in ((counts, pixels), (areas, flat[None])):
+            counter.update({colour: number for number, colour in Image.fromarray(part).getcolors(part.size + 1)})
+    centres = [colour for colour, number in merged(areas) if number >= LEAST * sum(areas.values())]
+    total = sum(counts.values())
+    return [(colour, number / total, colour in centres) for colour, number in merged(counts, centres)
+            if number >= LEAST * total]
 
 
 def main():
@@ -61,23 +42,18 @@ def main():
     parser.add_argument('--half', choices=('left', 'right'), help='the side of the map in pictures side by side')
     given = parser.parse_args()
     files = evenly_spaced([*by_stem(given.folder, 'FOLDER').values()], EXAMINED)
-
-    def pictures():
-        for file in counted(files, len(files), 'colours', 'file', leave=False):
-            pixels = np.asarray(load_photo(file))
-            middle = pixels.shape[1] // 2
-            yield {'left': pixels[:, :middle], 'right': pixels[:, middle:]}.get(given.half, pixels)
-    found, rest = dominant(pictures())
-    if not found:
+    pictures = map(np.asarray, map(load_photo, counted(files, len(files), 'colours', 'file', leave=False)))
+    found = dominant(pixels[:, half(pixels.shape[1], given.half)] for pixels in pictures)
+    if not any(has_areas for *_, has_areas in found):
         raise InputError(f'{given.folder}: no areas of one colour in {len(files)} files: name a folder of label maps')
     print(f'# dominant colours of {len(files)} files: give each class its name, two colours of one class the same id, '
           'and unlabelled pixels id 255')
-    for index, ((red, green, blue), share) in enumerate(found):
-        print(f'{index} {red} {green} {blue} class_{index}  # {share:.2%}')
-    if rest:
-        (red, green, blue), share = rest
-        print(f'# not listed: {share:.2%} of the pixels, mostly blends on borders; the most frequent: '
-              f'{red} {green} {blue}')
+    for index, (colour, share, _) in enumerate(entry for entry in found if entry[2]):
+        print(index, *colour, f'class_{index}  # {share:.2%}')
+    for colour, share, has_areas in found:
+        if not has_areas:
+            print('# no flat areas, a class of thin objects or a blend on borders:', *colour, f'{share:.2%}')
+    print(f'# not listed: {1 - sum(share for _, share, _ in found):.2%} of the pixels')
 
 
 if __name__ == '__main__':

@@ -17,7 +17,7 @@ from dataset.picture_file import DataError, decoded, notes_of
 # palette: the Palette whose indices are the ids, else None
 # notes: dict of each change or ignored header -> pixels, 0 for all
 # white: the id stored as white in grey of fewer than 8 bits, else None
-# lacking: [(pixels, colour)] of classes that the table of colours seems to lack
+# lacking: [(colour, pixels)] near no colour of the table, which got the id of a neighbour
 LabelMap = namedtuple('LabelMap', 'ids palette notes white lacking', defaults=(None, ()))
 
 # grey: whether all colours in use are grey; all_used: whether all colours are in use

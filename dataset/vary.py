@@ -12,13 +12,15 @@ import shlex
 from collections import defaultdict
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from dataset import classes
+from dataset.check import named
 from dataset.components import components
 from dataset.contents import identity
-from dataset.files import evenly_spaced, find_samples, load_images
-from dataset.palette import UNLABELLED, colourize
+from dataset.files import Sample, by_stem, evenly_spaced, find_samples, load_images
+from dataset.palette import UNLABELLED
+from dataset.prepare.contact_sheet import contact_sheet
 from dataset.prepare.job import png
 from model.init import OPT
 from runtime import json_file
@@ -35,7 +37,6 @@ KNOTS, WARP = 4, 0.06   # of the warp along a side; largest shift of a knot, par
 MOST_PASTED = 3         # objects
 LARGEST = 0.25          # of them, part of its map
 UP = 0.03               # farthest from the object's own height, part of the side; sideways it goes anywhere
-SHOWN, THUMBNAIL = 8, (160, 160)   # maps on the sheet; pixels of each at most
 
 
 class Maps:
@@ -101,20 +102,14 @@ def paste(maps, kind, other, rng):
         maps[1, rows, columns] = maps[1].max() + 1
 
 
-def is_made(folder, made):
-    """Whether the maps that `made` (dict) describes are in `folder`; InputError if other things are."""
-    record = os.path.join(folder, RECORD)
-    if not os.path.isfile(record):
-        refuse_existing(folder)
-        return False
+def refuse_other(folder, made):
+    """InputError unless the maps that `made` (dict) describes are in `folder`."""
     remedy = 'name another --output, or remove the folder to make it again'
-    before = json_file.read(record, json_file.mapping(json_file.anything), remedy)
-    differences = [f'{name} {before.get(name)} (now {value})' for name, value in made.items()
-                   if name != 'maps' and before.get(name) != value]
-    differences += ['the training maps changed'] * (before.get('maps') != made['maps'])
+    before = json_file.read(os.path.join(folder, RECORD), json_file.mapping(json_file.anything), remedy)
+    differences = ['the training maps changed' if name == 'maps' else f'{name} {before.get(name)} (now {value})'
+                   for name, value in made.items() if before.get(name) != value]
     if differences:
         raise InputError(f'{folder}: made with other settings: {", ".join(differences)}: {remedy}')
-    return True
 
 
 def write(folder, maps, count, made):
@@ -123,12 +118,8 @@ def write(folder, maps, count, made):
     with writing(folder) as unfinished:
         for name in ['sheet'] + ['inst'] * (not opt.no_instance):
             os.makedirs(os.path.join(unfinished, name))
-        thumbnails = []
         for number in counted(range(count), count, 'label maps', 'map'):
             label, *instances = maps.varied(number)
-            if number < SHOWN:
-                coloured = Image.fromarray(colourize(label, opt.label_nc, classes.colours(content, opt.label_nc)))
-                thumbnails.append(ImageOps.pad(coloured, THUMBNAIL, Image.Resampling.NEAREST))
             if opt.contain_dontcare_label:
                 label[label == opt.label_nc] = UNLABELLED
             # instances are numbered from 0, since a PNG holds 16 bits
@@ -136,7 +127,10 @@ def write(folder, maps, count, made):
             for part, ids in zip(('', 'inst'), (label, *instances)):
                 with open(os.path.join(unfinished, part, f'{number:05d}.png'), 'wb') as file:
                     file.write(png(ids))
-        Image.fromarray(np.hstack(thumbnails)).save(os.path.join(unfinished, 'sheet', 'sheet.jpg'), quality=95)
+        samples = [Sample(stem, path, os.path.join(unfinished, 'inst', f'{stem}.png') if instances else None, None)
+                   for stem, path in by_stem(unfinished, '--output').items()]
+        sheet = contact_sheet([(sample, ()) for sample in samples], classes.colours(content, opt.label_nc), folder)
+        sheet.save(os.path.join(unfinished, 'sheet', 'sheet.jpg'), quality=95)
         if content:
             classes.write(unfinished, content)
         with open(os.path.join(unfinished, RECORD), 'w', encoding='utf-8') as file:
@@ -151,35 +145,29 @@ def main():
     if arguments.count < 1:
         raise InputError(f'--count {arguments.count}: must be at least 1')
     folder = os.path.normpath(arguments.output)
-    if not os.path.isfile(os.path.join(folder, RECORD)):
-        refuse_existing(folder)
+    refuse_existing(folder, lambda path: os.path.isfile(os.path.join(path, RECORD)))
     opt, of_the_set = classes.settled(arguments, refuse=False)
     if of_the_set:
         print(of_the_set)
     samples = find_samples(opt, 'train', photos=False)
     made = {'maps': identity(samples, opt.dataroot), 'count': arguments.count, 'seed': opt.seed,
             **{name: getattr(opt, name) for name in ('label_nc', 'contain_dontcare_label', 'no_instance')}}
-    if is_made(folder, made):
+    if os.path.exists(folder):
+        refuse_other(folder, made)
         print(f'{folder}: {arguments.count} maps, already complete')
     else:
         maps = Maps(opt)
         write(folder, maps, arguments.count, made)
-        names = (classes.of_set(opt) or {}).get('names') or list(map(str, range(opt.label_nc)))
-        print(f'{folder}: {arguments.count} maps; objects pasted of: {", ".join(names[index] for index in maps.rare)}')
-    print(next_commands(folder, opt))
-
-
-def next_commands(folder, opt):
-    """What to do with the maps, as in docs/own_data.md, with names where only the user knows."""
+        print(f'{folder}: {arguments.count} maps; objects pasted of: {named(opt, maps.rare)}')
     painted = folder[:-4] + 'painted' if folder.endswith('maps') else f'{folder}_painted'
     maps, painted, root = map(shlex.quote, (f'{folder}/', f'{painted}/', opt.dataroot))
     instance = '' if opt.no_instance else f' --instance {shlex.quote(f"{folder}/inst")}'
-    return runnable(f'look at: {folder}/sheet/sheet.jpg\n'
-                    f'paint:   python predict.py --lastoutput RUN --label {maps}{instance} --out {painted}\n'
-                    '         (RUN: --output of train.py; a model with styles or noise: add --style random)\n'
-                    f'then:    python -m result.train_segmenter --dataroot {root} --size WxH --add {painted} '
-                    f'--add_labels {maps}\n'
-                    '         (WxH: the size of the painted pictures, such as 128x128)')
+    print(runnable(f'look at: {folder}/sheet/sheet.jpg\n'
+                   f'paint:   python predict.py --lastoutput RUN --label {maps}{instance} --out {painted}\n'
+                   '         (RUN: --output of train.py; a model with styles or noise: add --style random)\n'
+                   f'then:    python -m result.train_segmenter --dataroot {root} --size WxH --add {painted} '
+                   f'--add_labels {maps}\n'
+                   '         (WxH: the size of the painted pictures, such as 128x128)'))
 
 
 if __name__ == '__main__':

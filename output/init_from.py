@@ -19,7 +19,6 @@ from runtime.errors import InputError
 
 OPTIONAL = 'n_d.pdparams', 'n_e.pdparams'
 OF_THE_SET = 'label_nc', 'contain_dontcare_label', 'no_instance', 'crop_size', 'aspect_ratio'   # may differ
-EXPECTED = 'expected lines "new name, old name", a name with a comma in quotes'
 
 
 def load(train_step, opt, source, table=None):
@@ -28,7 +27,7 @@ def load(train_step, opt, source, table=None):
     table: file of --init_classes, with a line "new name, old name" for each class that no name or another one matches.
     """
     folder, old, channels, plan = examined(opt, source, table)
-    differ, states = differences(opt, old)[0], {}
+    states = {}
     for file, name in NETWORKS.items():
         network, path = getattr(train_step, name, None), os.path.join(folder, file)
         if network is None or not os.path.exists(path):
@@ -37,40 +36,39 @@ def load(train_step, opt, source, table=None):
         rearrange(arrays, network, channels, old.semantic_nc)
         states[file], new, unused = fitting(arrays, network)
         if file == 'n_g.pdparams' and 2 * len(new) > len(layers_of(states[file])):
-            if differ:
-                refuse_other_networks(opt, old, source)
+            refuse_other_networks(opt, old, source)
             set_weights(network, arrays, path)  # InputError
         if file != AVERAGED:    # its layers are the generator's
             plan += [f'{file}: {what}: {", ".join(layers)}' for what, layers in (
                 ('no such layer of this shape there, newly initialized', new), ('without use here', unused)) if layers]
     left_out = load_training(train_step, folder, OPTIONAL, states)
     print(f'weights from {source}' + (f'; missing there, newly initialized: {", ".join(left_out)}' if left_out else ''))
-    for line in [f'options that differ: {differ}'] * bool(differ) + plan:
-        print(f'  {line}')
+    print(''.join(f'  {line}\n' for line in plan), end='')
 
 
 def examined(opt, source, table=None):
-    """(folder, its OPT, *channel_sources) of the weights in `source`. Makes no network; InputError if none can fit."""
+    """(folder, its OPT, channels, plan) of the weights in `source`: see channel_sources. Makes no network; InputError
+    if none can fit.
+    """
     folder = folder_of(source, option='--init_from')
     path = os.path.join(folder, 'opt.json')
     old = OPT.load(path) if os.path.exists(path) else opt
     channels, plan = channel_sources(opt, old, folder, table)
     if old.ngf != opt.ngf:      # no layer of the generator fits
         refuse_other_networks(opt, old, source)
-    return folder, old, channels, plan
+    differ = opt.differences(old, ['networks'])
+    return folder, old, channels, [f'options that differ: {listed(differ)}'] * bool(differ) + plan
 
 
-def differences(opt, old):
-    """(text on the options whose networks differ, flags that make them equal but for the data set's)."""
-    different = opt.differences(old, ['networks'])
-    return (', '.join(f'{name} is {before} there, {now} here' for name, (now, before) in different.items()),
-            ' '.join(f'--{name} {str(before).lower()}' for name, (_, before) in different.items()
-                     if name not in OF_THE_SET))
+def listed(different):
+    return ', '.join(f'{name} is {before} there, {now} here' for name, (now, before) in different.items())
 
 
 def refuse_other_networks(opt, old, source):
-    differ, flags = differences(opt, old)
-    raise InputError(f'--init_from {source}: weights of other networks: {differ}: add {flags}')
+    """InputError if options of the networks differ."""
+    if different := opt.differences(old, ['networks']):
+        flags = [f'--{name} {str(before).lower()}' for name, (_, before) in different.items() if name not in OF_THE_SET]
+        raise InputError(f'--init_from {source}: weights of other networks: {listed(different)}: add {" ".join(flags)}')
 
 
 # ---- Which channel of the map comes from which
@@ -80,76 +78,58 @@ def channel_sources(opt, old, folder, table=None):
 
     folder: that of old's weights and classes.json.
     """
-    found = classes.of_set(opt), classes.of_checkpoint(folder, old)
-    numbers = [list(map(str, range(side.label_nc))) for side in (opt, old)]
-    here, there = names = [content['names'][:len(own)] if content else own for content, own in zip(found, numbers)]
-    lines = []
-    if table is None and bool(found[0]) != bool(found[1]):
-        unnamed = opt.dataroot if found[1] else folder
-        if opt.label_nc != old.label_nc:
-            raise InputError(f'--init_from {folder}: label_nc is {old.label_nc} there, {opt.label_nc} here, and '
-                             f'{unnamed} has no classes.json, so its classes are numbers, from 0: write lines "new '
-                             'name, old name" to a file, and name it with --init_classes')
-        here, there = numbers
-        lines = [f'classes by number, since {unnamed} has no classes.json']
-    by_table = read_table(table, *names) if table else {}
-    sources = {**{index: same for index, same in enumerate(map(finder(there), here)) if same}, **by_table}
-    everything = list(range(old.label_nc))
-    channels = [sources.get(index, everything) for index in range(opt.label_nc)]
+    named = classes.of_set(opt), classes.of_checkpoint(folder, old)
+    by_number = not table and not all(named)
+    here, there = ([str(index) if by_number or not content else content['names'][index]
+                    for index in range(side.label_nc)] for side, content in zip((opt, old), named))
+    unnamed = opt.dataroot if named[1] else folder
+    lines = [f'classes by number, since {unnamed} has no classes.json'] * (by_number and any(named))
+    by_table, namesakes = read_table(table, here, there) if table else {}, finder(there)
+    sources = [by_table.get(index) or namesakes(name) for index, name in enumerate(here)]
     if here != there or table:
-        used = {channel for some in sources.values() for channel in some}
-        shown = {index: here[index] if [here[index]] == (old_ones := [there[channel] for channel in some]) else
-                 f'{here[index]} from {" and ".join(old_ones)}' for index, some in sources.items()}
+        pairs = [(name, ' and '.join(there[index] for index in some)) for name, some in zip(here, sources)]
         lines += [f'{what}: {", ".join(which)}' for what, which in (
-            ('classes by --init_classes', [shown[index] for index in by_table]),
-            ('classes by name', [shown[index] for index in sources if index not in by_table]),
+            ('classes', [name if name == other else f'{name} from {other}' for name, other in pairs if other]),
             (f'classes without counterpart, which start as the mean of all {old.label_nc} there',
-             [name for index, name in enumerate(here) if index not in sources]),
-            ('classes there without use here', [there[channel] for channel in everything if channel not in used]),
-        ) if which]
-    for what, here, there, at in (
+             [name for name, other in pairs if not other])) if which]
+    channels = [some or list(range(old.label_nc)) for some in sources]
+    for what, has, had, at in (
             ('unlabelled pixels', opt.contain_dontcare_label, old.contain_dontcare_label, old.label_nc),
             ('instance edges', not opt.no_instance, not old.no_instance, old.semantic_nc - 1)):
-        channels += [[at] * there] * here
-        if here != there:
-            lines.append(f'channel of {what}: ' + ('starts at zero, since that model has none' if here
+        channels += [[at] * had] * has
+        if has != had:
+            lines.append(f'channel of {what}: ' + ('starts at zero, since that model has none' if has
                                                    else 'dropped, since this model has none'))
     return channels, lines
 
 
 def finder(names):
     """Function of a name: list of the indices in `names` with it; if there are none, up to case, spaces, _ and -."""
-    exact, alike = defaultdict(list), defaultdict(list)
-    for index, name in enumerate(names):
-        exact[name].append(index)
-        alike[_letters(name)].append(index)
-    return lambda name: exact.get(name) or alike.get(_letters(name)) or []
-
-
-def _letters(name):
-    return ' '.join(re.split(r'[\s_-]+', name.casefold()))
+    def found(name, key=str):
+        return [index for index, other in enumerate(names) if key(other) == key(name)]
+    return lambda name: found(name) or found(name, lambda text: re.split(r'[\s_-]+', text.casefold()))
 
 
 def read_table(path, here, there):
     """dict: index of a class in the names `here` -> indices in `there`, of a file of --init_classes; InputError."""
+    result, sides = defaultdict(list), (('in this set', here), ('in the model of --init_from', there))
     try:
-        rows = list(csv.reader(text_of(path).splitlines(), skipinitialspace=True))
+        for number, row in enumerate(csv.reader(text_of(path).splitlines(), skipinitialspace=True), 1):
+            row = [cell.strip() for cell in row]
+            if not any(row) or row[0].startswith('#'):
+                continue
+            if len(row) != 2 or not all(row):
+                raise ValueError(f'line {number}: found {", ".join(row)!r:.80}, expected "new name, old name", a name '
+                                 'with a comma in quotes')
+            pair = [finder(names)(name) for name, (_, names) in zip(row, sides)]
+            for name, indices, (where, names) in zip(row, pair, sides):
+                if not indices:
+                    raise ValueError(f'line {number}: no class {name!r:.60} {where}, which has: {", ".join(names[:40])}'
+                                     + ', ...' * (len(names) > 40))
+            for index in pair[0]:
+                result[index] += pair[1]
     except (OSError, ValueError, csv.Error) as error:
-        raise InputError(f'--init_classes {path}: cannot be read: {getattr(error, "strerror", None) or error}; '
-                         f'{EXPECTED}') from None
-    result, sides = {}, (('in this set', here, finder(here)), ('in the model of --init_from', there, finder(there)))
-    for number, row in enumerate(rows, 1):
-        row = [cell.strip() for cell in row]
-        if not any(row) or row[0].startswith('#'):
-            continue
-        if len(row) != 2 or not all(row):
-            raise InputError(f'--init_classes {path}, line {number}: found {", ".join(row)!r:.80}, {EXPECTED}')
-        for name, (where, names, indices) in zip(row, sides):
-            if not indices(name):
-                raise InputError(f'--init_classes {path}, line {number}: no class {name!r:.60} {where}, which has: '
-                                 f'{", ".join(names[:40])}{", ..." if len(names) > 40 else ""}')
-        for index in sides[0][2](row[0]):
-            result[index] = result.get(index, []) + sides[1][2](row[1])
+        raise InputError(f'--init_classes {path}: {getattr(error, "strerror", None) or error}') from None
     return result
 
 
@@ -166,12 +146,12 @@ def rearrange(arrays, network, channels, old_count):
         at, spectral = getattr(convolution, 'map_at', None), getattr(convolution, 'spectral', None)
         if at is None:
             continue
-        weight, u, v = names = [f'{layer}.weight{end}' for end in ('_orig' if spectral else '', '_u', '_v')]
+        weight, u, v = (f'{layer}.weight{end}' for end in ('_orig' if spectral else '', '_u', '_v'))
         outputs, inputs, *kernel = (convolution.weight_orig if spectral else convolution.weight).shape
         inputs += old_count - len(channels)
-        shapes = [(outputs, inputs, *kernel), (outputs,), (inputs * math.prod(kernel),)]
-        if any(name not in arrays or arrays[name].shape != shape
-               for name, shape in list(zip(names, shapes))[:3 if spectral else 1]):
+        shapes = {weight: (outputs, inputs, *kernel),
+                  **({u: (outputs,), v: (inputs * math.prod(kernel),)} if spectral else {})}
+        if any(name not in arrays or arrays[name].shape != shape for name, shape in shapes.items()):
             continue    # the layer stays newly initialized
         arrays[weight] = _rearranged(arrays[weight], at, channels, old_count)
         if spectral and permuted:

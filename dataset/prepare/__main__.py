@@ -79,7 +79,7 @@ def parser():
     def command(name, action, help, more=''):
         added = commands.add_parser(name, help=help, description=help, epilog=more,
                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-        added.set_defaults(action=action, tiles=None, link=False, fit='none')
+        added.set_defaults(action=action, tiles=None, link=False, fit='none', instances='none', names=None, void=[])
         return added.add_argument
 
     for name, (preset, content, _) in RELEASED.items():
@@ -110,18 +110,12 @@ def parser():
     _own_flags(flag)
 
     flag = command('labelme', labelme.labelme, 'your own photos with LabelMe annotations', labelme.__doc__)
-    flag('--annotations', metavar='DIR', required=True, help='JSON files of LabelMe')
-    flag('--images', metavar='DIR', help='photos (default: those below --annotations)')
     flag('--names', metavar='FILE', help='the labels, one per line, in the order of ids (default: by the alphabet)')
-    _annotation_flags(flag)
+    _annotation_flags(flag, 'DIR', 'JSON files of LabelMe')
 
     flag = command('coco_json', coco_json.coco_json, 'your own photos with annotations in COCO\'s formats',
                    coco_json.__doc__)
-    flag('--annotations', metavar='FILE', required=True, help='JSON file, instances or panoptic')
-    flag('--images', metavar='DIR', help='photos (default: those below the folder of --annotations)')
-    flag('--panoptic', metavar='DIR', help='PNG files of a panoptic FILE.json (default: FILE)')
-    flag('--val_panoptic', metavar='DIR', dest='panoptic_val', help='the same of --val_annotations')
-    _annotation_flags(flag, 'FILE')
+    _annotation_flags(flag, 'FILE', 'JSON file, instances or panoptic')
 
     flag = command('pairs', side_by_side.pairs, 'photo and colours side by side in one picture (pix2pix)')
     flag('--pictures', metavar='DIR', required=True, help='pictures of two halves, JPEG too')
@@ -136,7 +130,9 @@ def parser():
     return result
 
 
-def _annotation_flags(flag, metavar='DIR'):
+def _annotation_flags(flag, metavar, what):
+    flag('--annotations', metavar=metavar, required=True, help=what)
+    flag('--images', metavar='DIR', help='photos (default: those in the folder of --annotations)')
     flag('--val_annotations', metavar=metavar, help='annotations for validation, if the set has its own split')
     flag('--val_images', metavar='DIR', help='their photos')
     flag('--background', metavar='NAME', help='class of pixels outside all regions (default: unlabelled)')

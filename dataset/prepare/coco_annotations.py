@@ -1,6 +1,5 @@
 """Reads the objects of COCO's annotation files as a stream: instances_train2017.json has 448 million bytes."""
 import codecs
-import contextlib
 import json
 import os
 import re
@@ -21,32 +20,20 @@ def annotations_by_stem(member):
     Python's lists of numbers would take six times the memory.
     """
     stems, found, by_stem = {}, {}, {}
-    with elements(member, ('images', 'annotations'), 'download the archive again') as values:
-        for key, value, text in values:
-            if key == 'images':
-                stems[value['id']] = os.path.splitext(os.path.basename(value['file_name']))[0]
-            else:
-                _entry(value)
-                found.setdefault(value['image_id'], []).append(text.encode())
-        for image, texts in found.items():
-            by_stem.setdefault(stems[image], []).extend(texts)
-    return by_stem
-
-
-@contextlib.contextmanager
-def elements(member, arrays, remedy):
-    """Iterator over (name of the array, element, its text) of a file's `arrays`; InputError, ending in `remedy`.
-
-    Errors of an element that is none of COCO's, raised where it is used, become InputErrors too.
-    """
     with reading(member, LARGEST) as stream:
         try:
-            yield _Stream(stream).values(arrays)
-        except InputError:
-            raise
+            for key, value, text in _Stream(stream).values():
+                if key == 'images':
+                    stems[value['id']] = os.path.splitext(os.path.basename(value['file_name']))[0]
+                else:
+                    _entry(value)
+                    found.setdefault(value['image_id'], []).append(text.encode())
+            for image, texts in found.items():
+                by_stem.setdefault(stems[image], []).extend(texts)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             raise InputError(f'{member.archive}: {member.name}: not the annotations of COCO ({type(error).__name__}: '
-                             f'{error}): {remedy}') from None
+                             f'{error}): download the archive again') from None
+    return by_stem
 
 
 def parsed(text):
@@ -66,14 +53,14 @@ class _Stream:
         self.text, self.place, self.ended = '', 0, False
         self.decoder = json.JSONDecoder()
 
-    def values(self, arrays):
-        """Yield (key, value, its text) of every element of the arrays of these names; skips the rest."""
+    def values(self):
+        """Yield (key, value, its text) of every element of the arrays `images` and `annotations`; skips the rest."""
         keys = set()
         self._expect('{')
         while True:
             key, _ = self._value()
             self._expect(':')
-            if key in arrays:
+            if key in ('images', 'annotations'):
                 keys.add(key)
                 self._expect('[')
                 if self._next() == ']':
@@ -88,8 +75,8 @@ class _Stream:
                 break
         if self._next():
             raise ValueError('text after the end')
-        if missing := [name for name in arrays if name not in keys]:
-            raise KeyError(*missing)
+        if len(keys) < 2:
+            raise KeyError(*{'images', 'annotations'} - keys)
 
     def _expect(self, characters):
         character = self._next()

@@ -2,122 +2,107 @@
 
 Ids are the places of the categories in the order of their numbers. Instances: regions are those of the COCO API; crowds
 are painted first, then large objects before small ones; pixels outside are unlabelled, or --background NAME. Panoptic:
-a PNG for each photo, whose colours are the numbers of its segments (red + 256 green + 65536 blue); each segment is an
-object of the instance map.
+in a folder of the file's name, a PNG for each photo, whose colours are the numbers of its segments (red + 256 green +
+65536 blue); each segment is an object of the instance map.
 """
 import functools
-import json
 import os
 from collections import defaultdict
 
 import numpy as np
 
 from dataset.picture_file import DataError, decoded
-from dataset.prepare.annotated import Photos, make, map_size
-from dataset.prepare.archive import Member
-from dataset.prepare.coco_annotations import elements
+from dataset.prepare import annotated
+from dataset.prepare.archive import Member, read
 from dataset.prepare.coco_masks import parts
-from dataset.prepare.job import label_bytes
-from dataset.prepare.pairs import row_of
-from dataset.prepare.sources import Sources
+from runtime import json_file
 from runtime.errors import InputError
+from runtime.json_file import anything, listing, nullable, record, text, whole
 
-ARRAYS = 'categories', 'images', 'annotations'
+LARGEST = 1 << 30   # bytes of a file
+SIDE = nullable(whole(1))
+SEGMENT = record(dict(id=whole(), category_id=whole()), others=anything)
+FILE = record(
+    dict(categories=listing(record(dict(id=whole(), name=text(100, 1)), others=anything)),
+         images=listing(record(dict(id=whole(), file_name=text()), dict(width=SIDE, height=SIDE), anything)),
+         annotations=listing(record(dict(image_id=whole()), dict(
+             segmentation=lambda value, field: None, file_name=text(), segments_info=listing(SEGMENT)), anything))),
+    others=anything)
 
 
 def coco_json(arguments):
     """Make the data set that the flags describe; return whether its check found problems."""
-    for prefix in ('', 'val_'):     # photos beside the file, segments in a folder of its name, unless named
-        file = getattr(arguments, f'{prefix}annotations')
-        if file and not getattr(arguments, f'{prefix}images'):
-            setattr(arguments, f'{prefix}images', os.path.dirname(file) or '.')
     categories = {}
-    sources = Sources(arguments, ['annotations', 'images'], functools.partial(_rows, categories, arguments))
+    sources = annotated.sources(arguments, functools.partial(_annotations, categories))
     ids = {index: place for place, index in enumerate(sorted(categories))}
-    names, are_things = zip(*(categories[index] for index in ids)) if ids else ((), ())
-    things = None if all(are_things) else [place for place, thing in enumerate(are_things) if thing]
-    return make(arguments, sources, list(names), functools.partial(_draw, ids=ids), things)
+    things = [place for index, place in ids.items() if categories[index].get('isthing') != 0]
+    return annotated.make(arguments, sources, [categories[index]['name'] for index in ids],
+                          functools.partial(_drawn, ids=ids), things if len(things) < len(ids) else None)
 
 
-def _rows(categories, arguments, sources):
-    """(Rows, lines) of dict: option -> path, of the file and of the photos; adds id -> (name, is a thing) to
-    `categories`.
-    """
-    (option, path), (photo_option, folder) = sources.items()
-    if not os.path.isfile(path):
-        raise InputError(f'{option} {path}: no such file, expected a JSON file in COCO\'s format')
-    file = Member(os.path.dirname(path) or '.', os.path.basename(path))
-    segments = arguments.panoptic_val if option.startswith('--val') else arguments.panoptic
-    segments = segments or os.path.splitext(path)[0]
-    photos, images, of_image, used = Photos(folder, photo_option), {}, defaultdict(list), set()
-    rows, panoptic = [], False
-    with elements(file, ARRAYS, f'correct {option}') as values:
-        for key, value, text in values:
-            if key == 'images':
-                images[value['id']] = value['file_name'], value.get('width'), value.get('height')
-            elif key == 'annotations':
-                panoptic = 'segments_info' in value
-                of_image[value['image_id']].append((str(value['file_name']) if panoptic else '', text.encode()))
-                used.update(entry['category_id'] for entry in (value['segments_info'] if panoptic else [value]))
-            else:
-                name, _ = categories.setdefault(value['id'], (value['name'], value.get('isthing') != 0))
-                if type(name) is not str or name != value['name'] or type(value['id']) is not int:
-                    raise ValueError(f'category {value["id"]} has the names {name} and {value["name"]}')
-        for kind, unknown in (('images', of_image.keys() - images), ('categories', used - categories.keys())):
-            if unknown:
-                raise ValueError(f'annotations name {min(unknown, key=str)}, which is not in {kind}')
-        for image, (name, width, height) in images.items():
-            texts = [text for _, text in of_image[image]]
-            if texts or not panoptic:
-                label = Member(segments, of_image[image][0][0]) if panoptic else file
-                rows.append(row_of(photos.find(name), label, details=(name, width, height, *texts)))
-    if panoptic and not os.path.isdir(segments):
-        raise InputError(f'{segments}: no such folder, expected the PNG files of {path}: name it with '
-                         f'{option.replace("annotations", "panoptic")}')
-    return photos.checked(rows, option)
-
-
-def _draw(job, ids, background):
-    """(label, instance, notes) as for annotated.make. ids: dict: category -> id."""
-    name, width, height, *objects = job.details
-    size, objects = map_size(job, job.label.name, name, width, height), list(map(json.loads, objects))
+def _annotations(categories, option, path):
+    """annotations_of annotated.sources; adds id -> category to `categories`."""
     try:
-        if job.label.name.lower().endswith('.json'):
-            label, instance = _painted(objects, ids, background, *size[::-1])
-        else:
-            label, instance = _segments(job, objects[0]['segments_info'], ids, background)
-    except DataError as error:
-        raise DataError(f'{name}: {error}: left out', error.kind) from None
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise DataError(f'{name}: annotations that are not COCO\'s ({type(error).__name__}: {error}): left out',
-                        'annotations') from None
-    return label, instance, []
+        content = json_file.read(path, FILE, f'correct {option}', LARGEST)
+    except FileNotFoundError:
+        raise InputError(f'{option} {path}: no such file, expected a JSON file in COCO\'s format') from None
+    for entry in content['categories']:
+        if categories.setdefault(entry['id'], entry)['name'] != entry['name']:
+            raise InputError(f'{option} {path}: category {entry["id"]} has the names {entry["name"]} and '
+                             f'{categories[entry["id"]]["name"]}: keep one')
+    of_image, used = defaultdict(list), set()
+    for entry in content['annotations']:
+        of_image[entry['image_id']].append(entry)
+        used.update(part.get('category_id') for part in entry.get('segments_info', [entry]))
+    images = {entry['id'] for entry in content['images']}
+    for kind, unknown in (('images', of_image.keys() - images), ('categories', used - categories.keys())):
+        if unknown:
+            raise InputError(f'{option} {path}: annotations name {min(unknown, key=str)}, which is not in {kind}: '
+                             'correct it')
+    panoptic = any('segments_info' in entry for entry in content['annotations'])
+    segments = os.path.splitext(path)[0]
+    if panoptic and not os.path.isdir(segments):
+        raise InputError(f'{segments}: no such folder, expected the PNG files of {path}: put them there')
+    result = []
+    for entry in content['images']:
+        name, objects = entry['file_name'], of_image[entry['id']]
+        label = Member(os.path.dirname(path) or '.', os.path.basename(path))
+        if panoptic and objects:
+            label = Member(segments, objects[0].get('file_name') or f'{os.path.splitext(name)[0]}.png')
+        if objects or not panoptic:
+            result.append(([name], label, (name, entry.get('width'), entry.get('height'), objects)))
+    return result
 
 
-def _painted(objects, ids, background, height, width):
-    """(label, instance) int32 (height, width): class ids; objects from 1, in the order of the file."""
-    label, instance = np.full((height, width), background, np.int32), np.zeros((height, width), np.int32)
-    areas = []
-    for number, entry in enumerate(objects):
+def _drawn(job, size, ids):
+    """(objects, classes) as for annotated.make. ids: dict: category -> id."""
+    *_, objects = job.details
+    if objects and 'segments_info' in objects[0]:
+        return _segments(read(job.label), {entry['id']: ids[entry['category_id']]
+                                           for entry in objects[0]['segments_info']})
+    return _painted(objects, *size[::-1]), [ids[entry['category_id']] for entry in objects]
+
+
+def _painted(objects, height, width):
+    """int32 (height, width): numbers of objects, from 1, in the order of the file; 0 outside."""
+    result, areas = np.zeros((height, width), np.int32), []
+    for number, entry in enumerate(objects, 1):
         if not entry.get('segmentation'):
-            raise DataError(f'annotation {number + 1} has no segmentation, and boxes make no label map', 'annotations')
+            raise DataError(f'annotation {number} has no segmentation, and boxes make no label map', 'annotations')
         areas.append(sum(int(inside.sum()) for _, inside in parts(entry['segmentation'], height, width)))
-    for number in sorted(range(len(objects)), key=lambda index: (not objects[index].get('iscrowd'), -areas[index])):
-        for box, inside in parts(objects[number]['segmentation'], height, width):
-            label[box][inside], instance[box][inside] = ids[objects[number]['category_id']], number + 1
-    return label, instance
+    for index in sorted(range(len(objects)), key=lambda index: (not objects[index].get('iscrowd'), -areas[index])):
+        for box, inside in parts(objects[index]['segmentation'], height, width):
+            result[box][inside] = index + 1
+    return result
 
 
-def _segments(job, segments, ids, background):
-    """(label, instance) int32 (H, W) of a PNG of segments; pixels of 0 belong to none."""
-    file = label_bytes(job)
+def _segments(file, class_of):
+    """(objects, classes) of a PNG of segments, numbered by class_of, dict: number -> id; pixels of 0 belong to none."""
     opened = decoded(file)
     if opened.lossy or opened.image.mode not in ('RGB', 'RGBA'):
         raise DataError(f'{file}: {opened.lossy or opened.image.mode}, expected a PNG in RGB', 'annotations')
-    numbers, place = np.unique(np.asarray(opened.image, np.int32)[..., :3] @ (1, 256, 65536), return_inverse=True)
-    of_number = {0: background, **{segment['id']: ids[segment['category_id']] for segment in segments}}
-    if unknown := set(numbers.tolist()) - of_number.keys():
+    pixels = np.asarray(opened.image, np.int32)[..., :3] @ (1, 256, 65536)
+    numbers, place = np.unique(np.append(0, pixels), return_inverse=True)
+    if unknown := set(numbers[1:].tolist()) - class_of.keys():
         raise DataError(f'{file}: segment {min(unknown)} is not in its segments_info', 'annotations')
-    place = place.reshape(opened.image.size[::-1])
-    label = np.array([of_number[number] for number in numbers.tolist()], np.int32)[place]
-    return label, (place + (numbers[0] != 0)).astype(np.int32)
+    return place[1:].reshape(pixels.shape), [class_of[number] for number in numbers[1:].tolist()]

@@ -22,7 +22,8 @@ def contact_sheet(samples, colours, title):
     """RGB image: `title`, and a column for each of up to SAMPLES samples, evenly spaced, up to half of them with notes.
 
     samples: [(dataset.files.Sample, notes)]. A column has the notes, the photo, the labels (ids as in the files) in
-    `colours`, uint8 (classes, 3), and the edges of an instance map. Columns with notes are marked.
+    `colours`, uint8 (classes, 3), and the edges of an instance map; photo and instance map may be None. Columns with
+    notes are marked.
     """
     noted = evenly_spaced([index for index, (_, notes) in enumerate(samples) if notes], SAMPLES // 2)
     plain = evenly_spaced([index for index in range(len(samples)) if index not in noted], SAMPLES - len(noted))
@@ -56,11 +57,11 @@ def _text(draw, place, text):
 
 def _column(sample, colours):
     ids = load_instance(sample.label)
-    photo = load_photo(sample.photo, ids.shape[::-1])
-    scale = min(CELL[0] / photo.width, CELL[1] / photo.height)
-    size = max(1, round(photo.width * scale)), max(1, round(photo.height * scale))
-    label = colourize(_small(ids, size), len(colours), colours)
-    pictures = [photo.resize(size, Image.Resampling.BICUBIC), Image.fromarray(label)]
+    scale = min(CELL[0] / ids.shape[1], CELL[1] / ids.shape[0])
+    size = max(1, round(ids.shape[1] * scale)), max(1, round(ids.shape[0] * scale))
+    pictures = [Image.fromarray(colourize(_small(ids, size), len(colours), colours))]
+    if sample.photo:
+        pictures.insert(0, load_photo(sample.photo, ids.shape[::-1]).resize(size, Image.Resampling.BICUBIC))
     if sample.instance:
         pictures.append(Image.fromarray(edges(_small(load_instance(sample.instance), size))))
     return pictures

@@ -19,7 +19,7 @@ from runtime.errors import InputError, printable
 
 def folder(arguments):
     """Make the data set that the flags describe; return whether its check found problems."""
-    output, (table, names) = arguments.output, _table_and_names(arguments)
+    output, (table, names) = arguments.output, table_and_names(arguments)
     flags = ['images', 'labels'] + ['instances'] * (arguments.instances not in ('none', COMPONENTS))
     sources = Sources(arguments, flags, _rows, _drawn_before(output, arguments))
     maps = sources.paths('label')
@@ -32,22 +32,23 @@ def folder(arguments):
                 'instances from': arguments.instances if arguments.instances in ('none', COMPONENTS) else 'folder'}
     read = functools.partial(read_maps, table=table, void=arguments.void, classes=len(names), link=arguments.link,
                              instances=arguments.instances, fit=arguments.fit == 'photo', span=span)
-    outcome = made(arguments, sources, settings,
-                   Maker(read, arguments.tiles, arguments.instances == COMPONENTS, arguments.link))
+    outcome = made(arguments, sources, settings, read)
     records = outcome.made
-    highest, guessed = max(record['highest'] for record in records), list(sources.guessed)
+    highest = max(record['highest'] for record in records)
     of_table = [entry.id for entry in table or () if entry.id != UNLABELLED and entry.id not in arguments.void]
     label_nc = max(1 + max([highest, *of_table]), len(names))
     _check_unlabelled(arguments, label_nc, table, records)
     if not names and not table:
         stem = next(record['stem'] for record in records if record['highest'] == highest)
-        guessed.append(f'{label_nc} classes, since the highest id is {highest}, in the map of {stem} (or give --names)')
+        sources.guessed.append(f'{label_nc} classes, since the highest id is {highest}, in the map of {stem} (or give '
+                               '--names)')
     return completed(arguments, sources, outcome, _content(output, table, names, label_nc, of_palette), label_nc,
-                     settings['instances'], guessed)
+                     settings['instances'])
 
 
-def made(arguments, sources, settings, make):
-    """Outcome of the sources' jobs; validation samples are drawn among those that can be made."""
+def made(arguments, sources, settings, read):
+    """Outcome of the sources' jobs; read: of Maker. Validation samples are drawn among those that can be made."""
+    make = Maker(read, arguments.tiles, arguments.instances == COMPONENTS, arguments.link)
     settings = {'made by': f'dataset.prepare {arguments.command}', 'link': arguments.link, 'seed': arguments.seed,
                 'val': arguments.val, 'group': arguments.group, 'sources': sources.folders(), **settings,
                 **({'tiles': arguments.tiles} if arguments.tiles else {}),
@@ -60,10 +61,10 @@ def made(arguments, sources, settings, make):
     return outcome
 
 
-def completed(arguments, sources, outcome, content, label_nc, instances, guessed):
+def completed(arguments, sources, outcome, content, label_nc, instances):
     """Write classes.json, check the data set and report; return whether the check found problems.
 
-    content: of classes.json (dataset.classes); instances: whether there are instance maps; guessed: lines to report.
+    content: of classes.json (dataset.classes); instances: whether there are instance maps.
     """
     output, records = arguments.output, outcome.made
     if both := sources.trained_on():
@@ -78,7 +79,7 @@ def completed(arguments, sources, outcome, content, label_nc, instances, guessed
                            'width': [min(widths), max(widths)], 'height': [min(heights), max(heights)]})
     opt = OPT(dataroot=output, **classes.settings_of(output))
     count = sum(record['split'] == 'train' for record in records)
-    report = Report(outcome, guessed, borders=sources.borders(), suspicious=_alike(content['names']))
+    report = Report(outcome, sources.guessed, borders=sources.borders(), suspicious=_alike(content['names']))
     return finish(opt, label_nc, report,
                   advice.own(output, count, len(records) - count, arguments.tiles))
 
@@ -119,7 +120,7 @@ def _content(output, table, names, label_nc, of_palette):
 
 # ---- Flags
 
-def _table_and_names(arguments):
+def table_and_names(arguments):
     """(list of dataset.palette.Class of --colours, or None; list of names of --names); InputError."""
     if arguments.colours and arguments.names:
         raise InputError('--colours and --names both give names: omit --names; the table has the names')

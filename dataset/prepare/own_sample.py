@@ -2,12 +2,12 @@
 photographs cut into tiles.
 """
 import os
-from collections import namedtuple
+from collections import Counter, namedtuple
 
 import numpy as np
 from PIL import Image
 
-from dataset.colour_coded import clusters
+from dataset.colour_coded import merged
 from dataset.components import COMPONENTS, components
 from dataset.label_map import read_colours, read_instances, read_map
 from dataset.palette import UNLABELLED
@@ -21,6 +21,7 @@ FITTED = 'of another size than the photo, fitted to it by nearest pixel'
 # dataset.photo.Photo; notes: as of `noted`; photo_file: NamedBytes of a photo that stays as it is, else None;
 # instance_file: the same, (ending, bytes or Member); lacking: as of LabelMap
 Whole = namedtuple('Whole', 'label instance photo notes photo_file instance_file lacking', defaults=((),))
+LACKING = 8     # colours that a sample's record names
 SHAPES_DIFFER = 0.02   # relative difference of width / height that --fit photo accepts: rounding
 
 
@@ -48,7 +49,7 @@ class Maker:
         known, facts = whole.label[whole.label != UNLABELLED], facts_of(whole.photo)
         return files, {**facts, 'highest': int(known.max(initial=0)), 'unlabelled': known.size < whole.label.size,
                        'notes': whole.notes + facts['notes'],
-                       **({'lacking': whole.lacking} if whole.lacking else {})}
+                       **({'lacking': whole.lacking[:LACKING]} if whole.lacking else {})}
 
 
 def _tile(whole, job, side):
@@ -139,11 +140,10 @@ def ids_of_colours(file, table, columns=slice(None)):
         raise DataError(f'{file}: holds {", ".join(str(colour[0]) for _, colour in unknown[:3])}, which are ids of the '
                         'table of --colours, not its colours: omit --colours; --names FILE gives the names',
                         'unknown colour')
-    named, found = [], list(clusters(*(np.array(part) for part in list(zip(*unknown))[::-1])))
-    for pixels, colour in found[:3]:
+    named, found = [], merged(Counter({colour: pixels for pixels, colour in unknown}))
+    for colour, pixels in found[:3]:
         nearest = min(table, key=lambda entry: sum((one - other) ** 2 for one, other in zip(entry.colour, colour)))
         named.append(f'{colour} in {pixels} pixels (nearest known: {nearest.colour}, id {nearest.id}, {nearest.name})')
     more = f' and {len(found) - 3} more' if len(found) > 3 else ''
-    shades = f', in {len(unknown)} shades' if len(unknown) > len(found) else ''
-    raise DataError(f'{file}: unknown colours: around {", ".join(named)}{more}{shades}: add them to the table of '
+    raise DataError(f'{file}: unknown colours: around {", ".join(named)}{more}: add them to the table of '
                     '--colours, or correct the picture', 'unknown colour')

@@ -1,13 +1,11 @@
 """The end of dataset.prepare: checks the set, writes report.txt and sheet.jpg, prints the next commands."""
 import math
 import os
-from collections import defaultdict
-
-import numpy as np
+from collections import Counter, defaultdict
 
 from dataset import classes, contents
 from dataset.check import check
-from dataset.colour_coded import LEAST, NEAR, clusters
+from dataset.colour_coded import merged
 from dataset.files import find_samples
 from dataset.picture_file import Notes
 from dataset.prepare.contact_sheet import contact_sheet
@@ -16,7 +14,7 @@ from runtime.errors import printable
 from runtime.writing import MARK, mark, writing
 
 SHOWN = 5    # lines of a kind on the screen; report.txt has all
-NAMED = 3    # samples that a line names
+NAMED = 3    # samples, or colours, that a line names
 
 
 class Report:
@@ -31,8 +29,8 @@ class Report:
             'left out': [f'{record["split"]} {record["stem"]}: {record["left_out"]}' for record in outcome.left_out]
             + [f'not read from the archive, because its name or kind is unsafe: {name!r}' for name in self.unsafe]
             + list(borders),
-            'changed': _noted(outcome.made, 'notes'),
-            'suspicious': [*_noted(outcome.made, 'flaws'), *_lacking(outcome.made), *suspicious],
+            'changed': [*_noted(outcome.made, 'notes'), *_lacking(outcome.made)],
+            'suspicious': [*_noted(outcome.made, 'flaws'), *suspicious],
             'guessed': list(guessed)}
         self.grey = [f'{record["split"]} {record["stem"]}' for record in outcome.made if record['grey']]
 
@@ -72,18 +70,14 @@ def _noted(records, kind):
 
 
 def _lacking(records):
-    """Lines on classes that the table of colours seems to lack; a few pixels are none."""
-    found = [(pixels, colour, record['stem']) for record in records for pixels, colour in record.get('lacking', ())]
-    if not found:
-        return
-    counts, colours = np.array([pixels for pixels, *_ in found]), np.array([colour for _, colour, _ in found])
-    for pixels, colour in clusters(colours, counts):
-        if pixels >= LEAST * sum(math.prod(record['size']) for record in records):
-            near = ((colours - colour) ** 2).sum(1) <= NEAR ** 2
-            stems = sorted({stem for (*_, stem), inside in zip(found, near) if inside})
-            yield (f'a class around {" ".join(map(str, colour))} seems missing in the table of --colours: {pixels} '
-                   f'pixels in {len(stems)} label maps, which got the class of their neighbours: {_named(stems)}')
-            return      # smaller clusters may be its blends
+    """A line on the colours, with their share, that a table lacks and whose pixels got the class of a neighbour."""
+    counts, total = Counter(), sum(math.prod(record['size']) for record in records)
+    for record in records:
+        for colour, pixels in record.get('lacking', ()):
+            counts[tuple(colour)] += pixels
+    found = [f'{" ".join(map(str, colour))} ({pixels / total:.2%})' for colour, pixels in merged(counts)[:NAMED]]
+    return ['pixels near no colour of the table got the class of a neighbour, most around '
+            f'{", ".join(found)}: blends on borders, or a class of thin objects'] if found else []
 
 
 def _since(outcome):
@@ -110,6 +104,7 @@ def finish(opt, shown, report, commands):
     report.write(root)
     print(f'{root}: {len(outcome.made)} samples; {len(outcome.left_out)} left out, {len(report.grey)} grey photos, '
           f'{len(report.unsafe)} unsafe members of archives: {os.path.join(root, REPORT)}')
+    print('\n'.join(report.shown()))
     wrong = check(opt)
     contents.keep(root)
     notes = defaultdict(list)
@@ -122,5 +117,5 @@ def finish(opt, shown, report, commands):
     path = os.path.join(root, SHEET)
     with writing(path) as unfinished:
         sheet.save(unfinished, quality=95, comment=mark())
-    print('\n'.join([*report.shown(), f'look at: {path}', *commands]))
+    print('\n'.join([f'look at: {path}', *commands]))
     return wrong

@@ -93,7 +93,7 @@ def prepare(root, settings, jobs, make):
             outcome.remade.append(record)
     if not outcome.made:
         raise InputError(f'{root}: no sample could be made; the first: '
-                         f'{records[0]["left_out"] if records else "no files"}')
+                         f'{records[0]["stem"] + ": " + records[0]["left_out"] if records else "no files"}')
     return outcome
 
 

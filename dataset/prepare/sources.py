@@ -9,6 +9,7 @@ from dataset.picture_file import ENDINGS, upright_size
 from dataset.prepare.archive import path_of
 from dataset.prepare.job import Job
 from dataset.prepare.split import set_aside, set_aside_by_place
+from runtime.bar import counted
 from runtime.errors import InputError
 
 
@@ -88,7 +89,7 @@ class Sources:
     def _jobs(self, split, rows):
         """list of the rows' Jobs: one each, or one for each tile; a photograph without whole tile stays one."""
         found = []
-        for row in rows:
+        for row in counted(rows, len(rows), 'sizes', 'photograph', leave=False, disable=not self.arguments.tiles):
             down, across = self._grid(row)
             digits = len(str(max(down, across) - 1))
             tiles = [(f'{row.stem}_{place[0]:0{digits}}_{place[1]:0{digits}}', place)

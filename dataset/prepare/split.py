@@ -10,6 +10,7 @@ import numpy as np
 
 AXIS = r'(?:r|row|c|col|x|y)?[_\-]?'
 TILE = re.compile(rf'(?P<of>.+?)[_\-. ]+{AXIS}(?P<row>\d{{1,5}})[_\-. x]+{AXIS}(?P<column>\d{{1,5}})', re.IGNORECASE)
+DATE = re.compile(r'(?:.*\D)?(?:19|20)\d\d[_\-. ](?:0[1-9]|1[0-2])[_\-. ](?:0[1-9]|[12]\d|3[01])')   # no tile
 GROUPS = 'auto', 'none'
 NEAR = 2    # factor by which whole groups may miss the number wanted; beyond it, samples are drawn one by one
 
@@ -59,6 +60,8 @@ def _groups(stems, folders):
         return of_folder, 'folders'
     # Few tiles of a photograph may be annotated, so their places need not fill a grid.
     tiles = {stem: found['of'] for stem in stems if (found := TILE.fullmatch(stem))}
+    cut = {of for stem, of in tiles.items() if not DATE.fullmatch(stem)}     # without IMG_2020 of IMG_2020_10_15
+    tiles = {stem: of for stem, of in tiles.items() if of in cut}
     of = {stem: tiles.get(stem, stem) for stem in stems}
     if len(tiles) * 2 < len(stems) or len(set(of.values())) == len(stems):
         return None, ''     # most samples are not tiles, or each is of another photograph

@@ -69,14 +69,13 @@ def painted_samples(settings):
 
 def table(real, painted):
     """Lines: mean IoU and the IoU of each class, mean and range of both sides, from contents of segmenter.json."""
-    names = real[0]['classes'] or list(map(str, range(real[0]['label_nc'])))
-    rows = [('mean IoU', *([run['ceiling']['mean_iou'] for run in side] for side in (real, painted)))]
-    rows += [(name, *([run['ceiling_class_iou'][index] for run in side] for side in (real, painted)))
-             for index, name in enumerate(names) if real[0]['ceiling_class_iou'][index] is not None]
-    width = max(len(name) for name, *_ in rows)
+    names = ['mean IoU', *(real[0]['classes'] or map(str, range(real[0]['label_nc'])))]
+    rows = zip(names, *(np.array([[run['ceiling']['mean_iou'], *run['ceiling_class_iou']] for run in side], float).T
+                        for side in (real, painted)))
+    width = max(map(len, names))
     return [f'{"":{width}}  {SIDES[0]:26}  {SIDES[1]:26}  difference', *(
         f'{name:{width}}  {_spread(one):26}  {_spread(two):26}  {np.mean(two) - np.mean(one):+.4f}'
-        for name, one, two in rows)]
+        for name, one, two in rows if not np.isnan([one, two]).any())]
 
 
 def _spread(values):
@@ -92,13 +91,8 @@ def verdict(real, painted, photos):
     half = T[len(real)] * np.sqrt((np.var(real, ddof=1) + np.var(painted, ddof=1)) / len(real))
     answer = 'painted pictures help' if difference - half > 0 else \
         'painted pictures do not help, they harm' if difference + half < 0 else 'too close to say'
+    doubts = [(f'networks below {LOW}', 'train longer first (--epochs N --restart)')] * (min(*real, *painted) < LOW) + \
+        [(f'{photos} validation photos', f'validate on {FEW} or more')] * (photos < FEW)
+    causes, remedies = zip(*doubts) if doubts else ((), ())
     return (f'{answer}: mean IoU {difference:+.4f}, 95 % interval {difference - half:+.4f} to {difference + half:+.4f} '
-            'over seeds' + doubt([*real, *painted], photos))
-
-
-def doubt(scores, photos):
-    """The end of the sentence if networks of these mean IoUs, on so many photos, say little; else ''."""
-    low, few = min(scores) < LOW, photos < FEW
-    causes = [f'networks below {LOW}'] * low + [f'{photos} validation photos'] * few
-    remedies = ['train longer first (--epochs N --restart)'] * low + [f'validate on {FEW} or more'] * few
-    return f'; {" and ".join(causes)}: {", ".join(remedies)}' if causes else ''
+            'over seeds' + (f'; {" and ".join(causes)}: {", ".join(remedies)}' if doubts else ''))

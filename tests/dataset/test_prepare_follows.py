@@ -234,7 +234,8 @@ def test_validation_is_drawn_from_complete_samples(scripts, tmp_path):
     assert str(index) not in names_in(tmp_path / 'set/val_img') + names_in(tmp_path / 'set/train_label')
 
 
-@pytest.mark.parametrize('stem', ['city{}_{}_{}', '{}_0{}_0{}', 'img-{}-r{}-c{}', '{}_1_{}_{}', 'a {}_x{}_y{}'])
+@pytest.mark.parametrize('stem', ['city{}_{}_{}', 'area{}_2020_0{}_0{}', '{}_0{}_0{}', 'img-{}-r{}-c{}', '{}_1_{}_{}',
+                                  'a {}_x{}_y{}'])
 def test_tiles_of_a_photograph_are_not_divided(stem):
     """Neighbours overlap in content: at 204147d tiles of every photograph were on both sides."""
     names = [stem.format(photo, row, column) for photo in range(20) for row in range(4) for column in range(3)]
@@ -246,6 +247,8 @@ def test_tiles_of_a_photograph_are_not_divided(stem):
 
 @pytest.mark.parametrize('names, folders, said', [
     ([f'IMG_20200{index % 9}0{index % 7}_12{index:04d}' for index in range(60)], None, 'drawn one by one'),
+    ([f'IMG_{2015 + index % 4}_{1 + index % 12:02d}_{1 + index % 28:02d}' for index in range(60)], None,
+     'drawn one by one'),
     ([f'{index:06d}' for index in range(60)], None, 'drawn one by one'),
     ([f'x_{row}_{column}' for row in range(9) for column in range(9)], None,
      'training may use neighbours of validation samples'),
