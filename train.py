@@ -29,7 +29,7 @@ from model.init import OPT
 from model.presets import PRESET_HELP
 from model.semantics import prepared
 from model.train_step import LOG_COLUMNS, TrainStep
-from output import init_from, resume
+from output import resume
 from output.training_pictures import TrainingPictures
 from result.best import Best, score_is_due
 from runtime import distributed, memory
@@ -64,8 +64,6 @@ def train(opt, arguments):
         print(f'training is already complete: {opt.epochs} epochs in {opt.output}. To continue, raise --niter '
               f'or --niter_decay; to restart, --restart; validation set: {paint}')
         return
-    if arguments.init_from and not run.progress:
-        init_from.examined(opt, arguments.init_from, arguments.init_classes)    # InputError before networks are made
     best = Best(opt) if opt.score_epoch_freq and distributed.is_main() else None
     train_step = TrainStep(opt)
     train_step.set_epoch(run.epoch)

@@ -26,8 +26,12 @@ def load(train_step, opt, source, table=None):
 
     table: file of --init_classes, with a line "new name, old name" for each class that no name or another one matches.
     """
-    folder, old, channels, plan = examined(opt, source, table)
-    states = {}
+    folder, states = folder_of(source, option='--init_from'), {}
+    path = os.path.join(folder, 'opt.json')
+    old = OPT.load(path) if os.path.exists(path) else opt
+    channels, plan = channel_sources(opt, old, folder, table)
+    different = opt.differences(old, ['networks'])
+    differ = ', '.join(f'{name} is {before} there, {now} here' for name, (now, before) in different.items())
     for file, name in NETWORKS.items():
         network, path = getattr(train_step, name, None), os.path.join(folder, file)
         if network is None or not os.path.exists(path):
@@ -36,39 +40,18 @@ def load(train_step, opt, source, table=None):
         rearrange(arrays, network, channels, old.semantic_nc)
         states[file], new, unused = fitting(arrays, network)
         if file == 'n_g.pdparams' and 2 * len(new) > len(layers_of(states[file])):
-            refuse_other_networks(opt, old, source)
+            flags = [f'--{name} {str(before).lower()}' for name, (_, before) in different.items()
+                     if name not in OF_THE_SET]
+            if flags:
+                raise InputError(f'--init_from {source}: weights of other networks: {differ}: add {" ".join(flags)}')
             set_weights(network, arrays, path)  # InputError
         if file != AVERAGED:    # its layers are the generator's
             plan += [f'{file}: {what}: {", ".join(layers)}' for what, layers in (
                 ('no such layer of this shape there, newly initialized', new), ('without use here', unused)) if layers]
     left_out = load_training(train_step, folder, OPTIONAL, states)
     print(f'weights from {source}' + (f'; missing there, newly initialized: {", ".join(left_out)}' if left_out else ''))
-    print(''.join(f'  {line}\n' for line in plan), end='')
-
-
-def examined(opt, source, table=None):
-    """(folder, its OPT, channels, plan) of the weights in `source`: see channel_sources. Makes no network; InputError
-    if none can fit.
-    """
-    folder = folder_of(source, option='--init_from')
-    path = os.path.join(folder, 'opt.json')
-    old = OPT.load(path) if os.path.exists(path) else opt
-    channels, plan = channel_sources(opt, old, folder, table)
-    if old.ngf != opt.ngf:      # no layer of the generator fits
-        refuse_other_networks(opt, old, source)
-    differ = opt.differences(old, ['networks'])
-    return folder, old, channels, [f'options that differ: {listed(differ)}'] * bool(differ) + plan
-
-
-def listed(different):
-    return ', '.join(f'{name} is {before} there, {now} here' for name, (now, before) in different.items())
-
-
-def refuse_other_networks(opt, old, source):
-    """InputError if options of the networks differ."""
-    if different := opt.differences(old, ['networks']):
-        flags = [f'--{name} {str(before).lower()}' for name, (_, before) in different.items() if name not in OF_THE_SET]
-        raise InputError(f'--init_from {source}: weights of other networks: {listed(different)}: add {" ".join(flags)}')
+    for line in [f'options that differ: {differ}'] * bool(differ) + plan:
+        print(f'  {line}')
 
 
 # ---- Which channel of the map comes from which
@@ -105,9 +88,9 @@ def channel_sources(opt, old, folder, table=None):
 
 def finder(names):
     """Function of a name: list of the indices in `names` with it; if there are none, up to case, spaces, _ and -."""
-    def found(name, key=str):
+    def found(name, key):
         return [index for index, other in enumerate(names) if key(other) == key(name)]
-    return lambda name: found(name) or found(name, lambda text: re.split(r'[\s_-]+', text.casefold()))
+    return lambda name: found(name, str) or found(name, lambda text: re.split(r'[\s_-]+', text.casefold()))
 
 
 def read_table(path, here, there):

@@ -15,10 +15,13 @@ def nearest(evaluation, folder):
     """
     pictures = [picture for picture, _ in evaluation.scored[folder]]
     training = find_samples(evaluation.opt, 'train')
-    photos = _features(evaluation, [(sample.photo, sample.label) for sample in training], 'photos (train)')
-    index, painted = closest(_features(evaluation, [(each.path,) for each in pictures], 'pictures'), photos)
-    _, real = closest(_features(evaluation, [(each.photo, each.label) for each in pictures], 'photos (val)'), photos)
-    return {each.stem: training[row].photo for each, row in zip(pictures, index)}, compared(painted, real)
+    photos, painted, real = (np.array(list(evaluation.features.of(entries, title)), np.float64) for entries, title in (
+        ([(each.photo, each.label) for each in training], 'photos (train)'),
+        ([(each.path,) for each in pictures], 'pictures'),
+        ([(each.photo, each.label) for each in pictures], 'photos (val)')))
+    index, distances = closest(painted, photos)
+    return {each.stem: training[row].photo for each, row in zip(pictures, index)}, \
+        compared(distances, closest(real, photos)[1])
 
 
 def closest(features, others):
@@ -36,7 +39,3 @@ def compared(painted, real):
     return (f'distance to the nearest training photo: median {np.median(painted):.3f} of painted pictures, '
             f'{np.median(real):.3f} of real validation photos; {near} of {len(painted)} painted ones are below '
             f'{bound:.3f}, as at most {NEAR:.0%} of the real ones are: {verdict}')
-
-
-def _features(evaluation, entries, title):
-    return np.stack(list(evaluation.features.of(entries, title))).astype(np.float64)

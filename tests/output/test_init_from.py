@@ -220,12 +220,11 @@ def test_a_style_encoder_at_another_size_has_a_new_fc(tmp_path, capsys):
             assert np.array_equal(value, fresh[name] if name.startswith('fc.') else theirs[name]), name
 
 
-def test_other_networks_are_refused_before_any_is_made(trained):
-    opt = OPT.load(trained / 'output/model/opt.json')
-    width = opt.ngf
-    opt.ngf = 2 * width
-    assert says(message(init_from.examined, opt, str(trained / 'output')), 'weights of other networks',
-                f'ngf is {width} there, {2 * width} here: add --ngf {width}')
+def test_other_networks_are_refused(tmp_path):
+    saved(tmp_path / 'model', opt_of(tmp_path / 'set', NAMES), NAMES)
+    opt = opt_of(tmp_path / 'set', NAMES, ngf=4)
+    assert says(message(init_from.load, TrainStep(opt), opt, str(tmp_path / 'model')), 'weights of other networks',
+                'ngf is 2 there, 4 here: add --ngf 2')
 
 
 def test_a_run_starts_from_other_classes(scripts, trained, tmp_path):
