@@ -29,7 +29,7 @@ from model.init import OPT
 from model.presets import PRESET_HELP
 from model.semantics import prepared
 from model.train_step import LOG_COLUMNS, TrainStep
-from output import resume
+from output import init_from, resume
 from output.training_pictures import TrainingPictures
 from result.best import Best, score_is_due
 from runtime import distributed, memory
@@ -66,11 +66,15 @@ def train(opt, arguments):
         return
     best = Best(opt) if opt.score_epoch_freq and distributed.is_main() else None
     train_step = TrainStep(opt)
+    if arguments.init_from and run.progress:
+        print('--init_from ignored: this run has already started')
+    elif arguments.init_from:
+        init_from.load(train_step, opt, arguments.init_from, arguments.init_classes)
     train_step.set_epoch(run.epoch)
     plan.print_plan(opt, len(data), train_step)
     plan.print_scales(opt, data.samples)
     with Dashboard(opt, run.progress, arguments.restart) as dashboard, run.claimed():
-        run.begin(train_step, arguments.init_from, arguments.init_classes)
+        run.begin(train_step)
         with Loader(data, opt.nThreads, partial(prepared, opt=opt)) as loader, stopping.after_the_step():
             Training(opt, train_step, loader, run, best, dashboard).run()
     seconds = timedelta(seconds=round(time.monotonic() - begun))

@@ -13,7 +13,6 @@ from model import fast
 from model.convolution import bfloat16
 from model.init import OPT
 from model.weights import NETWORKS
-from output import init_from
 from output.checkpoint import WAYS_OUT, Checkpoint
 from runtime import distributed
 from runtime.errors import InputError
@@ -61,21 +60,16 @@ class Run:
                                      'the command to resume it')
             yield
 
-    def begin(self, train_step, source=None, table=None):
-        """Load the checkpoint, or save the first one; then compare the ranks' weights.
-
-        source, table: as for init_from.load; without `source` a first checkpoint has new weights.
-        """
+    def begin(self, train_step):
+        """Load the checkpoint, or save the first one; then compare the ranks' weights."""
         unknown = not self.progress or self.progress.get('files', {}).get('stamps') != self.files.stamps
         files = {'files': self.files.summary} if unknown and distributed.is_main() else {}   # reads all files, once
         if self.progress:
             self.progress.update(surroundings(self.opt), **files)
-            if source:
-                print('--init_from ignored: this run has already started')
             self._resume(train_step)
         else:
             self.progress = {**new_progress(self.dataset, self.samples), **files, **surroundings(self.opt)}
-            self._start(train_step, source, table)
+            self._start(train_step)
         if files:   # so that the next start can name what has changed
             self.files.write(self.checkpoint.generations)
         self._check_same_weights(train_step)
@@ -116,13 +110,9 @@ class Run:
                       'not bit for bit')
         return progress
 
-    def _start(self, train_step, source, table):
-        """Start a new run: load other weights if given, and save a checkpoint before the log gets its first row.
-
-        Every rank calls this; rank 0 writes.
+    def _start(self, train_step):
+        """Start a new run: save a checkpoint before the log gets its first row. Every rank calls this; rank 0 writes.
         """
-        if source:
-            init_from.load(train_step, self.opt, source, table)
         if not distributed.is_main():
             return
         if self.restart:

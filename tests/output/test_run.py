@@ -13,7 +13,7 @@ from log.loss_log import LossLog, rows_on_disk
 from model.init import EFFECTS, OPT
 from model.train_step import TrainStep
 from model.weights import read_weights
-from output import resume
+from output import init_from, resume
 from output.checkpoint import Checkpoint
 from runtime.errors import InputError
 from tests.forked import kill, until
@@ -234,7 +234,8 @@ def test_init_from_without_discriminator(trained, tmp_path, capsys, with_d):
     opt = OPT(**{**saved, 'seed': 3, 'output': tmp_path / 'output', 'lastoutput': tmp_path / 'output'})
     train_step = TrainStep(opt)
     fresh = {name: value.numpy() for name, value in train_step.discriminator.state_dict().items()}
-    run_of(opt, tmp_path / 'log/log.npy', 'set', Contents([], str(tmp_path))).begin(train_step, source=str(weights))
+    init_from.load(train_step, opt, str(weights))
+    run_of(opt, tmp_path / 'log/log.npy', 'set', Contents([], str(tmp_path))).begin(train_step)
     said = capsys.readouterr().out
     assert said.strip() == f'weights from {weights}' + ('' if with_d
                                                         else '; missing there, newly initialized: n_d.pdparams')
