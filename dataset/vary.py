@@ -102,16 +102,6 @@ def paste(maps, kind, other, rng):
         maps[1, rows, columns] = maps[1].max() + 1
 
 
-def refuse_other(folder, made):
-    """InputError unless the maps that `made` (dict) describes are in `folder`."""
-    remedy = 'name another --output, or remove the folder to make it again'
-    before = json_file.read(os.path.join(folder, RECORD), json_file.mapping(json_file.anything), remedy)
-    differences = ['the training maps changed' if name == 'maps' else f'{name} {before.get(name)} (now {value})'
-                   for name, value in made.items() if before.get(name) != value]
-    if differences:
-        raise InputError(f'{folder}: made with other settings: {", ".join(differences)}: {remedy}')
-
-
 def write(folder, maps, count, made):
     """Write `count` maps, their instances, classes.json, the sheet and the record `made` to a new folder."""
     opt, content = maps.opt, classes.of_set(maps.opt)
@@ -153,7 +143,10 @@ def main():
     made = {'maps': identity(samples, opt.dataroot), 'count': arguments.count, 'seed': opt.seed,
             **{name: getattr(opt, name) for name in ('label_nc', 'contain_dontcare_label', 'no_instance')}}
     if os.path.exists(folder):
-        refuse_other(folder, made)
+        remedy = 'name another --output, or remove the folder to make it again'
+        before = json_file.read(os.path.join(folder, RECORD), json_file.mapping(json_file.anything), remedy)
+        if different := json_file.differences(before, made, {'maps': 'the training maps changed'}):
+            raise InputError(f'{folder}: made with other settings: {different}: {remedy}')
         print(f'{folder}: {arguments.count} maps, already complete')
     else:
         maps = Maps(opt)

@@ -70,11 +70,9 @@ def channel_sources(opt, old, folder, table=None):
     by_table, namesakes = read_table(table, here, there) if table else {}, finder(there)
     sources = [by_table.get(index) or namesakes(name) for index, name in enumerate(here)]
     if here != there or table:
-        pairs = [(name, ' and '.join(there[index] for index in some)) for name, some in zip(here, sources)]
-        lines += [f'{what}: {", ".join(which)}' for what, which in (
-            ('classes', [name if name == other else f'{name} from {other}' for name, other in pairs if other]),
-            (f'classes without counterpart, which start as the mean of all {old.label_nc} there',
-             [name for name, other in pairs if not other])) if which]
+        theirs = [' and '.join(there[index] for index in some) or f'the mean of all {old.label_nc}' for some in sources]
+        lines.append('classes: ' + ', '.join(name if name == other else f'{name} from {other}'
+                                             for name, other in zip(here, theirs)))
     channels = [some or list(range(old.label_nc)) for some in sources]
     for what, has, had, at in (
             ('unlabelled pixels', opt.contain_dontcare_label, old.contain_dontcare_label, old.label_nc),

@@ -39,6 +39,7 @@ from result.own import scoring_network, with_painted
 from result.own.images import SegmenterImages, class_weights
 from result.own.scoring_network import DESCRIPTION, FOLDER, STATE, WEIGHTS, checked_label_nc
 from result.scores import VOID, confusion, or_none, segmentation_scores
+from runtime import json_file
 from runtime.bar import counted
 from runtime.errors import InputError, shown_in_one_line
 from runtime.locking import locked
@@ -174,11 +175,8 @@ class Training:
             ('train', self.samples), ('val', [sample._replace(photo=None) for sample in self.val_samples]))}
 
     def differences(self, about):
-        """Text on the differences of another training's `about`, the settings first; '' without any."""
-        mine = {**self.about, **self.data_identities(about)}
-        changed = [name for name, value in mine.items() if about.get(name) != value]
-        return ', '.join([f'{name} {about.get(name)} (now {mine[name]})' for name in changed if name not in CHANGED] +
-                         [CHANGED[name] for name in CHANGED if name in changed])
+        """Text on the differences of another training's `about`; '' without any."""
+        return json_file.differences(about, {**self.about, **self.data_identities(about)}, CHANGED)
 
     def resume(self):
         """Load the state of an interrupted training, if there is one; InputError if it is another training's."""

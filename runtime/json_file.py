@@ -70,6 +70,12 @@ def check(value, schema, source, remedy):
         raise InputError(f'{source}: {error}; {remedy}') from None
 
 
+def differences(before, now, said):
+    """Text on the entries of the dict `now` that `before` has not; said: dict: name -> what to say in place of both."""
+    return ', '.join(said.get(name, f'{name} {before.get(name)} (now {value})')
+                     for name, value in now.items() if before.get(name) != value)
+
+
 def _integer(text):
     if len(text) > DIGITS:
         raise Unfit(f'found a number of {len(text)} digits, at most {DIGITS} are allowed')

@@ -119,8 +119,7 @@ def parser():
 
     flag = command('pairs', side_by_side.pairs, 'photo and colours side by side in one picture (pix2pix)')
     flag('--pictures', metavar='DIR', required=True, help='pictures of two halves, JPEG too')
-    flag('--colours', metavar='FILE', required=True, help='table of the colours, as for folder; python -m '
-         'dataset.colours DIR --half right lists them')
+    flag('--colours', metavar='FILE', required=True, help='table of the colours, as python -m dataset.colours lists it')
     flag('--maps', choices=('left', 'right'), default='right', help='side of the label map (default: right)')
     flag('--val_pictures', metavar='DIR', help='validation pictures, if the set has its own split')
     _own_flags(flag, cut=False)
