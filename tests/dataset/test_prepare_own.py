@@ -103,3 +103,14 @@ def test_maps_are_fitted_to_photos_on_request(scripts, tmp_path):
                           np.where(expected == 7, 255, expected))
     Image.fromarray(small.T).save(tmp_path / 'labels/1.png')
     assert 'would distort it' in scripts.prepared(*words, tmp_path / 'turned', '--fit', 'photo')
+
+
+def test_classes_that_validation_lacks_are_suspicious(scripts, tmp_path):
+    words = write_split(tmp_path)
+    assert 'suspicious' not in scripts.prepared(*words, '--void', 7, '--output', tmp_path / 'whole')
+    for path in (tmp_path / 'val_labels').iterdir():
+        label = np.array(Image.open(path))
+        path.write_bytes(picture(np.where(label == 2, 0, label), 'PNG'))
+    said = scripts.prepared(*words, '--void', 7, '--output', tmp_path / 'set')
+    line = said.index('suspicious: val lacks classes of train, so no score shows them: 2 2\n')
+    assert line < said.index('problems: none')
