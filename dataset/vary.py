@@ -15,7 +15,6 @@ import numpy as np
 from PIL import Image
 
 from dataset import classes
-from dataset.check import named
 from dataset.components import components
 from dataset.contents import identity
 from dataset.files import Sample, by_stem, evenly_spaced, find_samples, load_images
@@ -142,16 +141,14 @@ def main():
     samples = find_samples(opt, 'train', photos=False)
     made = {'maps': identity(samples, opt.dataroot), 'count': arguments.count, 'seed': opt.seed,
             **{name: getattr(opt, name) for name in ('label_nc', 'contain_dontcare_label', 'no_instance')}}
-    if os.path.exists(folder):
+    if complete := os.path.exists(folder):
         remedy = 'name another --output, or remove the folder to make it again'
         before = json_file.read(os.path.join(folder, RECORD), json_file.mapping(json_file.anything), remedy)
         if different := json_file.differences(before, made, {'maps': 'the training maps changed'}):
             raise InputError(f'{folder}: made with other settings: {different}: {remedy}')
-        print(f'{folder}: {arguments.count} maps, already complete')
     else:
-        maps = Maps(opt)
-        write(folder, maps, arguments.count, made)
-        print(f'{folder}: {arguments.count} maps; objects pasted of: {named(opt, maps.rare)}')
+        write(folder, Maps(opt), arguments.count, made)
+    print(f'{folder}: {arguments.count} maps{", already complete" * complete}')
     painted = folder[:-4] + 'painted' if folder.endswith('maps') else f'{folder}_painted'
     maps, painted, root = map(shlex.quote, (f'{folder}/', f'{painted}/', opt.dataroot))
     instance = '' if opt.no_instance else f' --instance {shlex.quote(f"{folder}/inst")}'

@@ -17,7 +17,6 @@ from model.init import OPT
 from model.weights import AVERAGED, NETWORKS, as_arrays, folder_of, load_training, read_weights, set_weights
 from runtime.errors import InputError
 
-OPTIONAL = 'n_d.pdparams', 'n_e.pdparams'
 OF_THE_SET = 'label_nc', 'contain_dontcare_label', 'no_instance', 'crop_size', 'aspect_ratio'   # may differ
 
 
@@ -48,7 +47,7 @@ def load(train_step, opt, source, table=None):
         if file != AVERAGED:    # its layers are the generator's
             plan += [f'{file}: {what}: {", ".join(layers)}' for what, layers in (
                 ('no such layer of this shape there, newly initialized', new), ('without use here', unused)) if layers]
-    left_out = load_training(train_step, folder, OPTIONAL, states)
+    left_out = load_training(train_step, folder, ('n_d.pdparams', 'n_e.pdparams'), states)
     print(f'weights from {source}' + (f'; missing there, newly initialized: {", ".join(left_out)}' if left_out else ''))
     for line in [f'options that differ: {differ}'] * bool(differ) + plan:
         print(f'  {line}')

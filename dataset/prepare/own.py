@@ -80,8 +80,7 @@ def completed(arguments, sources, outcome, content, label_nc, instances):
     opt = OPT(dataroot=output, **classes.settings_of(output))
     count = sum(record['split'] == 'train' for record in records)
     report = Report(outcome, sources.guessed, borders=sources.borders(), suspicious=_alike(content['names']))
-    return finish(opt, label_nc, report,
-                  advice.own(output, count, len(records) - count, arguments.tiles))
+    return finish(opt, label_nc, report, advice.own(output, count, len(records) - count, arguments.tiles))
 
 
 def _alike(names):

@@ -103,7 +103,7 @@ def test_the_folder_is_read_by_name(scripts, tmp_path, instances):
     process = scripts.run(*command, f'{output}/')
     assert process.returncode == 0, process.stderr
     painted = tmp_path / 'painted'
-    assert says(process.stdout, '6 maps; objects pasted of: 3 cat, 2 pole', f'--out {painted}/',
+    assert says(process.stdout, f'{output}: 6 maps\n', f'--out {painted}/',
                 f'predict.py --lastoutput RUN --label {output}/',
                 f'--dataroot {root} --size WxH --add {painted}/ --add_labels {output}/')
     assert ('--instance' in process.stdout) == instances == (output / 'inst').exists()
