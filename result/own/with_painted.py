@@ -91,8 +91,7 @@ def verdict(real, painted, photos):
     half = T[len(real)] * np.sqrt((np.var(real, ddof=1) + np.var(painted, ddof=1)) / len(real))
     answer = 'painted pictures help' if difference - half > 0 else \
         'painted pictures do not help, they harm' if difference + half < 0 else 'too close to say'
-    doubts = [(f'networks below {LOW}', 'train longer first (--epochs N --restart)')] * (min(*real, *painted) < LOW) + \
-        [(f'{photos} validation photos', f'validate on {FEW} or more')] * (photos < FEW)
-    causes, remedies = zip(*doubts) if doubts else ((), ())
+    doubts = [f'; networks below {LOW}: train longer first (--epochs N --restart)'] * (min(*real, *painted) < LOW) + \
+        [f'; {photos} validation photos: validate on {FEW} or more'] * (photos < FEW)
     return (f'{answer}: mean IoU {difference:+.4f}, 95 % interval {difference - half:+.4f} to {difference + half:+.4f} '
-            'over seeds' + (f'; {" and ".join(causes)}: {", ".join(remedies)}' if doubts else ''))
+            'over seeds' + ''.join(doubts))

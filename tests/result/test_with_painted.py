@@ -57,7 +57,8 @@ def test_the_command(scripts, mine, painted):
     one, two = (read_weights(folders[side] / 'segmenter.pdparams') for side in (0, 2))
     assert any(not np.array_equal(one[name], two[name]) for name in one)
     assert 'cannot score' not in process.stdout and says(   # the tiny set is noise
-        process.stdout.splitlines()[-1], f'networks below 0.2 and {VALIDATION} validation photos: train longer first')
+        process.stdout.splitlines()[-1],
+        'networks below 0.2: train longer first', f'{VALIDATION} validation photos: validate on')
     before = contents(mine)
     again = scripts.run(*flags)
     assert again.stdout.count('already complete') == 4 and again.stdout.splitlines()[-1] == \
@@ -112,7 +113,7 @@ def test_the_sentence(real, painted, said):
     ([0.5, 0.6], 20, ''), ([0.2, 0.2], 20, ''),
     ([0.5, 0.1], 20, '; networks below 0.2: train longer first (--epochs N --restart)'),
     ([0.5, 0.6], 19, '; 19 validation photos: validate on 20 or more'),
-    ([0.1, 0.1], 4, '; networks below 0.2 and 4 validation photos: train longer first (--epochs N --restart), '
+    ([0.1, 0.1], 4, '; networks below 0.2: train longer first (--epochs N --restart); 4 validation photos: '
                     'validate on 20 or more')])
 def test_the_sentence_says_what_it_cannot_know(real, photos, said):
     for sides in (real, [0.6, 0.6]), ([0.6, 0.6], real):
