@@ -1,6 +1,8 @@
 """Which tests run, on how many workers, and in which order: hooks of pytest, which conftest.py imports."""
 import os
 
+import pytest
+
 from runtime.cores import cores
 
 
@@ -33,6 +35,7 @@ LONGEST = {'test_readme': 190, 'test_evaluate': 195, 'test_resume': 150, 'test_a
            'test_export_refused': 50, 'test_alignment_training': 40, 'test_dashboard': 40}
 
 
+@pytest.hookimpl(trylast=True)  # after -m has chosen
 def pytest_collection_modifyitems(config, items):
     """Let each worker begin with files that take long, about as many seconds of them,
     so that none is left with one at the end.
