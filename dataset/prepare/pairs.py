@@ -40,7 +40,8 @@ LONGEST = 180    # bytes of a name in the set: file systems allow 255, and tempo
 def below(folder, option, endings=ENDINGS):
     """Paths, with slashes, of the images in a folder and its subfolders, sorted; InputError without any.
 
-    Hidden files and macOS's __MACOSX folders are skipped; a linked folder is entered once.
+    Hidden files and macOS's __MACOSX folders are skipped; a linked folder is entered once, but no link
+    to a folder around it or `folder`.
     """
     found, seen = [], set()
 
@@ -51,7 +52,8 @@ def below(folder, option, endings=ENDINGS):
             folders.clear()
             continue
         seen.add(os.path.realpath(place))
-        folders[:] = [name for name in folders if not name.startswith('.') and name != '__MACOSX']
+        folders[:] = [name for name in folders if not name.startswith('.') and name != '__MACOSX'
+                      and not any(_inside(inner, os.path.join(place, name)) for inner in (place, folder))]
         inside = os.path.relpath(place, folder).replace(os.sep, '/')
         found += [name if inside == '.' else f'{inside}/{name}' for name in files
                   if name.lower().endswith(endings) and not name.startswith('.')]
@@ -86,7 +88,7 @@ def rows(folders, options):
 
 def _roles(files, folders, options):
     """(files without those of another role, lines on what was guessed)."""
-    places = {part: {os.path.realpath(os.path.join(*member)): member for member in members}
+    places = {part: {_place(member): member for member in members}
               for part, members in files.items()}
     guessed = []
     shared = set(places['photo']) & set(places['label'])
@@ -105,15 +107,21 @@ def _roles(files, folders, options):
             guessed.append(f'{len(beside)} files used as label maps, because each lies beside a JPEG of the same name: '
                            f'{printable(os.path.basename(min(beside)))}')
         maps |= beside
-    else:   # the inner folder belongs to its role
-        maps = shared if _inside(folders['label'], folders['photo']) else set()
+    else:   # the inner folder belongs to its role, and so does one that the other's links reach
+        own = os.path.join(os.path.realpath(folders['label']), '')
+        maps = set() if _inside(folders['photo'], folders['label']) else {
+            path for path in shared if path.startswith(own)}
     files = {**files, 'photo': [member for path, member in places['photo'].items() if path not in maps],
              'label': [member for path, member in places['label'].items() if path not in shared - maps]}
     if 'instance' in files:
-        instances = set(places['instance'])
-        files['photo'] = [member for member in files['photo']
-                          if os.path.realpath(os.path.join(*member)) not in instances]
+        files['photo'] = [member for member in files['photo'] if _place(member) not in places['instance']]
     return files, guessed
+
+
+def _place(member):
+    """Path without links to folders. Links to one file are files of their own: their names count."""
+    folder, name = os.path.split(os.path.join(*member))
+    return os.path.join(os.path.realpath(folder), name)
 
 
 def _is_map(name):

@@ -124,7 +124,9 @@ class Sources:
     def trained_on(self):
         """Paths of validation photos that equal a training photo byte for byte, in a set with its own split."""
         of_size = defaultdict(list)
-        for path in (path_of(row.photo) for row in self.rows if row.photo):
+        photos, val_photos = ([path for row in rows if row.photo and os.access(path := path_of(row.photo), os.R_OK)]
+                              for rows in (self.rows, self.val_rows))   # the others are left out
+        for path in photos:
             of_size[os.path.getsize(path)].append(path)
-        return [path for path in (path_of(row.photo) for row in self.val_rows if row.photo)
+        return [path for path in val_photos
                 if any(filecmp.cmp(path, other, shallow=False) for other in of_size[os.path.getsize(path)])]

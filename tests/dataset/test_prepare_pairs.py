@@ -120,6 +120,20 @@ def test_ambiguous_names_are_refused(tmp_path, files, labels, said):
     assert says(str(caught.value), said, '--labels' if 'same name' not in said else '--images')
 
 
+def test_links_to_files_are_files_and_links_in_circles_are_not_followed(tmp_path):
+    """A fixed camera has one map for all photos."""
+    lay(tmp_path, 'p/a0.jpg', 'p/a1.jpg', 'm/a0.png', 'other/x.jpg')
+    (tmp_path / 'm/a1.png').symlink_to('a0.png')
+    expected = {'a0': ('a0.jpg', 'a0.png'), 'a1': ('a1.jpg', 'a1.png')}
+    assert paired(tmp_path, 'p', 'm')[0] == expected
+    for link, target in (('p/itself', '.'), ('p/parent', '..'), ('m/parent', '..'), ('p/maps', '../m')):
+        (tmp_path / link).symlink_to(target)
+        assert paired(tmp_path, 'p', 'm')[0] == expected, link
+    (tmp_path / 'p/far').symlink_to('../other')
+    (tmp_path / 'other/back').symlink_to('..')
+    assert paired(tmp_path, 'p', 'm')[0] == {**expected, 'far_x': ('far/x.jpg', None)}
+
+
 def test_two_forms_of_one_name_in_one_folder_are_distinguished(tmp_path):
     """They look the same; at 204147d: 'a.png and a.png'."""
     lay(tmp_path, 'p/ü.jpg', f'p/{unicodedata.normalize("NFD", "ü")}.jpg', 'm/ü.png')
