@@ -10,6 +10,8 @@ from collections import namedtuple
 
 import numpy as np
 
+from runtime import json_file
+
 UNLABELLED = 255
 
 Class = namedtuple('Class', 'id colour name')  # colour: (red, green, blue), 0 .. 255
@@ -101,7 +103,7 @@ def read_names(path):
 
 def _json_rows(text):
     try:
-        table = json.loads(text)
+        table = json.loads(text, object_pairs_hook=json_file.unique)
     except RecursionError:
         table = None
     if not isinstance(table, dict) or not all(

@@ -53,7 +53,8 @@ def parsed(content, schema, source, remedy, largest=LARGEST):
         if len(content) > largest:
             raise Unfit(f'more than {largest} bytes')
         text = content.decode('utf-8-sig') if isinstance(content, bytes) else content
-        value = json.loads(text, parse_int=_integer, parse_float=float, parse_constant=float)
+        value = json.loads(text, parse_int=_integer, parse_float=float, parse_constant=float,
+                           object_pairs_hook=unique)
         schema(value, '')
     except RecursionError:
         raise InputError(f'{source}: cannot be read: lists or objects nested too deep; {remedy}') from None
@@ -74,6 +75,16 @@ def differences(before, now, said):
     """Text on the entries of the dict `now` that `before` has not; said: dict: name -> what to say in place of both."""
     return ', '.join(said.get(name, f'{name} {before.get(name)} (now {value})')
                      for name, value in now.items() if before.get(name) != value)
+
+
+def unique(pairs):
+    """dict of the pairs (name, value); Unfit if a name occurs twice. The object_pairs_hook of json.loads."""
+    found = {}
+    for name, value in pairs:
+        if name in found:
+            raise Unfit(f'{name!r:.60} occurs twice in one object')
+        found[name] = value
+    return found
 
 
 def _integer(text):

@@ -145,7 +145,7 @@ def test_unknown_colours_are_named(scripts, tmp_path):
 @pytest.mark.parametrize('table, words', [
     ('0 1 2\n', ['line 1', 'id red green blue name']), ('0 1 2 3 a\n1 1 2 3 b\n', ['line 2', '(1, 2, 3)', 'id 0']),
     ('0 1 2 256 a\n', ['line 1', '255']), ('', ['no classes']), ('{"a": [1, 2]}', ['JSON']), ('{"a": ', []),
-    ('[1]', ['JSON'])])
+    ('[1]', ['JSON']), ('{"a": [1, 2, 3], "a": [4, 5, 6]}', ["'a' occurs twice"])])
 def test_wrong_tables(scripts, tmp_path, table, words):
     arguments = write_own(tmp_path, 1)
     (tmp_path / 'wrong').write_text(table)

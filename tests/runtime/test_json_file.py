@@ -65,7 +65,7 @@ def test_invalid_values_are_named(path, change, words):
     (b'{"epoch": 1e999, "losses": []}', 'Infinity'), (b'{"epoch": 3', 'delimiter'), (b'\xff{}', "can't decode"),
     (b'{"epoch": %s, "losses": []}' % (b'9' * 5000), '5000 digits'), (b'[' * 200000, 'nested too deep'),
     (b'{"epoch": 1, "losses": [], "more": %s}' % (b'[' * 100 + b']' * 100), 'more: lists or objects nested'),
-    (b' ' * (json_file.LARGEST + 1), 'more than')])
+    (b' ' * (json_file.LARGEST + 1), 'more than'), (b'{"sizes": {"x": 1, "x": 2}}', "'x' occurs twice")])
 def test_damaged_files(path, content, words):
     assert words in said(path, content)
 
