@@ -16,6 +16,8 @@ from dataset.prepare.sources import Sources
 from model.init import OPT
 from runtime.errors import InputError, printable
 
+GAP = 32    # a highest id so far above the next, where less than half of the ids occur, hardly numbers a class
+
 
 def folder(arguments):
     """Make the data set that the flags describe; return whether its check found problems."""
@@ -43,7 +45,7 @@ def folder(arguments):
         sources.guessed.append(f'{label_nc} classes, since the highest id is {highest}, in the map of {stem} (or give '
                                '--names)')
     return completed(arguments, sources, outcome, _content(output, table, names, label_nc, of_palette), label_nc,
-                     settings['instances'])
+                     settings['instances'], _doubtful(arguments, records, label_nc, bool(names or table)))
 
 
 def made(arguments, sources, settings, read):
@@ -58,13 +60,17 @@ def made(arguments, sources, settings, read):
     while excluded != (left_out := {record['stem'] for record in outcome.left_out}):
         excluded = left_out     # drawn for validation perhaps: draw again
         outcome = prepare(arguments.output, settings, sources.jobs(excluded), make).after(outcome)
+    if not any(record.get('ids', True) for record in outcome.made):
+        raise InputError(f'{arguments.output}: every pixel of every label map is unlabelled'
+                         + (f' with --void {" ".join(map(str, arguments.void))}: name fewer ids' if arguments.void else
+                            ': give some pixels a class'))
     return outcome
 
 
-def completed(arguments, sources, outcome, content, label_nc, instances):
+def completed(arguments, sources, outcome, content, label_nc, instances, suspicious=()):
     """Write classes.json, check the data set and report; return whether the check found problems.
 
-    content: of classes.json (dataset.classes); instances: whether there are instance maps.
+    content: of classes.json (dataset.classes); instances: whether there are instance maps; suspicious: lines to report.
     """
     output, records = arguments.output, outcome.made
     if both := sources.trained_on():
@@ -79,8 +85,23 @@ def completed(arguments, sources, outcome, content, label_nc, instances):
                            'width': [min(widths), max(widths)], 'height': [min(heights), max(heights)]})
     opt = OPT(dataroot=output, **classes.settings_of(output))
     count = sum(record['split'] == 'train' for record in records)
-    report = Report(outcome, sources.guessed, borders=sources.borders(), suspicious=_alike(content['names']))
+    report = Report(outcome, sources.guessed, borders=sources.borders(),
+                    suspicious=[*suspicious, *_alike(content['names'])])
     return finish(opt, label_nc, report, advice.own(output, count, len(records) - count, arguments.tiles))
+
+
+def _doubtful(arguments, records, label_nc, declared):
+    """Lines on ids: those of --void that no map holds, and a highest one that hardly numbers a class.
+
+    declared: whether --names or --colours say what the ids are. Records of earlier versions lack ids.
+    """
+    absent = set(arguments.void).difference(*(record.get('void', arguments.void) for record in records))
+    lines = [f'--void {" ".join(map(str, sorted(absent)))}: no label map holds it'] if absent else []
+    used = sorted({index for record in records for index in record.get('ids', ())})
+    if not declared and len(used) > 1 and used[-1] - used[-2] > GAP and 2 * len(used) < label_nc:
+        lines.append(f'{len(used)} of {label_nc} ids occur, and {used[-1]} lies far above the next, {used[-2]}: if it '
+                     f'means unlabelled, add --void {used[-1]}; else number the classes from 0 without gaps')
+    return lines
 
 
 def _alike(names):

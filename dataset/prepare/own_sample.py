@@ -19,8 +19,8 @@ from dataset.prepare.job import checked_photo, facts_of, label_bytes, photo_file
 FITTED = 'of another size than the photo, fitted to it by nearest pixel'
 # A photograph and its maps before they are cut. label, instance: integers (H, W), instance perhaps None; photo:
 # dataset.photo.Photo; notes: as of `noted`; photo_file: NamedBytes of a photo that stays as it is, else None;
-# instance_file: the same, (ending, bytes or Member); lacking: as of LabelMap
-Whole = namedtuple('Whole', 'label instance photo notes photo_file instance_file lacking', defaults=((),))
+# instance_file: the same, (ending, bytes or Member); lacking: as of LabelMap; void: ids of --void that occur
+Whole = namedtuple('Whole', 'label instance photo notes photo_file instance_file lacking void', defaults=((), ()))
 LACKING = 8     # colours that a sample's record names
 SHAPES_DIFFER = 0.02   # relative difference of width / height that --fit photo accepts: rounding
 
@@ -47,8 +47,9 @@ class Maker:
         elif whole.instance is not None:
             files['inst'] = whole.instance_file or ('.png', png(whole.instance))
         known, facts = whole.label[whole.label != UNLABELLED], facts_of(whole.photo)
-        return files, {**facts, 'highest': int(known.max(initial=0)), 'unlabelled': known.size < whole.label.size,
-                       'notes': whole.notes + facts['notes'],
+        ids = np.flatnonzero(np.bincount(known)).tolist()
+        return files, {**facts, 'highest': max(ids, default=0), 'unlabelled': known.size < whole.label.size,
+                       'ids': ids, 'void': list(self.held[1].void), 'notes': whole.notes + facts['notes'],
                        **({'lacking': whole.lacking[:LACKING]} if whole.lacking else {})}
 
 
@@ -74,7 +75,9 @@ def read_maps(job, table, void, classes, instances, fit, span, link):
     label_file = label_bytes(job)
     decoded = ids_of_colours(label_file, table) if table else read_map(label_file)
     label, notes = decoded.ids.astype(np.int32), noted('label map', decoded)
-    label = np.where(np.isin(label, void), UNLABELLED, label) if void else label
+    is_void = np.isin(label, void)
+    voided = np.unique(label[is_void]).tolist()
+    label[is_void] = UNLABELLED
     if label.min(initial=0) < 0 or label.max(initial=0) > 65535:
         wrong = label.min() if label.min() < 0 else label.max()
         raise DataError(f'{label_file}: label values {label.min()} .. {label.max()}, allowed: 0 .. 65535: '
@@ -92,7 +95,8 @@ def read_maps(job, table, void, classes, instances, fit, span, link):
         name, instance, instance_file = _instances(job, fit, link, notes)
         maps = [(name, instance)]
     photo_content, photo = checked_photo(job, label, *maps, span=span)
-    return Whole(label, maps[0][1] if maps else None, photo, notes, photo_content, instance_file, decoded.lacking)
+    return Whole(label, maps[0][1] if maps else None, photo, notes, photo_content, instance_file, decoded.lacking,
+                 voided)
 
 
 def _instances(job, fit, link, notes):

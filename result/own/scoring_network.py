@@ -38,7 +38,8 @@ SCHEMA = record(dict(size=_is_size, label_nc=whole(1, MOST_CLASSES), weights_sha
 
 def checked_label_nc(dataroot, label_nc=None):
     """label_nc, by default the number of classes in classes.json; InputError if it is unknown or out of range."""
-    if label_nc is None:
+    given = label_nc is not None
+    if not given:
         content = classes.read(dataroot)
         if content is None:
             raise InputError(f'{os.path.join(dataroot, classes.FILE)}: missing, so the number of classes is unknown: '
@@ -48,7 +49,10 @@ def checked_label_nc(dataroot, label_nc=None):
         raise InputError(f'{dataroot}: 1 class (label_nc), so every pixel of any picture would be correct: label the '
                          'rest as a class too, not as 255 (unlabelled)')
     if not 1 < label_nc <= MOST_CLASSES:
-        raise InputError(f'--label_nc {label_nc}: allowed: 2 .. {MOST_CLASSES}')
+        raise InputError(f'--label_nc {label_nc}: allowed: 2 .. {MOST_CLASSES}' if given else
+                         f'{os.path.join(dataroot, classes.FILE)}: {label_nc} classes (label_nc), allowed: 2 .. '
+                         f'{MOST_CLASSES}: if the highest id means unlabelled, make the set again with dataset.prepare '
+                         f'folder --void {label_nc - 1}; else number the classes from 0 without gaps')
     return label_nc
 
 

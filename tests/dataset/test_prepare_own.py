@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dataset import classes
+from result.own.scoring_network import checked_label_nc
+from runtime.errors import InputError
 from tests.archives import HEIGHT, WIDTH, names_in, noise, picture
 from tests.runner import says
 
@@ -56,6 +59,37 @@ def test_validation_photos_that_are_trained_on_are_named(scripts, tmp_path):
     (tmp_path / 'val_images/3.png').write_bytes((tmp_path / 'images/1.png').read_bytes())
     said = scripts.prepared(*words, '--output', tmp_path / 'set')
     assert f'1 validation photos are training photos too, {tmp_path}/val_images/3.png the first' in said
+
+
+def test_links_to_nothing_are_left_out(scripts, tmp_path):
+    words = write_split(tmp_path)
+    for part in ('images', 'labels', 'val_images'):
+        (tmp_path / part / '9.png').symlink_to('nowhere')
+    said = scripts.prepared(*words, '--output', tmp_path / 'set')
+    assert says(said, 'left out: train 9: ', 'left out: val 9: ', 'problems: none')
+    assert (tmp_path / 'set/classes.json').exists() and (tmp_path / 'set/sheet.jpg').exists()
+
+
+def test_ids_of_void_that_are_all_or_absent(scripts, tmp_path):
+    words = [*write_split(tmp_path), '--output', tmp_path / 'set', '--void']
+    assert says(scripts.prepare_failure(*words, 0, 1, 2, 7), 'every pixel of every label map is unlabelled',
+                '--void 0 1 2 7')
+    assert says(scripts.prepared(*words, 7, 300, -1), 'suspicious: --void -1 300: no label map holds it')
+
+
+@pytest.mark.parametrize('high', [200, 65535])
+def test_a_highest_id_far_above_the_others(scripts, tmp_path, high):
+    words = write_split(tmp_path)
+    for path in tmp_path.glob('*labels/*.png'):
+        ids = np.array(Image.open(path)).astype(np.uint16)
+        Image.fromarray(np.where(ids == 7, high, ids).astype(np.uint16)).save(path)
+    said = scripts.prepared(*words, '--output', tmp_path / 'set')
+    assert says(said, 'suspicious: 4 of', f'add --void {high};')
+    assert 'suspicious' not in scripts.prepared(*words, '--void', high, '--output', tmp_path / 'set')
+    if high > 255:
+        classes.write(tmp_path, {**classes.content(list('ab')), 'label_nc': high + 1})
+        with pytest.raises(InputError, match=f'classes.json: {high + 1} classes .* 2 .. 255: .*--void {high};'):
+            checked_label_nc(str(tmp_path))
 
 
 def test_names_beyond_the_ids_and_behind_them(scripts, tmp_path):
