@@ -24,6 +24,7 @@ LayerNorm = namedtuple('LayerNorm', 'spectral kind')              # kind: 'none'
 ODD = 1, 3, 5, 7, 9, 11, 13, 15    # kernel sizes that keep the size of a map
 PIX2PIXHD_LAST_KERNEL = 7          # of its convolution to the picture
 UPSAMPLINGS = {'normal': 5, 'more': 6, 'most': 7}  # times the generator doubles the size of its first feature map
+BELOW_1 = 0.999999999                              # of a decay: with 1 nothing new would count
 DONTCARE = 255                                     # the value of an unlabelled pixel in a label file
 
 # The effect of a changed option on a resumed run. All ranks must agree on all options but 'free' ones.
@@ -122,23 +123,25 @@ class OPT:
     batchSize = _o(1, 'samples per update, in each process', minimum=1, maximum=65536,
                    differs='Paper: 32 in all, Cityscapes 16. The official flag is the total over all GPUs.')
     accumulate = _o(1, 'micro-batches of batchSize samples per update: a large batch in little memory; batch norm and '
-                    'KL see one micro-batch at a time', minimum=1)
-    niter = _o(50, 'epochs at the full learning rate', minimum=0,
+                    'KL see one micro-batch at a time', minimum=1, maximum=65536)
+    niter = _o(50, 'epochs at the full learning rate', minimum=0, maximum=10 ** 6,
                differs='Paper: COCO-Stuff 100 epochs; ADE20K and Cityscapes 100 and then 100 with decay. Official '
                'default: 50.')
-    niter_decay = _o(0, 'epochs after those, over which the learning rate falls linearly to zero', minimum=0)
+    niter_decay = _o(0, 'epochs after those, over which the learning rate falls linearly to zero', minimum=0,
+                     maximum=10 ** 6)
     lr = _o(0.0002, 'learning rate; with TTUR G takes half of it and D twice', minimum=0, differs='ctkindle: 0.0001.')
     no_TTUR = _o(False, 'same learning rate for G and D; turns the betas\' defaults into 0.5 and 0.999')
     beta1 = _o(lambda opt: 0.5 if opt.no_TTUR else 0.0, 'Adam: decay of the first moment (0 with TTUR, else 0.5)',
-               kind=float, minimum=0)
+               kind=float, minimum=0, maximum=BELOW_1)
     beta2 = _o(lambda opt: 0.999 if opt.no_TTUR else 0.9,
                'Adam: decay of the second moment (0.9 with TTUR, else 0.999)',
-               kind=float, minimum=0, differs='Official code: 0.9 with TTUR, as behind the published numbers. Paper '
-               '(in print) and ctkindle: 0.999.')
+               kind=float, minimum=0, maximum=BELOW_1,
+               differs='Official code: 0.9 with TTUR, as behind the published numbers. Paper (in print) and ctkindle: '
+               '0.999.')
     ema_decay = _o(0.0, 'decay of an exponential moving average of the generator\'s weights over about 1 / (1 - decay) '
                    'updates, such as 0.999; painting, scores, exports use it unless --weights last; 0: off',
-                   minimum=0, maximum=1, differs='Neither the paper nor the official code has one.')
-    D_steps_per_G = _o(1, 'D updates for every G update', minimum=1)
+                   minimum=0, maximum=BELOW_1, differs='Neither the paper nor the official code has one.')
+    D_steps_per_G = _o(1, 'D updates for every G update', minimum=1, maximum=65536)
     seed = _o(0, 'determines initial weights, order, crops, flips and style noise',
               minimum=0, maximum=2 ** 63 - 1, effect='order')
 

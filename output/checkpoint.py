@@ -61,9 +61,7 @@ class Checkpoint:
 
     def refuse_foreign(self, opt, restart=False):
         """InputError for a file or folder that is not ours and that a run with `opt` would replace."""
-        copies = [f'epoch_{epoch}' for epoch in range(opt.save_epoch_freq, opt.epochs + 1, opt.save_epoch_freq)]
-        copies += ['best'] if opt.score_epoch_freq else []
-        folders = [os.path.join(self.output, name + ending) for name in copies for ending in ('', '.replaced')]
+        folders = [folder for folder in _matching(self.output, rf'({COPY})(\.replaced)?') if _is_written(folder, opt)]
         for folder in folders if self._is_own_link() else [self.link, *folders]:
             own_files.refuse_folder(folder)
         own_files.refuse(os.path.join(self.output, 'current_epoch.npy'), own_files.is_epoch)
@@ -293,6 +291,15 @@ def _sync(path):
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _is_written(folder, opt):
+    """Whether a run with `opt` writes this copy: output/epoch_<n>, output/best, or its earlier one (.replaced)."""
+    name = os.path.basename(folder).removesuffix('.replaced')
+    if name == 'best':
+        return opt.score_epoch_freq > 0
+    epoch = int(name.removeprefix('epoch_'))
+    return 0 < epoch <= opt.epochs and epoch % opt.save_epoch_freq == 0
 
 
 def _matching(folder, pattern):

@@ -48,17 +48,24 @@ def _processor():
 
 
 @contextlib.contextmanager
-def _sigterm_delayed():
-    """Hold SIGTERM back during Paddle's import, which replaces its handler; our handler gets it afterwards."""
+def _signals_of_the_import():
+    """Hold SIGTERM back during Paddle's import, which replaces its handler; our handler gets it afterwards.
+
+    Ctrl-C ends the process: nothing has begun, and Paddle would make an ImportError of a KeyboardInterrupt.
+    """
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, 'pthread_sigmask'):
         yield
         return
-    before = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
+    before, interrupt = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL, signal.getsignal(signal.SIGINT)
+    if interrupt is signal.default_int_handler:
+        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+        if interrupt is signal.default_int_handler:
+            signal.signal(signal.SIGINT, interrupt)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 
 
@@ -80,10 +87,8 @@ def _import_paddle():
     with contextlib.redirect_stderr(printed), warnings.catch_warnings():
         warnings.filterwarnings('ignore', message='No ccache found')
         try:
-            with _sigterm_delayed():
+            with _signals_of_the_import():
                 import paddle
-        except KeyboardInterrupt:   # the import takes seconds; the program has not begun
-            sys.exit(130)
         except OSError as error:    # the import makes ~/.cache/paddle in any case
             sys.exit(f'error: {error.filename}: {error.strerror or error}: Paddle cannot be imported without this '
                      'folder: set HOME to a writable one')

@@ -72,7 +72,8 @@ def test_wrong_types(settings):
 @pytest.mark.parametrize('settings, said', [
     (dict(crop_size=0), 'at least 1'), (dict(niter=-1), 'at least 0'), (dict(lr=float('inf')), 'finite'),
     (dict(lr=float('nan')), 'nan'), (dict(gan_mode='wgan'), 'hinge, ls, original, w'),
-    (dict(aspect_ratio=0), 'at least'),
+    (dict(aspect_ratio=0), 'at least'), (dict(beta1=1.0), 'at most'), (dict(beta2=1.0), 'at most'),
+    (dict(ema_decay=1.0), 'at most'), (dict(niter=10 ** 11), 'at most'), (dict(niter_decay=10 ** 11), 'at most'),
     (dict(num_upsampling_layers='less'), 'normal, more, most'), (dict(norm_G='spade'), "unknown norm 'spade'"),
     (dict(norm_G='spectralspadesyncbatch3x5'), 'unknown norm'), (dict(norm_D='group'), "unknown norm 'group'")])
 def test_wrong_values(settings, said):
