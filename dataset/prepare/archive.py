@@ -108,8 +108,9 @@ def reading(member, largest):
         raise
     # damaged archives make zipfile raise nearly anything: zlib.error, EOFError, struct.error, ...
     except Exception as error:
-        raise DataError(f'{named}: cannot be read ({" ".join(str(error).split()) or type(error).__name__}): download '
-                        'the archive again', 'unreadable file') from None
+        remedy = 'replace the file' if os.path.isdir(member.archive) else 'download the archive again'
+        raise DataError(f'{named}: cannot be read ({" ".join(str(error).split()) or type(error).__name__}): {remedy}',
+                        'unreadable file') from None
 
 
 def stamp(member):

@@ -96,7 +96,7 @@ def _doubtful(arguments, records, label_nc, declared):
     declared: whether --names or --colours say what the ids are. Records of earlier versions lack ids.
     """
     absent = set(arguments.void).difference(*(record.get('void', arguments.void) for record in records))
-    lines = [f'--void {" ".join(map(str, sorted(absent)))}: no label map holds it'] if absent else []
+    lines = [f'--void {" ".join(map(str, sorted(absent)))}: in no label map'] if absent else []
     used = sorted({index for record in records for index in record.get('ids', ())})
     if not declared and len(used) > 1 and used[-1] - used[-2] > GAP and 2 * len(used) < label_nc:
         lines.append(f'{len(used)} of {label_nc} ids occur, and {used[-1]} lies far above the next, {used[-2]}: if it '
