@@ -9,6 +9,7 @@ import numpy as np
 from runtime import distributed
 from runtime.errors import InputError
 from runtime.locking import locked
+from runtime.writing import disk_errors
 
 INSTALL = 'pip install visualdl==2.5.3'
 # A resumed run appends to this file: VisualDL's page shows one file of a folder. The name must have 'vdlrecords'.
@@ -103,8 +104,9 @@ class Dashboard:
         if not self.writer:
             return {}
         self.writer.flush()
-        size = os.path.getsize(self.path)
-        return {'visualdl': {'bytes': size, 'checksum': _checksum(self.path, size), 'steps': dict(self.steps)}}
+        with disk_errors(self.path, 'the same command resumes from the last checkpoint'):   # deleted during the run
+            size = os.path.getsize(self.path)
+            return {'visualdl': {'bytes': size, 'checksum': _checksum(self.path, size), 'steps': dict(self.steps)}}
 
     def _scalars(self, step, group, values):
         for name, value in values.items():

@@ -5,13 +5,14 @@ returns the earlier rows. Truncation writes the header first, so that it never c
 row costs the same in a long log as in a short one.
 """
 import os
+import shutil
 import struct
 import zlib
 
 import numpy as np
 
 from runtime.errors import InputError
-from runtime.writing import disk_errors, staged
+from runtime.writing import disk_errors, staged, writing
 
 COLUMNS = 7                # of model.train_step.LOG_COLUMNS
 ROW_SIZE = 8 * COLUMNS     # bytes
@@ -57,6 +58,7 @@ class LossLog:
         if row.shape != (COLUMNS,):
             raise ValueError(f'a row of {self.path} has shape {row.shape}, expected ({COLUMNS},)')
         data = row.tobytes()
+        self._restore()
         with disk_errors(self.path):
             self._write(_end(self.rows), data)
             self._write(0, _header(self.rows + 1))
@@ -71,6 +73,7 @@ class LossLog:
 
     def sync(self):
         """Wait until all rows are on the disk, before a checkpoint counts on them."""
+        self._restore()
         with disk_errors(self.path):
             os.fsync(self._file.fileno())
 
@@ -78,6 +81,21 @@ class LossLog:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+    def _restore(self):
+        """Write the file anew if it was deleted or moved away since `open`: the open file still has every row.
+
+        InputError if another log is in its place, unless that has the same rows, as a copy does.
+        """
+        with disk_errors(self.path):
+            if os.path.lexists(self.path):  # with 0 rows `open` would truncate another log
+                if self.rows == 0 or os.path.samestat(os.stat(self.path), os.fstat(self._file.fileno())):
+                    return
+            else:
+                self._file.seek(0)
+                with writing(self.path) as unfinished, open(unfinished, 'wb') as file:
+                    shutil.copyfileobj(self._file, file)
+        self.open(self.rows, self.checksum)
 
     def _write(self, position, data):
         self._file.seek(position)

@@ -1,6 +1,7 @@
 """log.npy: readable at any moment, resumable after any kill, cheap per row."""
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -105,6 +106,35 @@ def test_the_log_of_another_run_is_refused_and_unchanged(path, count, checksum, 
         LossLog(path).open(count, checksum)
     assert path in str(error.value) and '--restart' in str(error.value) and '--log' in str(error.value)
     assert np.array_equal(np.load(path), rows(5))
+
+
+@pytest.mark.parametrize('how', ['deleted', 'moved', 'copied'])
+def test_a_file_that_goes_away_during_the_run_is_written_anew(path, tmp_path, how):
+    log = written(path, 3)
+    if how == 'copied':     # as an editor or rsync replaces a file
+        shutil.copy(path, tmp_path / 'copy')
+        os.replace(tmp_path / 'copy', path)
+    else:
+        os.rename(os.path.dirname(path), tmp_path / 'moved')
+        if how == 'deleted':
+            shutil.rmtree(tmp_path / 'moved')
+        log.sync()
+        assert np.array_equal(np.load(path), rows(3))
+    log.append(row(3))
+    log.sync()
+    assert np.array_equal(np.load(path), rows(4)) and np.array_equal(log.last(2), rows(4)[2:])
+    assert how != 'moved' or np.array_equal(np.load(tmp_path / 'moved/log.npy'), rows(3))
+
+
+@pytest.mark.parametrize('steps', [0, 3])
+def test_another_log_in_the_place_of_ours_is_unchanged(path, tmp_path, steps):
+    log = written(path, steps)
+    os.rename(path, tmp_path / 'ours.npy')
+    np.save(path, rows(9)[::-1])
+    with pytest.raises(InputError, match='log.npy belongs to another run'):
+        for step in range(steps, 9):
+            log.append(row(step))
+    assert np.array_equal(np.load(path), rows(9)[::-1])
 
 
 def test_missing_log_with_a_checkpoint_is_refused(path):
