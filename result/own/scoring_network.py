@@ -11,6 +11,7 @@ from dataset.files import find_samples
 from model.init import OPT
 from model.weights import read_weights
 from result.cache import file_digest
+from result.networks.kinds import NETWORKS
 from result.protocols import OWN, Dataset, network_for
 from result.scores import LABELLED
 from runtime import json_file
@@ -59,9 +60,10 @@ def checked_label_nc(dataroot, label_nc=None):
 def scores(opt):
     """Whether an own network scores the pictures of `opt`: opt.dataset is OWN, or is empty and the set has a network.
 
-    InputError if that network has another number of classes.
+    InputError if that network has another number of classes, or a named opt.scoring holds no network at all.
     """
-    if opt.dataset != OWN and (opt.dataset or not folder_of(opt.dataroot, opt.scoring)):
+    if opt.dataset != OWN and (opt.dataset or not folder_of(opt.dataroot, opt.scoring) and
+                               (not _is_named(opt.scoring) or _has_published(opt.scoring))):
         return False
     label_nc = read(_located(opt.dataroot, opt.scoring))['label_nc']
     if label_nc != opt.label_nc:
@@ -74,12 +76,19 @@ def scores(opt):
 def folder_of(dataroot, scoring):
     """The folder of the network of the set in dataroot; None without one.
 
-    Looked up in a `scoring` that the user named, then in the set's own folder, then in the default `scoring`.
+    Looked up in a `scoring` that the user named, and only there; else in the set's own folder, then in the default.
     """
-    places = [scoring, os.path.join(dataroot, FOLDER)]
-    if os.path.normpath(scoring) == os.path.normpath(USUAL_SCORING):
-        places.reverse()
+    places = [scoring] if _is_named(scoring) else [os.path.join(dataroot, FOLDER), scoring]
     return next((place for place in places if os.path.exists(os.path.join(place, DESCRIPTION))), None)
+
+
+def _is_named(scoring):
+    return os.path.normpath(scoring) != os.path.normpath(USUAL_SCORING)
+
+
+def _has_published(folder):
+    return any(os.path.exists(os.path.join(folder, network.file)) for network in NETWORKS.values()
+               if network.file != WEIGHTS)
 
 
 def read(folder):
@@ -96,8 +105,15 @@ def read(folder):
 def _located(dataroot, scoring):
     folder = folder_of(dataroot, scoring)
     if folder is None:
-        place = os.path.join(dataroot, FOLDER, DESCRIPTION)
-        raise InputError(f'{place}: this set has no scoring network yet: {network_for(dataroot)}')
+        named = f'--scoring {scoring}: {DESCRIPTION} is missing there' if _is_named(scoring) else ''
+        place = scoring if named else os.path.join(dataroot, FOLDER)
+        if os.path.exists(os.path.join(place, STATE)):
+            why = 'its training is not complete: the same command of result.train_segmenter resumes it'
+        elif named:
+            why = f'no network of result.train_segmenter: check the name, or omit --scoring to use {FOLDER}/ in the set'
+        else:
+            why = f'this set has no scoring network yet: {network_for(dataroot)}'
+        raise InputError(f'{named or os.path.join(place, DESCRIPTION)}: {why}')
     return folder
 
 

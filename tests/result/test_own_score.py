@@ -16,7 +16,7 @@ from result.own import scoring_network
 from result.own.nearest import closest, compared
 from result.sheet import GAP, TITLE, WIDTH
 from runtime.errors import InputError
-from tests.runner import TINY, VALIDATION, says
+from tests.runner import TINY, VALIDATION, message, says
 from tests.scoring import small_photos
 from tests.segmenting import command, kept
 
@@ -241,7 +241,22 @@ def test_the_set_s_own_network_precedes_the_default_folder(tmp_path, monkeypatch
     assert scoring_network.folder_of(tmp_path / 'set', str(tmp_path / 'usual')) == str(tmp_path / 'set/segmenter')
     assert scoring_network.folder_of(tmp_path / 'set', str(tmp_path / 'named')) == str(tmp_path / 'named')
     assert scoring_network.folder_of(tmp_path / 'other', str(tmp_path / 'usual')) == str(tmp_path / 'usual')
-    assert scoring_network.folder_of(tmp_path / 'other', str(tmp_path / 'nowhere')) is None
+    for root, place in (('other', 'nowhere'), ('set', 'nowhere'), ('set', 'other')):
+        assert scoring_network.folder_of(tmp_path / root, str(tmp_path / place)) is None
+
+
+@pytest.mark.parametrize('dataset', ['', 'own'])
+@pytest.mark.parametrize('file, said', [
+    (None, 'no network of result.train_segmenter: check the name'), ('segmenter.pdparams', 'check the name'),
+    ('training.pdstate', 'its training is not complete: the same command of result.train_segmenter resumes it')])
+def test_a_named_folder_without_a_network_is_not_replaced(mine, segmented, tmp_path, dataset, file, said):
+    place = tmp_path / 'named'
+    if file:
+        place.mkdir()
+        (place / file).write_text('')
+    opt = OPT(dataroot=str(mine), label_nc=TINY['label_nc'], scoring=str(place), dataset=dataset)
+    assert says(message(scoring_network.scores, opt), f'--scoring {place}: segmenter.json is missing there', said)
+    assert says(message(scoring_network.dataset, str(mine), str(place)), f'--scoring {place}', said)
 
 
 def test_scores_are_refused(scripts, mine, tiny_set, photos, segmented, trained, tmp_path):
