@@ -219,11 +219,11 @@ def _note_declared(opened, values, notes):
 def _upright(opened, ids, notes):
     """The ids, turned as the file's EXIF tag says; Pillow has turned TIFF already."""
     if opened.orientation in TURNS:
-        notes['turned by their EXIF tag'] = 0
+        notes['turned by the EXIF tag'] = 0
         image = Image.fromarray(ids if ids.dtype == np.uint8 else ids.astype(np.int32))
         ids = np.asarray(image.transpose(TURNS[opened.orientation]))
     elif opened.turned:
-        notes['turned by their orientation tag'] = 0
+        notes['turned by the orientation tag'] = 0
     return ids
 
 

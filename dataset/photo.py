@@ -16,7 +16,7 @@ TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: I
 FULL = Span(0, 65535)
 TOO_FEW = 12                # of 16 bits, in use: such a photo would be darker than 16 of 255
 DARK, FLAT = 32, 8          # of 255: dark: 99 % of the pixels below DARK; flat: 98 % of them within FLAT
-UNTURNED = 'not turned by their EXIF tag, because their maps have the size as stored'
+UNTURNED = 'not turned by the EXIF tag, because the maps have the size as stored'
 BY_PREPARE = ('python -m dataset.prepare folder makes 8-bit photos by the range of the whole folder; save a single '
               'photo with 8 bits a channel')
 BY_HAND = 'save all photos with 8 bits a channel, multiplied by the same factor'
@@ -55,9 +55,9 @@ def read_photo(file, size=None, span=None):
             notes[UNTURNED] = 0
         else:
             image = upright
-            notes['turned by their EXIF tag'] = 0
+            notes['turned by the EXIF tag'] = 0
     elif opened.turned:
-        notes['turned by their orientation tag'] = 0
+        notes['turned by the orientation tag'] = 0
     return Photo(image, notes, deep)
 
 

@@ -39,7 +39,7 @@ def main():
     studio = Studio(arguments)
     height, width = studio.size
     count = sum(entry['id'] != studio.unlabelled for entry in studio.classes)
-    named = f'{count} classes' + (', styles' if studio.opt.use_vae else '')
+    named = f'{count} class{"es" * (count > 1)}' + (', styles' if studio.opt.use_vae else '')
     print(f'model: {studio.folder}: pictures {width} wide and {height} high, {named}')
     print(f'validation maps: {len(studio.maps.samples) if studio.maps else f"none ({studio.no_maps})"}')
     if token:

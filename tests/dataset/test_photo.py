@@ -46,7 +46,7 @@ def test_a_map_of_the_stored_shape_keeps_the_photo_as_it_is():
     file = tagged(PHOTO, 'PNG', 6)
     assert load_photo(file).size == load_photo(file, PHOTO.size[::-1]).size == PHOTO.size[::-1]
     found = read_photo(file, PHOTO.size)
-    assert found.image.size == PHOTO.size and 'their maps have the size' in ' '.join(found.notes)
+    assert found.image.size == PHOTO.size and 'the maps have the size' in ' '.join(found.notes)
     assert load_photo(tagged(PHOTO, 'PNG', 3), PHOTO.size).getpixel((0, 0)) == PHOTO.getpixel((55, 39))
 
 

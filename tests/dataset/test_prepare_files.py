@@ -190,7 +190,7 @@ def test_photos_are_turned_by_their_tag(scripts, tmp_path):
         Image.fromarray(np.dstack([ids * 60] * 3).astype(np.uint8)).transpose(Image.Transpose.ROTATE_180).save(
             folder / f'{index}.jpg', exif=exif, quality=95)
     arguments, ids = write_own(tmp_path, grey, turned)
-    assert says(scripts.prepared(*arguments), '3 photos turned by their EXIF tag')
+    assert says(scripts.prepared(*arguments), '3 photos turned by the EXIF tag')
     photo = np.asarray(load_photo(tmp_path / 'set/train_img/0.jpg'))
     assert np.abs(photo[..., 0].astype(int) - ids[0] * 60).mean() < 6
 
