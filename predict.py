@@ -28,9 +28,9 @@ from model.painter import checkpoint_parser, load_painter
 from model.semantics import SemanticMap
 from output import painted, pictures
 from output.draw import style_noise
-from output.folder import folder_jobs, is_current, out_folder, record_of
+from output.folder import folder_jobs, inputs_identity, is_current, out_folder, record_of
 from runtime.bar import counted
-from runtime.errors import InputError, shown_in_one_line
+from runtime.errors import InputError, printable, shown_in_one_line
 from runtime.writing import is_marked, refuse_existing, refuse_shipped
 
 SHEET_COLUMNS = 4
@@ -48,30 +48,38 @@ def main():
     notes = Notes()
     if arguments.instance and opt.no_instance:
         print('--instance ignored: this model takes no instance maps (no_instance true)')
+        jobs = [(label, None, photo, out) for label, _, photo, out in jobs]
     made_by = painted.made_by(opt, painter.folder)
-    identity = painted.identity(made_by, painter.weights)
+    record, identity = record_of(made_by, arguments), painted.identity(made_by, painter.weights)
     if os.path.isdir(arguments.label):
         check_palettes([job[0] for job in jobs], SAVE_OTHERWISE, colours=colours)
         names = [os.path.basename(job[-1]) for job in jobs]
-        with painted.claimed(out_folder(arguments), record_of(made_by, arguments), names, '--out', resume=True):
-            left = [job for job in jobs if not is_current(job)]
-            sizes = [paint(opt, painter, arguments, identity, colours, notes, *job)[1]
+        with painted.claimed(out_folder(arguments), record, names, '--out', resume=True):
+            left = [job for job in jobs if not is_current(job[-1], record, input_files(job, arguments), colours)]
+            sizes = [paint(opt, painter, arguments, identity, record, colours, notes, *job)[1]
                      for job in counted(left, len(jobs), 'predict', done=len(jobs) - len(left))]
         skipped = f', {len(jobs) - len(left)} of them already painted' if len(left) < len(jobs) else ''
-        print(f'{out_folder(arguments)}: {len(jobs)} pictures{skipped}{resized(opt, sizes)}')
+        print(f'{printable(out_folder(arguments))}: {len(jobs)} picture{"s" * (len(jobs) > 1)}{skipped}'
+              f'{resized(opt, sizes)}')
     else:
-        (height, width), size = paint(opt, painter, arguments, identity, colours, notes, *jobs[0])
-        print(f'{jobs[0][-1]}: {width} wide and {height} high{resized(opt, [size])}')
+        (height, width), size = paint(opt, painter, arguments, identity, record, colours, notes, *jobs[0])
+        print(f'{printable(jobs[0][-1])}: {width} wide and {height} high{resized(opt, [size])}')
     for line in notes.lines():
         print(line)
 
 
-def paint(opt, painter, arguments, identity, colours, notes, label, instance, photo, out):
+def input_files(job, arguments):
+    return *job[:-1], *(arguments.between or ())
+
+
+def paint(opt, painter, arguments, identity, record, colours, notes, *job):
     """Write one picture, or a sheet of several styles; returns (height, width) of the picture and of the label map.
 
     One map at a time: batches change the last bits. colours: dict colour -> id, for label maps in colours; notes:
-    collects what was done to the files.
+    collects what was done to the files; job: (label, instance, photo, out), paths.
     """
+    label, instance, photo, out = job
+    inputs = inputs_identity(record, input_files(job, arguments), colours)  # before reading: a later change shows
     arrays, size = prediction_inputs(opt, label, instance, photo, colours, notes)
     semantics = SemanticMap(arrays['label'][None], None if opt.no_instance else arrays['instance'][None], opt,
                             round_up=True)
@@ -80,7 +88,7 @@ def paint(opt, painter, arguments, identity, colours, notes, label, instance, ph
     cells = [pictures.to_uint8(painter.paint(semantics, z=None if z is None else z[None]))[0] for z in wanted]
     columns = SHEET_COLUMNS if arguments.styles else len(cells)
     pixels = cells[0] if len(cells) == 1 else pictures.grid(cells, columns)
-    pictures.save(pixels, out, identity)
+    pictures.save(pixels, out, identity, inputs=inputs)
     return pixels.shape[:2], size
 
 
@@ -93,8 +101,8 @@ def resized(opt, sizes):
     height, width = opt.painted_size(others[0])
     shapes = [size for size in others if abs(size[1] * height / (size[0] * width) - 1) > 0.01]
     maps = ' to '.join(f'{wide} wide and {high} high' for high, wide in dict.fromkeys((others[0], others[-1])))
-    count = 'the label map was' if len(sizes) == 1 \
-        else f'{sum(size in others for size in sizes)} label maps were'
+    number = sum(size in others for size in sizes)
+    count = 'the label map was' if len(sizes) == 1 else f'{number} label map{"s were" if number > 1 else " was"}'
     wanted = '--size' if opt.size else 'the size of this model'
     return (f'; {count} {maps}, resized to {wanted}, {width} wide and {height} high'
             f'{", which distorts shapes" if shapes else ""}')
@@ -126,9 +134,11 @@ def check_arguments(arguments):
         raise InputError(f'{" and ".join(given)}: each chooses the style; give only one')
     if arguments.styles is not None and arguments.styles < 1 or arguments.steps < 2:
         raise InputError(f'--styles {arguments.styles} --steps {arguments.steps}: at least 1 style and 2 steps')
-    for path in (arguments.label, arguments.style_photo, *(arguments.between or ())):
-        if path and not os.path.exists(path):
-            raise InputError(f'{path}: unreadable: no such file or folder: check the name')
+    for option in ('label', 'style_photo', 'between'):
+        given = getattr(arguments, option) or ()
+        for path in [given] if isinstance(given, str) else given:
+            if not os.path.exists(path):
+                raise InputError(f'--{option} {path}: unreadable: no such file or folder: check the name')
     if arguments.steps != STEPS and not arguments.between:
         print('--steps ignored without --between')
 
@@ -188,5 +198,5 @@ def command_line():
 
 
 if __name__ == '__main__':
-    with shown_in_one_line():
+    with shown_in_one_line('stopped: whole pictures remain; the same command paints the rest'):
         main()

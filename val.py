@@ -15,7 +15,7 @@ from output.draw import draw
 from result import matching
 from result.evaluate import MIDDLE, Evaluation, Settings, add_settings, chosen
 from runtime import distributed
-from runtime.errors import InputError, shown_in_one_line
+from runtime.errors import InputError, printable, shown_in_one_line
 
 
 def main():
@@ -52,7 +52,7 @@ def validate(arguments):
     if count == opt.max_dataset_size and (more := samples_without_limit(opt)) > count:
         print(f'only the first {count} of {more} validation samples by name (max_dataset_size {count}, given here '
               f'or for the training): --max_dataset_size {more} takes all')
-    print(f'{count} pictures in {folder}' + (
+    print(f'{count} picture{"s" * (count > 1)} in {printable(folder)}' + (
         ', with averaged weights (--weights last uses the last step\'s)' if painter.weights == 'averaged' else ''))
     if evaluation and distributed.is_main():
         score = evaluation.score(folder, {'photo': 'photo (reconstruction)'}.get(style, style or 'none'),
@@ -90,5 +90,5 @@ def command_line():
 
 
 if __name__ == '__main__':
-    with shown_in_one_line():
+    with shown_in_one_line('stopped: the same command paints the set again'):
         main()

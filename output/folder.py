@@ -1,9 +1,13 @@
 """Painting a folder of label maps: pairs of files, the record of the pictures, and which of them are current."""
+import hashlib
+import json
 import os
 
 from dataset.components import COMPONENTS
+from dataset.contents import digest_of
 from dataset.files import by_stem
 from runtime.errors import InputError
+from runtime.writing import inputs_of
 
 
 def folder_jobs(arguments):
@@ -40,11 +44,21 @@ def partners(stems, folder, option):
     return paths
 
 
-def is_current(job):
-    """Whether the picture of the job exists and is newer than its inputs."""
-    *inputs, out = job
-    return os.path.exists(out) and all(os.path.getmtime(path) <= os.path.getmtime(out)
-                                       for path in inputs if path and path != COMPONENTS)
+def inputs_identity(record, files, colours):
+    """16 hex digits: all that a picture depends on, the contents of its input `files` (None: not given) included.
+
+    Dates do not count: a map that `mv`, `cp -p` or unzip puts in place may be older than the picture of another.
+    colours: dict colour -> id, for label maps in colours.
+    """
+    settings = {**record, 'style_photo': None, 'between': None}     # paths of some of the files
+    contents = [path if path in (None, COMPONENTS) else digest_of(path) for path in files]
+    return hashlib.sha256(json.dumps([settings, contents, sorted(colours.items())], sort_keys=True)
+                          .encode()).hexdigest()[:16]
+
+
+def is_current(out, *made_from):
+    """Whether the picture `out` exists and was painted from the same inputs: arguments of `inputs_identity`."""
+    return bool(inputs_of(out)) and inputs_of(out) == inputs_identity(*made_from)
 
 
 def record_of(made_by, arguments):

@@ -56,13 +56,14 @@ def is_training_picture(path, size):
     return width == 3 * size[1] + 2 * GAP and (height + GAP) % (size[0] + GAP) == 0
 
 
-def save(pixels, path, painter='', ours=is_marked):
+def save(pixels, path, painter='', ours=is_marked, inputs=''):
     """Write uint8 (H, W, 3) with our mark as JPEG or PNG, by the ending of `path`, whole or not at all.
 
-    painter: identity of the networks (output/painted.py). InputError if `path` exists, unless ours(path).
+    painter, inputs: their identities (output/painted.py, output/folder.py). InputError if `path` exists, unless
+    ours(path).
     """
     refuse_existing(path, ours)
-    note = PngImagePlugin.PngInfo()
-    note.add_text('Comment', mark(painter))
+    note, comment = PngImagePlugin.PngInfo(), mark(painter, inputs)
+    note.add_text('Comment', comment)
     with writing(path, alone=False) as unfinished:
-        Image.fromarray(np.ascontiguousarray(pixels)).save(unfinished, quality=95, comment=mark(painter), pnginfo=note)
+        Image.fromarray(np.ascontiguousarray(pixels)).save(unfinished, quality=95, comment=comment, pnginfo=note)

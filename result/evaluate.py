@@ -299,5 +299,5 @@ def main():
 
 
 if __name__ == '__main__':
-    with shown_in_one_line():
+    with shown_in_one_line('stopped: the same command goes on after the last measured picture'):
         main()

@@ -7,7 +7,7 @@ from dataset.photo import load_photo
 from dataset.picture_file import ENDINGS, DataError
 from output import painted
 from runtime.bar import counted
-from runtime.errors import InputError
+from runtime.errors import InputError, printable
 from runtime.writing import painter_of
 
 LISTED = 5  # names that an error lists
@@ -96,7 +96,7 @@ def matched(folder, samples, size, allow_missing):
             remedy = 'complete the folder, or score the rest with --allow-missing' if pictures else \
                 'name the right folder'
             raise InputError(f'{folder} and {labels} do not match: {summary}: {remedy}')
-        print(f'{folder}: skipped: {summary}')
+        print(printable(f'{folder}: skipped: {summary}'))
     record = painted.read(folder) or {}
     _refuse_mixture(folder, [picture.path for picture in pictures], record.get('painter'))
     if not problems and 'labels' in record and record['labels'] != labels_identity(samples):

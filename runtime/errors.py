@@ -39,8 +39,10 @@ def _escaped(character):
 
 
 @contextlib.contextmanager
-def shown_in_one_line():
+def shown_in_one_line(stopped=''):
     """Around a script's main(): an InputError ends it with one line on stderr and exit status 1.
+
+    Ctrl-C ends it with the line `stopped`, if any, and exit status 130.
 
     A character missing in an output's encoding is printed as \\u4e2d; an output that cannot be written is discarded.
     """
@@ -53,4 +55,6 @@ def shown_in_one_line():
     except InputError as error:
         sys.exit(f'error: {runnable(str(error))}')
     except KeyboardInterrupt:
+        if stopped:     # on a new line, since a terminal may show a bar
+            print('\n' * sys.stderr.isatty() + stopped, file=sys.stderr)
         sys.exit(130)

@@ -68,9 +68,12 @@ def _checksum(name):
     return f'{zlib.crc32(os.fsencode(name)):08x}'
 
 
-def mark(painter=''):
-    """The mark of pictures and pages; painter: 16 hex digits that identify a picture's networks (output/painted.py)."""
-    return f'{MARK}; painter {painter}' if painter else MARK
+def mark(painter='', inputs=''):
+    """The mark of pictures and pages.
+
+    painter, inputs: 16 hex digits that identify a picture's networks (output/painted.py) and inputs (output/folder.py).
+    """
+    return MARK + (f'; painter {painter}' if painter else '') + (f'; inputs {inputs}' if inputs else '')
 
 
 def is_marked(path):
@@ -80,14 +83,24 @@ def is_marked(path):
 
 def painter_of(path):
     """The painter in the mark of the file at `path`, '' if it names none; None without a mark or for links."""
+    return _in_mark(path, 1)
+
+
+def inputs_of(path):
+    """The same of the inputs."""
+    return _in_mark(path, 2)
+
+
+def _in_mark(path, part):
     if os.path.islink(path) or not os.path.isfile(path):
         return None
     try:
         with open(path, 'rb') as file:
-            match = re.search(rf'{MARK}(?:; painter ([0-9a-f]{{16}}))?'.encode(), file.read(HEAD))
+            match = re.search(rf'{MARK}(?:; painter ([0-9a-f]{{16}}))?(?:; inputs ([0-9a-f]{{16}}))?'.encode(),
+                              file.read(HEAD))
     except OSError:
         return None
-    return match and (match[1] or b'').decode()
+    return match and (match[part] or b'').decode()
 
 
 def refuse_existing(path, ours=lambda path: False):

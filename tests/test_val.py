@@ -200,8 +200,8 @@ def test_label_maps_of_any_size(scripts, trained, tmp_path, size, said):
 
 
 @pytest.mark.parametrize('sizes, said', [
-    ([(32, 32)] * 3, ''), ([(32, 32), (64, 64), (16, 16)],
-                           '; 2 label maps were 16 wide and 16 high to 64 wide and 64 high, resized'),
+    ([(32, 32)] * 3, ''), ([(32, 32), (64, 64)], '; 1 label map was 64 wide and 64 high, resized'),
+    ([(32, 32), (64, 64), (16, 16)], '; 2 label maps were 16 wide and 16 high to 64 wide and 64 high, resized'),
     ([(64, 96)] * 2, '; 2 label maps were 96 wide and 64 high, resized'), ([(64, 96)], 'which distorts shapes'),
     ([], '')])
 def test_a_folder_of_maps_reports_what_was_resized(sizes, said):
@@ -216,6 +216,12 @@ def test_prediction_takes_the_style_of_a_photo(scripts, styled, tmp_path):
     assert np.array_equal(one, again)
     for two in ((one, other), (one, seeded), (seeded, seed)):
         assert not np.array_equal(*two)
+
+
+def test_a_name_with_a_line_break_is_printed_in_one_line(scripts, trained, tmp_path):
+    process = scripts.run('predict.py', '--lastoutput', trained / 'output', *random_maps(tmp_path, (32, 32)), '--out',
+                          tmp_path / 'a\nb.png')
+    assert process.stdout.splitlines()[-1] == f'{tmp_path}/a\\nb.png: 32 wide and 32 high', process.stderr
 
 
 def test_default_name(scripts, trained, tmp_path):

@@ -4,6 +4,7 @@ import io
 import os
 import runpy
 import shutil
+import signal
 import sys
 
 import numpy as np
@@ -57,6 +58,52 @@ def test_a_killed_folder_resumes(scripts, trained, tmp_path):
     assert np.array_equal(pixels(tmp_path / 'one.png'), pixels(tmp_path / 'painted/004.png'))
 
 
+def test_a_picture_is_current_if_its_inputs_are_the_same(scripts, styled, tmp_path):
+    """Contents count, not dates: the files put in place here are older than the pictures, or a touched one newer."""
+    def put(source, place):
+        shutil.copy(source, place)
+        os.utime(place, (1e9, 1e9))
+
+    folders = {option: tmp_path / option for option in ('label', 'instance', 'style_photo')}
+    parts = dict(zip(folders, ('label', 'inst', 'img')))
+    for option, folder in folders.items():
+        folder.mkdir()
+        for name in ('a.png', 'b.png'):
+            put(scripts.data / f'val_{parts[option]}/000.png', folder / name)
+    flags = flags_of(scripts, styled, out=tmp_path / 'painted', **folders)
+    assert '2 pictures' in predicted(scripts, *flags)
+    for option, folder in folders.items():
+        before = pixels(tmp_path / 'painted/b.jpg')
+        put(scripts.data / f'val_{parts[option]}/001.png', folder / 'b.png')
+        assert '2 pictures, 1 of them already painted' in predicted(scripts, *flags), option
+        assert not np.array_equal(before, pixels(tmp_path / 'painted/b.jpg')), option
+    (folders['label'] / 'a.png').touch()
+    assert '2 pictures, 2 of them already painted' in predicted(scripts, *flags)
+    folders['label'].rename(tmp_path / 'moved')
+    shutil.copytree(scripts.data / 'train_label', tmp_path / 'other')
+    for name, source in (('a.png', '003.png'), ('b.png', '004.png')):
+        (tmp_path / 'other' / source).rename(tmp_path / 'other' / name)
+    for label, said in (('moved', ', 2 of them already painted'), ('other', '')):
+        for path in (tmp_path / label).glob('[0-9]*'):
+            path.unlink()
+        flags = flags_of(scripts, styled, out=tmp_path / 'painted', **{**folders, 'label': tmp_path / label})
+        assert predicted(scripts, *flags).splitlines()[-1] == f'{tmp_path}/painted: 2 pictures{said}' + (
+            '' if said else '; 2 label maps were 48 wide and 40 high, resized to the size of this model, 32 wide and '
+                            '32 high, which distorts shapes')
+
+
+def test_ctrl_c_on_a_folder_tells_how_to_go_on(scripts, trained, tmp_path):
+    flags = flags_of(scripts, trained, 'train', out=tmp_path / 'painted')
+    process = scripts.start_command(['predict.py', *flags], tmp_path / 'said')
+    until(lambda: list(tmp_path.glob('painted/[0-9]*.jpg')), 200, process)
+    assert kill(process, signal.SIGINT) == 130
+    said = (tmp_path / 'said').read_text()
+    assert said.splitlines()[-1] == 'stopped: whole pictures remain; the same command paints the rest'
+    there = len(list(tmp_path.glob('painted/[0-9]*.jpg')))
+    assert not list(tmp_path.glob('painted/.unfinished*'))
+    assert f'13 pictures, {there} of them already painted' in predicted(scripts, *flags)
+
+
 def test_refused_folders(scripts, trained, styled, tmp_path):
     shutil.copytree(scripts.data, tmp_path / 'set')
     (tmp_path / 'set/val_inst/001.png').unlink()
@@ -66,6 +113,7 @@ def test_refused_folders(scripts, trained, styled, tmp_path):
     before = contents(tmp_path)
     for more, said in (
             (dict(instance=tmp_path / 'set/val_inst'), ('--instance', '1 files are missing: 001')),
+            (dict(label=tmp_path / 'none'), (f'--label {tmp_path / "none"}', 'no such file or folder')),
             (dict(label=tmp_path / 'empty'), ('--label', 'no images in it')),
             (dict(instance=scripts.data / 'val_inst/000.png'), ('--instance', 'not a folder')),
             (dict(out=scripts.data / 'val_label'), ('--out', 'is the folder of --label')),
