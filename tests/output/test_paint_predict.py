@@ -40,7 +40,7 @@ def test_a_killed_folder_resumes(scripts, trained, tmp_path):
     """Painted pictures are not touched; all equal those of single calls and of val.py."""
     flags = [*flags_of(scripts, trained, 'train', out=tmp_path / 'painted'), '--png']
     process = scripts.start_command(['predict.py', *flags], tmp_path / 'said')
-    until(lambda: (tmp_path / 'painted').is_dir() and len(list((tmp_path / 'painted').glob('[0-9]*.png'))) >= 2, 200,
+    until(lambda: (tmp_path / 'painted').is_dir() and len(list((tmp_path / 'painted').glob('[0-9]*.png'))) >= 2,
           process)
     kill(process)
     there = {path.name: path.stat().st_mtime_ns for path in (tmp_path / 'painted').glob('[0-9]*.png')}
@@ -95,7 +95,7 @@ def test_a_picture_is_current_if_its_inputs_are_the_same(scripts, styled, tmp_pa
 def test_ctrl_c_on_a_folder_tells_how_to_go_on(scripts, trained, tmp_path):
     flags = flags_of(scripts, trained, 'train', out=tmp_path / 'painted')
     process = scripts.start_command(['predict.py', *flags], tmp_path / 'said')
-    until(lambda: list(tmp_path.glob('painted/[0-9]*.jpg')), 200, process)
+    until(lambda: list(tmp_path.glob('painted/[0-9]*.jpg')), process)
     assert kill(process, signal.SIGINT) == 130
     said = (tmp_path / 'said').read_text()
     assert said.splitlines()[-1] == 'stopped: whole pictures remain; the same command paints the rest'
