@@ -181,6 +181,7 @@ class Training:
             with stopping.at_once('stopped: all is saved except these scores; the same command computes them'):
                 self.report.say(self.best.score(self.train_step, self.checkpoint, epoch))
                 self.dashboard.scores(self.train_step.steps, self.best.scores)
+            self.log.sync()     # writes it anew if it was deleted meanwhile
 
     def _asked(self):
         """Whether to stop: after a signal, or when launch was killed, which may leave its processes running."""
