@@ -120,13 +120,12 @@ def test_a_run_resumes_with_and_without_an_average(scripts, trained, tmp_path):
     """
     scripts.trained(tmp_path, niter=1)
     begin = weights(tmp_path, 'n_g.pdparams')
-    said = scripts.trained(tmp_path, ema_decay=1, niter=2)      # decay 1 keeps what it began with
-    assert says(said, 'ema_decay was 0.0, now 1.0', 'has no n_g_ema.pdparams', 'starts from its current weights')
+    said = scripts.trained(tmp_path, ema_decay=0.999999999, niter=2)    # keeps what it began with
+    assert says(said, 'ema_decay was 0.0, now 0.999999999', 'has no n_g_ema.pdparams', 'starts from its current weights')
     found = weights(tmp_path)
-    assert same({name: value for name, value in found.items() if not name.endswith(COPIED)},
-                {name: value for name, value in begin.items() if not name.endswith(COPIED)})
+    assert all(np.abs(value - begin[name]).max() < 1e-8 for name, value in found.items() if not name.endswith(COPIED))
     assert same(weights(tmp_path, 'n_g.pdparams'), weights(trained, 'n_g.pdparams'))    # the training is the same
-    assert says(scripts.trained(tmp_path, niter=3), 'ema_decay was 1.0, now 0.0')
+    assert says(scripts.trained(tmp_path, niter=3), 'ema_decay was 0.999999999, now 0.0')
     assert not (tmp_path / 'output/model/n_g_ema.pdparams').exists()
     said = scripts.trained(tmp_path / 'new', f'--init_from={tmp_path}/output', ema_decay=0.9, niter=1)
     assert says(said, 'weights from', 'starts from its current weights')
