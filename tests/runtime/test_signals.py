@@ -167,7 +167,8 @@ except KeyboardInterrupt as error:
     raise ImportError('initialization failed') from error
 """)
     found = subprocess.run([sys.executable, 'predict.py'], cwd=REPOSITORY, capture_output=True, text=True,
-                           env={**os.environ, 'PYTHONPATH': str(tmp_path)})
+                           env={**os.environ, 'PYTHONPATH': str(tmp_path)},
+                           preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))     # a shell's & ignores it
     assert (found.returncode, found.stderr) == (130, '')
 
 
