@@ -168,7 +168,8 @@ except KeyboardInterrupt as error:
 """)
     found = subprocess.run([sys.executable, 'predict.py'], cwd=REPOSITORY, capture_output=True, text=True,
                            env={**os.environ, 'PYTHONPATH': str(tmp_path)},
-                           preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))     # a shell's & ignores it
+                           # which a shell's & ignores
+                           preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     assert (found.returncode, found.stderr) == (130, '')
 
 
