@@ -121,7 +121,8 @@ def test_a_run_resumes_with_and_without_an_average(scripts, trained, tmp_path):
     scripts.trained(tmp_path, niter=1)
     begin = weights(tmp_path, 'n_g.pdparams')
     said = scripts.trained(tmp_path, ema_decay=0.999999999, niter=2)    # keeps what it began with
-    assert says(said, 'ema_decay was 0.0, now 0.999999999', 'has no n_g_ema.pdparams', 'starts from its current weights')
+    assert says(said, 'ema_decay was 0.0, now 0.999999999', 'has no n_g_ema.pdparams',
+                'starts from its current weights')
     found = weights(tmp_path)
     assert all(np.abs(value - begin[name]).max() < 1e-8 for name, value in found.items() if not name.endswith(COPIED))
     assert same(weights(tmp_path, 'n_g.pdparams'), weights(trained, 'n_g.pdparams'))    # the training is the same
