@@ -95,7 +95,7 @@ def test_val_paints_with_weights_copied_into_output_model(scripts, of_ctkindle, 
     process = scripts.run('val.py', '--lastoutput', folder, '--dataroot', data, '--results', tmp_path / 'painted',
                           '--png')
     assert process.returncode == 0, process.stdout + process.stderr
-    assert says(process.stdout, 'converted on the fly', '1 pictures')
+    assert says(process.stdout, 'converted on the fly', '1 picture in')
     assert Image.open(tmp_path / 'painted/pics/a.png').size == (256, 256)
     assert scripts.refusal('val.py', '--lastoutput', folder, '--crop_size', '64').startswith('--crop_size')
 

@@ -14,8 +14,9 @@ def test_components_paint_what_their_own_maps_paint(scripts, trained, tmp_path):
         process = scripts.run('predict.py', '--lastoutput', trained / 'output', '--label', label, '--instance',
                               instance, '--out', tmp_path / out)
         assert process.returncode == 0, process.stderr
-    assert (tmp_path / 'made.png').read_bytes() == (tmp_path / 'drawn.png').read_bytes()
+    made, drawn = (np.array(Image.open(tmp_path / name)) for name in ('made.png', 'drawn.png'))
+    assert np.array_equal(made, drawn)
     process = scripts.run('predict.py', '--lastoutput', trained / 'output', '--label', label.parent, '--instance',
                           'components', '--out', tmp_path / 'all', '--png')
     assert process.returncode == 0, process.stderr
-    assert np.array_equal(np.array(Image.open(tmp_path / 'all/000.png')), np.array(Image.open(tmp_path / 'made.png')))
+    assert np.array_equal(np.array(Image.open(tmp_path / 'all/000.png')), made)

@@ -81,7 +81,7 @@ def another_value(option, value):
     if option.pattern:
         return 'spectralspadebatch5x5' if option.name == 'norm_G' else 'batch'
     return {bool: lambda: not value, int: lambda: value - 1 if value > 2 ** 62 else value + 1,
-            float: lambda: value + 0.25, str: lambda: f'{value}other'}[option.kind]()
+            float: lambda: value + (0.25 if value < 0.5 else -0.25), str: lambda: f'{value}other'}[option.kind]()
 
 
 @pytest.mark.parametrize('seen', [0, 4, 12])

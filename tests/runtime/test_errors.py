@@ -1,5 +1,6 @@
 """Names in messages: one line, and no character that controls a terminal."""
 import os
+import signal
 import subprocess
 import sys
 import unicodedata
@@ -44,13 +45,24 @@ def test_a_name_as_long_as_a_file_system_has_it(tmp_path):
         assert (tmp_path / name).read_text() == 'whole'
 
 
-@pytest.mark.parametrize('raised, status, said', [
-    ('KeyboardInterrupt', 130, ''),
-    ('PermissionError(13, "Permission denied", "/home/me/.cache")', 1, 'error: /home/me/.cache: Permission denied: '
-     'Paddle cannot be imported without this folder: set HOME to a writable one\n')])
-def test_an_import_of_paddle_that_ends_early_leaves_no_traceback(tmp_path, raised, status, said):
+CTRL_C = """
+import os, signal
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt as error:      # as Paddle does
+    raise ImportError('initialization failed') from error
+"""
+
+
+@pytest.mark.parametrize('content, status, said', [
+    (CTRL_C, 130, ''),
+    ('raise PermissionError(13, "Permission denied", "/home/me/.cache")', 1, 'error: /home/me/.cache: Permission '
+     'denied: Paddle cannot be imported without this folder: set HOME to a writable one\n')])
+def test_an_import_of_paddle_that_ends_early_leaves_no_traceback(tmp_path, content, status, said):
     (tmp_path / 'paddle').mkdir()
-    (tmp_path / 'paddle/__init__.py').write_text(f'raise {raised}')
+    (tmp_path / 'paddle/__init__.py').write_text(content)
     done = subprocess.run([sys.executable, 'predict.py', '--help'], cwd=REPOSITORY, capture_output=True, text=True,
-                          env={**os.environ, 'PYTHONPATH': str(tmp_path)})
+                          env={**os.environ, 'PYTHONPATH': str(tmp_path)},
+                          # which a shell's & ignores
+                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     assert (done.returncode, done.stderr) == (status, said)

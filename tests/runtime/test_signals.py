@@ -157,22 +157,6 @@ def test_sigterm_after_paddle_has_replaced_its_handler(scripts, tmp_path):
     assert_whole_generation(tmp_path, FILES)
 
 
-def test_ctrl_c_during_paddle_s_import_is_no_traceback(tmp_path):
-    """Paddle makes an ImportError of it."""
-    (tmp_path / 'paddle.py').write_text("""
-import os, signal
-try:
-    os.kill(os.getpid(), signal.SIGINT)
-except KeyboardInterrupt as error:
-    raise ImportError('initialization failed') from error
-""")
-    found = subprocess.run([sys.executable, 'predict.py'], cwd=REPOSITORY, capture_output=True, text=True,
-                           env={**os.environ, 'PYTHONPATH': str(tmp_path)},
-                           # which a shell's & ignores
-                           preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
-    assert (found.returncode, found.stderr) == (130, '')
-
-
 WHILE_PRINTING = '''
 import io, os, signal, sys
 from runtime import stopping
