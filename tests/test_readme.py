@@ -263,7 +263,8 @@ NOT_RUN = {
         'SPADE_COCO_SAMPLE=FOLDER python -m tests.benchmark --size demo',
         'SPADE_COCO_SAMPLE=FOLDER python -m tests.benchmark --size small',
         'python -m tests.benchmark --export',
-        'python -m tests.benchmark_sizes', 'python -m tests.benchmark_sizes --plain --sides 256 512',
+        'python -m tests.benchmark_sizes', 'python -m tests.benchmark_sizes --lastoutput pretrained/aerial',
+        'python -m tests.benchmark_sizes --plain --sides 256 512',
         'python -m tests.benchmark --paint', 'SPADE_COCO_SAMPLE=FOLDER python -m tests.benchmark --export',
         'SPADE_COCO_SAMPLE=FOLDER python -m tests.benchmark --export --lastoutput output/', '.ci/run'],
     'needs CamVid, and minutes a seed: tests/model/test_alignment_training.py runs a small one': [
