@@ -85,7 +85,7 @@ class LossLog:
     def _restore(self):
         """Write the file anew if it was deleted or moved away since `open`: the open file still has every row.
 
-        InputError if another log is in its place, unless that has the same rows, as a copy does.
+        A copy with the same rows is taken over. InputError if another log is in its place.
         """
         with disk_errors(self.path):
             if os.path.lexists(self.path):  # with 0 rows `open` would truncate another log

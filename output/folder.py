@@ -45,10 +45,10 @@ def partners(stems, folder, option):
 
 
 def inputs_identity(record, files, colours):
-    """16 hex digits: all that a picture depends on, the contents of its input `files` (None: not given) included.
+    """16 hex digits that identify all that a picture depends on: the record, and what its input `files` hold.
 
     Dates do not count: a map that `mv`, `cp -p` or unzip puts in place may be older than the picture of another.
-    colours: dict colour -> id, for label maps in colours.
+    files: paths, None for an input that is not given; colours: dict colour -> id, for label maps in colours.
     """
     settings = {**record, 'style_photo': None, 'between': None}     # paths of some of the files
     contents = [path if path in (None, COMPONENTS) else digest_of(path) for path in files]

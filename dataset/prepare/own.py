@@ -49,7 +49,10 @@ def folder(arguments):
 
 
 def made(arguments, sources, settings, read):
-    """Outcome of the sources' jobs; read: of Maker. Validation samples are drawn among those that can be made."""
+    """Outcome of the sources' jobs. Validation samples are drawn among those that can be made.
+
+    read: the function with which Maker reads a sample.
+    """
     make = Maker(read, arguments.tiles, arguments.instances == COMPONENTS, arguments.link)
     settings = {'made by': f'dataset.prepare {arguments.command}', 'link': arguments.link, 'seed': arguments.seed,
                 'val': arguments.val, 'group': arguments.group, 'sources': sources.folders(), **settings,
